@@ -3,7 +3,8 @@
  *
  *   base      error.c alloc.c arena.c text.c dtype.c half.c hash.c
  *   data      buffer.c npy.c zip.c csv.c safetensors.c philox.c
- *   running   thread.c device.c device_cpu.c device_cuda.c loader.c program.c program_text.c
+ *   running   thread.c device.c device_cpu.c device_cuda.c loader.c loader_elf.c loader_reloc.c
+ *             loader_gdb.c program.c program_text.c
  *   keeping   store.c disk.c
  *   watching  stats.c profile.c env.c
  *   calling   ffi.c
@@ -305,6 +306,12 @@ typedef struct kl_device_ops {
     kl_status (*sync)(int index);
     kl_status (*describe)(int index, char *name, size_t cap); /* "NVIDIA H200" */
 } kl_device_ops;
+struct kl_module {
+    int32_t refs; /* atomic */
+    const kl_device_ops *ops;
+    int index;
+    void *impl; /* the device's own */
+};
 extern const kl_device_ops kl_device_cpu, kl_device_cuda;
 /* The table and index of device number d; fails naming the device when it is not there. */
 kl_status kl_device_get(int d, const kl_device_ops **ops, int *index);
@@ -313,7 +320,8 @@ kl_status kl_device_parse(const char *name, int *d); /* "cpu", "cuda", "cuda:1" 
 /* ---- loader.c: closed ELF objects into memory ----------------------------------------------
  * x86-64 and aarch64 relocatable objects: sections mapped together, PC-relative relocations
  * applied, never writable and executable at once, told to gdb (JIT interface) and perf (map
- * file under KILN_DEBUG). An object that is not closed is refused with the offending symbol. */
+ * file under KILN_DEBUG). An object that is not closed is refused with the offending symbol:
+ * KL_ERR_COMPILE; one that is damaged is KL_ERR_PARSE. */
 
 typedef struct kl_code kl_code;
 kl_status kl_code_load(const void *object, size_t size, kl_code **out);
@@ -321,6 +329,47 @@ void *kl_code_symbol(const kl_code *c, const char *name);
 void kl_code_free(kl_code *c);
 /* Whether an object is closed (one line why not): codegen calls this on what LLVM made. */
 kl_status kl_code_check(const void *object, size_t size);
+
+/* loader_elf.c: an object read and checked, and linked for an address. */
+typedef struct kl_elf_section {
+    const char *name;
+    uint32_t type, link, info;
+    uint64_t flags, offset, size, align, entry;
+    int64_t place; /* in the image; -1: not loaded */
+} kl_elf_section;
+typedef struct kl_elf_symbol {
+    const char *name;
+    uint8_t type, bind;
+    uint16_t section;
+    uint64_t value, size;
+} kl_elf_symbol;
+typedef struct kl_elf {
+    const uint8_t *bytes; /* the caller's, and so are the names */
+    size_t size;
+    int machine; /* elf.h's EM_X86_64 or EM_AARCH64 */
+    uint32_t nsections, nsymbols;
+    kl_elf_section *sections;
+    kl_elf_symbol *symbols;
+    size_t image; /* bytes once loaded */
+} kl_elf;
+kl_status kl_elf_open(const void *object, size_t size, kl_elf *e);
+void kl_elf_close(kl_elf *e);
+/* Write the image (e->image bytes at `image`) as it has to be at `address` (page-aligned). */
+kl_status kl_elf_link(const kl_elf *e, void *image, uint64_t address);
+/* Where a defined symbol lies in the image; -1: absent. */
+int64_t kl_elf_find(const kl_elf *e, const char *name);
+
+/* loader_reloc.c: one relocation. NULL, or why it cannot be done: not PC-relative, out of range. */
+const char *kl_reloc_why_not(int machine, uint32_t type);
+int kl_reloc_bytes(int machine, uint32_t type);
+const char *kl_reloc_apply(int machine, uint32_t type, void *field, uint64_t place,
+                           uint64_t target);
+
+/* loader_gdb.c: debuggers and profilers. */
+typedef struct kl_debug_entry kl_debug_entry;
+kl_debug_entry *kl_debugger_add(const kl_elf *e, uint64_t address); /* NULL: not told */
+void kl_debugger_remove(kl_debug_entry *d);
+void kl_perf_add(const kl_elf *e, uint64_t address);
 
 /* ---- program.c, program_text.c: the plan's structure, its runner, its text and binary form ---
  * Filled in by passes/plan.c. Sizes that depend on symbols are small postfix programs over the

@@ -1,0 +1,186 @@
+/* codegen.h: the folder's one private header: kernels' loops to bytes, and nothing is
+ * loaded here.
+ *
+ *   LLVM      llvm_api.c (the library, by dlopen) llvm_target.c (a machine of our table)
+ *             llvm_object.c (a module to object, assembly or IR text)
+ *
+ * Nothing of LLVM is needed to build: its functions stand in llvm_api.def, its handles
+ * and the enumerators that we use below. */
+#ifndef KL_CODEGEN_H
+#define KL_CODEGEN_H
+
+#include "ir/ir.h"
+
+/* ---- llvm_api.c: libLLVM's C functions as a table of pointers
+ * ------------------------------ */
+
+typedef int LLVMBool;
+typedef struct LLVMOpaqueContext *LLVMContextRef;
+typedef struct LLVMOpaqueModule *LLVMModuleRef;
+typedef struct LLVMOpaqueType *LLVMTypeRef;
+typedef struct LLVMOpaqueValue *LLVMValueRef;
+typedef struct LLVMOpaqueBasicBlock *LLVMBasicBlockRef;
+typedef struct LLVMOpaqueMetadata *LLVMMetadataRef;
+typedef struct LLVMOpaqueBuilder *LLVMBuilderRef;
+typedef struct LLVMOpaqueAttributeRef *LLVMAttributeRef;
+typedef struct LLVMOpaqueDiagnosticInfo *LLVMDiagnosticInfoRef;
+typedef struct LLVMOpaqueMemoryBuffer *LLVMMemoryBufferRef;
+typedef struct LLVMOpaqueError *LLVMErrorRef;
+typedef struct LLVMOpaquePassBuilderOptions *LLVMPassBuilderOptionsRef;
+typedef struct LLVMOpaqueTargetData *LLVMTargetDataRef;
+typedef struct LLVMOpaqueTargetMachine *LLVMTargetMachineRef;
+typedef struct LLVMTarget *LLVMTargetRef;
+
+/* The C API's enumerators (its values are its ABI). */
+/* opcodes, for BuildBinOp and BuildCast */
+enum {
+    LLVMAdd = 8,
+    LLVMFAdd = 9,
+    LLVMSub = 10,
+    LLVMFSub = 11,
+    LLVMMul = 12,
+    LLVMFMul = 13,
+    LLVMUDiv = 14,
+    LLVMSDiv = 15,
+    LLVMFDiv = 16,
+    LLVMURem = 17,
+    LLVMSRem = 18,
+    LLVMFRem = 19,
+    LLVMShl = 20,
+    LLVMLShr = 21,
+    LLVMAShr = 22,
+    LLVMAnd = 23,
+    LLVMOr = 24,
+    LLVMXor = 25,
+    LLVMTrunc = 30,
+    LLVMZExt = 31,
+    LLVMSExt = 32,
+    LLVMFPToUI = 33,
+    LLVMFPToSI = 34,
+    LLVMUIToFP = 35,
+    LLVMSIToFP = 36,
+    LLVMFPTrunc = 37,
+    LLVMFPExt = 38,
+    LLVMPtrToInt = 39,
+    LLVMIntToPtr = 40,
+    LLVMBitCast = 41
+};
+/* type kinds */
+enum {
+    LLVMVoidTypeKind = 0,
+    LLVMHalfTypeKind = 1,
+    LLVMFloatTypeKind = 2,
+    LLVMDoubleTypeKind = 3,
+    LLVMIntegerTypeKind = 8,
+    LLVMPointerTypeKind = 12,
+    LLVMVectorTypeKind = 13,
+    LLVMBFloatTypeKind = 18
+};
+/* BuildICmp */
+enum {
+    LLVMIntEQ = 32,
+    LLVMIntNE,
+    LLVMIntUGT,
+    LLVMIntUGE,
+    LLVMIntULT,
+    LLVMIntULE,
+    LLVMIntSGT,
+    LLVMIntSGE,
+    LLVMIntSLT,
+    LLVMIntSLE
+};
+/* BuildFCmp: O ordered (false on NaN), U unordered (true on NaN) */
+enum {
+    LLVMRealOEQ = 1,
+    LLVMRealOGT,
+    LLVMRealOGE,
+    LLVMRealOLT,
+    LLVMRealOLE,
+    LLVMRealONE,
+    LLVMRealORD,
+    LLVMRealUNO,
+    LLVMRealUEQ,
+    LLVMRealUGT,
+    LLVMRealUGE,
+    LLVMRealULT,
+    LLVMRealULE,
+    LLVMRealUNE
+};
+enum { LLVMExternalLinkage = 0, LLVMInternalLinkage = 8, LLVMPrivateLinkage = 9 };
+enum { LLVMDefaultVisibility = 0, LLVMHiddenVisibility = 1 };
+enum { LLVMGlobalUnnamedAddr = 2 };
+enum { LLVMDSError = 0, LLVMDSWarning = 1 };
+enum { LLVMAtomicOrderingMonotonic = 2, LLVMAtomicOrderingAcquireRelease = 6 };
+enum { LLVMAtomicRMWBinOpXchg = 0, LLVMAtomicRMWBinOpAdd = 1, LLVMAtomicRMWBinOpOr = 6 };
+#define LLVMAttributeReturnIndex 0u
+#define LLVMAttributeFunctionIndex 0xffffffffu /* parameter i: 1 + i */
+
+typedef struct kl_llvm_api {
+#define LL_FN(result, name, params) result(*name) params;
+#define LL_OPT(result, name, params) result(*name) params;
+#include "codegen/llvm_api.def"
+} kl_llvm_api;
+extern kl_llvm_api kl_llvm;
+#define LL kl_llvm /* LL.BuildFAdd(b, x, y, "") */
+
+/* Open the newest libLLVM of 19, 18, 17 on first use; cheap afterwards. Call before any
+ * LL. */
+kl_status kl_llvm_open(void);
+/* The version opened, 0 before. */
+int kl_llvm_version(void);
+/* Fill api from the first of these libraries (NULL ends them) that opens and is new
+ * enough. */
+kl_status kl_llvm_open_from(const char *const *names, kl_llvm_api *api, int *version);
+/* LLVM's last word before it would end the process (llvm_object.c). */
+void kl_llvm_fatal(const char *reason);
+
+/* ---- llvm_target.c: a machine of our table as LLVM's
+ * ------------------------------------------ */
+
+/* How much LLVM does to a module. Kernels come vectorised, unrolled and scheduled, so the
+ * classes differ in instruction selection and register allocation above all (figures in
+ * llvm_object.c). */
+typedef enum kl_llvm_class {
+    KL_LLVM_QUICK,    /* one long straight body: elementwise chains */
+    KL_LLVM_NORMAL,   /* loops with values carried round: rows, reductions */
+    KL_LLVM_THOROUGH, /* registers are what matters: the contraction's micro-kernel */
+    KL_LLVM_CLASS_COUNT
+} kl_llvm_class;
+/* A target machine; a thread keeps the last few it used, so do not dispose of it. */
+kl_status kl_llvm_machine(const kl_target *t, kl_llvm_class cls,
+                          LLVMTargetMachineRef *out);
+/* This thread's machines were left in the middle of something: never use or free them
+ * again. */
+void kl_llvm_machines_abandon(void);
+/* The pass pipeline of a class, in opt's notation; "" for none. */
+const char *kl_llvm_passes(kl_llvm_class cls);
+
+/* ---- llvm_object.c: a module to bytes
+ * ------------------------------------------------------------ */
+
+/* What one compile holds of LLVM: a context of its own, so that threads compile side by
+ * side. */
+typedef struct kl_llvm_unit {
+    LLVMContextRef ctx;
+    LLVMModuleRef mod;
+    LLVMBuilderRef b;
+    const kl_target *target;
+    kl_llvm_class cls;
+} kl_llvm_unit;
+/* Opens LLVM, makes an empty module with the target's triple and data layout. On failure
+ * nothing is held. Value names are kept only under KILN_DEBUG or when text is wanted
+ * (names). */
+kl_status kl_llvm_begin(kl_llvm_unit *u, const char *name, const kl_target *t,
+                        kl_llvm_class cls, bool names);
+void kl_llvm_end(kl_llvm_unit *u); /* a zeroed or ended unit is fine */
+
+typedef enum kl_llvm_output { KL_LLVM_OBJECT, KL_LLVM_ASM, KL_LLVM_IR } kl_llvm_output;
+/* Append the module's object bytes, assembly, or IR (after the passes) to out. Every
+ * function defined is made nounwind, keeps its frame pointer, calls no library function,
+ * and may not have a frame over 16 KiB. An object is checked to be closed. The module is
+ * spent: print IR of a clone if both are wanted. Whatever LLVM objects to is
+ * KL_ERR_COMPILE, its text in the log. */
+kl_status kl_llvm_emit(LLVMModuleRef m, const kl_target *t, kl_llvm_class cls,
+                       kl_llvm_output what, kl_text *out);
+
+#endif
