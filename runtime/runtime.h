@@ -1,7 +1,7 @@
 /* runtime.h: the lowest folder's one private header. Bytes, errors, dtypes, buffers, threads,
  * devices, programs, files and caches; it knows nothing of graphs, kernels' text or LLVM.
  *
- *   base      error.c alloc.c arena.c text.c dtype.c half.c hash.c
+ *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c
  *   data      buffer.c npy.c zip.c csv.c safetensors.c philox.c
  *   running   thread.c device.c device_cpu.c device_cuda.c loader.c loader_elf.c loader_reloc.c
  *             loader_gdb.c program.c program_text.c
@@ -70,7 +70,7 @@ void kl_free(void *p, size_t size);
 size_t kl_alloc_live(void);          /* bytes now allocated */
 size_t kl_alloc_peak(void);          /* most ever, since kl_alloc_peak_reset */
 void kl_alloc_peak_reset(void);
-void kl_alloc_fail_at(int64_t n);    /* tests: the n-th call from now fails; <0: never */
+void kl_alloc_fail_at(int64_t n);    /* tests: the call after the next n fails; <0: none */
 bool kl_mul_overflow(int64_t a, int64_t b, int64_t *out); /* true when a*b leaves int64 */
 bool kl_add_overflow(int64_t a, int64_t b, int64_t *out);
 
@@ -106,8 +106,11 @@ void kl_text_put_float(kl_text *t, kl_dtype dt, double v);
 const char *kl_scan_float(const char *s, double *out);
 const char *kl_scan_int(const char *s, int64_t *out); /* overflow: returns s */
 
-/* A lexer for kiln's own texts (GRAMMAR.md): names, numbers, punctuation, comments from '#'
- * to the end of the line. Newlines are white space. */
+/* ---- lex.c: a lexer for kiln's own texts (GRAMMAR.md) --------------------------------------
+ * Names, numbers, punctuation, comments from '#' to the end of the line. Newlines are white
+ * space. Numbers have no sign; inf and nan are FLOAT; "1_u8" is INT then NAME "_u8"; an INT
+ * above INT64_MAX that fits u64 has ival < 0 (its bits). REF: tok has the '%', ival is the
+ * number or -1 for %name. STRING: tok is what the quotes enclose, no escapes. */
 typedef enum kl_tok {
     KL_TOK_END, KL_TOK_NAME, KL_TOK_REF /* %12 or %name */, KL_TOK_INT, KL_TOK_FLOAT,
     KL_TOK_STRING /* "..." */, KL_TOK_PUNCT /* one character, or -> .. == <= >= != << >> */,
@@ -145,7 +148,8 @@ typedef struct kl_dtype_info {
 } kl_dtype_info;
 extern const kl_dtype_info kl_dtypes[KL_DTYPE_COUNT];
 kl_dtype kl_dtype_parse(const char *name); /* kiln's or PyTorch's name; KL_DTYPE_NONE */
-/* PyTorch's promotion of two dtypes of the same category (its lattice, as a table). */
+/* PyTorch's promotion of two dtypes of the same category. KL_DTYPE_NONE where PyTorch refuses:
+ * u16, u32, u64 with any other dtype that is not a float. */
 kl_dtype kl_dtype_promote(kl_dtype a, kl_dtype b);
 static inline bool kl_is_float(kl_dtype d) { return kl_dtypes[d].cls == KL_CLS_FLOAT; }
 static inline bool kl_is_complex(kl_dtype d) { return kl_dtypes[d].cls == KL_CLS_COMPLEX; }
@@ -288,8 +292,16 @@ typedef struct kl_phase_dims {
     int64_t shared;   /* GPU: dynamic shared bytes */
 } kl_phase_dims;
 
-typedef struct kl_module kl_module; /* loaded code: refcounted */
-typedef struct kl_device_ops {
+typedef struct kl_device_ops kl_device_ops;
+typedef struct kl_module { /* loaded code */
+    int32_t refs;          /* atomic; ops->load gives 1 */
+    int index;             /* the device's, as ops->load got it */
+    const kl_device_ops *ops;
+    void *impl;            /* the device's own */
+} kl_module;
+kl_module *kl_module_ref(kl_module *m);
+void kl_module_unref(kl_module *m); /* the last one calls ops->unload(m), which frees m too */
+struct kl_device_ops {
     const char *name; /* "cpu", "cuda" */
     int (*count)(void); /* devices present; never fails, 0 without a driver */
     kl_status (*alloc)(int index, size_t size, void **out);
@@ -305,12 +317,6 @@ typedef struct kl_device_ops {
                         const kl_phase_dims *dims);
     kl_status (*sync)(int index);
     kl_status (*describe)(int index, char *name, size_t cap); /* "NVIDIA H200" */
-} kl_device_ops;
-struct kl_module {
-    int32_t refs; /* atomic */
-    const kl_device_ops *ops;
-    int index;
-    void *impl; /* the device's own */
 };
 extern const kl_device_ops kl_device_cpu, kl_device_cuda;
 /* The table and index of device number d; fails naming the device when it is not there. */
@@ -460,6 +466,8 @@ const char *kl_store_folder(void); /* "" : memory only */
 void kl_store_trim(int64_t bytes);
 /* Loaded modules by key, so that two threads that need one kernel compile it once: the first
  * caller of begin gets *mine true and must end (with a module or NULL); others wait. */
+/* *out is a new reference, or NULL when mine. The table holds references of its own to a bounded
+ * number of modules, least recently used dropped first; end borrows m. */
 kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine);
 void kl_modules_end(kl_hash key, int device, kl_module *m);
 
