@@ -141,11 +141,15 @@ void kl_llvm_fatal(const char *reason);
  * classes differ in instruction selection and register allocation above all (figures in
  * llvm_object.c). */
 typedef enum kl_llvm_class {
-    KL_LLVM_QUICK,    /* one long straight body: elementwise chains */
-    KL_LLVM_NORMAL,   /* loops with values carried round: rows, reductions */
-    KL_LLVM_THOROUGH, /* registers are what matters: the contraction's micro-kernel */
+    KL_LLVM_QUICK,  /* half the time; good for one long body, bad for values carried round
+                     */
+    KL_LLVM_NORMAL, /* registers and schedule as at -O2 */
+    KL_LLVM_THOROUGH, /* and invariants out of loops, expressions folded */
     KL_LLVM_CLASS_COUNT
 } kl_llvm_class;
+/* A class by the number of vector instructions and whether a loop carries vectors round.
+ */
+kl_llvm_class kl_llvm_choose(const kl_target *t, int64_t instructions, bool carried);
 /* A target machine; a thread keeps the last few it used, so do not dispose of it. */
 kl_status kl_llvm_machine(const kl_target *t, kl_llvm_class cls,
                           LLVMTargetMachineRef *out);
