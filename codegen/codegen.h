@@ -11,8 +11,7 @@
 
 #include "ir/ir.h"
 
-/* ---- llvm_api.c: libLLVM's C functions as a table of pointers
- * ------------------------------ */
+/* ---- llvm_api.c: libLLVM's C functions as a table of pointers --------------------- */
 
 typedef int LLVMBool;
 typedef struct LLVMOpaqueContext *LLVMContextRef;
@@ -134,8 +133,7 @@ kl_status kl_llvm_open_from(const char *const *names, kl_llvm_api *api, int *ver
 /* LLVM's last word before it would end the process (llvm_object.c). */
 void kl_llvm_fatal(const char *reason);
 
-/* ---- llvm_target.c: a machine of our table as LLVM's
- * ------------------------------------------ */
+/* ---- llvm_target.c: a machine of our table as LLVM's ------------------------------ */
 
 /* How much LLVM does to a module. Kernels come vectorised, unrolled and scheduled, so the
  * classes differ in instruction selection and register allocation above all (figures in
@@ -159,8 +157,7 @@ void kl_llvm_machines_abandon(void);
 /* The pass pipeline of a class, in opt's notation; "" for none. */
 const char *kl_llvm_passes(kl_llvm_class cls);
 
-/* ---- llvm_object.c: a module to bytes
- * ------------------------------------------------------------ */
+/* ---- llvm_object.c: a module to bytes --------------------------------------------- */
 
 /* What one compile holds of LLVM: a context of its own, so that threads compile side by
  * side. */

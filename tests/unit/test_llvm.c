@@ -5,8 +5,7 @@
 #include <check.h>
 #include <pthread.h>
 
-/* ---- building small modules
- * --------------------------------------------------------------- */
+/* ---- building small modules ------------------------------------------------------- */
 
 enum { LANES = 8 };
 typedef struct mod {
@@ -100,8 +99,7 @@ static void build_row(mod *m, bool fma)
     LL.BuildRetVoid(m->u.b);
 }
 
-/* ---- the library
- * -------------------------------------------------------------------------- */
+/* ---- the library ------------------------------------------------------------------ */
 
 START_TEST(absent_and_old_libraries_are_told)
 {
@@ -127,8 +125,7 @@ START_TEST(opens_once)
 }
 END_TEST
 
-/* ---- objects
- * ------------------------------------------------------------------------------ */
+/* ---- objects ---------------------------------------------------------------------- */
 
 /* Every CPU row in every class gives a closed object. */
 START_TEST(every_target_emits)
@@ -158,19 +155,19 @@ START_TEST(runs_here)
     open_mod(&m, t, (kl_llvm_class)_i);
     build_row(&m, t->fma);
     ck_assert_msg(close_mod(&m, t, KL_LLVM_OBJECT, &o) == KL_OK, "%s", kl_error());
-    kl_module *code;
-    ck_assert_msg(kl_device_cpu.load(0, o.s, o.len, &code) == KL_OK, "%s", kl_error());
+    kl_code *code;
+    ck_assert_msg(kl_code_load(o.s, o.len, &code) == KL_OK, "%s", kl_error());
     kl_text_free(&o);
     float x[LANES] = {1, 2, 3, 4, 5, 6, 7, 8}, y[LANES] = {0};
-    void *bufs[] = {x, y};
+    void *bufs[] = {x, y}, *entry = kl_code_symbol(code, "phase");
     kl_args args = {.bufs = bufs};
-    kl_phase_dims dims = {.workers = 5, .grain = 8}; /* five of eight lanes */
-    void *entry = kl_device_cpu.symbol(code, "phase");
+    kl_phase_fn fn;
     ck_assert_ptr_nonnull(entry);
-    ck_assert_int_eq(kl_device_cpu.launch(0, entry, &args, 2, 0, &dims), KL_OK);
+    memcpy(&fn, &entry, sizeof fn);
+    fn(&args, 0, 5, 0); /* five of eight lanes */
     for (int i = 0; i < LANES; i++)
         ck_assert(y[i] == (i < 5 ? x[i] * (2 + .5f * (float)i) + 3 : 0));
-    kl_device_cpu.unload(code);
+    kl_code_free(code);
 }
 END_TEST
 
@@ -249,8 +246,7 @@ START_TEST(aarch64_relocations)
 }
 END_TEST
 
-/* ---- what is refused
- * ---------------------------------------------------------------------- */
+/* ---- what is refused -------------------------------------------------------------- */
 
 static void call_outside(mod *m)
 {
@@ -380,8 +376,7 @@ START_TEST(classes_are_chosen_by_size)
 }
 END_TEST
 
-/* ---- many threads
- * ------------------------------------------------------------------------- */
+/* ---- many threads ----------------------------------------------------------------- */
 
 static void *compile_many(void *arg)
 {

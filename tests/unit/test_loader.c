@@ -5,10 +5,9 @@
 #include <check.h>
 #include <elf.h>
 
-/* ---- a small assembler of ELF objects
- * ----------------------------------------------------- Sections: 0 null, 1 .text, 2 one
- * more of the test's choice, 3 .rela.text, 4 .symtab, 5 .strtab (also the section names).
- * Symbols: 0 null, 1 the function, 2 one of the test's. */
+/* A small assembler of ELF objects. Sections: 0 null, 1 .text, 2 one more of the test's
+ * choice, 3 .rela.text, 4 .symtab, 5 .strtab (also the section names). Symbols: 0 null, 1
+ * the function, 2 one of the test's. */
 
 enum { TEXT = 1, EXTRA, RELA, SYMTAB, STRTAB, SECTIONS };
 
@@ -274,8 +273,7 @@ START_TEST(damage_is_survived)
 }
 END_TEST
 
-/* ---- relocations, against words from binutils
- * --------------------------------------------- */
+/* ---- relocations, against words from binutils ------------------------------------- */
 
 static const struct reloc {
     int machine;
@@ -323,58 +321,6 @@ START_TEST(words)
 }
 END_TEST
 
-/* ---- devices
- * ------------------------------------------------------------------------------ */
-
-static const struct {
-    const char *name;
-    int device; /* -1: refused */
-} names[] = {{"cpu", 0},      {"cpu:0", 0},    {"cuda", 1},   {"cuda:0", 1},
-             {"cuda:12", 13}, {"", -1},        {"gpu", -1},   {"cuda:", -1},
-             {"cuda:1x", -1}, {"cuda:-1", -1}, {"cpu:1", -1}, {"cuda:99999999999", -1}};
-
-START_TEST(device_names)
-{
-    int d = -2;
-    kl_error_clear();
-    kl_status s = kl_device_parse(names[_i].name, &d);
-    ck_assert_int_eq(s, names[_i].device < 0 ? KL_ERR_ARG : KL_OK);
-    ck_assert_int_eq(d, names[_i].device < 0 ? -2 : names[_i].device);
-    kl_error_clear();
-}
-END_TEST
-
-START_TEST(device_numbers)
-{
-    const kl_device_ops *ops;
-    int index;
-    char name[128];
-    ck_assert_int_eq(kl_device_get(0, &ops, &index), KL_OK);
-    ck_assert_ptr_eq(ops, &kl_device_cpu);
-    ck_assert_int_eq(ops->describe(index, name, sizeof name), KL_OK);
-    ck_assert_uint_gt(strlen(name), 0);
-    ck_assert_int_eq(kl_device_get(-1, &ops, &index), KL_ERR_ARG);
-    kl_error_clear();
-    ck_assert_int_eq(kl_device_get(1000, &ops, &index), KL_ERR_DEVICE);
-    ck_assert_ptr_nonnull(strstr(kl_error(), "cuda:999"));
-    kl_error_clear();
-}
-END_TEST
-
-START_TEST(cpu_memory)
-{
-    void *a, *b;
-    ck_assert_int_eq(kl_device_cpu.alloc(0, 256, &a), KL_OK);
-    ck_assert_int_eq(kl_device_cpu.alloc(0, 256, &b), KL_OK);
-    ck_assert_int_eq(kl_device_cpu.fill(0, a, 0x5a, 256), KL_OK);
-    ck_assert_int_eq(kl_device_cpu.copy(0, b, a, 256, true, true), KL_OK);
-    ck_assert_int_eq(((uint8_t *)b)[255], 0x5a);
-    ck_assert_int_eq(kl_device_cpu.sync(0), KL_OK);
-    kl_device_cpu.free(0, a, 256);
-    kl_device_cpu.free(0, b, 256);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("loader");
@@ -386,9 +332,6 @@ int main(void)
 #endif
     tcase_add_test(tc, damage_is_survived);
     tcase_add_loop_test(tc, words, 0, (int)KL_COUNT(relocs));
-    tcase_add_loop_test(tc, device_names, 0, (int)KL_COUNT(names));
-    tcase_add_test(tc, device_numbers);
-    tcase_add_test(tc, cpu_memory);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
