@@ -116,6 +116,7 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into); /* postfix for 
  *   call     name index, number of results, has-effects; then per result dtype rank extents
  *   function body graph, number of results, 1 + derivative graph or 0
  *   pick     k
+ *   detach   number       (gone after autodiff, as grad and jvp)
  *   grad     -            (sources: y, seed, inputs..)   jvp -  (sources: y, (input, tangent)..)
  */
 
