@@ -2,9 +2,9 @@
  * the schedule), loops (how). Everything lives in a compile arena; references are dense 32-bit
  * indices; nodes and scalar expressions are immutable and interned, so equality is ==.
  *
- *   tables   ops.c infer.c dim.c target.c
- *   graph    graph.c graph_text.c graph_verify.c
- *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_text.c
+ *   tables   ops.c infer.c infer_move.c infer_body.c dim.c dim_text.c target.c
+ *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
+ *   scalars  eval.c math.c expr.c expr_text.c
  *   kernel   kernel.c kernel_text.c kernel_verify.c
  *   meaning  graph_interp.c loops_interp.c
  *
@@ -47,10 +47,14 @@ typedef struct kl_op_info {
     const char *doc;
     const char *ll[3]; /* uint, sint, float; "" : none */
     const char *cu;
+    const char *sem;  /* the scalar meaning's text; NULL: a body in math.def, or not scalar */
+    const char *id[3]; /* neutral element's text: bool, int, float */
     const char *d[3]; /* derivative texts; all NULL when the row has none of that kind */
+    const char *t;    /* transpose's name, or NULL */
+    const char *deriv; /* name of the function giving both modes, or NULL */
     const char *nod;  /* the reason, or NULL */
 } kl_op_info;
-extern const kl_op_info kl_ops[KL_OP_COUNT];
+extern const kl_op_info kl_ops[KL_OP_COUNT + 1]; /* the last is scatter's "set": KL_SET */
 int kl_op_find(const char *name, size_t len); /* -1: unknown */
 
 /* ---- dim.c: extents ------------------------------------------------------------------------
@@ -116,7 +120,6 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into); /* postfix for 
  *   call     name index, number of results, has-effects; then per result dtype rank extents
  *   function body graph, number of results, 1 + derivative graph or 0
  *   pick     k
- *   detach   number       (gone after autodiff, as grad and jvp)
  *   grad     -            (sources: y, seed, inputs..)   jvp -  (sources: y, (input, tangent)..)
  */
 
@@ -155,8 +158,11 @@ typedef struct kl_graph {
     struct kl_graph **bodies; /* of control and function nodes */
     uint32_t nbodies, cap_bodies;
     int32_t *donated;         /* per output: 1 + input it may overwrite, or 0; NULL: none */
-    uint32_t *table;          /* hash-consing, open addressing */
+    uint32_t *table;          /* hash-consing, open addressing: 1 + node */
     uint32_t table_cap;
+    uint32_t *string_table;   /* strings likewise */
+    uint32_t string_table_cap;
+    const char *weights;      /* the safetensors file named at the text's head, or NULL */
     bool simplify_off;        /* text of a test: keep commutative operands as written */
 } kl_graph;
 
@@ -178,11 +184,24 @@ kl_graph *kl_graph_new(kl_arena *a, kl_dims *d, const char *name); /* d NULL: it
 /* The only way to make a node: infers, validates, orders commutative operands, looks up, else
  * appends. KL_NONE on failure (recorded) or if a source is KL_NONE. */
 kl_ref kl_graph_node(kl_graph *g, const kl_spec *spec);
+/* The type that node would have, and the node that already is it (KL_NONE: none). */
+kl_status kl_graph_infer(const kl_graph *g, const kl_spec *spec, kl_type *out);
+kl_ref kl_graph_find(kl_graph *g, const kl_spec *spec, const kl_type *type);
 kl_ref kl_graph_input(kl_graph *g, const char *name, kl_dtype dt, int rank, const kl_dim *shape);
 kl_status kl_graph_output(kl_graph *g, kl_ref r, const char *name);
 uint32_t kl_graph_body(kl_graph *g, kl_graph *body); /* its index for attributes */
-uint32_t kl_graph_string(kl_graph *g, const char *s);
-/* Shorthands: all return KL_NONE on failure. */
+uint32_t kl_graph_string(kl_graph *g, const char *s); /* interned; KL_NONE: NULL, no memory */
+/* Output i may be written over input k. */
+kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input);
+/* The words of a node's attributes that name bodies (function's second: 1 + body, or 0). */
+int kl_graph_body_words(kl_op op, uint32_t words[2]);
+bool kl_graph_effects(const kl_graph *g, kl_ref r); /* a call that must stay */
+/* g and all bodies that its nodes name, and theirs, bodies first, each once; NULL: no memory. */
+kl_graph **kl_graph_all(const kl_graph *g, uint32_t *n);
+void kl_graph_reindex(kl_graph *g); /* the hash table again, after nodes were renumbered */
+
+/* ---- graph_build.c: shorthands; all return KL_NONE on failure ------------------------------- */
+
 kl_ref kl_g_const(kl_graph *g, kl_dtype dt, double v);       /* 0-d */
 kl_ref kl_g_const_int(kl_graph *g, kl_dtype dt, int64_t v);  /* 0-d */
 kl_ref kl_g_const_like(kl_graph *g, kl_ref like, double v);  /* v in like's dtype and shape */
@@ -198,6 +217,11 @@ kl_ref kl_g_flip(kl_graph *g, kl_ref a, uint64_t axes);
 kl_ref kl_g_reduce(kl_graph *g, kl_op combine, kl_ref a, uint64_t axes, bool keep);
 kl_ref kl_g_contract(kl_graph *g, kl_ref a, kl_ref b, const char *labels /* "bk,nk->bn" */, kl_dtype acc);
 kl_ref kl_g_pick(kl_graph *g, kl_ref a, int k);
+kl_ref kl_g_const_data(kl_graph *g, kl_dtype dt, int rank, const kl_dim *shape, const void *bytes);
+kl_ref kl_g_concat(kl_graph *g, const kl_ref *a, uint32_t n, int axis);
+kl_ref kl_g_iota(kl_graph *g, kl_dtype dt, int rank, const kl_dim *shape, int axis);
+/* "bk,nk->bn" as attribute words; 0: recorded failure. */
+uint32_t kl_contract_attrs(const char *labels, int64_t *attr /* [3 + 3 * KL_MAX_RANK] */);
 static inline const kl_node *kl_graph_at(const kl_graph *g, kl_ref r) { return &g->nodes[r]; }
 static inline kl_ref kl_graph_src(const kl_graph *g, kl_ref r, uint32_t i) { return g->srcs[g->nodes[r].src + i]; }
 static inline const kl_dim *kl_graph_shape(const kl_graph *g, kl_ref r) { return g->extents + g->nodes[r].shape; }
@@ -205,10 +229,15 @@ static inline const int64_t *kl_graph_attr(const kl_graph *g, kl_ref r) { return
 void kl_graph_type(const kl_graph *g, kl_ref r, kl_type *out);
 kl_dim kl_graph_numel(const kl_graph *g, kl_ref r);
 bool kl_graph_const_value(const kl_graph *g, kl_ref r, double *v, int64_t *iv); /* 0-d or all alike, through expand */
-/* Keep what outputs need, in the same order, dense again. live[r] may be NULL: computed. */
+
+/* ---- graph_rewrite.c: compacting, rebuilding, inlining ----------------------------------------- */
+
+/* Keep what is live, in the same order, dense again. live may be NULL: what outputs need. Inputs
+ * and calls with effects always stay. */
 kl_status kl_graph_compact(kl_graph *g, const bool *live);
 /* A rebuilding walk: a new graph in the same arena in which node r became map[r]; the visitor is
- * given each node with its sources already mapped and returns its replacement. */
+ * given each node (inputs too, which are already there) with its sources mapped, and returns its
+ * replacement. Inputs, outputs, donations, bodies keep their numbers; names and places follow. */
 typedef kl_ref (*kl_visit_fn)(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src);
 kl_status kl_graph_rewrite(kl_graph **g, kl_visit_fn visit, void *ctx);
 kl_ref kl_graph_copy_node(kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src); /* the identity visitor */
@@ -233,7 +262,7 @@ kl_status kl_graph_parse(kl_arena *a, const char *file, const char *text, kl_gra
 kl_status kl_graph_parse_at(kl_arena *a, kl_dims *d, kl_lex *l, kl_graph **out);
 kl_status kl_graph_verify(const kl_graph *g); /* KL_ERR_INTERNAL naming the node */
 
-/* ---- eval.c, eval_cast.c, eval_complex.c: the meaning of ELT and CAST rows ------------------- */
+/* ---- eval.c: the meaning of ELT and CAST rows on one element -------------------------------- */
 
 typedef union kl_scalar { /* one element of any real dtype; f16 and bf16 as their bits */
     uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64;
@@ -251,12 +280,6 @@ double kl_scalar_to_double(kl_dtype dt, kl_scalar s);
 /* The neutral element of a combining op; empty: the value of a reduction of nothing. */
 kl_scalar kl_identity(kl_op combine, kl_dtype dt);
 kl_scalar kl_empty(kl_op combine, kl_dtype dt);
-/* The CPLX rows over interleaved pairs; false: op is none of them. */
-bool kl_eval_c64(kl_op op, int64_t n, void *y, const void *a, const void *b, const void *c);
-bool kl_eval_c128(kl_op op, int64_t n, void *y, const void *a, const void *b, const void *c);
-/* a * b + c with one rounding, without the instruction: what targets without it must compute. */
-float kl_fmaf_soft(float a, float b, float c);
-double kl_fma_soft(double a, double b, double c);
 
 /* ---- expr.c: scalar expressions, interned ------------------------------------------------------
  *
