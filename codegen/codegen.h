@@ -11,8 +11,7 @@
 
 #include "ir/ir.h"
 
-/* ---- llvm_api.c: libLLVM's C functions as a table of pointers
- * ------------------------------ */
+/* ---- llvm_api.c: libLLVM's C functions as a table of pointers --------------------- */
 
 typedef int LLVMBool;
 typedef struct LLVMOpaqueContext *LLVMContextRef;
@@ -134,18 +133,21 @@ kl_status kl_llvm_open_from(const char *const *names, kl_llvm_api *api, int *ver
 /* LLVM's last word before it would end the process (llvm_object.c). */
 void kl_llvm_fatal(const char *reason);
 
-/* ---- llvm_target.c: a machine of our table as LLVM's
- * ------------------------------------------ */
+/* ---- llvm_target.c: a machine of our table as LLVM's ------------------------------ */
 
 /* How much LLVM does to a module. Kernels come vectorised, unrolled and scheduled, so the
  * classes differ in instruction selection and register allocation above all (figures in
  * llvm_object.c). */
 typedef enum kl_llvm_class {
-    KL_LLVM_QUICK,    /* one long straight body: elementwise chains */
-    KL_LLVM_NORMAL,   /* loops with values carried round: rows, reductions */
-    KL_LLVM_THOROUGH, /* registers are what matters: the contraction's micro-kernel */
+    KL_LLVM_QUICK,  /* half the time; good for one long body, bad for values carried round
+                     */
+    KL_LLVM_NORMAL, /* registers and schedule as at -O2 */
+    KL_LLVM_THOROUGH, /* and invariants out of loops, expressions folded */
     KL_LLVM_CLASS_COUNT
 } kl_llvm_class;
+/* A class by the number of vector instructions and whether a loop carries vectors round.
+ */
+kl_llvm_class kl_llvm_choose(const kl_target *t, int64_t instructions, bool carried);
 /* A target machine; a thread keeps the last few it used, so do not dispose of it. */
 kl_status kl_llvm_machine(const kl_target *t, kl_llvm_class cls,
                           LLVMTargetMachineRef *out);
@@ -155,8 +157,7 @@ void kl_llvm_machines_abandon(void);
 /* The pass pipeline of a class, in opt's notation; "" for none. */
 const char *kl_llvm_passes(kl_llvm_class cls);
 
-/* ---- llvm_object.c: a module to bytes
- * ------------------------------------------------------------ */
+/* ---- llvm_object.c: a module to bytes --------------------------------------------- */
 
 /* What one compile holds of LLVM: a context of its own, so that threads compile side by
  * side. */

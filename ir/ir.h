@@ -4,7 +4,7 @@
  *
  *   tables   ops.c infer.c infer_move.c infer_body.c dim.c dim_text.c target.c
  *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
- *   scalars  eval.c math.c expr.c expr_text.c
+ *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_text.c
  *   kernel   kernel.c kernel_text.c kernel_verify.c
  *   meaning  graph_interp.c loops_interp.c
  *
@@ -120,6 +120,7 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into); /* postfix for 
  *   call     name index, number of results, has-effects; then per result dtype rank extents
  *   function body graph, number of results, 1 + derivative graph or 0
  *   pick     k
+ *   detach   number       (gone after autodiff, as grad and jvp)
  *   grad     -            (sources: y, seed, inputs..)   jvp -  (sources: y, (input, tangent)..)
  */
 
@@ -262,7 +263,7 @@ kl_status kl_graph_parse(kl_arena *a, const char *file, const char *text, kl_gra
 kl_status kl_graph_parse_at(kl_arena *a, kl_dims *d, kl_lex *l, kl_graph **out);
 kl_status kl_graph_verify(const kl_graph *g); /* KL_ERR_INTERNAL naming the node */
 
-/* ---- eval.c: the meaning of ELT and CAST rows on one element -------------------------------- */
+/* ---- eval.c, eval_cast.c, eval_complex.c: the meaning of ELT and CAST rows ------------------- */
 
 typedef union kl_scalar { /* one element of any real dtype; f16 and bf16 as their bits */
     uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64;
@@ -280,6 +281,12 @@ double kl_scalar_to_double(kl_dtype dt, kl_scalar s);
 /* The neutral element of a combining op; empty: the value of a reduction of nothing. */
 kl_scalar kl_identity(kl_op combine, kl_dtype dt);
 kl_scalar kl_empty(kl_op combine, kl_dtype dt);
+/* The CPLX rows over interleaved pairs; false: op is none of them. */
+bool kl_eval_c64(kl_op op, int64_t n, void *y, const void *a, const void *b, const void *c);
+bool kl_eval_c128(kl_op op, int64_t n, void *y, const void *a, const void *b, const void *c);
+/* a * b + c with one rounding, without the instruction: what targets without it must compute. */
+float kl_fmaf_soft(float a, float b, float c);
+double kl_fma_soft(double a, double b, double c);
 
 /* ---- expr.c: scalar expressions, interned ------------------------------------------------------
  *

@@ -248,6 +248,11 @@ void kl_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]
 typedef void (*kl_work_fn)(void *ctx, int64_t begin, int64_t end, int64_t worker);
 /* Split [0, n) into chunks of at least grain and run fn over them on up to kl_threads(). */
 void kl_parallel_for(int64_t n, int64_t grain, kl_work_fn fn, void *ctx);
+/* The same on at most threads workers, for a caller that has made room for so many. */
+void kl_parallel_on(int threads, int64_t n, int64_t grain, kl_work_fn fn, void *ctx);
+/* Default MXCSR/FPCR for this thread; give what enter returned to leave. */
+uint32_t kl_fp_enter(void);
+void kl_fp_leave(uint32_t old);
 int kl_threads(void);            /* KILN_THREADS, else the cores this process may use */
 void kl_set_threads(int n);
 
