@@ -110,7 +110,7 @@ enum { LLVMDefaultVisibility = 0, LLVMHiddenVisibility = 1 };
 enum { LLVMGlobalUnnamedAddr = 2 };
 enum { LLVMDSError = 0, LLVMDSWarning = 1 };
 enum { LLVMAtomicOrderingMonotonic = 2, LLVMAtomicOrderingAcquireRelease = 6 };
-enum { LLVMAtomicRMWBinOpXchg = 0, LLVMAtomicRMWBinOpAdd = 1, LLVMAtomicRMWBinOpOr = 6 };
+enum { LLVMAtomicRMWBinOpXchg = 0, LLVMAtomicRMWBinOpAdd = 1, LLVMAtomicRMWBinOpOr = 5 };
 #define LLVMAttributeReturnIndex 0u
 #define LLVMAttributeFunctionIndex 0xffffffffu /* parameter i: 1 + i */
 
