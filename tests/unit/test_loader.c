@@ -209,6 +209,34 @@ START_TEST(runs_and_is_never_writable)
 }
 END_TEST
 
+/* Whichever allocation fails, the load fails cleanly or goes without the debugger. */
+START_TEST(out_of_memory)
+{
+    object o = {.size = 0};
+    assemble(&o, &good);
+    size_t live = kl_alloc_live();
+    bool whole = false;
+    for (int64_t n = 0; !whole; n++) {
+        kl_code *c;
+        ck_assert_int_lt(n, 20);
+        kl_error_clear();
+        kl_alloc_fail_at(n);
+        kl_status st = kl_code_load(o.bytes, o.size, &c);
+        kl_alloc_fail_at(-1);
+        if (st == KL_OK) {
+            ck_assert_int_eq(call(kl_code_symbol(c, "answer")), 42);
+            whole = true;
+        } else {
+            ck_assert_int_eq(st, KL_ERR_OOM);
+            ck_assert_ptr_null(c);
+        }
+        kl_code_free(c);
+        ck_assert_uint_eq(kl_alloc_live(), live);
+    }
+    kl_error_clear();
+}
+END_TEST
+
 /* What gdb reads. */
 struct entry {
     struct entry *next, *prev;
@@ -329,6 +357,7 @@ int main(void)
 #if defined(__x86_64__)
     tcase_add_test(tc, runs_and_is_never_writable);
     tcase_add_test(tc, debuggers_are_told);
+    tcase_add_test(tc, out_of_memory);
 #endif
     tcase_add_test(tc, damage_is_survived);
     tcase_add_loop_test(tc, words, 0, (int)KL_COUNT(relocs));
