@@ -5,7 +5,7 @@
  *   data      buffer.c npy.c zip.c csv.c safetensors.c philox.c
  *   running   thread.c device.c device_cpu.c device_cuda.c loader.c loader_elf.c loader_reloc.c
  *             loader_gdb.c program.c program_text.c
- *   keeping   store.c disk.c
+ *   keeping   store.c disk.c module.c
  *   watching  stats.c profile.c env.c
  *   calling   ffi.c
  *
@@ -203,6 +203,9 @@ typedef struct kl_buffer {
 } kl_buffer;
 /* Number of elements; fails (KL_ERR_SHAPE) on negative extents or overflow of bytes. */
 kl_status kl_shape_count(int rank, const int64_t *shape, kl_dtype dt, int64_t *count);
+/* New dense host memory of that shape. */
+kl_status kl_buffer_new(kl_dtype dt, int rank, const int64_t *shape, kl_buffer *out);
+char *kl_buffer_data(const kl_buffer *b); /* address of element 0 */
 void kl_buffer_dense_strides(kl_buffer *b); /* fills stride row-major, offset 0 */
 bool kl_buffer_is_dense(const kl_buffer *b);
 /* The lowest byte and one past the highest byte touched, relative to base. */
@@ -469,12 +472,16 @@ void kl_store_put(kl_hash key, const char *kind, const void *bytes, size_t size)
 void kl_store_drop(kl_hash key, const char *kind);
 const char *kl_store_folder(void); /* "" : memory only */
 void kl_store_trim(int64_t bytes);
-/* Loaded modules by key, so that two threads that need one kernel compile it once: the first
- * caller of begin gets *mine true and must end (with a module or NULL); others wait. */
-/* *out is a new reference, or NULL when mine. The table holds references of its own to a bounded
- * number of modules, least recently used dropped first; end borrows m. */
+
+/* ---- module.c: loaded modules by key ----------------------------------------------------------- */
+
+/* Two threads that need one kernel compile it once: the first caller of begin gets *mine true and
+ * must end (with a module or NULL); others wait. *out is a new reference, or NULL when mine. The
+ * table holds references of its own to at most 4096 modules, least recently used dropped first;
+ * end borrows m. */
 kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine);
 void kl_modules_end(kl_hash key, int device, kl_module *m);
+void kl_modules_trim(int64_t most);
 
 /* ---- stats.c, profile.c ---------------------------------------------------------------------- */
 
