@@ -4,8 +4,9 @@
  *
  *   tables   ops.c infer.c infer_move.c infer_body.c dim.c dim_text.c target.c
  *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
- *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_text.c
- *   kernel   kernel.c kernel_text.c kernel_verify.c
+ *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_range.c expr_linear.c
+ *            expr_simplify.c expr_text.c decompose.c
+ *   kernel   kernel.c kernel_text.c loops_text.c kernel_verify.c loops_verify.c
  *   meaning  graph_interp.c loops_interp.c
  *
  * Texts: GRAMMAR.md. Nothing here knows LLVM, CUDA, or who owns a buffer. */
@@ -308,11 +309,20 @@ typedef struct kl_xnode {
     kl_x src[3];
     uint64_t imm;
 } kl_xnode;
+_Static_assert(sizeof(kl_xnode) == 24, "no padding: nodes are compared as bytes");
+typedef struct kl_xinfo { /* derived facts, beside each node */
+    int64_t min, max; /* of an integer or bool; INT64_MIN..INT64_MAX: unknown, or may wrap */
+    uint64_t vars;    /* bit v % 64 is set when variable v occurs */
+    uint32_t mark, pos; /* kl_x_order's, kl_x_map's */
+    bool sym;         /* the range rests on a symbol's bounds: sums of such do not overflow */
+} kl_xinfo;
 typedef struct kl_exprs {
     kl_arena *arena;
     kl_dims *dims;
     kl_xnode *nodes;
     uint32_t count, cap;
+    kl_xinfo *info;
+    uint32_t cap_info, *epoch;
     uint32_t *table, table_cap;
     kl_dim *var_extent; /* per variable: 0 <= v < extent; for range reasoning */
     uint32_t nvars, cap_vars;
@@ -330,6 +340,7 @@ kl_x kl_x_dim(kl_exprs *x, kl_dim v);    /* a constant or KL_X_DIM */
 kl_x kl_x_op(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 kl_x kl_x_cast(kl_exprs *x, kl_x a, kl_dtype to);
 kl_x kl_x_bitcast(kl_exprs *x, kl_x a, kl_dtype to);
+/* Where pred (KL_NONE: true) is false nothing is read and the value is other (KL_NONE: zero). */
 kl_x kl_x_load(kl_exprs *x, uint32_t operand, kl_dtype dt, kl_x index, kl_x pred, kl_x other);
 kl_x kl_x_stage(kl_exprs *x, uint32_t stage, kl_dtype dt, const kl_x *index, int n);
 kl_x kl_x_reg(kl_exprs *x, uint32_t reg, kl_dtype dt, const kl_x *index, int n);
@@ -345,13 +356,32 @@ void kl_x_range(const kl_exprs *x, kl_x a, int64_t *min, int64_t *max); /* of an
 /* index = base + coef * var with base free of var and coef constant? The emitter's question. */
 bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coef);
 bool kl_x_uses_var(const kl_exprs *x, kl_x a, uint32_t var);
-/* Replace variables (and, if stage != NULL, stage reads) everywhere; memoised. */
-typedef kl_x (*kl_x_subst_fn)(void *ctx, kl_exprs *x, kl_x leaf); /* leaf: VAR or STAGE; KL_NONE keeps it */
+/* What root needs, sources before users, root last. For walks that do not recurse. */
+typedef struct kl_xlist { kl_x *items; uint32_t count, cap; } kl_xlist; /* zero-initialise */
+kl_status kl_x_order(const kl_exprs *x, kl_x root, kl_xlist *out);      /* replaces out's content */
+/* The same appended, leaving out what earlier calls with the same epoch gave (0: a new epoch). */
+kl_status kl_x_order_more(const kl_exprs *x, kl_x root, uint32_t *epoch, kl_xlist *out);
+void kl_xlist_free(kl_xlist *l);
+/* The image of a: fn gives each node's, knowing its sources'; once a node, sources first. */
+typedef kl_x (*kl_x_map_fn)(void *ctx, kl_exprs *x, kl_x node, const kl_x *src);
+kl_x kl_x_map(kl_exprs *x, kl_x a, kl_x_map_fn fn, void *ctx);
+/* Replace variables and stage reads everywhere; memoised. The rest is rebuilt, so simplified. */
+typedef kl_x (*kl_x_subst_fn)(void *ctx, kl_exprs *x, kl_x leaf); /* leaf: VAR, or STAGE with its
+                                                 indices replaced already; KL_NONE keeps it */
 kl_x kl_x_subst(kl_exprs *x, kl_x a, kl_x_subst_fn fn, void *ctx);
 /* Every MATH row in a expanded over exact rows (math.def), and rows outside `native` (a bit set
  * by op) decomposed by shared rules; f16 and bf16 arithmetic widened to f32 and rounded back. */
 kl_x kl_x_lower_math(kl_exprs *x, kl_x a, const bool *native);
+/* The shared rules: how a row outside `native` is built of others; NULL: it has no rule. */
+typedef kl_x (*kl_x_rule_fn)(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x b, kl_x c);
+kl_x_rule_fn kl_x_rule(kl_op op);
 void kl_x_print(const kl_exprs *x, kl_x a, const kl_kernel *k, kl_text *out);
+/* Between expr*.c and the parsers: a node exactly as given; node with new sources, simplified;
+ * facts of a node about to be; the simpler form of an integer or bool row (KL_NONE: none). */
+kl_x kl_x_intern(kl_exprs *x, const kl_xnode *n);
+kl_x kl_x_rebuild(kl_exprs *x, kl_x a, const kl_x *src);
+kl_xinfo kl_x_info(const kl_exprs *x, const kl_xnode *n);
+kl_x kl_x_simplify(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 
 /* ---- math.c, math.def: transcendental rows over exact rows ------------------------------------ */
 
@@ -497,17 +527,24 @@ typedef struct kl_build { kl_kernel *k; kl_stmt **at; } kl_build;
 kl_stmt *kl_b_put(kl_build *b, kl_stmt *s);
 kl_build kl_b_for(kl_build *b, uint32_t var, kl_x extent, kl_bind bind, int32_t lanes); /* inside */
 kl_build kl_b_if(kl_build *b, kl_x cond);
+kl_build kl_b_else(kl_build *b); /* of the IF just put */
 kl_x kl_b_reg(kl_build *b, const char *name, kl_dtype dt, int32_t lanes, int ndims, const int32_t *dims);
 void kl_b_set(kl_build *b, kl_x reg /* KL_X_REG with its indices */, kl_x value);
 void kl_b_store(kl_build *b, uint32_t operand, kl_x index, kl_x value, kl_x pred);
 void kl_b_fold(kl_build *b, kl_x dst, kl_op combine, kl_x src);
 void kl_b_barrier(kl_build *b);
 void kl_b_check(kl_build *b, kl_x ok, int32_t fault, uint32_t node, kl_x value);
+/* Every statement, a body after its head. The expressions of one, in the order of its text. */
+typedef kl_status (*kl_stmt_fn)(void *ctx, const kl_stmt *s);
+kl_status kl_stmt_walk(const kl_stmt *s, kl_stmt_fn fn, void *ctx);
+int kl_stmt_exprs(const kl_stmt *s, kl_x out[6]);
 int64_t kl_kernel_decided(const kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t dflt);
 const char *kl_kernel_class(const kl_kernel *k);
-/* The symbols the loops use (KL_X_DIM), in order: the launch's dims array. */
+int32_t kl_kernel_lanes(const kl_kernel *k); /* of the widest lane loop */
+/* The dims the loops use (KL_X_DIM, each once), by first use: the launch's dims array. */
 int kl_kernel_dims(const kl_kernel *k, kl_dim *out, int cap);
-/* Bytes of one worker's tiles, and each tile's offset (64-byte aligned). */
+/* Bytes of one worker's tiles, and each tile's offset (64-byte aligned). A LANE tile has one copy
+ * a lane of the widest lane loop: element i of lane l lies at i * lanes + l. */
 kl_dim kl_kernel_scratch(const kl_kernel *k, kl_dim *offsets /* per operand, or NULL */);
 
 /* ---- kernel_text.c, kernel_verify.c: levels "kernel" and "loops" --------------------------------- */
