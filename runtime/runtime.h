@@ -7,7 +7,7 @@
  *             loader_gdb.c program.c program_text.c
  *   keeping   store.c disk.c module.c
  *   watching  stats.c profile.c env.c
- *   calling   ffi.c
+ *   calling   native.c ffi.c
  *
  * Prototypes stand in that order, a banner a file. */
 #ifndef KL_RUNTIME_H
@@ -499,7 +499,7 @@ kl_status kl_profile_stop(void); /* writes the Chrome trace */
 void kl_profile_event(const char *category, const char *name, int64_t begin_ns, int64_t end_ns,
                       double bytes, double flops);
 
-/* ---- ffi.c: native functions with signatures known at run time -------------------------------- */
+/* ---- native.c, ffi.c: native functions with signatures known at run time ------------------------ */
 
 /* Registered functions: called by a plan's CALL steps as
  *     int fn(void *user, int nin, const kl_buffer *in, int nout, const kl_buffer *out)
