@@ -184,4 +184,36 @@ typedef enum kl_llvm_output { KL_LLVM_OBJECT, KL_LLVM_ASM, KL_LLVM_IR } kl_llvm_
 kl_status kl_llvm_emit(LLVMModuleRef m, const kl_target *t, kl_llvm_class cls,
                        kl_llvm_output what, kl_text *out);
 
+/* ---- nvrtc.c: CUDA C to PTX or cubin, through NVRTC by dlopen ------------------------------- */
+
+typedef enum kl_nvrtc_form { KL_NVRTC_PTX, KL_NVRTC_CUBIN } kl_nvrtc_form;
+typedef struct kl_nvrtc_code {
+    void *bytes; /* kl_nvrtc_free */
+    size_t size;
+    bool cubin;          /* else PTX: asked for, or because this NVRTC does not know the arch */
+    char arch[16];       /* what it was compiled for: "sm_90a", "compute_89" */
+    int64_t spill_bytes; /* stack and spills of all kernels together; -1: not told */
+    int registers;       /* of the kernel that needs most; 0: not told */
+} kl_nvrtc_code;
+bool kl_nvrtc_found(void);
+const char *kl_nvrtc_version(void); /* "13.0", "" when there is none */
+/* text holds the prelude and any number of kernels; name is for messages; arch is "sm_90a". */
+kl_status kl_nvrtc_compile(const char *name, const char *text, const char *arch,
+                           kl_nvrtc_form form, kl_nvrtc_code *out);
+void kl_nvrtc_free(kl_nvrtc_code *code); /* a zeroed or freed one is fine */
+
+/* ---- cuda_prelude.c: the device functions that kernels are written with --------------------- */
+
+enum { /* parts of the prelude; types, bit casts and kl_fault are always there */
+    KL_PRELUDE_INTS = 1,     /* kl_add .. kl_floordiv on integers and bool */
+    KL_PRELUDE_FLOATS = 2,   /* the same on f32, f64; kl_to_i32 and the like */
+    KL_PRELUDE_HALVES = 4,   /* f16, bf16 conversions; brings FLOATS */
+    KL_PRELUDE_WARP = 8,     /* kl_lane, kl_barrier, kl_shfl_*, kl_ballot, kl_atomic_add */
+    KL_PRELUDE_SHARED = 16,  /* KL_TILE(T, name, offset in dynamic shared memory) */
+    KL_PRELUDE_ASYNC = 32,   /* kl_async_copy*, kl_async_commit, kl_async_wait<N> */
+    KL_PRELUDE_MATRIX = 64,  /* kl_ldmatrix4*, kl_mma_* */
+    KL_PRELUDE_ALL = 127
+};
+void kl_cuda_prelude(kl_text *out, unsigned parts);
+
 #endif

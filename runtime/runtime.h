@@ -3,8 +3,8 @@
  *
  *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c
  *   data      buffer.c npy.c zip.c csv.c safetensors.c philox.c
- *   running   thread.c device.c device_cpu.c device_cuda.c loader.c loader_elf.c loader_reloc.c
- *             loader_gdb.c program.c program_text.c
+ *   running   thread.c device.c device_cpu.c device_cuda.c cuda_driver.c
+ *             loader.c loader_elf.c loader_reloc.c loader_gdb.c program.c program_text.c
  *   keeping   store.c disk.c module.c
  *   watching  stats.c profile.c env.c
  *   calling   native.c ffi.c
@@ -330,6 +330,12 @@ extern const kl_device_ops kl_device_cpu, kl_device_cuda;
 /* The table and index of device number d; fails naming the device when it is not there. */
 kl_status kl_device_get(int d, const kl_device_ops **ops, int *index);
 kl_status kl_device_parse(const char *name, int *d); /* "cpu", "cuda", "cuda:1" */
+
+/* device_cuda.c: what else there is to ask. An error word (kl_args.error) must live until its
+ * device was waited for: sync, or a copy to the host; they fill it. */
+kl_status kl_cuda_compute(int index, int *major, int *minor); /* 9 and 0: sm_90 */
+const char *kl_cuda_why(void); /* why there is no CUDA device; "" when there is one */
+void kl_cuda_close(void);      /* gives contexts back: for those who count leaks */
 
 /* ---- loader.c: closed ELF objects into memory ----------------------------------------------
  * x86-64 and aarch64 relocatable objects: sections mapped together, PC-relative relocations
