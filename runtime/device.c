@@ -3,15 +3,15 @@
  *   "cpu" <-> 0      "cuda" -> 1      "cuda:1" <-> 2 */
 #include "runtime.h"
 
-#pragma weak kl_device_cuda /* a build without device_cuda.c has no such devices */
-
 kl_status kl_device_get(int d, const kl_device_ops **ops, int *index)
 {
     const kl_device_ops *o = d > 0 ? &kl_device_cuda : &kl_device_cpu;
     int i = d > 0 ? d - 1 : 0;
     if (d < 0)
         return kl_fail(KL_ERR_ARG, "no device has number %d", d);
-    int n = o ? o->count() : 0;
+    int n = o->count();
+    if (n == 0)
+        return kl_fail(KL_ERR_DEVICE, "no device cuda:%d here: %s", i, kl_cuda_why());
     if (i >= n)
         return kl_fail(KL_ERR_DEVICE, "no device cuda:%d here: %d found", i, n);
     *ops = o;

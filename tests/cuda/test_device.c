@@ -305,6 +305,10 @@ START_TEST(test_describe)
     OK(CUDA->describe(0, name, sizeof name));
     ck_assert_uint_gt(strlen(name), 0);
     ck_assert_str_eq(kl_cuda_why(), "");
+    const kl_device_ops *ops;
+    int index;
+    OK(kl_device_get(1, &ops, &index));
+    ck_assert(ops == CUDA && index == 0);
 }
 END_TEST
 
