@@ -2,7 +2,8 @@
  * file with one entry; their order stands in pipeline.c alone. Knows no LLVM, CUDA or Python.
  *
  *   graph -> graph     autodiff.c derive.c simplify.c inline.c complex.c
- *   graph -> kernels   fuse.c (groups) build.c (a group's algorithm) index.c (movement to index expressions)
+ *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
+ *                      index.c (movement to index expressions) collapse.c (axes that go together)
  *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
  *   kernels -> plan    plan.c
  *   the recipe         pipeline.c */
@@ -44,19 +45,84 @@ kl_status kl_pass_inline(kl_unit *u);   /* function nodes are gone, unless the t
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
 
-/* ---- graph to kernels ------------------------------------------------------------------------- */
+/* ---- graph to kernels -------------------------------------------------------------------------
+ * A *root* is a node that gets a stage or memory of its own: every heavy node (reduction,
+ * contraction, prefix, scatter, sort), every output, and light nodes worth keeping. Everything
+ * else is recomputed where it is read. Roots that share a loop nest form a group, and a group
+ * becomes one part of a kernel. */
 
+enum { KL_ROLE_FREE, KL_ROLE_REDUCED, KL_ROLE_OWN /* walked inside: scanned, sorted */ };
+enum { KL_READ_ZERO = -1, KL_READ_OTHER = -2 };
+typedef struct kl_root_read { /* how a root reads another: per output axis of it, the axis of ours */
+    kl_ref from;
+    int8_t axis[KL_MAX_RANK]; /* or KL_READ_ZERO, KL_READ_OTHER */
+} kl_root_read;
+typedef struct kl_root {
+    kl_ref node;
+    bool heavy, stored;
+    int naxes;                    /* iteration axes: all of a reduction's input, a contraction's labels */
+    kl_dim extent[KL_MAX_RANK];
+    uint8_t role[KL_MAX_RANK];
+    int8_t out[KL_MAX_RANK];      /* iteration axis of each output axis */
+    int8_t outer[KL_MAX_RANK];    /* position among the group's outer axes, or -1: its own */
+    kl_root_read *reads;
+    uint32_t nreads, cap_reads;
+    int group;
+    int cost;                     /* scalar operations inlined into it */
+} kl_root;
+typedef struct kl_group {
+    int nouter;
+    kl_dim outer[KL_MAX_RANK];
+    int *members, nmembers, cap_members; /* roots, in topological order */
+    uint64_t *needs;                     /* bit set of groups it depends on, transitively */
+    bool heavy, contract, merged;        /* merged: into another, no longer there */
+    int cost;
+} kl_group;
+typedef struct kl_fusion {
+    kl_unit *u;
+    kl_graph *g;
+    kl_arena *arena;       /* scratch of the pass */
+    int32_t *root_of;      /* node -> root, or -1 */
+    kl_root *roots;
+    uint32_t nroots, cap_roots;
+    kl_group *groups;
+    uint32_t ngroups, cap_groups;
+} kl_fusion;
+bool kl_is_heavy(kl_op op);
+kl_status kl_find_roots(kl_fusion *f); /* roots.c */
+/* Where source s of a heavy root is read at its iteration axes; *pred guards it (fold). */
+void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x, const kl_x *axis,
+                     kl_x *idx, kl_x *pred);
+kl_status kl_group_roots(kl_fusion *f);                 /* fuse.c */
+kl_status kl_build_kernels(kl_fusion *f);               /* build.c */
+kl_status kl_collapse(kl_kernel *k, kl_part *p);        /* collapse.c */
 kl_status kl_pass_fuse(kl_unit *u);     /* u->kernels, each with its algorithm */
+
 /* index.c: the element of node r at idx[rank] as an expression, looking through movement and
- * elementwise nodes down to nodes for which `leaf` gives an expression (KL_NONE: look through). */
-typedef struct kl_reader {
+ * elementwise nodes down to leaves. pred (KL_NONE: true) guards every load on the way. */
+#define KL_MAX_CHECKS 8
+typedef struct kl_memo kl_memo;
+struct kl_memo { kl_memo *next; kl_ref r; kl_x pred, value, idx[KL_MAX_RANK]; };
+typedef struct kl_reader kl_reader;
+struct kl_reader {
     kl_kernel *k;
     const kl_graph *g;
-    kl_x (*leaf)(struct kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
+    bool (*is_leaf)(kl_reader *rd, kl_ref r);
+    /* A leaf's element by indices, or (leaf NULL) by its flat row-major number. leaf_flat, where
+     * given, also serves reshapes and strided views of a leaf. */
+    kl_x (*leaf)(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
+    kl_x (*leaf_flat)(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred);
     void *ctx;
-    kl_check *checks; int nchecks; /* faults met on the way (gather indices) */
-} kl_reader;
+    kl_check checks[KL_MAX_CHECKS]; /* faults met on the way: indices that come from data */
+    int nchecks;
+    kl_memo *memo[256];
+};
 kl_x kl_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
+/* An index from data, as i64, with its check recorded; *in_range guards its use. */
+kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent, uint32_t node,
+                   kl_x pred, kl_x *in_range);
+kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx);
+void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *idx);
 
 /* ---- kernel to loops ---------------------------------------------------------------------------- */
 
