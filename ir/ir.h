@@ -434,6 +434,7 @@ typedef struct kl_stage {
     kl_x value;             /* KL_NONE for a stage that only stores */
     kl_x rhs;               /* CONTRACT: value * rhs */
     bool descending;        /* SORT */
+    bool dot;               /* CONTRACT: k over 16 lanes folded by halves (M or N below 4) */
     kl_store *stores;
     int nstores;
     kl_check *checks;

@@ -207,6 +207,27 @@ static kl_status build_map(builder *b, const kl_root *root)
     return finish(b, s);
 }
 
+/* M and N, the free extents of each side without the batch, decide the order of the sum; an
+ * extent that is not known counts with its least. */
+static bool thin_contract(builder *b, const kl_root *root)
+{
+    const kl_graph *g = b->f->g;
+    const int64_t *at = kl_graph_attr(g, root->node), *la = at + 3, *lb = la + at[0], *y = lb + at[1];
+    int64_t side[2] = {1, 1};
+    for (int i = 0; i < at[2]; i++) {
+        bool in_a = false, in_b = false;
+        int64_t lo, hi;
+        for (int j = 0; j < at[0]; j++)
+            in_a = in_a || la[j] == y[i];
+        for (int j = 0; j < at[1]; j++)
+            in_b = in_b || lb[j] == y[i];
+        kl_dim_range(g->dims, kl_graph_shape(g, root->node)[i], &lo, &hi);
+        if (in_a != in_b && side[in_b] < 4)
+            side[in_b] *= KL_MIN(lo, 4);
+    }
+    return side[0] < 4 || side[1] < 4;
+}
+
 /* The value of a reduction or contraction, stored at its outer point if anybody needs it. */
 static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind, kl_op combine)
 {
@@ -219,6 +240,7 @@ static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind, kl_
         s->rhs = read_source(b, root, 1, axis);
         if (s->rhs == KL_NONE || s->value == KL_NONE)
             return kl_error_status();
+        s->dot = thin_contract(b, root);
         s->value = kl_x_cast(b->k->x, s->value, s->dtype);
         s->rhs = kl_x_cast(b->k->x, s->rhs, s->dtype);
     }

@@ -124,12 +124,55 @@ kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent, 
 kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx);
 void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *idx);
 
-/* ---- kernel to loops ---------------------------------------------------------------------------- */
+/* ---- kernel to loops ----------------------------------------------------------------------------
+ * Classes of kernels, each a recipe of lower_*.c:
+ *   map      no stage has axes of its own: lanes along one outer axis
+ *   row      lanes along the stages' own axes; a worker (GPU: a warp) is one outer point
+ *   split    one long reduction of few outer points: its blocks of 4096 are workers, a second
+ *            phase folds them
+ *   column   lanes along an outer axis, own axes walked inside (sums down columns, prefixes,
+ *            scatters of rows, small contractions)
+ *   gemm     contraction through packed panels and a register-blocked micro-kernel */
 
 kl_status kl_pass_schedule(kl_unit *u);
 kl_status kl_pass_lower(kl_unit *u);
 kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes);
 kl_status kl_lower_kernel(kl_kernel *k);
+void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor, const char *name);
+int64_t kl_param(const kl_kernel *k, int part, const char *name, int64_t dflt);
+const char *kl_part_class(const kl_kernel *k, int part);
+
+/* What the recipes share. */
+enum { KL_BLOCK = 4096, KL_LANES = 32, KL_DOT_LANES = 16 }; /* "One number": never changed */
+typedef struct kl_lower {
+    kl_kernel *k;
+    kl_exprs *x;
+    kl_part *p;
+    int part;
+    kl_x *axis;   /* per axis: what replaces it, or KL_NONE */
+    kl_x *stage;  /* per stage: the register that holds its value, or KL_NONE */
+    int32_t lanes;
+    uint32_t lane_var;  /* column: the lane's counter, 0 .. lanes-1 */
+    bool in_lanes;      /* column: statements stand inside the lane loop */
+    const char *cls;
+} kl_lower;
+kl_x kl_lower_expr(kl_lower *l, kl_x a);           /* axes and stages replaced */
+kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b);
+kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body);
+uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count, kl_role role);
+void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s);
+kl_dim kl_outer_count(kl_lower *l, int n);         /* product of the first n outer extents */
+void kl_outer_point(kl_lower *l, kl_x w, int n);   /* the first n outer axes from a flat number */
+kl_status kl_lower_stages(kl_lower *l, kl_build *b);
+kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s);          /* lower_reduce.c */
+kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len);
+kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first, kl_dim count);
+kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s);     /* lower_serial.c */
+kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_gemm(kl_lower *l);                                 /* lower_gemm.c */
+bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 
 /* ---- kernels to plan ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,254 @@
+/* schedule.c: which recipe a part takes and with which numbers, from the target's facts alone.
+ *
+ *   reduce over the contiguous axis          -> class row     lanes 32
+ *   the same, few rows and a long axis       -> class split
+ *   reduce over an outer axis                -> class column  lanes = 2 vectors
+ *   no axes of its own                       -> class map     lanes = 2 vectors
+ *   a large contraction                      -> class gemm
+ *
+ * A decision never changes a result's bits (DESIGN.md, "One number"); it may only change speed. */
+#include "passes/passes.h"
+
+enum { WORK = 16384 /* elements that are worth a thread */, CUDA_BLOCK = 256 };
+
+void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor, const char *name)
+{
+    if (kl_arena_grow(k->arena, &k->schedule, &k->cap_decisions, k->ndecisions + 1, sizeof *k->schedule) == KL_OK)
+        k->schedule[k->ndecisions++] = (kl_decision){.kind = kind, .part = part, .axis = axis, .factor = factor, .name = name};
+}
+
+int64_t kl_param(const kl_kernel *k, int part, const char *name, int64_t dflt)
+{
+    for (uint32_t i = 0; i < k->ndecisions; i++)
+        if (k->schedule[i].kind == KL_DEC_PARAM && k->schedule[i].part == part && strcmp(k->schedule[i].name, name) == 0)
+            return k->schedule[i].factor;
+    return dflt;
+}
+
+const char *kl_part_class(const kl_kernel *k, int part)
+{
+    for (uint32_t i = 0; i < k->ndecisions; i++)
+        if (k->schedule[i].kind == KL_DEC_CLASS && k->schedule[i].part == part)
+            return k->schedule[i].name;
+    return "";
+}
+
+static void param(kl_kernel *k, int part, const char *name, int64_t v)
+{
+    kl_decide(k, KL_DEC_PARAM, part, -1, v, name);
+}
+
+/* ---- how the accesses lie ---------------------------------------------------------------------- */
+
+/* For one axis: accesses that step by one element, that do not move, that jump. */
+typedef struct lay { int unit, still, jump; } lay;
+
+static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, lay *y)
+{
+    kl_x base;
+    int64_t coef;
+    if (!kl_x_affine(k->x, index, axis, &base, &coef))
+        y->jump += weight;
+    else if (coef == 0)
+        y->still += weight;
+    else if (coef == 1)
+        y->unit += weight;
+    else
+        y->jump += weight;
+}
+
+/* All loads reachable from the marked expressions. Sources come before users. */
+static void mark_used(const kl_exprs *x, uint8_t *used, uint32_t count)
+{
+    for (kl_x e = count; e-- > 0;)
+        for (int s = 0; used[e] && s < x->nodes[e].nsrc; s++)
+            if (x->nodes[e].src[s] != KL_NONE)
+                used[x->nodes[e].src[s]] = 1;
+}
+
+static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
+{
+    lay y = {0, 0, 0};
+    uint32_t count = k->x->count;
+    uint8_t *used = kl_alloc_zeroed(count + 1);
+    if (!used)
+        return y;
+    for (int i = 0; i < p->nstages; i++) {
+        const kl_stage *s = &p->stages[i];
+        kl_x roots[2] = {s->value, s->rhs};
+        for (int j = 0; j < 2; j++)
+            if (roots[j] != KL_NONE)
+                used[roots[j]] = 1;
+        for (int j = 0; j < s->nstores; j++) {
+            used[s->stores[j].value] = 1;
+            if (s->kind == KL_STAGE_MAP || s->kind == KL_STAGE_PREFIX)
+                count_access(k, s->stores[j].index, axis, 2, &y);
+        }
+    }
+    mark_used(k->x, used, count);
+    for (kl_x e = 0; e < count; e++)
+        if (used[e] && k->x->nodes[e].op == KL_X_LOAD)
+            count_access(k, k->x->nodes[e].src[0], axis, 1, &y);
+    kl_free(used, count + 1);
+    return y;
+}
+
+static int64_t hint(const kl_kernel *k, kl_dim d)
+{
+    int64_t lo, hi;
+    kl_dim_range(k->x->dims, d, &lo, &hi);
+    return lo == hi ? lo : KL_MIN(hi, KL_MAX(lo, 1024));
+}
+
+static int64_t outer_hint(const kl_kernel *k, const kl_part *p)
+{
+    int64_t n = 1;
+    for (int i = 0; i < p->nouter; i++)
+        if (kl_mul_overflow(n, hint(k, k->axes[p->outer[i]].extent), &n))
+            return INT64_MAX;
+    return n;
+}
+
+/* The outer axis along which most accesses are contiguous; a longer one on a tie. */
+static int vector_axis(kl_kernel *k, const kl_part *p, int *score)
+{
+    int best = -1, best_score = 0;
+    for (int i = p->nouter; i-- > 0;) {
+        lay y = layout(k, p, p->outer[i]);
+        int s = 4 * y.unit - 4 * y.jump;
+        if (hint(k, k->axes[p->outer[i]].extent) < 4)
+            s -= 6;
+        if (best < 0 || s > best_score)
+            best = i, best_score = s;
+    }
+    *score = best_score;
+    return best;
+}
+
+/* ---- recipes' numbers ----------------------------------------------------------------------------- */
+
+static int widest(const kl_kernel *k)
+{
+    int size = 1;
+    for (uint32_t i = 0; i < k->noperands; i++)
+        size = KL_MAX(size, kl_dtypes[k->operands[i].dtype].size);
+    return KL_MIN(size, 8);
+}
+
+static int64_t map_lanes(const kl_kernel *k, const kl_target *t, int64_t forced)
+{
+    if (forced)
+        return forced;
+    return t->kind == KL_TARGET_CUDA ? CUDA_BLOCK : KL_MAX(t->vector_bits / (8 * widest(k)), 4);
+}
+
+static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t forced)
+{
+    int score, vec = vector_axis(k, &k->parts[part], &score);
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "map");
+    param(k, part, "lanes", map_lanes(k, t, forced));
+    if (vec >= 0)
+        param(k, part, "vec", vec);
+    param(k, part, "chunk", t->kind == KL_TARGET_CUDA ? CUDA_BLOCK * 4 : WORK);
+}
+
+static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own)
+{
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "row");
+    param(k, part, "lanes", KL_LANES);
+    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own, 1), 1));
+    if (t->kind == KL_TARGET_CUDA)
+        param(k, part, "group", 4);
+}
+
+static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec, int64_t own, int64_t forced)
+{
+    int64_t lanes = t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (forced ? 1 : 2);
+    uint32_t weight = k->x->count;
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "column");
+    param(k, part, "lanes", lanes);
+    param(k, part, "vec", vec);
+    param(k, part, "rows", weight > 160 ? 1 : 8); /* unrolled copies of the expression */
+    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
+}
+
+/* Only reductions that do not read each other, then values stored once: its blocks are free. */
+static bool splits(const kl_kernel *k, const kl_part *p, int64_t own)
+{
+    int n = 0;
+    while (n < p->nstages && p->stages[n].kind == KL_STAGE_REDUCE)
+        n++;
+    for (int i = n; i < p->nstages; i++)
+        if (p->stages[i].kind != KL_STAGE_MAP || p->stages[i].nfree)
+            return false;
+    for (kl_x e = 0; e < k->x->count && n > 1; e++)
+        if (k->x->nodes[e].op == KL_X_STAGE && n > 1)
+            for (int i = 0; i < n; i++)
+                if (e <= p->stages[i].value)
+                    return false; /* may be read by a later reduction: keep the order */
+    return n > 0 && n <= 32 && own >= 4 * KL_BLOCK && outer_hint(k, p) < 64;
+}
+
+static void schedule_split(kl_kernel *k, int part)
+{
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "split");
+    param(k, part, "lanes", KL_LANES);
+}
+
+static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t forced)
+{
+    kl_part *p = &k->parts[part];
+    int64_t own = 0;
+    int ordered = 0, sorts = 0, dots = 0, in_order = 0;
+    lay y = {0, 0, 0};
+    for (int i = 0; i < p->nstages; i++) {
+        const kl_stage *s = &p->stages[i];
+        int n = s->nfree + s->nreduce;
+        int64_t work = n ? 1 : 0;
+        for (int j = 0; j < n; j++)
+            work *= hint(k, k->axes[s->axes[j]].extent);
+        own = KL_MAX(own, work);
+        dots += s->kind == KL_STAGE_CONTRACT && s->dot;
+        in_order += s->kind == KL_STAGE_CONTRACT && !s->dot;
+        ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER || s->kind == KL_STAGE_ARGMAX || s->kind == KL_STAGE_ARGMIN;
+        sorts += s->kind == KL_STAGE_SORT;
+        if (n) {
+            lay z = layout(k, p, s->axes[n - 1]);
+            y.unit += z.unit, y.jump += z.jump;
+        }
+    }
+    int score = 0, vec = vector_axis(k, p, &score);
+    bool wide = vec >= 0 && hint(k, k->axes[p->outer[vec]].extent) >= 4;
+    if (!own && !sorts)
+        schedule_map(k, part, t, forced);
+    else if (sorts)
+        schedule_row(k, part, t, own);
+    else if (!dots && !in_order && splits(k, p, own) && (p->nouter == 0 || score <= 4 * (y.unit - y.jump)))
+        schedule_split(k, part);
+    else if (p->nouter == 0)
+        schedule_row(k, part, t, own);
+    else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CPU)
+        kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
+    else if (in_order || ordered)
+        schedule_column(k, part, t, vec, own, forced);
+    else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
+        schedule_column(k, part, t, vec, own, forced);
+    else
+        schedule_row(k, part, t, own);
+}
+
+kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes)
+{
+    k->target = t;
+    k->ndecisions = 0;
+    for (int p = 0; p < k->nparts; p++)
+        schedule_part(k, p, t, lanes);
+    return kl_arena_failed(k->arena) ? kl_fail(KL_ERR_OOM, "schedule: no memory") : KL_OK;
+}
+
+kl_status kl_pass_schedule(kl_unit *u)
+{
+    for (int i = 0; i < u->nkernels; i++)
+        KL_TRY(kl_schedule_kernel(u->kernels[i], u->target, u->lanes));
+    return KL_OK;
+}
