@@ -517,6 +517,7 @@ struct kl_kernel {
     kl_reg *regs;         uint32_t nregs, cap_regs;  /* loops */
     kl_phase *phases;     int nphases;               /* loops: > 0 once lowered */
     double flops, bytes;  /* at hinted sizes */
+    const char *call;     /* not a kernel but a call of this native function on its operands */
 };
 kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name);
 uint32_t kl_kernel_operand(kl_kernel *k, const kl_operand *o);

@@ -37,6 +37,7 @@ extern const kl_pass kl_pipeline[];
 extern const int kl_pipeline_count;
 /* Run passes first..last (names; NULL: all), dumping and verifying as the environment says. */
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last);
+void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out); /* what stands at that level */
 
 /* ---- graph to graph ------------------------------------------------------------------------- */
 

@@ -412,6 +412,8 @@ typedef struct kl_slot { /* one buffer of the program */
     kl_size offset;      /* ARENA: bytes from the arena's start */
     kl_size bytes;
     const char *name;
+    int32_t rank;        /* what a native function is told */
+    const kl_size *shape;
 } kl_slot;
 
 typedef enum kl_step_kind { KL_STEP_LAUNCH, KL_STEP_COPY, KL_STEP_FILL, KL_STEP_CALL, KL_STEP_LOOP } kl_step_kind;

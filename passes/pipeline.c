@@ -1,0 +1,109 @@
+/* pipeline.c: the recipe. From a graph to the program that runs, in this order and no other:
+ *
+ *   graph ──> autodiff ──> inline ──> complex ──> simplify ──> fuse ──> schedule ──> lower ──> plan
+ *             derivative   named      pairs of    rules,       groups   decisions    loops     steps,
+ *             rules        functions  reals       folding,     become                          offsets
+ *                                                 dead code    kernels
+ *
+ * Glossary. u: the unit, all that one compile works on. graph: values. kernel: what one fused group
+ * computes. schedule: decisions about it. loops: how it runs. plan: what runs when, where.
+ *
+ * The driver, not the pass, dumps (KILN_DUMP=fuse,lower or all), verifies (KILN_VERIFY) and says
+ * which pass was last when something is wrong. */
+#include "passes/passes.h"
+
+const kl_pass kl_pipeline[] = {
+    {"autodiff", kl_pass_autodiff, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
+    {"inline", kl_pass_inline, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
+    {"complex", kl_pass_complex, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
+    {"simplify", kl_pass_simplify, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
+    {"fuse", kl_pass_fuse, KL_LEVEL_GRAPH, KL_LEVEL_KERNEL},
+    {"schedule", kl_pass_schedule, KL_LEVEL_KERNEL, KL_LEVEL_KERNEL},
+    {"lower", kl_pass_lower, KL_LEVEL_KERNEL, KL_LEVEL_LOOPS},
+    {"plan", kl_pass_plan, KL_LEVEL_LOOPS, KL_LEVEL_PLAN},
+};
+const int kl_pipeline_count = (int)KL_COUNT(kl_pipeline);
+
+void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
+{
+    if (level == KL_LEVEL_GRAPH)
+        kl_graph_print(u->graph, out);
+    for (int i = 0; i < u->nkernels && level == KL_LEVEL_KERNEL; i++)
+        kl_kernel_print(u->kernels[i], out);
+    for (int i = 0; i < u->nkernels && level == KL_LEVEL_LOOPS; i++)
+        kl_loops_print(u->kernels[i], out);
+    if (level == KL_LEVEL_PLAN && u->program)
+        kl_program_print(u->program, out);
+}
+
+static bool named(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == n && memcmp(p, name, n) == 0)
+            return true;
+    return list && strcmp(list, "all") == 0;
+}
+
+static void dump(const kl_unit *u, const kl_pass *p)
+{
+    kl_text t = {0};
+    kl_unit_print(u, p->out, &t);
+    if (t.s)
+        fprintf(stderr, "# after %s\n%s\n", p->name, t.s);
+    kl_text_free(&t);
+}
+
+static kl_status verify(const kl_unit *u, kl_level level)
+{
+    if (level == KL_LEVEL_GRAPH)
+        return kl_graph_verify(u->graph);
+    for (int i = 0; i < u->nkernels; i++) {
+        if (u->kernels[i]->call)
+            continue;
+        if (level == KL_LEVEL_KERNEL)
+            KL_TRY(kl_kernel_verify(u->kernels[i]));
+        if (level == KL_LEVEL_LOOPS)
+            KL_TRY(kl_loops_verify(u->kernels[i]));
+    }
+    return KL_OK;
+}
+
+static bool verifies(void)
+{
+    int v = kl_env_get()->verify;
+#ifdef NDEBUG
+    return v > 0;
+#else
+    return v != 0;
+#endif
+}
+
+static kl_status run_pass(kl_unit *u, const kl_pass *p)
+{
+    int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
+    KL_TRY(p->fn(u));
+    if (kl_profile_on())
+        kl_profile_event("pass", p->name, begin, kl_now_ns(), 0, 0);
+    if (named(kl_env_get()->dump, p->name))
+        dump(u, p);
+    if (verifies() && verify(u, p->out) != KL_OK) {
+        kl_fail_more(" (after pass %s)", p->name);
+        dump(u, p);
+        return kl_error_status();
+    }
+    return KL_OK;
+}
+
+kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last)
+{
+    bool on = first == NULL;
+    for (int i = 0; i < kl_pipeline_count; i++) {
+        on = on || strcmp(kl_pipeline[i].name, first) == 0;
+        if (on)
+            KL_TRY(run_pass(u, &kl_pipeline[i]));
+        if (last && strcmp(kl_pipeline[i].name, last) == 0)
+            break;
+    }
+    return on ? KL_OK : kl_fail(KL_ERR_ARG, "no pass named %s", first);
+}
