@@ -343,11 +343,49 @@ static kl_status build_root(builder *b, kl_root *root)
     case KL_OP_prefix: return build_prefix(b, root);
     case KL_OP_sort: return build_sort(b, root);
     case KL_OP_scatter: return build_scatter(b, root);
+    case KL_OP_call: return build_call(b, root);
     default: break;
     }
     if (root->heavy)
         return kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled to a kernel", kl_ops[kl_graph_at(b->f->g, root->node)->op].name);
     return build_map(b, root);
+}
+
+/* A native call is a launch without a kernel: its operands are whole buffers. */
+static kl_status build_call(builder *b, const kl_root *root)
+{
+    const kl_graph *g = b->f->g;
+    const kl_node *n = kl_graph_at(g, root->node);
+    b->k->call = g->strings[kl_graph_attr(g, root->node)[0]];
+    for (uint32_t i = 0; i < n->nsrc; i++) {
+        kl_ref s = kl_graph_src(g, root->node, i);
+        kl_operand o = {.name = "a", .dtype = kl_graph_at(g, s)->dtype, .role = KL_ROLE_IN, .node = s, .count = kl_graph_numel(g, s)};
+        if (kl_graph_at(g, s)->op == KL_OP_input && kl_graph_at(g, s)->nattr > 1)
+            return kl_fail(KL_ERR_UNSUPPORTED, "call: a strided input");
+        kl_kernel_operand(b->k, &o);
+    }
+    for (int k = 0; k < kl_graph_attr(g, root->node)[1]; k++) {
+        kl_type t;
+        kl_operand o = {.name = "y", .role = KL_ROLE_OUT, .node = KL_NONE};
+        for (kl_ref r = 0; r < g->count; r++)
+            if (kl_graph_at(g, r)->op == KL_OP_pick && kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
+                o.node = r;
+        if (o.node == KL_NONE) {
+            const kl_node *m = kl_graph_at(g, root->node);
+            kl_type src[KL_MAX_RANK];
+            for (uint32_t i = 0; i < m->nsrc && i < KL_MAX_RANK; i++)
+                kl_graph_type(g, kl_graph_src(g, root->node, i), &src[i]);
+            KL_TRY(kl_infer_pick(g->dims, KL_OP_call, src, m->nsrc, kl_graph_attr(g, root->node), m->nattr, g->bodies, k, &t));
+            o.role = KL_ROLE_TEMP;
+        } else {
+            kl_graph_type(g, o.node, &t);
+        }
+        o.dtype = t.dtype, o.count = 1;
+        for (int i = 0; i < t.rank; i++)
+            o.count = kl_dim_mul(g->dims, o.count, t.shape[i]);
+        kl_kernel_operand(b->k, &o);
+    }
+    return KL_OK;
 }
 
 /* ---- kernels ----------------------------------------------------------------------------------------------- */

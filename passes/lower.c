@@ -298,6 +298,7 @@ kl_status kl_lower_kernel(kl_kernel *k)
 kl_status kl_pass_lower(kl_unit *u)
 {
     for (int i = 0; i < u->nkernels; i++)
-        KL_TRY(kl_lower_kernel(u->kernels[i]));
+        if (!u->kernels[i]->call)
+            KL_TRY(kl_lower_kernel(u->kernels[i]));
     return KL_OK;
 }

@@ -236,6 +236,8 @@ static kl_status plan_kernel(planner *pl, int n, const int *last_read)
     s->place = copy(pl, k->place);
     s->symbol = copy(pl, k->call);
     s->kernel = k->call ? -1 : pl->p->nkernels++;
+    for (uint32_t i = 0; i < k->noperands; i++)
+        s->ncarry += k->call && k->operands[i].role == KL_ROLE_IN;
     if (!k->call)
         plan_phases(pl, k, s);
     return KL_OK;

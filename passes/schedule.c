@@ -249,6 +249,7 @@ kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes)
 kl_status kl_pass_schedule(kl_unit *u)
 {
     for (int i = 0; i < u->nkernels; i++)
-        KL_TRY(kl_schedule_kernel(u->kernels[i], u->target, u->lanes));
+        if (!u->kernels[i]->call)
+            KL_TRY(kl_schedule_kernel(u->kernels[i], u->target, u->lanes));
     return KL_OK;
 }

@@ -1,0 +1,297 @@
+/* program.c: runs a plan.
+ *
+ * A program owns no memory: intermediates lie in one block taken from a small pool for the length
+ * of the call, so one program may run in many threads at once. Sizes that depend on symbols are
+ * evaluated here, from postfix code. The error word is looked at once, at the end.
+ *
+ *   launch k (0, 2)   bufs = {in[0], arena + 0}   dims = {B}   phases: workers = ceil(B / 14) */
+#include "runtime/runtime.h"
+
+#include <pthread.h>
+
+enum { POOL = 8, SMALL = 64, SIZE_STACK = 64 };
+
+int64_t kl_size_eval(kl_size s, const int64_t *syms)
+{
+    int64_t stack[SIZE_STACK];
+    int n = 0;
+    if (s.len == 1 && s.code[0] >= 0)
+        return s.code[0];
+    for (int i = 0; i < s.len; i++) {
+        int64_t c = s.code[i], b = n ? stack[n - 1] : 0, a = n > 1 ? stack[n - 2] : 0;
+        if (c >= 0) {
+            stack[n++] = c;
+            continue;
+        }
+        if (c >= KL_SIZE_SYM && c < KL_SIZE_SYM + (1 << 20)) {
+            stack[n++] = syms[c - KL_SIZE_SYM];
+            continue;
+        }
+        switch (c) {
+        case KL_SIZE_ADD: stack[--n - 1] = a + b; break;
+        case KL_SIZE_MUL: stack[--n - 1] = a * b; break;
+        case KL_SIZE_DIV: stack[--n - 1] = b == 0 ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0)); break;
+        case KL_SIZE_MOD: stack[--n - 1] = b == 0 ? a : (a % b + b) % b; break;
+        case KL_SIZE_MAX: stack[--n - 1] = KL_MAX(a, b); break;
+        case KL_SIZE_MIN: stack[--n - 1] = KL_MIN(a, b); break;
+        case KL_SIZE_NEG: stack[n - 1] = -b; break;
+        }
+    }
+    return n ? stack[n - 1] : 0;
+}
+
+/* ---- blocks for one call -------------------------------------------------------------------- */
+
+typedef struct block { void *p; size_t size; int device; } block;
+static block pool[POOL];
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The smallest pooled block that is large enough, else a new one. */
+static kl_status take_block(int device, size_t size, block *out)
+{
+    int best = -1;
+    *out = (block){NULL, 0, device};
+    if (size == 0)
+        return KL_OK;
+    pthread_mutex_lock(&pool_lock);
+    for (int i = 0; i < POOL; i++)
+        if (pool[i].p && pool[i].device == device && pool[i].size >= size &&
+            (best < 0 || pool[i].size < pool[best].size))
+            best = i;
+    if (best >= 0 && pool[best].size / 4 <= size + (1 << 16)) {
+        *out = pool[best];
+        pool[best].p = NULL;
+    }
+    pthread_mutex_unlock(&pool_lock);
+    if (out->p)
+        return KL_OK;
+    const kl_device_ops *ops;
+    int index;
+    KL_TRY(kl_device_get(device, &ops, &index));
+    KL_TRY(ops->alloc(index, size, &out->p));
+    out->size = size;
+    return KL_OK;
+}
+
+static void free_block(block b)
+{
+    const kl_device_ops *ops;
+    int index;
+    if (b.p && kl_device_get(b.device, &ops, &index) == KL_OK)
+        ops->free(index, b.p, b.size);
+}
+
+/* Back into the pool, or over its smallest block. */
+static void give_block(block b)
+{
+    int at = -1;
+    if (!b.p)
+        return;
+    pthread_mutex_lock(&pool_lock);
+    for (int i = 0; i < POOL; i++)
+        if (!pool[i].p || at < 0 || (pool[at].p && pool[i].size < pool[at].size))
+            at = i;
+    block out = pool[at];
+    pool[at] = b;
+    pthread_mutex_unlock(&pool_lock);
+    free_block(out);
+}
+
+void kl_program_pool_clear(void)
+{
+    pthread_mutex_lock(&pool_lock);
+    for (int i = 0; i < POOL; i++) {
+        free_block(pool[i]);
+        pool[i].p = NULL;
+    }
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* ---- a run ---------------------------------------------------------------------------------------- */
+
+typedef struct run {
+    const kl_program *p;
+    const kl_device_ops *ops;
+    int index;
+    void *const *in, *const *out;
+    const int64_t *syms;
+    char *arena;
+    int64_t error[3];
+} run;
+
+static void *address(const run *r, int32_t slot)
+{
+    const kl_slot *s = &r->p->slots[slot];
+    switch (s->kind) {
+    case KL_SLOT_IN: return r->in[s->index];
+    case KL_SLOT_OUT: return r->out[s->index];
+    case KL_SLOT_ARENA: return r->arena + kl_size_eval(s->offset, r->syms);
+    default: return (char *)(uintptr_t)r->p->constants + s->index;
+    }
+}
+
+static kl_status launch(run *r, const kl_step *s)
+{
+    void *bufs[SMALL];
+    int64_t dims[SMALL];
+    if (s->nslots > SMALL || s->ndims > SMALL)
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d operands", s->name, SMALL);
+    for (int i = 0; i < s->nslots; i++)
+        bufs[i] = address(r, s->slots[i]);
+    for (int i = 0; i < s->ndims; i++)
+        dims[i] = kl_size_eval(s->dims[i], r->syms);
+    kl_args a = {.bufs = bufs, .dims = dims, .error = r->error};
+    int64_t scratch = (kl_size_eval(s->scratch, r->syms) + 63) / 64 * 64;
+    block b = {NULL, 0, r->p->device};
+    if (scratch)
+        KL_TRY(take_block(r->p->device, (size_t)(scratch * kl_threads()), &b));
+    a.scratch = b.p, a.scratch_stride = scratch;
+    int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
+    kl_status st = KL_OK;
+    for (int i = 0; i < s->nphases && st == KL_OK; i++) {
+        const kl_plan_phase *ph = &s->phases[i];
+        kl_phase_dims d = {.workers = kl_size_eval(ph->workers, r->syms), .grain = ph->grain, .group = ph->group,
+                           .lane = ph->lane, .shared = kl_size_eval(ph->shared, r->syms)};
+        if (d.workers > 0)
+            st = r->ops->launch(r->index, r->p->kernels[s->kernel].entry[i], &a, s->nslots, s->ndims, &d);
+    }
+    give_block(b);
+    KL_TICK(kernels_launched);
+    if (kl_profile_on())
+        kl_profile_event("kernel", s->name, begin, kl_now_ns(), s->bytes, s->flops);
+    return st;
+}
+
+static void native_buffer(const run *r, int32_t slot, kl_memory *m, kl_buffer *b)
+{
+    const kl_slot *s = &r->p->slots[slot];
+    *m = (kl_memory){.refs = 1, .base = address(r, slot), .size = (size_t)kl_size_eval(s->bytes, r->syms)};
+    *b = (kl_buffer){.mem = m, .dtype = s->dtype, .rank = s->rank};
+    for (int i = 0; i < s->rank; i++)
+        b->shape[i] = kl_size_eval(s->shape[i], r->syms);
+    kl_buffer_dense_strides(b);
+}
+
+/* A native function sees dense host buffers: inputs first, then outputs. */
+static kl_status call(run *r, const kl_step *s)
+{
+    void *user;
+    kl_native_fn fn = kl_native_find(s->symbol, &user);
+    kl_memory mem[SMALL];
+    kl_buffer bufs[SMALL];
+    int nin = 0;
+    if (!fn)
+        return kl_fail(KL_ERR_ARG, "call: no native function named %s is registered", s->symbol);
+    if (s->nslots > SMALL)
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d operands", s->name, SMALL);
+    for (int i = 0; i < s->nslots; i++)
+        native_buffer(r, s->slots[i], &mem[i], &bufs[i]);
+    nin = s->ncarry;
+    int rc = fn(user, nin, bufs, s->nslots - nin, bufs + nin);
+    return rc == 0 ? KL_OK : kl_fail(KL_ERR_ARG, "%s returned %d", s->symbol, rc);
+}
+
+static kl_status loop(run *r, const kl_step *s);
+
+static kl_status step(run *r, const kl_step *s)
+{
+    switch (s->kind) {
+    case KL_STEP_LAUNCH: return launch(r, s);
+    case KL_STEP_CALL: return call(r, s);
+    case KL_STEP_LOOP: return loop(r, s);
+    case KL_STEP_COPY:
+        return r->ops->copy(r->index, address(r, s->slots[0]), address(r, s->slots[1]),
+                            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms), false, false);
+    case KL_STEP_FILL:
+        return r->ops->fill(r->index, address(r, s->slots[0]), (int)s->value,
+                            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms));
+    }
+    return kl_fail(KL_ERR_INTERNAL, "%s: unknown step", s->name);
+}
+
+/* slots: carried values (read and written in place), then what the body only reads. The body's
+ * inputs are all of them, its outputs "go on" (bool) and the next carried values. */
+static kl_status loop(run *r, const kl_step *s)
+{
+    const kl_program *b = s->body;
+    void *in[SMALL], *out[SMALL];
+    uint8_t go = 1;
+    if (b->nin > SMALL || b->nout != s->ncarry + 1)
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d values", s->name, SMALL);
+    size_t bytes = 64;
+    for (int i = 0; i < s->ncarry; i++)
+        bytes += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 * 64;
+    block next;
+    KL_TRY(take_block(r->p->device, bytes, &next));
+    kl_status st = KL_OK;
+    for (int i = 0; i < b->nin; i++)
+        in[i] = address(r, s->slots[i]);
+    out[0] = next.p;
+    char *at = (char *)next.p + 64;
+    for (int i = 0; i < s->ncarry; i++) {
+        out[i + 1] = at;
+        at += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 * 64;
+    }
+    while (st == KL_OK && (st = kl_program_run(b, in, out, r->syms)) == KL_OK) {
+        st = r->ops->copy(r->index, &go, out[0], 1, false, true);
+        if (st != KL_OK || !go)
+            break;
+        for (int i = 0; i < s->ncarry && st == KL_OK; i++)
+            st = r->ops->copy(r->index, in[i], out[i + 1], (size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms), false, false);
+    }
+    give_block(next);
+    return st;
+}
+
+static kl_status fault(const run *r)
+{
+    static const char *const what[] = {"", "index %lld is out of range", "an access out of bounds at element %lld",
+                                       "a check failed on value %lld"};
+    char text[96];
+    int64_t kind = r->error[0];
+    snprintf(text, sizeof text, kind > 0 && kind < 4 ? what[kind] : "fault %lld", (long long)r->error[2]);
+    return kl_fail(KL_ERR_INDEX, "%s: %s", r->p->name ? r->p->name : "program", text);
+}
+
+int64_t kl_program_peak(const kl_program *p, const int64_t *syms)
+{
+    return kl_size_eval(p->arena, syms);
+}
+
+static kl_status check_symbols(const kl_program *p, const int64_t *syms)
+{
+    for (int i = 0; i < p->nsyms; i++)
+        if (syms[i] < p->sym_min[i] || syms[i] > p->sym_max[i] || (p->sym_div[i] > 1 && syms[i] % p->sym_div[i]))
+            return kl_fail(KL_ERR_SHAPE, "%s: dimension %s = %lld is outside %lld..%lld, multiple of %lld", p->name,
+                           p->sym_names[i], (long long)syms[i], (long long)p->sym_min[i],
+                           (long long)p->sym_max[i], (long long)p->sym_div[i]);
+    return KL_OK;
+}
+
+kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out, const int64_t *syms)
+{
+    run r = {.p = p, .in = in, .out = out, .syms = syms};
+    block arena;
+    KL_TRY(check_symbols(p, syms));
+    KL_TRY(kl_device_get(p->device, &r.ops, &r.index));
+    KL_TRY(take_block(p->device, (size_t)kl_size_eval(p->arena, syms), &arena));
+    r.arena = arena.p;
+    kl_status st = KL_OK;
+    for (int i = 0; i < p->nsteps && st == KL_OK; i++)
+        st = step(&r, &p->steps[i]);
+    give_block(arena);
+    if (st == KL_OK && r.error[0])
+        st = fault(&r);
+    return st;
+}
+
+void kl_program_unref(kl_program *p)
+{
+    if (!p || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (int i = 0; i < p->nkernels; i++)
+        kl_module_unref(p->kernels[i].module);
+    for (int i = 0; i < p->nsteps; i++)
+        kl_program_unref(p->steps[i].body);
+    kl_arena_free(p->memory);
+}
