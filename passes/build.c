@@ -331,26 +331,6 @@ static kl_status build_scatter(builder *b, kl_root *root)
     return finish(b, s);
 }
 
-static kl_status build_root(builder *b, kl_root *root)
-{
-    const int64_t *at = kl_graph_attr(b->f->g, root->node);
-    switch (kl_graph_at(b->f->g, root->node)->op) {
-    case KL_OP_reduce: return build_reduce(b, root, KL_STAGE_REDUCE, (kl_op)at[0]);
-    case KL_OP_fold: return build_reduce(b, root, KL_STAGE_REDUCE, KL_OP_add);
-    case KL_OP_argmax: return build_reduce(b, root, KL_STAGE_ARGMAX, KL_OP_max);
-    case KL_OP_argmin: return build_reduce(b, root, KL_STAGE_ARGMIN, KL_OP_min);
-    case KL_OP_contract: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
-    case KL_OP_prefix: return build_prefix(b, root);
-    case KL_OP_sort: return build_sort(b, root);
-    case KL_OP_scatter: return build_scatter(b, root);
-    case KL_OP_call: return build_call(b, root);
-    default: break;
-    }
-    if (root->heavy)
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled to a kernel", kl_ops[kl_graph_at(b->f->g, root->node)->op].name);
-    return build_map(b, root);
-}
-
 /* A native call is a launch without a kernel: its operands are whole buffers. */
 static kl_status build_call(builder *b, const kl_root *root)
 {
@@ -386,6 +366,26 @@ static kl_status build_call(builder *b, const kl_root *root)
         kl_kernel_operand(b->k, &o);
     }
     return KL_OK;
+}
+
+static kl_status build_root(builder *b, kl_root *root)
+{
+    const int64_t *at = kl_graph_attr(b->f->g, root->node);
+    switch (kl_graph_at(b->f->g, root->node)->op) {
+    case KL_OP_reduce: return build_reduce(b, root, KL_STAGE_REDUCE, (kl_op)at[0]);
+    case KL_OP_fold: return build_reduce(b, root, KL_STAGE_REDUCE, KL_OP_add);
+    case KL_OP_argmax: return build_reduce(b, root, KL_STAGE_ARGMAX, KL_OP_max);
+    case KL_OP_argmin: return build_reduce(b, root, KL_STAGE_ARGMIN, KL_OP_min);
+    case KL_OP_contract: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
+    case KL_OP_prefix: return build_prefix(b, root);
+    case KL_OP_sort: return build_sort(b, root);
+    case KL_OP_scatter: return build_scatter(b, root);
+    case KL_OP_call: return build_call(b, root);
+    default: break;
+    }
+    if (root->heavy)
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled to a kernel", kl_ops[kl_graph_at(b->f->g, root->node)->op].name);
+    return build_map(b, root);
 }
 
 /* ---- kernels ----------------------------------------------------------------------------------------------- */
