@@ -1,7 +1,7 @@
 /* passes.h: graph to graph, graph to kernels, kernels to loops, kernels to a plan. One pass is one
  * file with one entry; their order stands in pipeline.c alone. Knows no LLVM, CUDA or Python.
  *
- *   graph -> graph     autodiff.c derive.c simplify.c inline.c complex.c
+ *   graph -> graph     autodiff.c derive.c inline.c complex.c simplify.c (rules.def)
  *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
  *                      index.c (movement to index expressions) collapse.c (axes that go together)
  *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
@@ -45,6 +45,9 @@ kl_status kl_pass_autodiff(kl_unit *u); /* grad and jvp nodes are gone */
 kl_status kl_pass_inline(kl_unit *u);   /* function nodes are gone, unless the target schedules them whole */
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
+typedef struct kl_rule_row { const char *name; int cls; const char *before, *after; } kl_rule_row;
+const kl_rule_row *kl_rule_rows(int *count);
+kl_status kl_simplify(kl_graph **g, int only); /* only: one rule's number, for its oracle test; -1: all */
 
 /* ---- graph to kernels -------------------------------------------------------------------------
  * A *root* is a node that gets a stage or memory of its own: every heavy node (reduction,
