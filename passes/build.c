@@ -74,9 +74,11 @@ static kl_x leaf_flat(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred)
     builder *b = rd->ctx;
     const kl_node *n = kl_graph_at(b->f->g, r);
     int32_t root = b->f->root_of[r];
-    if (root >= 0 && b->stage_of[root] >= 0)
-        return kl_x_stage(b->k->x, (uint32_t)b->stage_of[root], n->dtype, NULL, 0);
     kl_exprs *x = b->k->x;
+    if (root >= 0 && b->stage_of[root] >= 0) {
+        uint32_t s = (uint32_t)b->stage_of[root]; /* sums of halves are kept as f32 */
+        return kl_x_cast(x, kl_x_stage(x, s, b->part->stages[s].dtype, NULL, 0), n->dtype);
+    }
     if (n->op == KL_OP_input && n->nattr > 1) {
         kl_x idx[KL_MAX_RANK], at = kl_x_int(x, 0);
         kl_unflatten(x, n->rank, kl_graph_shape(b->f->g, r), flat, idx);
@@ -233,25 +235,28 @@ static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind, kl_
 {
     kl_x axis[2 * KL_MAX_RANK];
     kl_stage *s = new_stage(b, kind, root->node);
+    bool fold = kl_graph_at(b->f->g, root->node)->op == KL_OP_fold;
     s->combine = combine;
     root_axes(b, root, s, axis);
     s->value = read_source(b, root, 0, axis);
-    if (kind == KL_STAGE_CONTRACT) {
+    if (kind == KL_STAGE_CONTRACT && !fold) {
         s->rhs = read_source(b, root, 1, axis);
-        if (s->rhs == KL_NONE || s->value == KL_NONE)
-            return kl_error_status();
         s->dot = thin_contract(b, root);
+        s->dtype = s->dtype == KL_F16 || s->dtype == KL_BF16 ? KL_F32 : s->dtype;
         s->value = kl_x_cast(b->k->x, s->value, s->dtype);
         s->rhs = kl_x_cast(b->k->x, s->rhs, s->dtype);
+    } else if (fold) { /* in window order from +0: a contraction with ones */
+        s->rhs = kl_x_const(b->k->x, s->dtype, kl_scalar_from(s->dtype, 1));
     }
-    if (s->value == KL_NONE)
+    if (s->value == KL_NONE || (kind == KL_STAGE_CONTRACT && s->rhs == KL_NONE))
         return kl_error_status();
     KL_TRY(finish(b, s));
     b->stage_of[b->f->root_of[root->node]] = b->part->nstages - 1;
     if (!root->stored)
         return KL_OK;
     kl_stage *w = new_stage(b, KL_STAGE_MAP, root->node);
-    kl_x v = kl_x_stage(b->k->x, (uint32_t)b->part->nstages - 2, w->dtype, NULL, 0);
+    kl_x v = kl_x_stage(b->k->x, (uint32_t)b->part->nstages - 2, s->dtype, NULL, 0);
+    v = kl_x_cast(b->k->x, v, w->dtype);
     return add_store(b, w, root->node, out_index(b, root, axis), v, KL_NONE);
 }
 
@@ -373,7 +378,7 @@ static kl_status build_root(builder *b, kl_root *root)
     const int64_t *at = kl_graph_attr(b->f->g, root->node);
     switch (kl_graph_at(b->f->g, root->node)->op) {
     case KL_OP_reduce: return build_reduce(b, root, KL_STAGE_REDUCE, (kl_op)at[0]);
-    case KL_OP_fold: return build_reduce(b, root, KL_STAGE_REDUCE, KL_OP_add);
+    case KL_OP_fold: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
     case KL_OP_argmax: return build_reduce(b, root, KL_STAGE_ARGMAX, KL_OP_max);
     case KL_OP_argmin: return build_reduce(b, root, KL_STAGE_ARGMIN, KL_OP_min);
     case KL_OP_contract: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);

@@ -64,7 +64,7 @@ kl_dim kl_outer_count(kl_lower *l, int n)
 
 void kl_outer_point(kl_lower *l, kl_x w, int n)
 {
-    kl_dim shape[KL_MAX_RANK];
+    kl_dim shape[KL_MAX_RANK] = {0};
     kl_x idx[KL_MAX_RANK];
     for (int i = 0; i < n; i++)
         shape[i] = l->k->axes[l->p->outer[i]].extent;
