@@ -1,0 +1,52 @@
+#!/bin/sh
+# Pass all tests on a fresh Debian 12 or Ubuntu 24.04, doing all set-up.
+#   sh tests/run.sh [--quick|--full]
+# plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
+#         20 s of each fuzz target
+# --quick the suites in both builds only
+# --full  longer random runs
+# Ends with one line: N passed, N failed, N skipped.
+set -eu
+cd "$(dirname "$0")/.."
+mode=${1:-}
+case "$mode" in ''|--quick|--full) ;; *) echo "usage: sh tests/run.sh [--quick|--full]" >&2; exit 2;; esac
+sh tests/setup.sh test
+passed=0 failed=0 skipped=0
+export KILN_CACHE=
+
+configure() { # folder, options
+    dir=$1; shift
+    [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >"$dir.log" 2>&1 ||
+        { tail -20 "$dir.log"; exit 1; }
+    ninja -C "$dir" >"$dir.log" 2>&1 || { grep -E 'error|FAILED' "$dir.log" | head; tail -5 "$dir.log"; exit 1; }
+    rm -f "$dir.log"
+}
+
+suites() { # folder, title, meson test's options: adds to the counts
+    dir=$1 title=$2; shift 2
+    echo "== $title"
+    meson test -C "$dir" --no-rebuild --print-errorlogs "$@" >"$dir/tests.log" 2>&1 || true
+    p=$(sed -n 's/^Ok: *//p' "$dir/tests.log") f=$(sed -n 's/^Fail: *//p' "$dir/tests.log")
+    t=$(sed -n 's/^Timeout: *//p' "$dir/tests.log") s=$(sed -n 's/^Skipped: *//p' "$dir/tests.log")
+    [ -n "$p" ] || { tail -20 "$dir/tests.log"; p=0 f=1; }
+    [ "${f:-0}" = 0 ] && [ "${t:-0}" = 0 ] || grep -E 'FAIL|TIMEOUT|:[EF]:|ERROR' "$dir/tests.log" | head -60
+    grep -E ' SKIP ' "$dir/tests.log" | sed 's/^/   /' || true
+    echo "   ${p:-0} passed, $((${f:-0} + ${t:-0})) failed, ${s:-0} skipped"
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0} + ${t:-0})) skipped=$((skipped + ${s:-0}))
+}
+
+mkdir -p build-check
+nvrtc=$(sh tests/nvrtc.sh) || { echo "tests: no NVRTC could be installed" >&2; exit 1; }
+export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+configure build
+configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false
+suites build "the build that users get"
+suites build-check "verifiers after every pass"
+if [ "$mode" != --quick ]; then
+    configure build-asan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=address,undefined -Db_lundef=false
+    suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
+    configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
+    suites build-tsan "thread sanitizer" thread --timeout-multiplier 4
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
