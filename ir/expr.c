@@ -349,6 +349,9 @@ kl_x kl_x_lt(kl_exprs *x, kl_x a, kl_x b)
 
 kl_x kl_x_and(kl_exprs *x, kl_x a, kl_x b)
 {
+    kl_x yes = kl_x_bool(x, true); /* "always" is spelt KL_NONE in predicates */
+    a = a == yes ? KL_NONE : a;
+    b = b == yes ? KL_NONE : b;
     if (a == KL_NONE || b == KL_NONE)
         return a == KL_NONE ? b : a;
     return kl_x_op(x, KL_OP_and, a, b, KL_NONE);

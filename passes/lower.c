@@ -193,7 +193,7 @@ static kl_status lower_row(kl_lower *l)
     uint32_t g = kl_x_newvar(l->x, "g", group);
     in = kl_b_for(&b, g, kl_x_int(l->x, group), KL_BIND_GROUP, 1);
     kl_x row = kl_x_add(l->x, kl_x_mul(l->x, w, kl_x_int(l->x, group)), kl_x_var(l->x, g));
-    kl_x inside = kl_x_lt(l->x, row, kl_x_dim(l->x, rows));
+    kl_x inside = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, row, kl_x_dim(l->x, rows)));
     if (inside != KL_NONE)
         in = kl_b_if(&in, inside);
     kl_outer_point(l, row, l->p->nouter);
@@ -222,7 +222,7 @@ static kl_status lower_split(kl_lower *l)
     kl_outer_point(l, row, l->p->nouter);
     for (int i = 0; i < n; i++) {
         kl_stage *s = &l->p->stages[i];
-        kl_x here = kl_x_lt(l->x, blk, kl_x_dim(l->x, blocks[i]));
+        kl_x here = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, blk, kl_x_dim(l->x, blocks[i])));
         kl_build in = here == KL_NONE ? b : kl_b_if(&b, here);
         kl_x extent = kl_x_dim(l->x, l->k->axes[s->axes[0]].extent);
         kl_x left = kl_x_op(l->x, KL_OP_sub, extent, start, KL_NONE);
