@@ -12,8 +12,6 @@
  * it. */
 #include "ir/dim.h"
 
-#define FAR (INT64_C(1) << 61) /* ranges saturate here */
-
 typedef struct sum { /* a sum being built */
     int n;
     bool bad;
@@ -28,36 +26,6 @@ kl_dims *kl_dims_new(kl_arena *a)
     else
         kl_fail(KL_ERR_OOM, "out of memory: symbols of a graph");
     return d;
-}
-
-/* ---- constants ---- */
-
-static int64_t floordiv(int64_t a, int64_t b)
-{
-    if (b == 0)
-        return 0;
-    if (b == -1)
-        return a == INT64_MIN ? a : -a;
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-static int64_t floormod(int64_t a, int64_t b)
-{
-    if (b == 0)
-        return a;
-    return b == -1 ? 0 : a - floordiv(a, b) * b;
-}
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-    a = a < 0 ? -a : a;
-    b = b < 0 ? -b : b;
-    while (b) {
-        int64_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
 }
 
 /* ---- order: by what expressions say ---- */
@@ -334,140 +302,7 @@ void kl_dim_sym_facts(const kl_dims *d, int i, int64_t *min, int64_t *max,
     *divisor = d->syms[i].divisor;
 }
 
-/* ---- what is known: range and divisor ---- */
-
-static int64_t clamp(int64_t v)
-{
-    return v > FAR ? FAR : v < -FAR ? -FAR : v;
-}
-
-static int64_t far_mul(int64_t a, int64_t b)
-{
-    int64_t y;
-    if (kl_mul_overflow(a, b, &y))
-        return (a < 0) == (b < 0) ? FAR : -FAR;
-    return clamp(y);
-}
-
-typedef struct range {
-    int64_t min, max;
-} range;
-
-static range range_of(const kl_dims *d, kl_dim a)
-{
-    range r;
-    kl_dim_range(d, a, &r.min, &r.max);
-    return r;
-}
-
-static range range_mul(range a, range b)
-{
-    int64_t v[] = {far_mul(a.min, b.min), far_mul(a.min, b.max), far_mul(a.max, b.min),
-                   far_mul(a.max, b.max)};
-    range y = {v[0], v[0]};
-    for (int i = 1; i < 4; i++)
-        y = (range){KL_MIN(y.min, v[i]), KL_MAX(y.max, v[i])};
-    return y;
-}
-
-static range range_floor(range a, range b)
-{
-    if (b.min < 1) /* any sign, or zero: no larger than the dividend in size */
-        return (range){KL_MIN(-FAR, a.min), KL_MAX(FAR, a.max)};
-    int64_t v[] = {floordiv(a.min, b.min), floordiv(a.min, b.max), floordiv(a.max, b.min),
-                   floordiv(a.max, b.max)};
-    return (range){KL_MIN(v[0], v[1]), KL_MAX(v[2], v[3])};
-}
-
-static range range_mod(range a, range b)
-{
-    if (b.min < 1)
-        return (range){-FAR, FAR};
-    if (a.min >= 0)
-        return (range){0, KL_MIN(a.max, b.max - 1)};
-    return (range){0, b.max - 1};
-}
-
-static range range_atom(const kl_dims *d, const kl_atom *t)
-{
-    if (t->kind == KL_ATOM_SYM)
-        return (range){clamp(d->syms[t->sym].min), clamp(d->syms[t->sym].max)};
-    range a = range_of(d, t->a), b = range_of(d, t->b);
-    switch (t->kind) {
-    case KL_ATOM_FLOOR:
-        return range_floor(a, b);
-    case KL_ATOM_MOD:
-        return range_mod(a, b);
-    case KL_ATOM_MAX:
-        return (range){KL_MAX(a.min, b.min), KL_MAX(a.max, b.max)};
-    default:
-        return (range){KL_MIN(a.min, b.min), KL_MIN(a.max, b.max)};
-    }
-}
-
-/* Interval arithmetic; each term on its own. */
-void kl_dim_range(const kl_dims *d, kl_dim a, int64_t *min, int64_t *max)
-{
-    kl_term one;
-    *min = -FAR;
-    *max = FAR;
-    if (a == KL_DIM_BAD)
-        return;
-    kl_sum s = kl_dim_terms(d, a, &one);
-    range y = {0, 0};
-    for (int i = 0; i < s.n; i++) {
-        range t = {s.term[i].coef, s.term[i].coef};
-        for (uint32_t j = 0; j < s.term[i].n; j++)
-            t = range_mul(t, range_atom(d, &d->atoms[s.term[i].atom[j]]));
-        y = (range){clamp(y.min + clamp(t.min)), clamp(y.max + clamp(t.max))};
-    }
-    *min = y.min;
-    *max = y.max;
-}
-
-static int64_t content(const kl_dims *d, kl_dim a);
-
-/* A number that divides the atom whatever its symbols are. */
-static int64_t content_atom(const kl_dims *d, const kl_atom *t)
-{
-    int64_t c;
-    switch (t->kind) {
-    case KL_ATOM_SYM:
-        return d->syms[t->sym].divisor;
-    case KL_ATOM_FLOOR:
-        if (!kl_dim_is_const(d, t->b, &c) || c < 1)
-            return 1;
-        return content(d, t->a) % c ? 1 : content(d, t->a) / c;
-    default:
-        return gcd(content(d, t->a), content(d, t->b));
-    }
-}
-
-static int64_t content_term(const kl_dims *d, const kl_term *t)
-{
-    int64_t c = t->coef < 0 ? -t->coef : t->coef;
-    for (uint32_t j = 0; j < t->n; j++) {
-        int64_t k = content_atom(d, &d->atoms[t->atom[j]]), y;
-        if (!kl_mul_overflow(c, k, &y))
-            c = y;
-    }
-    return c;
-}
-
-static int64_t content(const kl_dims *d, kl_dim a)
-{
-    kl_term one;
-    int64_t y = 0;
-    kl_sum s = kl_dim_terms(d, a, &one);
-    for (int i = 0; i < s.n; i++)
-        y = gcd(y, content_term(d, &s.term[i]));
-    return y;
-}
-
-bool kl_dim_divides(kl_dims *d, int64_t by, kl_dim a)
-{
-    return a != KL_DIM_BAD && by != 0 && content(d, a) % by == 0;
-}
+/* ---- constants of either form ---- */
 
 bool kl_dim_is_const(const kl_dims *d, kl_dim a, int64_t *v)
 {
@@ -557,8 +392,8 @@ static void divide_terms(const kl_dims *d, kl_dim a, int64_t c, sum *q, sum *r)
     kl_term one;
     kl_sum x = kl_dim_terms(d, a, &one);
     for (int i = 0; i < x.n; i++) {
-        put(d, q, floordiv(x.term[i].coef, c), &x.term[i]);
-        put(d, r, floormod(x.term[i].coef, c), &x.term[i]);
+        put(d, q, kl_floordiv(x.term[i].coef, c), &x.term[i]);
+        put(d, r, kl_floormod(x.term[i].coef, c), &x.term[i]);
     }
 }
 
@@ -567,13 +402,13 @@ static int64_t common(const sum *s, int64_t c)
 {
     for (int i = 0; i < s->n; i++)
         if (s->t[i].n)
-            c = gcd(c, s->t[i].coef);
+            c = kl_gcd(c, s->t[i].coef);
     return c;
 }
 
 static bool within(const kl_dims *d, kl_dim a, int64_t c)
 {
-    range r = range_of(d, a);
+    kl_range r = kl_range_of(d, a);
     return r.min >= 0 && r.max < c;
 }
 
@@ -599,7 +434,7 @@ static kl_dim floor_rest(kl_dims *d, const sum *rest, int64_t c)
     int64_t g = common(rest, c), m, k, mc, mk;
     sum s = {0};
     for (int i = 0; i < rest->n; i++)
-        put(d, &s, floordiv(rest->t[i].coef, g), &rest->t[i]);
+        put(d, &s, kl_floordiv(rest->t[i].coef, g), &rest->t[i]);
     kl_dim a = intern(d, &s), x;
     c /= g;
     if (a == KL_DIM_BAD || c == 1 || within(d, a, c))
@@ -651,7 +486,7 @@ static kl_dim div_exact(kl_dims *d, kl_dim a, kl_dim b)
     kl_sum x = kl_dim_terms(d, a, &oa), y = kl_dim_terms(d, b, &ob);
     if (a != b && y.n != 1)
         return KL_DIM_BAD;
-    if (range_of(d, b).min < 1)
+    if (kl_range_of(d, b).min < 1)
         return KL_DIM_BAD;
     if (a == b)
         return 1;
@@ -673,7 +508,7 @@ kl_dim kl_dim_div(kl_dims *d, kl_dim a, kl_dim b)
     kl_dim y = div_exact(d, a, b);
     if (y != KL_DIM_BAD)
         return y;
-    range ra = range_of(d, a), rb = range_of(d, b);
+    kl_range ra = kl_range_of(d, a), rb = kl_range_of(d, b);
     if (a == 0 || (ra.min >= 0 && rb.min > ra.max))
         return 0;
     return function(d, KL_ATOM_FLOOR, a, b);
@@ -691,14 +526,14 @@ static kl_dim mod_const(kl_dims *d, kl_dim a, int64_t c)
     sum q = {0}, r = {0}, s = {0};
     divide_terms(d, a, c, &q, &r);
     for (int i = 0; i < r.n; i++)
-        if (content_term(d, &r.t[i]) % c)
+        if (kl_term_content(d, &r.t[i]) % c)
             put(d, &s, r.t[i].coef, &r.t[i]);
     kl_dim x = intern(d, &s);
     if (x == KL_DIM_BAD || within(d, x, c))
         return x;
     int64_t g = common(&s, c);
     for (int i = 0; i < s.n; i++)
-        g = gcd(g, s.t[i].coef);
+        g = kl_gcd(g, s.t[i].coef);
     if (g > 1)
         return kl_dim_mul(d, g, mod_const(d, div_const(d, x, g), c / g));
     kl_term one;
@@ -726,7 +561,7 @@ kl_dim kl_dim_mod(kl_dims *d, kl_dim a, kl_dim b)
         return mod_const(d, a, c);
     if (constant)
         return kl_dim_sub(d, a, kl_dim_mul(d, b, kl_dim_div(d, a, b)));
-    range ra = range_of(d, a), rb = range_of(d, b);
+    kl_range ra = kl_range_of(d, a), rb = kl_range_of(d, b);
     if (ra.min >= 0 && rb.min > ra.max)
         return a;
     if (div_exact(d, a, b) != KL_DIM_BAD)
@@ -740,7 +575,7 @@ static kl_dim extreme(kl_dims *d, kl_atom_kind kind, kl_dim a, kl_dim b)
         return KL_DIM_BAD;
     if (a >= 0 && b >= 0)
         return (kind == KL_ATOM_MAX) == (a > b) ? a : b;
-    range r = range_of(d, kl_dim_sub(d, a, b));
+    kl_range r = kl_range_of(d, kl_dim_sub(d, a, b));
     if (r.min >= 0)
         return kind == KL_ATOM_MAX ? a : b;
     if (r.max <= 0)
@@ -768,9 +603,9 @@ static int64_t eval_atom(const kl_dims *d, const kl_atom *t, const int64_t *syms
     int64_t a = kl_dim_eval(d, t->a, syms), b = kl_dim_eval(d, t->b, syms);
     switch (t->kind) {
     case KL_ATOM_FLOOR:
-        return floordiv(a, b);
+        return kl_floordiv(a, b);
     case KL_ATOM_MOD:
-        return floormod(a, b);
+        return kl_floormod(a, b);
     case KL_ATOM_MAX:
         return KL_MAX(a, b);
     default:

@@ -1,4 +1,4 @@
-/* dim.h: what dim.c (the algebra) and dim_text.c (texts) share: the table's entries.
+/* dim.h: what dim.c (the algebra), dim_facts.c and dim_text.c share: the table's entries.
  *
  * A symbolic extent is a sum of terms, each a coefficient times a product of atoms:
  *
@@ -55,7 +55,47 @@ struct kl_dims {
     uint32_t *table; /* sums by content: 1 + index */
     uint32_t table_cap;
 };
-/* The terms of any extent; a constant's go into *one. */
+/* Floor's division of constants; by zero 0 and the dividend. */
+static inline int64_t kl_floordiv(int64_t a, int64_t b)
+{
+    if (b == 0)
+        return 0;
+    if (b == -1)
+        return a == INT64_MIN ? a : -a;
+    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+static inline int64_t kl_floormod(int64_t a, int64_t b)
+{
+    if (b == 0)
+        return a;
+    return b == -1 ? 0 : a - kl_floordiv(a, b) * b;
+}
+
+static inline int64_t kl_gcd(int64_t a, int64_t b)
+{
+    a = a < 0 ? -a : a;
+    b = b < 0 ? -b : b;
+    while (b) {
+        int64_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+typedef struct kl_range {
+    int64_t min, max;
+} kl_range;
+static inline kl_range kl_range_of(const kl_dims *d, kl_dim a)
+{
+    kl_range r;
+    kl_dim_range(d, a, &r.min, &r.max);
+    return r;
+}
+/* dim_facts.c: what divides a term whatever its symbols are. */
+int64_t kl_term_content(const kl_dims *d, const kl_term *t);
+/* dim.c: The terms of any extent; a constant's go into *one. */
 kl_sum kl_dim_terms(const kl_dims *d, kl_dim a, kl_term *one);
 
 #endif

@@ -59,7 +59,7 @@ static kl_status check_pick(const kl_infer_args *in, uint32_t n)
 
 kl_status kl_infer_while(const kl_infer_args *in)
 {
-    const kl_graph *cond, *body;
+    const kl_graph *cond = NULL, *body = NULL;
     const kl_type flag = {.dtype = KL_BOOL};
     KL_TRY(kl_infer_attrs(in, 2));
     KL_TRY(check_pick(in, in->nsrc));
@@ -76,7 +76,7 @@ kl_status kl_infer_while(const kl_infer_args *in)
 
 kl_status kl_infer_cond(const kl_infer_args *in)
 {
-    const kl_graph *yes, *no;
+    const kl_graph *yes = NULL, *no = NULL;
     kl_type a, b;
     KL_TRY(kl_infer_attrs(in, 2));
     if (in->nsrc < 1 || in->src[0].dtype != KL_BOOL || in->src[0].rank)
@@ -138,7 +138,7 @@ static kl_status scan_inputs(const kl_infer_args *in, const kl_graph *body,
 
 kl_status kl_infer_scan(const kl_infer_args *in)
 {
-    const kl_graph *body;
+    const kl_graph *body = NULL;
     KL_TRY(kl_infer_attrs(in, 2));
     if (in->attr[0] < 0 || (uint64_t)in->attr[0] >= in->nsrc)
         return kl_infer_fail(in, KL_ERR_ARG, "needs something to scan after its carries");
@@ -184,7 +184,7 @@ kl_status kl_infer_call(const kl_infer_args *in)
 
 kl_status kl_infer_function(const kl_infer_args *in)
 {
-    const kl_graph *body;
+    const kl_graph *body = NULL;
     KL_TRY(kl_infer_attrs(in, 3));
     KL_TRY(body_of(in, 0, &body));
     KL_TRY(check_inputs(in, body, in->src, in->nsrc));

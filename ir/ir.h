@@ -2,7 +2,8 @@
  * the schedule), loops (how). Everything lives in a compile arena; references are dense 32-bit
  * indices; nodes and scalar expressions are immutable and interned, so equality is ==.
  *
- *   tables   ops.c infer.c infer_move.c infer_body.c dim.c dim_text.c target.c
+ *   tables   ops.c infer.c infer_move.c infer_body.c dim.c dim_facts.c
+ *            dim_text.c target.c
  *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
  *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_range.c expr_linear.c
  *            expr_simplify.c expr_text.c decompose.c
@@ -87,6 +88,7 @@ kl_dim kl_dim_const(kl_dims *d, int64_t v); /* v may be negative: then an expres
 bool kl_dim_is_const(const kl_dims *d, kl_dim a, int64_t *v);
 void kl_dim_range(const kl_dims *d, kl_dim a, int64_t *min, int64_t *max);
 bool kl_dim_divides(kl_dims *d, int64_t by, kl_dim a); /* proved */
+void kl_dim_uses(const kl_dims *d, kl_dim a, bool *syms); /* sets those of its symbols */
 int64_t kl_dim_eval(const kl_dims *d, kl_dim a, const int64_t *syms);
 void kl_dim_print(const kl_dims *d, kl_dim a, kl_text *out);
 kl_status kl_dim_parse(kl_dims *d, kl_lex *l, kl_dim *out);
