@@ -485,7 +485,7 @@ static kl_status make_node(parser *p, kl_op op, const kl_type *t, int line, kl_r
 static kl_status read_node(parser *p)
 {
     kl_type t;
-    kl_op op;
+    kl_op op = KL_OP_input;
     kl_ref r;
     place at;
     int line = p->l->line;

@@ -31,6 +31,7 @@ const char *const kl_attr_forms[KL_OP_COUNT] = {
     [KL_OP_cond] = "then b else b",
     [KL_OP_scan] = "carries i body b",
     [KL_OP_pick] = "result i",
+    [KL_OP_detach] = "number i",
 };
 
 bool kl_attr_next(const char **form, const char **word, size_t *len)

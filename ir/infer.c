@@ -451,6 +451,12 @@ static kl_status infer_sort(const kl_infer_args *in)
     return kl_infer_axis(in, in->attr[0], in->src[0].rank);
 }
 
+static kl_status infer_detach(const kl_infer_args *in)
+{
+    *in->out = in->src[0];
+    return kl_infer_attrs(in, 1);
+}
+
 /* ---- the table ---- */
 
 static kl_status infer_pick(const kl_infer_args *in)
@@ -478,7 +484,7 @@ static const infer_fn rows[KL_OP_COUNT] = {
     [KL_OP_cond] = kl_infer_cond,       [KL_OP_scan] = kl_infer_scan,
     [KL_OP_call] = kl_infer_call,       [KL_OP_function] = kl_infer_function,
     [KL_OP_pick] = infer_pick,          [KL_OP_grad] = kl_infer_grad,
-    [KL_OP_jvp] = kl_infer_jvp,
+    [KL_OP_jvp] = kl_infer_jvp,         [KL_OP_detach] = infer_detach,
 };
 
 static kl_status infer_any(const kl_infer_args *in)

@@ -334,6 +334,7 @@ static const row rows[] = {
      0,
      NULL,
      "jvp: f32[2], f32[3] and f32[4] has a tangent unlike its input"},
+    {"detach", {"f32[2]"}, {7}, 1, NULL, "f32[2]"},
     {"call", {"f32[2]"}, {0, 0, 0}, 3, NULL, "call: it has no name"},
 };
 

@@ -93,7 +93,8 @@ static const char all_rows[] =
     "  %62: f32[] = function %9, %9 @cell results 1\n"
     "  %63: f32[4] = grad %x, %y, %x\n"
     "  %64: f32[4] = jvp %x, %x, %y\n"
-    "  out %19 as y donates %x, %64, %x as again, %53\n"
+    "  %65: f32[4] = detach %x number 3\n"
+    "  out %19 as y donates %x, %64, %x as again, %65\n"
     "}\n";
 
 static kl_graph *parse(kl_arena *a, const char *text)
