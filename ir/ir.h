@@ -8,7 +8,7 @@
  *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_range.c expr_linear.c
  *            expr_simplify.c expr_text.c decompose.c
  *   kernel   kernel.c kernel_text.c loops_text.c kernel_verify.c loops_verify.c
- *   meaning  graph_interp.c loops_interp.c
+ *   meaning  graph_interp.c loops_interp.c loops_memory.c
  *
  * Texts: GRAMMAR.md. Nothing here knows LLVM, CUDA, or who owns a buffer. */
 #ifndef KL_IR_H
@@ -412,7 +412,7 @@ typedef struct kl_operand {
     const char *name;
     kl_dtype dtype;
     kl_role role;
-    kl_dim count;      /* elements addressed: 0 <= index < count (an input with strides: see low) */
+    kl_dim count;      /* elements addressed: low <= index < low + count */
     kl_dim low;        /* inputs with negative strides: the lowest index (a kl_dim_const), else 0 */
     kl_scope_of scope; /* TILE */
     kl_ref node;       /* the graph node this is, or KL_NONE */
@@ -474,6 +474,9 @@ typedef struct kl_decision { kl_dec_kind kind; int part, axis; int64_t factor; k
  *   width W, where each lane sees its own; SET outside them fills all lanes. Array indices are
  *   constants once unrolled loops are expanded.
  * FOLD: uniform dst = lanes of src combined by halves (16 8 4 2 1 for 32).
+ * A predicate of a load or store guards that access alone, not what its operands read.
+ * A phase whose block is 1 by 1 runs on the CPU: its groups run one after the other, its lanes
+ * statement by statement, so that barriers say nothing.
  * On the GPU all threads of a group run uniform code redundantly; a worker is a block; BARRIER
  * waits for the whole block. Between two phases of a kernel all workers have finished. */
 typedef enum kl_stmt_kind {
