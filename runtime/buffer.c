@@ -113,23 +113,29 @@ static kl_status shape_fail(int rank, const int64_t *shape, const char *why)
 
 /* A shape with a zero is empty; yet its other extents must make sense together, for
  * strides are computed from them. */
-kl_status kl_shape_count(int rank, const int64_t *shape, kl_dtype dt, int64_t *count)
+const char *kl_shape_fault(int rank, const int64_t *shape, kl_dtype dt, int64_t *count)
 {
-    if (rank < 0 || rank > KL_MAX_RANK)
-        return kl_fail(KL_ERR_SHAPE, "rank %d is not 0 to %d", rank, KL_MAX_RANK);
     int64_t n = 1, bytes;
     bool empty = false;
+    if (rank < 0 || rank > KL_MAX_RANK)
+        return "the rank is not 0 to 16";
     for (int i = 0; i < rank; i++) {
         if (shape[i] < 0)
-            return shape_fail(rank, shape, "negative extent");
+            return "negative extent";
         empty |= shape[i] == 0;
         if (kl_mul_overflow(n, KL_MAX(shape[i], 1), &n))
-            return shape_fail(rank, shape, "too many elements for 64 bits");
+            return "too many elements for 64 bits";
     }
     if (kl_mul_overflow(n, kl_dtypes[dt].size, &bytes))
-        return shape_fail(rank, shape, "too many bytes for 64 bits");
+        return "too many bytes for 64 bits";
     *count = empty ? 0 : n;
-    return KL_OK;
+    return NULL;
+}
+
+kl_status kl_shape_count(int rank, const int64_t *shape, kl_dtype dt, int64_t *count)
+{
+    const char *why = kl_shape_fault(rank, shape, dt, count);
+    return why ? shape_fail(rank, shape, why) : KL_OK;
 }
 
 void kl_buffer_dense_strides(kl_buffer *b)
@@ -184,6 +190,14 @@ kl_status kl_buffer_new(kl_dtype dt, int rank, const int64_t *shape, kl_buffer *
 char *kl_buffer_data(const kl_buffer *b)
 {
     return (char *)b->mem->base + b->offset;
+}
+
+size_t kl_buffer_bytes(const kl_buffer *b)
+{
+    size_t n = kl_dtypes[b->dtype].size;
+    for (int i = 0; i < b->rank; i++)
+        n *= (size_t)b->shape[i];
+    return n;
 }
 
 /* ---- copying ---- */
@@ -258,4 +272,16 @@ void kl_buffer_copy(const kl_buffer *dst, const kl_buffer *src)
             at[i] = 0;
         }
     }
+}
+
+kl_status kl_buffer_dense(const kl_buffer *b, kl_buffer *out)
+{
+    if (kl_buffer_is_dense(b)) {
+        *out = *b;
+        kl_memory_ref(out->mem);
+        return KL_OK;
+    }
+    KL_TRY(kl_buffer_new(b->dtype, b->rank, b->shape, out));
+    kl_buffer_copy(out, b);
+    return KL_OK;
 }

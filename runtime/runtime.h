@@ -2,7 +2,7 @@
  * devices, programs, files and caches; it knows nothing of graphs, kernels' text or LLVM.
  *
  *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c
- *   data      buffer.c npy.c zip.c csv.c safetensors.c philox.c
+ *   data      buffer.c file.c archive.c npy.c npz.c zip.c csv.c safetensors.c philox.c
  *   running   thread.c device.c device_cpu.c device_cuda.c cuda_driver.c
  *             loader.c loader_elf.c loader_reloc.c loader_gdb.c program.c program_text.c
  *   keeping   store.c disk.c module.c
@@ -206,37 +206,73 @@ kl_status kl_shape_count(int rank, const int64_t *shape, kl_dtype dt, int64_t *c
 /* New dense host memory of that shape. */
 kl_status kl_buffer_new(kl_dtype dt, int rank, const int64_t *shape, kl_buffer *out);
 char *kl_buffer_data(const kl_buffer *b); /* address of element 0 */
+/* The same without a failure recorded: why not, or NULL. */
+const char *kl_shape_fault(int rank, const int64_t *shape, kl_dtype dt, int64_t *count);
 void kl_buffer_dense_strides(kl_buffer *b); /* fills stride row-major, offset 0 */
 bool kl_buffer_is_dense(const kl_buffer *b);
 /* The lowest byte and one past the highest byte touched, relative to base. */
 void kl_buffer_extent(const kl_buffer *b, int64_t *lo, int64_t *hi);
+size_t kl_buffer_bytes(const kl_buffer *b); /* of its elements, laid out densely */
+/* b itself if it is dense, else a dense copy: a new reference either way. */
+kl_status kl_buffer_dense(const kl_buffer *b, kl_buffer *out);
 /* Copy between host buffers of equal shape and dtype, any strides, overlap not allowed. */
 void kl_buffer_copy(const kl_buffer *dst, const kl_buffer *src);
 
-/* ---- npy.c, zip.c, csv.c, safetensors.c: files --------------------------------------------
- * Readers give dense row-major host buffers that own their memory. Every failure names file,
- * place and reason, leaves nothing allocated. Writers write a temporary file beside the target
- * and rename it: nothing half-written is ever seen. */
+/* ---- file.c: whole files ----------------------------------------------------------------- */
+
+kl_status kl_file_read(const char *path, void **bytes, size_t *size); /* kl_free(bytes, size) */
+kl_status kl_file_write(const char *path, const void *bytes, size_t size); /* atomic */
+kl_status kl_file_fail(const char *path, const char *doing); /* "PATH: cannot DOING: errno's text" */
+/* Piece by piece: a temporary file beside the target, renamed by close if all went well and the
+ * status given is KL_OK, else removed; close returns the first failure. */
+typedef struct kl_writer kl_writer;
+kl_status kl_writer_open(const char *path, kl_writer **out);
+void kl_writer_put(kl_writer *w, const void *bytes, size_t n);
+kl_status kl_writer_close(kl_writer *w, kl_status s);
+
+/* ---- archive.c, npy.c, npz.c, zip.c, csv.c, safetensors.c: files of numbers -----------------
+ * Readers give dense row-major host buffers, those of safetensors read-only in a mapping of the
+ * file. Every failure names file, place and reason, leaves nothing allocated. A parser's name is
+ * the file's in messages. Writers are atomic. */
 
 kl_status kl_npy_read(const char *path, kl_buffer *out);
 kl_status kl_npy_parse(const char *name, const void *bytes, size_t size, kl_buffer *out);
+/* The same on kl_alloc's bytes, which it takes over and, where it can, makes the buffer's. */
+kl_status kl_npy_take(const char *name, void *bytes, size_t size, kl_buffer *out);
 kl_status kl_npy_write(const char *path, const kl_buffer *b); /* byte-equal to numpy.save */
+kl_status kl_npy_put_head(const char *name, const kl_buffer *b, kl_text *t);
 
 typedef struct kl_named_buffer { char *name; kl_buffer buffer; } kl_named_buffer;
-typedef struct kl_archive { kl_named_buffer *items; size_t count; } kl_archive;
+typedef struct kl_archive { kl_named_buffer *items; size_t count; } kl_archive; /* zero: empty */
 void kl_archive_free(kl_archive *a);
 kl_status kl_archive_add(kl_archive *a, const char *name, const kl_buffer *b); /* references b */
+const kl_buffer *kl_archive_find(const kl_archive *a, const char *name); /* NULL: none */
+kl_status kl_archive_check_names(const char *path, const kl_archive *a); /* no name twice */
 kl_status kl_npz_read(const char *path, kl_archive *out); /* stored and deflated members */
+kl_status kl_npz_parse(const char *name, const void *bytes, size_t size, kl_archive *out);
 kl_status kl_npz_write(const char *path, const kl_archive *a);
 kl_status kl_safetensors_read(const char *path, kl_archive *out); /* mapped, not copied */
 kl_status kl_safetensors_write(const char *path, const kl_archive *a);
-/* As numpy.loadtxt: f64 [rows, columns]; comments from '#'; an error names line and column. */
+/* As numpy.loadtxt: f64 [rows, columns]; comments from '#'; an error names line and column. The
+ * delimiter ' ' stands for any blanks. */
 kl_status kl_csv_read(const char *path, char delimiter, int skip_rows, kl_buffer *out);
 kl_status kl_csv_parse(const char *name, const char *text, size_t size, char delimiter,
                        int skip_rows, kl_buffer *out);
-/* Whole files. */
-kl_status kl_file_read(const char *path, void **bytes, size_t *size); /* kl_free(bytes, size) */
-kl_status kl_file_write(const char *path, const void *bytes, size_t size); /* atomic */
+
+/* Zip archives: every member's content, which is the visitor's to kl_free(bytes, size); in file
+ * order, until one is refused. */
+typedef kl_status (*kl_zip_visit)(void *user, const char *name, void *bytes, size_t size);
+kl_status kl_zip_parse(const char *file, const void *bytes, size_t size, kl_zip_visit visit,
+                       void *user);
+/* A stored member made of parts; then the directory. Zero-initialise all but out; free dir. */
+typedef struct kl_zip_writer {
+    kl_writer *out;
+    kl_text dir;
+    uint64_t at, count;
+} kl_zip_writer;
+void kl_zip_put(kl_zip_writer *z, const char *name, const void *const *parts, const size_t *sizes,
+                int nparts);
+kl_status kl_zip_end(kl_zip_writer *z);
 
 /* ---- philox.c: Philox 4x32-10 (Salmon et al., SC 2011) ------------------------------------ */
 

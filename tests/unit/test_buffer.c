@@ -91,7 +91,7 @@ static const struct {
      KL_U16,
      -1,
      "shape (9223372036854775807): too many bytes for 64 bits"},
-    {17, {0}, KL_U8, -1, "rank 17 is not 0 to 16"},
+    {-1, {0}, KL_U8, -1, "shape (): the rank is not 0 to 16"},
 };
 
 START_TEST(test_shapes)
