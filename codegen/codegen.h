@@ -3,6 +3,7 @@
  *
  *   LLVM      llvm_api.c (the library, by dlopen) llvm_target.c (a machine of our table)
  *             llvm_object.c (a module to object, assembly or IR text)
+ *             llvm_emit.c and its kin (loops to a module) object.c (kernels to bytes)
  *
  * Nothing of LLVM is needed to build: its functions stand in llvm_api.def, its handles
  * and the enumerators that we use below. */
@@ -215,5 +216,21 @@ enum { /* parts of the prelude; types, bit casts and kl_fault are always there *
     KL_PRELUDE_ALL = 127
 };
 void kl_cuda_prelude(kl_text *out, unsigned parts);
+
+/* ---- llvm_emit.c (with llvm_stmt.c llvm_lane.c llvm_expr.c llvm_op.c llvm_cast.c llvm_rem.c
+ *      llvm_memory.c): a lowered kernel as functions of a module -------------------------------- */
+
+/* One function a phase, named symbol.0, symbol.1, .. (kl_phase_fn). a: working memory. */
+kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol, kl_arena *a);
+
+/* ---- object.c: kernels to bytes for the CPU ------------------------------------------------------ */
+
+/* The name of a kernel's entry without its phase: letters, digits, '_' and '.'. */
+void kl_codegen_symbol(const char *name, char *out, size_t cap);
+/* Append n lowered kernels, in one object, or as assembly or LLVM IR text, to out. The phases of
+ * kernel "softmax" are the functions softmax.0, softmax.1, .. Two kernels of one name are an
+ * error. Under KILN_DEBUG=bounds every access is checked (KL_FAULT_BOUNDS). */
+kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
+                         kl_llvm_output what, kl_text *out);
 
 #endif

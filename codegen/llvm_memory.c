@@ -1,0 +1,552 @@
+/* llvm_memory.c: loads and stores.
+ *
+ * In a lane loop the index tells the shape of the access: base + 1 * lane is one vector,
+ * base alone one scalar for all lanes, base - lane a vector reversed; base + s * lane and
+ * anything else go a lane at a time (or by a gather where the target likes them).
+ *
+ *   load x[r*64+c]   c the lane variable   ->   p = x + r*64 (r's frame);  load <16 x
+ * f32>, p + c
+ *
+ * A lane that is masked off or whose predicate is false touches no memory: masked
+ * accesses where the target has them for that size, else its address becomes that of a
+ * slot on the stack, which needs no branch. No alignment is taken for granted but the
+ * element's. An input is never changed by its kernel, so its loads move out as far as
+ * their index and the conditions around them allow; what the kernel itself writes is read
+ * where it stands. */
+#include "codegen/llvm_emit.h"
+
+typedef enum shape { ONE, VECTOR, REVERSED, STRIDED, SCATTERED } shape;
+
+/* One access, worked out. */
+typedef struct access {
+    uint32_t operand;
+    kl_dtype dt;
+    shape shape;
+    int64_t coef;
+    int level;        /* of the address */
+    kl_ll_val *index; /* ONE, SCATTERED: the index; else its part without the lane */
+    kl_ll_val *full;  /* bounds: the whole index */
+    kl_ll_val *pred;  /* NULL: always */
+    bool own; /* a tile with a copy for each lane: element i of lane l at i * L + l */
+    LLVMValueRef start; /* the address of index + coef * the lane loop's base */
+    uint64_t regs, mem;
+} access;
+
+/* ---- masks
+ * --------------------------------------------------------------------------------- */
+
+LLVMValueRef kl_ll_and(kl_ll *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return !a ? b : !b ? a : LL.BuildAnd(e->b, a, b, "");
+}
+
+LLVMValueRef kl_ll_any(kl_ll *e, LLVMValueRef mask)
+{
+    int lanes = kl_ll_lanes_of(mask);
+    if (lanes == 1)
+        return mask;
+    LLVMTypeRef t = kl_ll_int(e, lanes, 1);
+    LLVMValueRef bits = LL.BuildBitCast(e->b, mask, t, "");
+    return LL.BuildICmp(e->b, LLVMIntNE, bits, LL.ConstNull(t), "");
+}
+
+/* Whether a masked access of that dtype is an instruction. */
+static bool has_masked(const kl_ll *e, kl_dtype dt)
+{
+    bool x86 = strncmp(e->t->triple, "x86", 3) == 0;
+    return e->t->masked || (x86 && e->t->isa_bits >= 256 && kl_dtypes[dt].size >= 4);
+}
+
+/* A lane of a mask: NULL when it is known to be on; *off when known to be off. */
+static LLVMValueRef lane_of(kl_ll *e, LLVMValueRef mask, int lane, bool *off)
+{
+    *off = false;
+    if (!mask)
+        return NULL;
+    if (kl_ll_lanes_of(mask) > 1)
+        mask = LL.BuildExtractElement(e->b, mask,
+                                      kl_ll_const_int(e, 32, (uint64_t)lane, 1), "");
+    if (!LL.IsAConstantInt(mask))
+        return mask;
+    *off = LL.ConstIntGetSExtValue(mask) == 0;
+    return NULL;
+}
+
+/* Bytes on the stack that may be read (zero) and written instead of the operand's. */
+static LLVMValueRef dummy(kl_ll *e)
+{
+    if (!e->dummy) {
+        LLVMBasicBlockRef was = LL.GetInsertBlock(e->b);
+        LL.PositionBuilderBefore(e->b, e->frames[1].enter);
+        e->dummy = LL.BuildAlloca(e->b, kl_ll_int(e, 64, 1), "nowhere");
+        LL.BuildStore(e->b, kl_ll_i64(e, 0), e->dummy);
+        LL.PositionBuilderAtEnd(e->b, was);
+    }
+    return e->dummy;
+}
+
+static LLVMValueRef guard(kl_ll *e, LLVMValueRef p, LLVMValueRef on)
+{
+    return on ? LL.BuildSelect(e->b, on, p, e->dummy, "") : p;
+}
+
+/* ---- where
+ * --------------------------------------------------------------------------------- */
+
+/* The frame a load of operand o cannot leave: it may not run, or it writes o. */
+static int load_level(const kl_ll *e, uint32_t o)
+{
+    for (int i = kl_ll_top(e); i > 0; i--)
+        if (e->frames[i].cond || e->frames[i].sets[e->k->nregs + o])
+            return i;
+    return 0;
+}
+
+/* The index as a part without the lane and a constant times the lane. */
+static bool by_lane(kl_ll *e, access *m, kl_x index)
+{
+    kl_x base;
+    int64_t coef;
+    if (!e->lane.on || !kl_x_affine(e->x, index, e->lane.var, &base, &coef))
+        return false;
+    m->index = kl_ll_eval(e, base);
+    if (!m->index || m->index->vary)
+        return false;
+    m->coef = coef;
+    m->shape = coef == 0 ? ONE : coef == 1 ? VECTOR : coef == -1 ? REVERSED : STRIDED;
+    return true;
+}
+
+/* A tile of each lane's own: lanes beside each other. */
+static bool by_own_lane(kl_ll *e, access *m, kl_x index)
+{
+    const kl_operand *o = &e->k->operands[m->operand];
+    m->own = o->role == KL_ROLE_TILE && o->scope == KL_SCOPE_LANE;
+    if (!m->own)
+        return false;
+    m->index =
+        kl_ll_eval(e, kl_x_mul(e->x, index, kl_x_int(e->x, kl_kernel_lanes(e->k))));
+    m->shape = VECTOR;
+    m->coef = 1;
+    if (m->index && (m->index->vary || !e->lane.on))
+        kl_ll_fail(e, KL_ERR_UNSUPPORTED,
+                   "a lane's own tile read at an index of its own");
+    return true;
+}
+
+static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
+{
+    m->operand = operand;
+    m->dt = e->k->operands[operand].dtype;
+    if (!by_own_lane(e, m, index) && !by_lane(e, m, index)) {
+        m->index = kl_ll_eval(e, index);
+        m->shape = m->index && m->index->vary ? SCATTERED : ONE;
+    }
+    if (m->index && e->bounds)
+        m->full = kl_ll_eval(e, index);
+    if (pred != KL_NONE && !(m->pred = kl_ll_eval(e, pred)))
+        return false;
+    if (!m->index || (e->bounds && !m->full))
+        return false;
+    bool moves = m->shape != ONE;
+    m->level = KL_MAX(m->index->level, moves ? e->lane.level : 0);
+    m->regs = m->index->regs | (m->pred ? m->pred->regs : 0);
+    m->mem = m->index->mem | (m->pred ? m->pred->mem : 0);
+    if (m->pred)
+        dummy(e);
+    return e->status == KL_OK;
+}
+
+/* The base pointer of the access, its parts built where they are known. */
+static void address(kl_ll *e, access *m)
+{
+    LLVMTypeRef t = kl_ll_mem_type(e, m->dt, 1);
+    LLVMValueRef p = kl_ll_operand(e, m->operand);
+    if (m->shape == SCATTERED) {
+        m->start = p;
+        return;
+    }
+    kl_ll_place(e, m->index->level);
+    m->start = kl_ll_gep(e, t, p, m->index->v[0]);
+    if (m->shape == ONE || m->own)
+        return;
+    kl_ll_place(e, m->level);
+    LLVMValueRef at = e->lane.base;
+    if (m->coef != 1)
+        at = LL.BuildMul(e->b, at, kl_ll_i64(e, m->coef), "");
+    m->start = kl_ll_gep(e, t, m->start, at);
+}
+
+/* Element `lane` of chunk c, for a shape that is not ONE. */
+static LLVMValueRef lane_address(kl_ll *e, const access *m, int c, int lane)
+{
+    LLVMTypeRef t = kl_ll_mem_type(e, m->dt, 1);
+    if (m->shape != SCATTERED)
+        return kl_ll_gep(e, t, m->start,
+                         kl_ll_i64(e, (c * e->lane.vec + lane) * m->coef));
+    LLVMValueRef i = m->index->v[c];
+    if (e->lane.vec > 1)
+        i = LL.BuildExtractElement(e->b, i, kl_ll_const_int(e, 32, (uint64_t)lane, 1),
+                                   "");
+    return kl_ll_gep(e, t, m->start, i);
+}
+
+/* The lowest address of chunk c of a VECTOR or REVERSED access. */
+static LLVMValueRef chunk_address(kl_ll *e, const access *m, int c)
+{
+    int vec = e->lane.vec;
+    int64_t at = m->shape == VECTOR ? (int64_t)c * vec : -(int64_t)c * vec - (vec - 1);
+    return kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), m->start, kl_ll_i64(e, at));
+}
+
+static LLVMValueRef reverse(kl_ll *e, LLVMValueRef v)
+{
+    LLVMValueRef order[256];
+    int n = v ? kl_ll_lanes_of(v) : 1;
+    if (n == 1)
+        return v;
+    for (int i = 0; i < n; i++)
+        order[i] = kl_ll_const_int(e, 32, (uint64_t)(n - 1 - i), 1);
+    return LL.BuildShuffleVector(e->b, v, LL.GetPoison(LL.TypeOf(v)),
+                                 LL.ConstVector(order, (unsigned)n), "");
+}
+
+/* ---- values in memory and in registers
+ * ------------------------------------------------------ */
+
+static LLVMValueRef from_memory(kl_ll *e, kl_dtype dt, LLVMValueRef v)
+{
+    return dt == KL_BOOL
+               ? LL.BuildTrunc(e->b, v, kl_ll_type(e, dt, kl_ll_lanes_of(v)), "")
+               : v;
+}
+
+static LLVMValueRef to_memory(kl_ll *e, kl_dtype dt, LLVMValueRef v)
+{
+    if (dt != KL_BOOL)
+        return v;
+    return LL.BuildZExt(e->b, v, kl_ll_mem_type(e, dt, kl_ll_lanes_of(v)), "");
+}
+
+static LLVMValueRef plain_load(kl_ll *e, kl_dtype dt, int lanes, LLVMValueRef p)
+{
+    LLVMValueRef v = LL.BuildLoad2(e->b, kl_ll_mem_type(e, dt, lanes), p, "");
+    LL.SetAlignment(v, kl_dtypes[dt].size);
+    return v;
+}
+
+static void plain_store(kl_ll *e, kl_dtype dt, LLVMValueRef v, LLVMValueRef p)
+{
+    LL.SetAlignment(LL.BuildStore(e->b, v, p), kl_dtypes[dt].size);
+}
+
+/* ---- bounds
+ * ---------------------------------------------------------------------------------- */
+
+/* Report lanes of chunk c that are on and out of range; on is narrowed to the others. */
+static LLVMValueRef check_bounds(kl_ll *e, const access *m, int c, bool one,
+                                 LLVMValueRef on)
+{
+    const kl_operand *o = &e->k->operands[m->operand];
+    if (!e->bounds)
+        return on;
+    LLVMValueRef low = kl_ll_extent(e, o->low), count = kl_ll_extent(e, o->count);
+    kl_ll_here(e);
+    LLVMValueRef i = one ? m->full->v[0] : kl_ll_chunk(e, m->full, c);
+    kl_ll_here(e);
+    LLVMValueRef lows = kl_ll_broadcast(e, low, kl_ll_lanes_of(i));
+    LLVMValueRef size = kl_ll_broadcast(e, count, kl_ll_lanes_of(i));
+    LLVMValueRef in =
+        LL.BuildICmp(e->b, LLVMIntULT, LL.BuildSub(e->b, i, lows, ""), size, "");
+    LLVMValueRef bad = kl_ll_and(e, on, LL.BuildNot(e->b, in, ""));
+    LLVMValueRef first = kl_ll_lanes_of(i) == 1 ? i : kl_ll_first(e, i, bad);
+    kl_ll_fault(e, kl_ll_any(e, bad), KL_FAULT_BOUNDS, o->node, first);
+    return kl_ll_and(e, on, in);
+}
+
+/* ---- loads
+ * -------------------------------------------------------------------------------------
+ */
+
+/* Lanes of chunk c that load: those that are on and whose predicate holds. */
+static LLVMValueRef load_mask(kl_ll *e, const access *m, int c)
+{
+    LLVMValueRef p = m->pred ? kl_ll_chunk(e, m->pred, c) : NULL;
+    kl_ll_place(e, m->level);
+    LLVMValueRef on = kl_ll_and(e, e->mask[c], p);
+    return check_bounds(e, m, c, false, on);
+}
+
+static LLVMValueRef by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef mask,
+                             LLVMValueRef other)
+{
+    int vec = e->lane.vec;
+    LLVMTypeRef t = kl_ll_mem_type(e, m->dt, vec);
+    bool whole = true, off;
+    LLVMValueRef y = LL.GetPoison(t);
+    for (int l = 0; l < vec; l++) {
+        LLVMValueRef on = lane_of(e, mask, l, &off);
+        whole = whole && !on && !off;
+        if (off)
+            continue;
+        LLVMValueRef p = guard(e, lane_address(e, m, c, l), on);
+        LLVMValueRef v = plain_load(e, m->dt, 1, p);
+        y = vec == 1 ? v
+                     : LL.BuildInsertElement(e->b, y, v,
+                                             kl_ll_const_int(e, 32, (uint64_t)l, 1), "");
+    }
+    y = from_memory(e, m->dt, y);
+    return whole ? y : LL.BuildSelect(e->b, mask, y, other, "");
+}
+
+static LLVMValueRef masked_load(kl_ll *e, const access *m, LLVMValueRef p,
+                                LLVMValueRef mask, LLVMValueRef other)
+{
+    LLVMTypeRef over[] = {kl_ll_mem_type(e, m->dt, e->lane.vec),
+                          LL.PointerTypeInContext(e->c, 0)};
+    LLVMValueRef args[] = {p, kl_ll_const_int(e, 32, kl_dtypes[m->dt].size, 1), mask,
+                           to_memory(e, m->dt, other)};
+    return from_memory(e, m->dt, kl_ll_call(e, "llvm.masked.load", over, 2, args, 4));
+}
+
+static LLVMValueRef gather(kl_ll *e, const access *m, int c, LLVMValueRef mask,
+                           LLVMValueRef other)
+{
+    int vec = e->lane.vec;
+    LLVMTypeRef ptr = LL.PointerTypeInContext(e->c, 0);
+    LLVMTypeRef over[] = {kl_ll_mem_type(e, m->dt, vec),
+                          LL.VectorType(ptr, (unsigned)vec)};
+    LLVMValueRef ps = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), m->start, m->index->v[c]);
+    if (!mask)
+        mask = kl_ll_const(e, KL_BOOL, 1, vec);
+    LLVMValueRef args[] = {ps, kl_ll_const_int(e, 32, kl_dtypes[m->dt].size, 1), mask,
+                           other};
+    return kl_ll_call(e, "llvm.masked.gather", over, 2, args, 4);
+}
+
+static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef mask,
+                               LLVMValueRef other)
+{
+    int vec = e->lane.vec;
+    if (m->shape == SCATTERED && e->t->gather && vec > 1 && kl_dtypes[m->dt].size >= 4)
+        return gather(e, m, c, mask, other);
+    bool vector = m->shape == VECTOR || (m->shape == REVERSED && vec > 1);
+    if (!vector || vec == 1 || (mask && !has_masked(e, m->dt)))
+        return by_lanes(e, m, c, mask, other);
+    LLVMValueRef p = chunk_address(e, m, c);
+    if (m->shape == VECTOR)
+        return mask ? masked_load(e, m, p, mask, other)
+                    : from_memory(e, m->dt, plain_load(e, m->dt, vec, p));
+    if (mask)
+        return reverse(e, masked_load(e, m, p, reverse(e, mask), reverse(e, other)));
+    return reverse(e, from_memory(e, m->dt, plain_load(e, m->dt, vec, p)));
+}
+
+/* The value where the predicate is false; its own loads happen only there. */
+static kl_ll_val *otherwise(kl_ll *e, const access *m, kl_x other)
+{
+    if (other == KL_NONE)
+        return kl_ll_eval(e, kl_x_const(e->x, m->dt, (kl_scalar){.bits = 0}));
+    return kl_ll_eval(e, other);
+}
+
+static kl_ll_val *load_varying(kl_ll *e, kl_x x, access *m, kl_x other)
+{
+    kl_ll_val *o = m->pred ? otherwise(e, m, other) : NULL;
+    if (m->pred && !o)
+        return NULL;
+    m->level = KL_MAX(m->level, load_level(e, m->operand));
+    m->level = KL_MAX(m->level, e->lane.level);
+    if (m->pred) {
+        m->level = KL_MAX(KL_MAX(m->level, m->pred->level), o->level);
+        m->regs |= o->regs;
+        m->mem |= o->mem;
+    }
+    if (e->bounds)
+        m->level = kl_ll_top(e);
+    kl_ll_val *v =
+        kl_ll_new(e, x, m->level, true, m->regs, m->mem | (uint64_t)1 << m->operand % 64);
+    if (!v)
+        return NULL;
+    address(e, m);
+    for (int c = 0; c < v->n; c++) {
+        LLVMValueRef mask = load_mask(e, m, c);
+        LLVMValueRef rest =
+            o ? kl_ll_chunk(e, o, c) : LL.ConstNull(kl_ll_type(e, m->dt, e->lane.vec));
+        if (mask)
+            dummy(e);
+        kl_ll_place(e, m->level);
+        v->v[c] = load_chunk(e, m, c, mask, rest);
+    }
+    return v;
+}
+
+static kl_ll_val *load_uniform(kl_ll *e, kl_x x, access *m, kl_x other)
+{
+    kl_ll_val *o = m->pred ? otherwise(e, m, other) : NULL;
+    if (m->pred && !o)
+        return NULL;
+    m->level = KL_MAX(m->level, load_level(e, m->operand));
+    if (m->pred) {
+        m->level = KL_MAX(KL_MAX(m->level, m->pred->level), o->level);
+        m->regs |= o->regs;
+        m->mem |= o->mem;
+    }
+    if (e->bounds)
+        m->level = kl_ll_top(e);
+    kl_ll_val *v = kl_ll_new(e, x, m->level, false, m->regs,
+                             m->mem | (uint64_t)1 << m->operand % 64);
+    if (!v)
+        return NULL;
+    LLVMValueRef on = check_bounds(e, m, 0, true, m->pred ? m->pred->v[0] : NULL);
+    address(e, m);
+    if (on)
+        dummy(e);
+    kl_ll_place(e, m->level);
+    v->v[0] = from_memory(e, m->dt, plain_load(e, m->dt, 1, guard(e, m->start, on)));
+    if (m->pred)
+        v->v[0] = LL.BuildSelect(e->b, m->pred->v[0], v->v[0], o->v[0], "");
+    return v;
+}
+
+kl_ll_val *kl_ll_load(kl_ll *e, kl_x x)
+{
+    const kl_xnode n = e->x->nodes[x];
+    access m = {0};
+    kl_x pred = n.nsrc > 1 ? n.src[1] : KL_NONE, other = n.nsrc > 2 ? n.src[2] : KL_NONE;
+    if (!locate(e, &m, (uint32_t)n.imm, n.src[0], pred))
+        return NULL;
+    bool one = m.shape == ONE && (!m.pred || !m.pred->vary);
+    kl_ll_val *o = m.pred && one ? otherwise(e, &m, other) : NULL;
+    if (one && !(o && o->vary))
+        return load_uniform(e, x, &m, other);
+    return load_varying(e, x, &m, other);
+}
+
+/* ---- stores
+ * ------------------------------------------------------------------------------------ */
+
+static void store_by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef v,
+                           LLVMValueRef mask)
+{
+    bool off;
+    if (mask)
+        dummy(e);
+    kl_ll_here(e);
+    for (int l = 0; l < e->lane.vec; l++) {
+        LLVMValueRef on = lane_of(e, mask, l, &off), x = v;
+        if (off)
+            continue;
+        if (e->lane.vec > 1)
+            x = LL.BuildExtractElement(e->b, v, kl_ll_const_int(e, 32, (uint64_t)l, 1),
+                                       "");
+        plain_store(e, m->dt, x, guard(e, lane_address(e, m, c, l), on));
+    }
+}
+
+static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef v,
+                        LLVMValueRef mask)
+{
+    int vec = e->lane.vec;
+    v = to_memory(e, m->dt, v);
+    if (vec == 1 || (m->shape != VECTOR && m->shape != REVERSED) ||
+        (mask && !has_masked(e, m->dt))) {
+        store_by_lanes(e, m, c, v, mask);
+        return;
+    }
+    LLVMValueRef p = chunk_address(e, m, c);
+    if (m->shape == REVERSED) {
+        v = reverse(e, v);
+        mask = mask ? reverse(e, mask) : NULL;
+    }
+    if (!mask) {
+        plain_store(e, m->dt, v, p);
+        return;
+    }
+    LLVMTypeRef over[] = {LL.TypeOf(v), LL.PointerTypeInContext(e->c, 0)};
+    LLVMValueRef args[] = {v, p, kl_ll_const_int(e, 32, kl_dtypes[m->dt].size, 1), mask};
+    kl_ll_call(e, "llvm.masked.store", over, 2, args, 4);
+}
+
+static void store_varying(kl_ll *e, access *m, kl_ll_val *value)
+{
+    LLVMValueRef v[KL_LL_CHUNKS], mask[KL_LL_CHUNKS];
+    int n = e->lane.n;
+    for (int c = 0; c < n; c++) {
+        v[c] = kl_ll_chunk(e, value, c);
+        LLVMValueRef p = m->pred ? kl_ll_chunk(e, m->pred, c) : NULL;
+        kl_ll_here(e);
+        mask[c] = check_bounds(e, m, c, false, kl_ll_and(e, e->mask[c], p));
+    }
+    address(e, m);
+    for (int c = 0; c < n; c++) {
+        kl_ll_here(e);
+        store_chunk(e, m, c, v[c], mask[c]);
+    }
+}
+
+static void store_uniform(kl_ll *e, access *m, kl_ll_val *value)
+{
+    kl_ll_here(e);
+    LLVMValueRef on = check_bounds(e, m, 0, true, m->pred ? m->pred->v[0] : NULL);
+    address(e, m);
+    if (on)
+        dummy(e);
+    kl_ll_here(e);
+    plain_store(e, m->dt, to_memory(e, m->dt, value->v[0]), guard(e, m->start, on));
+}
+
+void kl_ll_store(kl_ll *e, const kl_stmt *s)
+{
+    access m = {0};
+    kl_ll_val *value = kl_ll_eval(e, kl_ll_lower(e, s->value));
+    if (!value ||
+        !locate(e, &m, s->operand, kl_ll_lower(e, s->at), kl_ll_lower(e, s->pred)))
+        return;
+    bool one = m.shape == ONE && !value->vary && !(m.pred && m.pred->vary);
+    if (one)
+        store_uniform(e, &m, value);
+    else
+        store_varying(e, &m, value);
+    kl_ll_touch_mem(e, s->operand);
+}
+
+/* ---- faults
+ * ---------------------------------------------------------------------------------------
+ */
+
+LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask)
+{
+    int lanes = kl_ll_lanes_of(mask);
+    if (lanes == 1)
+        return v;
+    LLVMTypeRef t = kl_ll_int(e, lanes, 1);
+    LLVMValueRef args[] = {LL.BuildBitCast(e->b, mask, t, ""),
+                           kl_ll_const(e, KL_BOOL, 0, 1)};
+    LLVMValueRef i = kl_ll_call(e, "llvm.cttz", &t, 1, args, 2);
+    i = LL.BuildAnd(e->b, i, kl_ll_const_int(e, lanes, (uint64_t)lanes - 1, 1), "");
+    return LL.BuildExtractElement(e->b, v, i, "");
+}
+
+/* Several workers may fail at once: the first to change the kind from 0 writes the rest.
+ */
+void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, uint32_t node, LLVMValueRef value)
+{
+    LLVMTypeRef i64 = kl_ll_int(e, 64, 1);
+    LLVMBasicBlockRef cold = kl_ll_block(e, "fault"), mine = kl_ll_block(e, "first");
+    LLVMBasicBlockRef on = kl_ll_block(e, "checked");
+    kl_ll_here(e);
+    LL.BuildCondBr(e->b, bad, cold, on);
+    kl_ll_set_block(e, cold);
+    LLVMValueRef word =
+        kl_ll_arg(e, offsetof(kl_args, error), LL.PointerTypeInContext(e->c, 0));
+    LLVMValueRef was = LL.BuildAtomicCmpXchg(
+        e->b, word, kl_ll_i64(e, 0), kl_ll_i64(e, kind), LLVMAtomicOrderingMonotonic,
+        LLVMAtomicOrderingMonotonic, 0);
+    LL.BuildCondBr(e->b, LL.BuildExtractValue(e->b, was, 1, ""), mine, on);
+    kl_ll_set_block(e, mine);
+    LL.BuildStore(e->b, kl_ll_i64(e, node), kl_ll_gep(e, i64, word, kl_ll_i64(e, 1)));
+    LL.BuildStore(e->b, value, kl_ll_gep(e, i64, word, kl_ll_i64(e, 2)));
+    LL.BuildBr(e->b, on);
+    kl_ll_set_block(e, on);
+}
