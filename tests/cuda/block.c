@@ -9,10 +9,11 @@
  *   next thread -> fiber -> kernel -> barrier: wait -> scheduler -> ... -> all there: go
  * on
  *
- * Switching is by _setjmp and _longjmp (no system call); a context is made only where a
- * fiber begins. A fault (race, address that is not the device's, out of an allocation,
- * misaligned, dead lock) jumps to the scheduler and ends the launch. */
-#undef _FORTIFY_SOURCE
+ * Switching is by _setjmp and _longjmp (no system call; AddressSanitizer, where the
+ * program has it, warns once that it does not know our stacks); a context is made only
+ * where a fiber begins. A fault (race, address that is not the device's, out of an
+ * allocation, misaligned, dead lock) jumps to the scheduler and ends the launch. */
+#undef _FORTIFY_SOURCE /* its _longjmp refuses other stacks */
 #include "machine.h"
 
 #include <setjmp.h>

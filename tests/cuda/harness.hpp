@@ -235,8 +235,9 @@ KL_BLIND static void kl_multiply(T *d, const unsigned *a, const unsigned *b, Val
     for (int r = 0; r < 4; r++) {
         int i = lane / 4 + 8 * (r / 2), j = lane % 4 * 2 + r % 2;
         for (int k = 0; k < 8 * P; k++) {
-            unsigned x = kl_part<BITS>(as, 4 * (i % 8) + k / P % 4, i / 8 + 2 * (k / (4 * P)), k % P);
-            unsigned y = kl_part<BITS>(bs, 4 * j + k / P % 4, k / (4 * P), k % P);
+            int at = k / P % 4, half = k / (4 * P);
+            unsigned x = kl_part<BITS>(as, 4 * (i % 8) + at, i / 8 + 2 * half, k % P);
+            unsigned y = kl_part<BITS>(bs, 4 * j + at, half, k % P);
             d[r] += value(x) * value(y);
         }
     }

@@ -219,7 +219,6 @@ static int compile_in(program *p, const char *folder)
                              "-fno-exceptions",
                              "-fno-rtti",
                              "-fno-stack-protector",
-                             "-fno-store-merging",
                              "-nostdinc",
                              "-include",
                              STANDIN_DIR "/harness.hpp",

@@ -83,6 +83,7 @@ START_TEST(test_planted)
     const char *first = planted[_i].says[0];
     if (!first) {
         ck_assert_msg(s == KL_OK, "%s", kl_error());
+        CUDA->unload(m);
         return;
     }
     ck_assert_msg(s == KL_ERR_DEVICE, "not found: %s", planted[_i].text);
@@ -91,6 +92,7 @@ START_TEST(test_planted)
         ck_assert_msg(strstr(kl_error(), planted[_i].says[1]) != NULL, "%s", kl_error());
     ck_assert_int_eq(CUDA->fill(0, bufs[0], 0, 4),
                      KL_ERR_DEVICE); /* the context is broken */
+    CUDA->unload(m);
 }
 END_TEST
 
@@ -118,6 +120,7 @@ START_TEST(test_host_pointer_in_kernel)
     OK(start(m, "saxpy.0", (shape){1, 128, 1, 0}, 2, bufs, 1, &n, NULL));
     ck_assert_int_eq(CUDA->sync(0), KL_ERR_DEVICE);
     ck_assert_msg(strstr(kl_error(), "an address of the host") != NULL, "%s", kl_error());
+    CUDA->unload(m);
 }
 END_TEST
 
@@ -131,6 +134,7 @@ START_TEST(test_freed_memory_in_kernel)
     OK(start(m, "saxpy.0", (shape){1, 128, 1, 0}, 2, bufs, 1, &n, NULL));
     ck_assert_int_eq(CUDA->sync(0), KL_ERR_DEVICE);
     ck_assert_msg(strstr(kl_error(), "nothing is allocated") != NULL, "%s", kl_error());
+    CUDA->unload(m);
 }
 END_TEST
 
@@ -153,6 +157,7 @@ START_TEST(test_device_pointer_on_host)
 {
     float x = 1;
     volatile float *d = to_device(&x, sizeof x);
+    signal(SIGSEGV, SIG_DFL);
     x = *d;
 }
 END_TEST
@@ -262,6 +267,8 @@ START_TEST(test_out_of_memory)
     ck_assert_ptr_nonnull(CUDA->symbol(m, "saxpy.0"));
     CUDA->unload(m);
     ck_assert_uint_eq(kl_alloc_live(), live);
+    kl_nvrtc_free(&code);
+    kl_text_free(&text);
 }
 END_TEST
 
