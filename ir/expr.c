@@ -168,8 +168,7 @@ static kl_x ill_typed(const kl_exprs *x, kl_op op, const kl_x *s, int n)
     return KL_NONE;
 }
 
-/* The result's dtype, KL_DTYPE_NONE when the operands do not fit the row. */
-static kl_dtype result_of(const kl_exprs *x, kl_op op, const kl_x *s, int n)
+kl_dtype kl_x_result(const kl_exprs *x, kl_op op, const kl_x *s, int n)
 {
     const kl_op_info *o = &kl_ops[op];
     bool cond = o->rule == KL_RULE_COND;
@@ -228,7 +227,7 @@ kl_x kl_x_op(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c)
     for (int i = 0; i < n; i++)
         if (s[i] == KL_NONE)
             return KL_NONE;
-    kl_dtype dt = result_of(x, op, s, n);
+    kl_dtype dt = kl_x_result(x, op, s, n);
     if (dt == KL_DTYPE_NONE)
         return ill_typed(x, op, s, n);
     if (all_const(x, s, n) && !(kl_ops[op].flags & KL_F_MATH))

@@ -6,7 +6,7 @@
  *            dim_text.c target.c
  *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
  *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_range.c expr_linear.c
- *            expr_simplify.c expr_text.c decompose.c
+ *            expr_simplify.c expr_text.c expr_parse.c decompose.c
  *   kernel   kernel.c kernel_text.c loops_text.c kernel_verify.c loops_verify.c
  *   meaning  graph_interp.c loops_interp.c loops_memory.c
  *
@@ -382,6 +382,8 @@ void kl_x_print(const kl_exprs *x, kl_x a, const kl_kernel *k, kl_text *out);
  * facts of a node about to be; the simpler form of an integer or bool row (KL_NONE: none). */
 kl_x kl_x_intern(kl_exprs *x, const kl_xnode *n);
 kl_x kl_x_rebuild(kl_exprs *x, kl_x a, const kl_x *src);
+/* The dtype of an ELT row of these n operands; KL_DTYPE_NONE: they do not fit it. */
+kl_dtype kl_x_result(const kl_exprs *x, kl_op op, const kl_x *src, int n);
 kl_xinfo kl_x_info(const kl_exprs *x, const kl_xnode *n);
 kl_x kl_x_simplify(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 

@@ -1,0 +1,215 @@
+/* test_kernel_text.c: the texts of loops and kernels: print and parse are inverse, what
+ * is printed is what was written, and bad texts are refused with a line. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "ir/ir.h"
+
+static kl_arena *a;
+
+static void setup(void)
+{
+    kl_error_clear();
+    a = kl_arena_new();
+}
+
+static void teardown(void)
+{
+    kl_arena_free(a);
+}
+
+typedef kl_status (*parse_fn)(kl_arena *, const char *, const char *, kl_kernel **);
+typedef void (*print_fn)(const kl_kernel *, kl_text *);
+
+/* Texts as kiln prints them. */
+static const char *const loops[] = {
+    "loops empty {\n}\n",
+    "loops softmax for x86-64-v4 {\n"
+    "  dim B 1..4096\n"
+    "  in x: f32[64*B]\n"
+    "  out y: f32[64*B]\n"
+    "  phase r: B grain 16 group 1 lane 1 {\n"
+    "    reg acc: f32 lanes 32\n"
+    "    set acc = -inf\n"
+    "    for c: 64 lane 32 {\n"
+    "      set acc = max(acc, load x[r*64+c])\n"
+    "    }\n"
+    "    reg m: f32\n"
+    "    fold m = max acc\n"
+    "    set acc = -0.0\n"
+    "    for c_1: 64 lane 32 {\n"
+    "      let t0 = sub(load x[r*64+c_1], m)\n"
+    "      set acc = add(acc, mul(t0, t0))\n"
+    "    }\n"
+    "    reg s: f32\n"
+    "    fold s = add acc\n"
+    "    for c_2: 64 lane 32 {\n"
+    "      let t0 = r*64+c_2\n"
+    "      store y[t0] = div(sub(load x[t0], m), s)\n"
+    "    }\n"
+    "  }\n"
+    "}\n",
+    "loops everything for sm_90a {\n"
+    "  dim B 0..1024 % 8\n"
+    "  in x: f16[2*B+1] low -3\n"
+    "  in i: i64[B]\n"
+    "  out y: f32[B] inplace x\n"
+    "  temp w: f64[floor(B/8)]\n"
+    "  tile t: u8[128]\n"
+    "  tile l: i32[4] lane\n"
+    "  phase a: B grain 1 group 4 lane 32 {\n"
+    "    for g: 4 group {\n"
+    "      reg v: f32[4,2] lanes 32\n"
+    "      reg u: bool\n"
+    "      set u = true\n"
+    "      for c: dim(B) lane 32 {\n"
+    "        for k: 4 unroll {\n"
+    "          set v[k, 1] = f32((load x[c-3] if lt(c, 7) else 1.5_f16))\n"
+    "          set v[k, 0] = where(u, (load y[a] if and(u, lt(k*(a+1), c-(g-1)))), nan)\n"
+    "          let t0 = load i[a]\n"
+    "          check index le(t0, 5) value t0 node 12\n"
+    "        }\n"
+    "        store l[c] = bits_i32(v[1, 0]) if not(u)\n"
+    "        if lt(c, a) {\n"
+    "          barrier\n"
+    "        } else {\n"
+    "          note \"nothing to do\"\n"
+    "        }\n"
+    "      }\n"
+    "    }\n"
+    "  }\n"
+    "  phase b: floor((B+7)/8) grain 4 group 1 lane 1 {\n"
+    "    store w[b] = add(-0.1_f64, f64(bits_f32(2143289345_u32)))\n"
+    "    store t[floordiv(b, 3)] = 255_u8\n"
+    "    store w[mod(b, -9223372036854775808)] = where(lt(18446744073709551615_u64, "
+    "0_u64), -inf_f64, 1e+300_f64)\n"
+    "    check bounds true\n"
+    "  }\n"
+    "}\n",
+};
+
+static char *print(print_fn fn, const kl_kernel *k)
+{
+    kl_text t = {0};
+    fn(k, &t);
+    ck_assert(!t.failed);
+    char *s = kl_arena_printf(a, "%s", t.s);
+    kl_text_free(&t);
+    return s;
+}
+
+static void round_trip(parse_fn parse, print_fn fn, const char *text)
+{
+    kl_kernel *k;
+    ck_assert_msg(!parse(a, "t.kl", text, &k), "%s\n%s", kl_error(), text);
+    ck_assert_str_eq(print(fn, k), text);
+}
+
+START_TEST(loops_round_trip)
+{
+    round_trip(kl_loops_parse, kl_loops_print, loops[_i]);
+}
+END_TEST
+
+static const struct {
+    const char *text, *error;
+} bad[] = {
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  set r = 1.0\n }\n}\n",
+     "t.kl:3: nothing is called r"},
+    {"loops a for vax {\n}\n", "no target"},
+    {"loops a {\n in x: f32[4]\n in x: f32[4]\n}\n", "two operands are called x"},
+    {"loops a {\n in x: c64[4]\n}\n", "expected a dtype"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  reg r: f32\n  set r = 1\n "
+     "}\n}\n",
+     "the register is f32, the value i64"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  reg r: f32\n  set r = add(1.0, "
+     "2)\n }\n}\n",
+     "add does not take f32, i64"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  reg r: f32\n  set r = 1.0 + "
+     "2.0\n }\n}\n",
+     "before + - * is f32"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  reg r: f32[2]\n  set r[1, 1] = "
+     "1.0\n }\n}\n",
+     "r has 1 dimensions, not 2"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  reg r: u8\n  set r = 256_u8\n "
+     "}\n}\n",
+     "does not fit u8"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  frobnicate\n }\n}\n",
+     "expected a statement"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n", "expected a statement"},
+    {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  for c: 8 lane {\n  }\n }\n}\n",
+     "lanes of c"},
+};
+
+START_TEST(refuses)
+{
+    kl_kernel *k;
+    ck_assert_int_eq(kl_loops_parse(a, "t.kl", bad[_i].text, &k), KL_ERR_PARSE);
+    ck_assert_msg(strstr(kl_error(), bad[_i].error) != NULL, "\"%s\" lacks \"%s\"",
+                  kl_error(), bad[_i].error);
+}
+END_TEST
+
+/* Every prefix of a text is refused, none crashes. */
+START_TEST(prefixes)
+{
+    const char *text = loops[2];
+    for (size_t n = 0; n + 2 < strlen(text); n++) {
+        char *s = strndup(text, n);
+        kl_kernel *k;
+        ck_assert_int_ne(kl_loops_parse(a, "t.kl", s, &k), KL_OK);
+        free(s);
+    }
+}
+END_TEST
+
+/* Names that clash or cannot be read get others; a shared expression of any depth gets
+ * lets. */
+START_TEST(odd_names_and_depth)
+{
+    kl_kernel *k = kl_kernel_new(a, NULL, "conv 2d/bias");
+    kl_exprs *x = k->x;
+    kl_kernel_operand(k, &(kl_operand){.name = "layer/0 weight",
+                                       .dtype = KL_F32,
+                                       .role = KL_ROLE_IN,
+                                       .count = 8});
+    kl_kernel_operand(
+        k, &(kl_operand){.name = "0", .dtype = KL_F32, .role = KL_ROLE_OUT, .count = 8});
+    k->phases = kl_arena_zeroed(a, 1, sizeof *k->phases);
+    k->nphases = 1;
+    k->phases[0] = (kl_phase){
+        .var = kl_x_newvar(x, "t1", 8), .workers = 8, .grain = 1, .group = 1, .lane = 1};
+    kl_build b = {k, &k->phases[0].body};
+    kl_x r = kl_b_reg(&b, "load", KL_F32, 1, 0, NULL),
+         r2 = kl_b_reg(&b, "load", KL_F32, 1, 0, NULL);
+    kl_x v = kl_x_load(x, 0, KL_F32, kl_x_var(x, 0), KL_NONE, KL_NONE);
+    kl_b_set(&b, r, v);
+    for (int i = 0; i < 20000; i++)
+        v = kl_x_op(x, KL_OP_add, v, i % 3 ? v : r, KL_NONE);
+    kl_b_set(&b, r2, v);
+    kl_b_store(&b, 1, kl_x_var(x, 0), r2, KL_NONE);
+    char *text = print(kl_loops_print, k);
+    ck_assert_msg(strlen(text) < 20000 * 40, "%zu characters", strlen(text));
+    ck_assert(strstr(text, "in layer_0_weight: f32[8]") &&
+              strstr(text, "out _0: f32[8]"));
+    round_trip(kl_loops_parse, kl_loops_print, text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("kernel_text");
+    TCase *tc = tcase_create("kernel_text");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, loops_round_trip, 0, (int)KL_COUNT(loops));
+    tcase_add_loop_test(tc, refuses, 0, (int)KL_COUNT(bad));
+    tcase_add_test(tc, prefixes);
+    tcase_add_test(tc, odd_names_and_depth);
+    suite_add_tcase(s, tc);
+    SRunner *sr = srunner_create(s);
+    srunner_run_all(sr, CK_NORMAL);
+    int failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? 1 : 0;
+}
