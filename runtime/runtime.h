@@ -99,6 +99,7 @@ void kl_text_free(kl_text *t);
 void kl_text_put(kl_text *t, const char *s);
 void kl_text_putn(kl_text *t, const char *s, size_t n);
 void kl_text_printf(kl_text *t, const char *fmt, ...) KL_PRINTF(2, 3); /* no %f %g %e */
+void kl_text_put_json(kl_text *t, const char *s); /* in quotes, escaped */
 /* The shortest decimal that reads back to the same bits of that dtype; "nan", "inf", "-inf",
  * "-0.0"; always with a '.', an exponent or a name, so that it is seen to be a float. */
 void kl_text_put_float(kl_text *t, kl_dtype dt, double v);
@@ -548,7 +549,7 @@ void kl_profile_event(const char *category, const char *name, int64_t begin_ns, 
 /* Registered functions: called by a plan's CALL steps as
  *     int fn(void *user, int nin, const kl_buffer *in, int nout, const kl_buffer *out)
  * or, by kl_ffi_call, with any C signature described by a string: result then arguments, one
- * letter each: v void, i int32, l int64, f float, d double, p pointer. */
+ * letter each: v void, i int32, l int64, f float, d double, p pointer; "dp" or "d:p". */
 typedef int (*kl_native_fn)(void *user, int nin, const kl_buffer *in, int nout, const kl_buffer *out);
 kl_status kl_native_register(const char *name, kl_native_fn fn, void *user);
 kl_native_fn kl_native_find(const char *name, void **user);

@@ -278,25 +278,12 @@ kl_status kl_safetensors_read(const char *path, kl_archive *out)
 
 /* ---- writing ---- */
 
-static void put_string(kl_text *t, const char *s)
-{
-    kl_text_put(t, "\"");
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
-            kl_text_printf(t, "\\%c", *s);
-        else if ((unsigned char)*s < 32)
-            kl_text_printf(t, "\\u%04x", *s);
-        else
-            kl_text_putn(t, s, 1);
-    kl_text_put(t, "\"");
-}
-
 static void put_tensor(kl_text *t, const kl_named_buffer *b, uint64_t *at)
 {
     uint64_t begin = *at;
     *at += kl_buffer_bytes(&b->buffer);
     kl_text_put(t, t->len > 9 ? "," : "");
-    put_string(t, b->name);
+    kl_text_put_json(t, b->name);
     kl_text_printf(t, ":{\"dtype\":\"%s\",\"shape\":[",
                    kl_dtypes[b->buffer.dtype].safetensors);
     for (int i = 0; i < b->buffer.rank; i++)

@@ -72,6 +72,19 @@ void kl_text_printf(kl_text *t, const char *fmt, ...)
     t->len += (size_t)n;
 }
 
+void kl_text_put_json(kl_text *t, const char *s)
+{
+    kl_text_put(t, "\"");
+    for (; *s; s++)
+        if (*s == '"' || *s == '\\')
+            kl_text_printf(t, "\\%c", *s);
+        else if ((unsigned char)*s < 32)
+            kl_text_printf(t, "\\u%04x", *s);
+        else
+            kl_text_putn(t, s, 1);
+    kl_text_put(t, "\"");
+}
+
 /* ---- reading numbers ---- */
 
 static bool is_digit(char c)
