@@ -278,7 +278,9 @@ static kl_status visit_node(walk *w, kl_visit_fn visit, void *ctx, kl_ref r)
         for (kl_ref i = before; i < to->count; i++)
             if (to->nodes[i].place == KL_NONE)
                 to->nodes[i].place = place;
-    if (to->nodes[y].op != KL_OP_input)
+    bool several =
+        kl_ops[w->from->nodes[r].op].flags & KL_F_MULTI; /* its picks have the names */
+    if (to->nodes[y].op != KL_OP_input && !several)
         follow(to, w->from, r, y);
     w->map[r] = y;
     return KL_OK;

@@ -121,7 +121,9 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into); /* postfix for 
  *   cond     body graphs: then, else        (sources: predicate, operands)
  *   scan     number of carries, axis 0 is scanned; body graph  (sources: carries, xs)
  *   call     name index, number of results, has-effects; then per result dtype rank extents
- *   function body graph, number of results, 1 + derivative graph or 0
+ *   function body graph, number of results, 1 + derivative graph or 0. Body outputs beyond the
+ *            results are for the derivative alone, which takes the inputs, all body outputs, and
+ *            a cotangent for each floating-point result, and gives one for each such input
  *   pick     k
  *   detach   number       (gone after autodiff, as grad and jvp)
  *   grad     -            (sources: y, seed, inputs..)   jvp -  (sources: y, (input, tangent)..)

@@ -110,6 +110,43 @@ void kl_vjp_call(kl_ad *d, kl_ref r, kl_ref u)
             d->g->strings[kl_graph_attr(d->g, r)[0]]);
 }
 
+static bool any_cotangent(const kl_ref *res, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++)
+        if (res[i] != KL_ZERO)
+            return true;
+    return false;
+}
+
+/* Results that only the derivative reads have none of their own: the body's, on operands
+ * that are cut off from what they are made of. */
+static bool function_extras(kl_ad *d, kl_ref r, const kl_graph *body, const kl_ref *res)
+{
+    kl_graph *g = d->g;
+    uint32_t first = (uint32_t)kl_graph_attr(g, r)[1], n = body->ninputs;
+    list by = {.arena = g->arena}, roots = by, seeds = by;
+    kl_ref *out =
+        kl_arena_alloc(g->arena, ((size_t)body->noutputs + n + 1) * sizeof *out);
+    for (uint32_t i = 0; i < n; i++) {
+        kl_ref s = kl_graph_src(g, r, i);
+        int64_t number = (INT64_C(1) << 40) + g->count;
+        add(&by, kl_node_of(g, KL_OP_detach, NULL, &s, 1, &number, 1));
+    }
+    if (!out || by.failed || kl_graph_inline(g, body, by.v, out) != KL_OK)
+        return false;
+    for (uint32_t i = first; i < body->noutputs; i++)
+        if (res[i] != KL_ZERO) {
+            add(&roots, out[i]);
+            add(&seeds, res[i]);
+        }
+    if (roots.failed || seeds.failed ||
+        kl_ad_reverse(g, roots.v, seeds.v, roots.n, by.v, n, out) != KL_OK)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        kl_ad_give(d, kl_graph_src(g, r, i), out[i]);
+    return true;
+}
+
 /* The derivative graph takes the inputs, all results, and a cotangent of each
  * floating-point result that the node promises; it gives one for each floating-point
  * input. */
@@ -124,6 +161,13 @@ void kl_vjp_function(kl_ad *d, kl_ref r, kl_ref u)
     const kl_ref *res = d->results[r - d->lo];
     int64_t nresults = attr[1];
     (void)u;
+    if (any_cotangent(res, (uint32_t)nresults, body->noutputs) &&
+        !function_extras(d, r, body, res)) {
+        fail(d);
+        return;
+    }
+    if (!any_cotangent(res, 0, (uint32_t)nresults))
+        return;
     for (uint32_t i = 0; i < n; i++)
         add(&in, kl_graph_src(g, r, i));
     for (uint32_t i = 0; i < body->noutputs; i++)
