@@ -325,6 +325,7 @@ static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a
     e->var = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var);
     e->var_level = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var_level);
     e->regs = kl_arena_zeroed(a, k->nregs + 1, sizeof *e->regs);
+    e->local = kl_arena_zeroed(a, k->nregs + 1, sizeof *e->local);
     e->ops = kl_arena_zeroed(a, k->noperands + 1, sizeof *e->ops);
     e->tile_offset = kl_arena_zeroed(a, k->noperands + 1, sizeof *e->tile_offset);
     int n = kl_kernel_dims(k, NULL, 0);

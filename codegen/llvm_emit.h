@@ -79,6 +79,7 @@ typedef struct kl_ll {
     int *var_level;
     uint32_t nvars;
     kl_ll_reg *regs;
+    bool *local; /* per register: declared in the body being looked at */
     LLVMValueRef *ops; /* per operand: base pointer; NULL: not loaded yet */
     LLVMValueRef worker, dummy;
     kl_dim *tile_offset;

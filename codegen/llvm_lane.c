@@ -12,14 +12,14 @@
  * On targets where masks cost nothing a long body is built once, all its steps masked. */
 #include "codegen/llvm_emit.h"
 
-enum { LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
+enum { HEAVY = 128, LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
 
 /* What one lane loop's body is like. */
 typedef struct body {
     int size;     /* bytes of its widest element */
     int weight;   /* arithmetic rows */
-    bool carried; /* sets or reads registers from outside, folds, has tiles of a lane's
-                     own */
+    bool carried; /* registers or tiles of its lanes live on from step to step */
+    bool nested;  /* has loops of its own */
     bool masks;   /* every access of it can be masked */
 } body;
 
@@ -38,10 +38,11 @@ static void see_access(kl_ll *e, body *b, uint32_t operand)
                             (x86 && e->t->isa_bits >= 256 && kl_dtypes[dt].size >= 4));
 }
 
+/* A register that the body did not declare itself is one of those that live on. */
 static void see_reg(const kl_ll *e, body *b, uint32_t r)
 {
     b->size = KL_MAX(b->size, kl_dtypes[e->k->regs[r].dtype].size);
-    if (e->k->regs[r].lanes > 1 && e->regs[r].level >= 0)
+    if (e->k->regs[r].lanes > 1 && !e->local[r])
         b->carried = true;
 }
 
@@ -58,23 +59,31 @@ static void see_nodes(kl_ll *e, body *b, const kl_xlist *list)
     }
 }
 
+static void see_exprs(kl_ll *e, body *b, const kl_stmt *s, uint32_t *epoch)
+{
+    kl_xlist list = {0};
+    kl_x x[6];
+    int n = kl_stmt_exprs(s, x);
+    for (int i = 0; i < n; i++)
+        if (kl_x_order_more(e->x, kl_ll_lower(e, x[i]), epoch, &list) != KL_OK)
+            kl_ll_fail(e, KL_ERR_OOM, "no memory for a body");
+    see_nodes(e, b, &list);
+    kl_xlist_free(&list);
+}
+
 static void see(kl_ll *e, body *b, const kl_stmt *s, uint32_t *epoch)
 {
     for (; s && e->status == KL_OK; s = s->next) {
-        kl_xlist list = {0};
-        kl_x x[6];
-        int n = kl_stmt_exprs(s, x);
-        for (int i = 0; i < n; i++)
-            if (kl_x_order_more(e->x, kl_ll_lower(e, x[i]), epoch, &list) != KL_OK)
-                kl_ll_fail(e, KL_ERR_OOM, "no memory for a body");
-        see_nodes(e, b, &list);
-        kl_xlist_free(&list);
+        see_exprs(e, b, s, epoch);
+        if (s->kind == KL_S_REG)
+            e->local[s->reg] = true;
         if (s->kind == KL_S_STORE)
             see_access(e, b, s->operand);
-        if (s->kind == KL_S_SET || s->kind == KL_S_REG)
+        if (s->kind == KL_S_SET || s->kind == KL_S_FOLD)
             see_reg(e, b, s->reg);
-        if (s->kind == KL_S_FOLD || (s->kind == KL_S_SET && e->regs[s->reg].level >= 0))
+        if (s->kind == KL_S_FOLD || (s->kind == KL_S_SET && !e->local[s->reg]))
             b->carried = true;
+        b->nested = b->nested || (s->kind == KL_S_FOR && s->bind != KL_BIND_UNROLL);
         see(e, b, s->body, epoch);
         see(e, b, s->other, epoch);
     }
@@ -84,17 +93,24 @@ static body look(kl_ll *e, const kl_stmt *s)
 {
     body b = {.size = 1, .masks = true};
     uint32_t epoch = 0;
+    memset(e->local, 0, e->k->nregs);
     see(e, &b, s, &epoch);
     return b;
 }
 
-/* The widest element of all lane loops of that width, and of registers of as many lanes.
- */
+/* The widest element where registers of that many lanes are at work: in lane loops that carry
+ * them. What stands beside (an epilogue's wider output) does not narrow their vectors. */
 static void widest(kl_ll *e, const kl_stmt *s, int lanes, int *size)
 {
     for (; s; s = s->next) {
-        if (s->kind == KL_S_FOR && s->bind == KL_BIND_LANE && s->lanes == lanes)
-            *size = KL_MAX(*size, look(e, s->body).size);
+        if (s->kind == KL_S_FOR && s->bind == KL_BIND_LANE) {
+            body b = {0};
+            if (s->lanes == lanes)
+                b = look(e, s->body);
+            if (b.carried)
+                *size = KL_MAX(*size, b.size);
+            continue;
+        }
         if (s->kind == KL_S_REG && e->k->regs[s->reg].lanes == lanes)
             *size = KL_MAX(*size, kl_dtypes[e->k->regs[s->reg].dtype].size);
         widest(e, s->body, lanes, size);
@@ -292,8 +308,26 @@ static bool divides(kl_ll *e, int64_t by, kl_x x)
     return false;
 }
 
-static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
-                      kl_x extent)
+/* What whole steps leave: masked, or vector by vector and then lane by lane. */
+static void rest(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n, LLVMValueRef full,
+                 kl_ll_val *end)
+{
+    LLVMValueRef last = end->v[0];
+    if (b->carried || (b->masks && b->nested)) {
+        carried_rest(e, s, vec, n, full, last);
+    } else if (b->masks) {
+        loop_of_steps(e, s, vec, 1, full, last, false, true);
+    } else {
+        if (n > 1 && !b->nested && e->status == KL_OK) {
+            LLVMValueRef vectors = whole(e, end, vec);
+            loop_of_steps(e, s, vec, 1, full, vectors, false, false);
+            full = vectors;
+        }
+        loop_of_lanes(e, s, full, last, false);
+    }
+}
+
+static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n, kl_x extent)
 {
     int64_t step_lanes = (int64_t)vec * n, lo, hi;
     kl_ll_val *end = kl_ll_eval(e, extent);
@@ -313,12 +347,17 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
     }
     LLVMValueRef full = whole(e, end, step_lanes);
     loop_of_steps(e, s, vec, n, zero, full, lo >= step_lanes, false);
-    if (b->carried)
-        carried_rest(e, s, vec, n, full, last);
-    else if (b->masks)
-        loop_of_steps(e, s, vec, 1, full, last, false, true);
-    else
-        loop_of_lanes(e, s, full, last, false);
+    if (e->status == KL_OK)
+        rest(e, s, b, vec, n, full, end);
+}
+
+/* Vectors of a step, for a body whose lanes are independent. Two, so that one waits while the
+ * other computes; one when the body is so long that building it twice costs more. */
+static int unroll_of(const body *b, int vec, int lanes)
+{
+    if (b->nested) /* its own loops cost least when all lanes share them */
+        return KL_MIN(KL_MAX(lanes / vec, 1), KL_LL_CHUNKS);
+    return b->weight > HEAVY ? 1 : b->weight > VERY_LIGHT ? 2 : 4;
 }
 
 void kl_ll_lanes(kl_ll *e, const kl_stmt *s)
@@ -331,10 +370,7 @@ void kl_ll_lanes(kl_ll *e, const kl_stmt *s)
         return;
     }
     int vec = b.carried ? kl_ll_vec_of(e, s->lanes) : natural(e, b.size);
-    int n = b.carried               ? s->lanes / vec
-            : b.weight > LIGHT      ? 1
-            : b.weight > VERY_LIGHT ? 2
-                                    : 4;
+    int n = b.carried ? s->lanes / vec : unroll_of(&b, vec, s->lanes);
     if (e->status != KL_OK)
         return;
     if (!kl_ll_static(e, x, &extent)) {
