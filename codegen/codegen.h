@@ -168,6 +168,8 @@ typedef struct kl_llvm_unit {
     LLVMBuilderRef b;
     const kl_target *target;
     kl_llvm_class cls;
+    int64_t instructions; /* by the emitter: rows, loads and stores, a vector each */
+    bool carried;         /* some loop's work is on values carried round it */
 } kl_llvm_unit;
 /* Opens LLVM, makes an empty module with the target's triple and data layout. On failure
  * nothing is held. Value names are kept only under KILN_DEBUG or when text is wanted

@@ -131,6 +131,7 @@ typedef struct kl_ll_loop {
     int64_t step;
     const uint8_t *sets;
     int nvals;
+    int64_t built; /* instructions before it */
     LLVMValueRef *before, *phi;
 } kl_ll_loop;
 void kl_ll_loop_begin(kl_ll *e, kl_ll_loop *l, LLVMValueRef begin, LLVMValueRef end,

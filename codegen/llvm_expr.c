@@ -83,6 +83,7 @@ kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint
     v->mem = mem;
     v->vary = vary;
     v->n = n;
+    e->u->instructions += n;
     e->head[x] = f->vals = v;
     return v;
 }

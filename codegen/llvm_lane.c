@@ -98,8 +98,9 @@ static body look(kl_ll *e, const kl_stmt *s)
     return b;
 }
 
-/* The widest element where registers of that many lanes are at work: in lane loops that carry
- * them. What stands beside (an epilogue's wider output) does not narrow their vectors. */
+/* The widest element where registers of that many lanes are at work: in lane loops that
+ * carry them. What stands beside (an epilogue's wider output) does not narrow their
+ * vectors. */
 static void widest(kl_ll *e, const kl_stmt *s, int lanes, int *size)
 {
     for (; s; s = s->next) {
@@ -309,8 +310,8 @@ static bool divides(kl_ll *e, int64_t by, kl_x x)
 }
 
 /* What whole steps leave: masked, or vector by vector and then lane by lane. */
-static void rest(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n, LLVMValueRef full,
-                 kl_ll_val *end)
+static void rest(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
+                 LLVMValueRef full, kl_ll_val *end)
 {
     LLVMValueRef last = end->v[0];
     if (b->carried || (b->masks && b->nested)) {
@@ -327,7 +328,8 @@ static void rest(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n, LLVM
     }
 }
 
-static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n, kl_x extent)
+static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
+                      kl_x extent)
 {
     int64_t step_lanes = (int64_t)vec * n, lo, hi;
     kl_ll_val *end = kl_ll_eval(e, extent);
@@ -351,8 +353,8 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
         rest(e, s, b, vec, n, full, end);
 }
 
-/* Vectors of a step, for a body whose lanes are independent. Two, so that one waits while the
- * other computes; one when the body is so long that building it twice costs more. */
+/* Vectors of a step, for a body whose lanes are independent. Two, so that one waits while
+ * the other computes; one when the body is so long that building it twice costs more. */
 static int unroll_of(const body *b, int vec, int lanes)
 {
     if (b->nested) /* its own loops cost least when all lanes share them */

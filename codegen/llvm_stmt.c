@@ -9,6 +9,8 @@
  * : exit } a = phi(before, after) */
 #include "codegen/llvm_emit.h"
 
+enum { CARRIED_SHARE = 6 }; /* at least one value carried for so many instructions */
+
 /* ---- what a body changes
  * ------------------------------------------------------------------- */
 
@@ -142,6 +144,7 @@ void kl_ll_loop_begin(kl_ll *e, kl_ll_loop *l, LLVMValueRef begin, LLVMValueRef 
 {
     *l = (kl_ll_loop){.end = end, .step = step, .sets = kl_ll_sets(e, body)};
     l->nvals = count_values(e, l->sets);
+    l->built = e->u->instructions;
     l->before = value_list(e, l->nvals);
     l->phi = value_list(e, l->nvals);
     l->exit = later(e, "exit");
@@ -184,6 +187,8 @@ void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
     LL.BuildCondBr(e->b, more, l->head, l->exit);
     LLVMBasicBlockRef latch = e->block;
     incoming(l->iv, next, latch);
+    int64_t body = e->u->instructions - l->built;
+    e->u->carried = e->u->carried || (l->nvals && l->nvals * CARRIED_SHARE >= body);
     for (int i = 0; i < l->nvals; i++)
         incoming(l->phi[i], after[i], latch);
     kl_ll_pop(e);

@@ -3,8 +3,8 @@
  *   softmax, head.0  ->  an object with softmax.0, softmax.1, head.0.0
  *
  * How hard LLVM works depends on what the kernels are like: long straight bodies need
- * little more than instruction selection, values carried round loops want a register
- * allocator that sees the loop, and a contraction's micro-kernel all that it can get. */
+ * little more than instruction selection; values carried round loops (a contraction's
+ * tile) want a register allocator that sees the loop. */
 #include "codegen/codegen.h"
 
 #include <ctype.h>
@@ -18,28 +18,6 @@ void kl_codegen_symbol(const char *name, char *out, size_t cap)
         out[n++] = isalnum((unsigned char)*name) || *name == '.' ? *name : '_';
     if (cap)
         out[n] = 0;
-}
-
-/* Lanes of all registers that live around some loop: what the register allocator faces.
- */
-static int64_t carried_lanes(const kl_kernel *k)
-{
-    int64_t most = 0;
-    for (uint32_t i = 0; i < k->nregs; i++) {
-        int64_t lanes = k->regs[i].lanes;
-        for (int j = 0; j < k->regs[i].ndims; j++)
-            lanes *= k->regs[i].dims[j];
-        most = KL_MAX(most, lanes);
-    }
-    return most;
-}
-
-static kl_llvm_class class_of(const kl_kernel *const *kernels, int n)
-{
-    int64_t most = 0;
-    for (int i = 0; i < n; i++)
-        most = KL_MAX(most, carried_lanes(kernels[i]));
-    return most > 32 ? KL_LLVM_THOROUGH : KL_LLVM_NORMAL;
 }
 
 static kl_status emit_all(kl_llvm_unit *u, const kl_kernel *const *kernels, int n,
@@ -60,17 +38,17 @@ static kl_status emit_all(kl_llvm_unit *u, const kl_kernel *const *kernels, int 
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out)
 {
-    kl_llvm_class cls = class_of(kernels, n);
     kl_llvm_unit u;
     kl_arena *a = kl_arena_new();
     if (!a)
         return kl_fail(KL_ERR_OOM, "llvm: %d kernels", n);
-    kl_status s = kl_llvm_begin(&u, n > 0 ? kernels[0]->name : "kernels", t, cls,
-                                what == KL_LLVM_IR);
+    kl_status s = kl_llvm_begin(&u, n > 0 ? kernels[0]->name : "kernels", t,
+                                KL_LLVM_NORMAL, what == KL_LLVM_IR);
     if (s == KL_OK)
         s = emit_all(&u, kernels, n, a);
     if (s == KL_OK)
-        s = kl_llvm_emit(u.mod, t, cls, what, out);
+        s = kl_llvm_emit(u.mod, t, kl_llvm_choose(t, u.instructions, u.carried), what,
+                         out);
     kl_llvm_end(&u);
     kl_arena_free(a);
     return s;
