@@ -1,0 +1,443 @@
+/* autograd.c: gradients as nodes. backward collects the variables below a value, makes
+ * one grad node over them, and adds its picks to the leaves; the derivative rules are
+ * expanded when a program is compiled, never here.
+ *
+ *   y = f(x), x a leaf        node of y -> .. -> detach(x's version) = variable
+ *   kl_backward(y)            x.grad = detach(pick 0 of grad(y, 1, variable))
+ *
+ * Which values a derivative reads follows from its row; if one of them was the version of
+ * a storage that has been written since, the gradient is refused as PyTorch refuses it.
+ */
+#include "front.h"
+
+/* ---- switches ---- */
+
+void kl_no_grad_begin(void)
+{
+    kl_thread()->no_grad++;
+}
+
+void kl_no_grad_end(void)
+{
+    kl_state *s = kl_thread();
+    s->no_grad -= s->no_grad > 0;
+}
+
+bool kl_grad_enabled(void)
+{
+    return kl_thread()->no_grad == 0;
+}
+
+bool kl_set_grad_enabled(bool on)
+{
+    bool was = kl_grad_enabled();
+    kl_thread()->no_grad = !on;
+    return was;
+}
+
+/* ---- leaves ---- */
+
+bool kl_tracks(kl_tensor *t)
+{
+    if (t->leaf)
+        return true;
+    kl_lazy *n = kl_storage_node(t->storage);
+    bool track = n->track && !t->detached;
+    kl_lazy_unref(n);
+    return track;
+}
+
+bool kl_requires_grad(const kl_tensor *t)
+{
+    return t && kl_tracks((kl_tensor *)(uintptr_t)t);
+}
+bool kl_is_leaf(const kl_tensor *t)
+{
+    return t && ((t->leaf && !t->view) || !kl_requires_grad(t));
+}
+
+static kl_leaf *leaf_new(void)
+{
+    kl_leaf *l = kl_slab_alloc(sizeof *l);
+    if (l)
+        *l = (kl_leaf){.refs = 1};
+    return l;
+}
+
+kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
+{
+    kl_call c = kl_call_begin(at);
+    kl_status st = t ? KL_OK : kl_fail(KL_ERR_ARG, "a tensor is NULL");
+    kl_dtype dt = t ? (kl_dtype)t->dtype : KL_F32;
+    if (on && !kl_is_float(dt) && !kl_is_complex(dt))
+        st = kl_fail(KL_ERR_DTYPE,
+                     "Only Tensors of floating point and complex dtype can require "
+                     "gradients");
+    else if (st == KL_OK && !on && !kl_is_leaf(t))
+        st = kl_fail(KL_ERR_STATE,
+                     "you can only change requires_grad flags of leaf variables.");
+    if (st == KL_OK && on && !kl_tracks(t)) {
+        t->leaf = leaf_new();
+        t->detached = t->view = 0; /* a leaf of its own from here on */
+        st = t->leaf ? KL_OK : KL_ERR_OOM;
+    } else if (st == KL_OK && !on) {
+        kl_leaf_unref(t->leaf);
+        t->leaf = NULL;
+    }
+    return kl_call_done(&c, st) == KL_OK ? t : NULL;
+}
+
+const char *kl_grad_fn(kl_tensor *t)
+{
+    static __thread char name[64];
+    size_t n = 0;
+    if (!t || !kl_tracks(t) || (t->leaf && !t->view))
+        return NULL;
+    const char *s = t->fn ? t->fn : "copy";
+    s += strncmp(s, "kl_", 3) == 0 ? 3 : 0;
+    size_t len = strlen(s);
+    len -= len > 3 && strcmp(s + len - 3, "_at") == 0 ? 3 : 0;
+    for (size_t i = 0; i < len && n < sizeof name - 16; i++) {
+        bool first = i == 0 || s[i - 1] == '_';
+        if (s[i] != '_')
+            name[n++] = first && s[i] >= 'a' && s[i] <= 'z' ? (char)(s[i] - 32) : s[i];
+    }
+    memcpy(name + n, "Backward0", sizeof "Backward0");
+    return name;
+}
+
+kl_tensor *kl_grad_of(kl_tensor *t)
+{
+    kl_tensor *g = t && t->leaf ? t->leaf->grad : NULL;
+    return g && kl_scope_add(kl_tensor_ref(g)) == KL_OK ? g : NULL;
+}
+
+kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad)
+{
+    if (!t || !t->leaf)
+        return grad ? kl_fail(KL_ERR_STATE, "the tensor is no leaf that requires grad")
+                    : KL_OK;
+    if (grad &&
+        (grad->rank != t->rank || memcmp(kl_t_shape(grad), kl_t_shape(t), t->rank * 8)))
+        return kl_fail(KL_ERR_SHAPE, "assigned grad has data of a different size");
+    kl_tensor *old = t->leaf->grad;
+    t->leaf->grad = kl_tensor_ref(grad);
+    kl_tensor_unref(old);
+    return KL_OK;
+}
+
+kl_status kl_retain_grad(kl_tensor *t)
+{
+    if (!t || !kl_tracks(t))
+        return kl_fail(KL_ERR_STATE,
+                       "can't retain_grad on Tensor that has requires_grad=False");
+    if (t->leaf)
+        return KL_OK;
+    t->leaf = leaf_new();
+    if (!t->leaf)
+        return KL_ERR_OOM;
+    kl_lazy *n = kl_storage_node(t->storage);
+    pthread_mutex_lock(&kl_graph_lock);
+    kl_leaf *old = n->leaf;
+    n->leaf = kl_leaf_ref(t->leaf);
+    pthread_mutex_unlock(&kl_graph_lock);
+    kl_leaf_unref(old);
+    kl_lazy_unref(n);
+    t->view = 1; /* it prints and counts as no leaf */
+    return KL_OK;
+}
+
+kl_tensor *kl_detach_at(const char *at, kl_tensor *t)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *n = kl_arg_tensor(t);
+    if (!n)
+        return kl_call_view(&c, NULL);
+    kl_tensor *d =
+        kl_tensor_view(t, t->offset, t->rank, kl_t_shape(t), kl_t_stride(t), NULL);
+    if (d) {
+        kl_leaf_unref(d->leaf);
+        d->leaf = NULL;
+        d->detached = 1;
+        d->whole = t->whole;
+    }
+    return kl_call_view(&c, d);
+}
+
+/* ---- what a derivative reads ---- */
+
+static bool mentions(const char *text, char letter)
+{
+    for (const char *p = text; p && *p; p++) {
+        bool before = p > text && ((p[-1] >= 'a' && p[-1] <= 'z') || p[-1] == '_');
+        bool after =
+            (p[1] >= 'a' && p[1] <= 'z') || (p[1] >= '0' && p[1] <= '9') || p[1] == '_';
+        if (*p == letter && !before && !after)
+            return true;
+    }
+    return false;
+}
+
+/* Bit i: source i; bit 3: the result. */
+static unsigned saved(kl_lazy *n)
+{
+    const kl_op_info *op = &kl_ops[n->op];
+    unsigned r = 0;
+    if (op->kind == KL_KIND_ELT) {
+        for (int i = 0; i < n->nsrc; i++)
+            for (int v = 0; v < 4 && kl_lazy_src(n, i)->track; v++)
+                r |= mentions(op->d[i], "abcy"[v]) ? 1u << v : 0;
+        return r & (8u | ((1u << n->nsrc) - 1));
+    }
+    if (n->op == KL_OP_contract)
+        return (kl_lazy_src(n, 1)->track ? 1u : 0) | (kl_lazy_src(n, 0)->track ? 2u : 0);
+    if (n->op == KL_OP_reduce || n->op == KL_OP_prefix)
+        return kl_lazy_attr(n)[0] == KL_OP_add ? 0 : 9;
+    return n->op == KL_OP_gather || n->op == KL_OP_scatter ? 2 : 0;
+}
+
+/* "Float" -> "torch.FloatTensor [2]" and so on. */
+static kl_status modified(kl_lazy *n)
+{
+    char shape[200], op[40] = "";
+    const char *name = kl_ops[n->op].name;
+    uint32_t now = __atomic_load_n(&n->counter->version, __ATOMIC_RELAXED);
+    if (n->track && n->op != KL_OP_detach)
+        snprintf(op, sizeof op, ", which is output 0 of %c%s,", name[0] - 32, name + 1);
+    return kl_fail(
+        KL_ERR_STATE,
+        "one of the variables needed for gradient computation has been modified by an "
+        "inplace operation: [torch.%sTensor %s]%s is at version %u; expected version %u "
+        "instead. Hint: the value was made at %s",
+        kl_dtypes[n->dtype].scalar,
+        kl_ints_text(kl_ints_of(n->rank, kl_lazy_shape(n)), shape, sizeof shape), op, now,
+        n->expected, n->place ? n->place : "an unknown place");
+}
+
+/* A value, or what it is a view of, was a version that has been written over. */
+static kl_status check_version(kl_lazy *n)
+{
+    while (n) {
+        if (n->counter)
+            return modified(n);
+        bool passes =
+            n->nsrc == 1 && (kl_ops[n->op].kind == KL_KIND_MOVE || n->op == KL_OP_detach);
+        n = passes ? kl_lazy_src(n, 0) : NULL;
+    }
+    return KL_OK;
+}
+
+static kl_status check_saved(kl_lazy *n, bool retain)
+{
+    unsigned s = saved(n);
+    if (s && n->freed)
+        return kl_fail(
+            KL_ERR_STATE,
+            "Trying to backward through the graph a second time (or directly access "
+            "saved tensors after they have already been freed). Saved intermediate "
+            "values of the graph are freed when you call .backward() or "
+            "autograd.grad(). Specify retain_graph=True if you need to backward through "
+            "the graph a second time or if you need to access saved tensors after "
+            "calling backward.");
+    n->freed |= s && !retain;
+    for (int i = 0; i < 3; i++)
+        if (s >> i & 1)
+            KL_TRY(check_version(kl_lazy_src(n, i)));
+    return s & 8 ? check_version(n) : KL_OK;
+}
+
+/* ---- the variables below a value ---- */
+
+static kl_status vars_walk(kl_lazy *y, bool retain, kl_list *stack, kl_vars *out)
+{
+    uint32_t mark = kl_next_mark();
+    kl_list found = {0};
+    bool ok = kl_list_add(stack, y);
+    y->mark = mark;
+    while (ok && stack->n > 0) {
+        kl_lazy *n = stack->v[--stack->n];
+        n->needed = 1;
+        if (n->leaf)
+            ok = kl_list_add(&found, kl_lazy_ref(n));
+        if (n->op == KL_OP_detach)
+            continue;
+        KL_TRY(check_saved(n, retain));
+        for (int i = n->nsrc; i-- > 0 && ok;) {
+            kl_lazy *s = kl_lazy_src(n, i);
+            if (!s->track || s->mark == mark)
+                continue;
+            s->mark = mark;
+            ok = kl_list_add(stack, s);
+        }
+    }
+    *out = (kl_vars){found.v, (int)found.n, (int)found.cap};
+    return ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for gradients");
+}
+
+kl_status kl_vars_below(kl_lazy *y, bool retain, kl_vars *out)
+{
+    kl_list stack = {0};
+    pthread_mutex_lock(&kl_graph_lock);
+    kl_status st = vars_walk(y, retain, &stack, out);
+    pthread_mutex_unlock(&kl_graph_lock);
+    kl_free(stack.v, stack.cap * sizeof *stack.v);
+    return st;
+}
+
+void kl_vars_free(kl_vars *v)
+{
+    for (int i = 0; i < v->n; i++)
+        kl_lazy_unref(v->v[i]);
+    kl_free(v->v, (size_t)v->cap * sizeof *v->v);
+    *v = (kl_vars){0};
+}
+
+/* ---- backward ---- */
+
+static kl_lazy *seed_for(kl_lazy *y, kl_tensor *seed)
+{
+    if (seed) {
+        kl_lazy *s = kl_n_cast(kl_arg_tensor(seed), (kl_dtype)y->dtype);
+        if (s && (s->rank != y->rank ||
+                  memcmp(kl_lazy_shape(s), kl_lazy_shape(y), y->rank * 8))) {
+            kl_fail(KL_ERR_SHAPE,
+                    "Mismatch in shape: grad_output has not the shape of output");
+            return NULL;
+        }
+        return s;
+    }
+    if (kl_lazy_numel(y) != 1) {
+        kl_fail(KL_ERR_STATE, "grad can be implicitly created only for scalar outputs");
+        return NULL;
+    }
+    return kl_n_full((kl_dtype)y->dtype, y->rank, kl_lazy_shape(y), 1);
+}
+
+kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g)
+{
+    if (!g)
+        return KL_ERR_OOM;
+    if (!l->grad) {
+        l->grad = kl_tensor_wrap(g);
+        return l->grad ? kl_dirty_add(l->grad->storage) : KL_ERR_OOM;
+    }
+    kl_state *s = kl_thread();
+    int was = s->no_grad;
+    s->no_grad = was + !g->track;
+    kl_status st =
+        kl_tensor_write(l->grad, kl_n_bin(KL_OP_add, kl_tensor_read(l->grad), g));
+    s->no_grad = was;
+    return st;
+}
+
+static kl_lazy *tracked(kl_tensor *y)
+{
+    kl_lazy *n = kl_arg_tensor(y);
+    if (!n || n->track)
+        return n;
+    kl_fail(KL_ERR_STATE,
+            "element 0 of tensors does not require grad and does not have a grad_fn");
+    return NULL;
+}
+
+/* The gradients of y by nodes x; untracked unless they are to be differentiated again. */
+static kl_status gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n,
+                           bool create, kl_lazy **out)
+{
+    if (!kl_n_grad(y, seed, x, n, out))
+        return KL_ERR_OOM;
+    for (int i = 0; i < n; i++)
+        if (!create || !out[i])
+            out[i] = kl_n_detach(out[i]);
+    return KL_OK;
+}
+
+static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
+{
+    kl_lazy **g = kl_alloc_zeroed((size_t)v->n * sizeof *g + 1);
+    kl_status st =
+        g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", v->n);
+    if (st == KL_OK)
+        st = gradients(y, seed, v->v, v->n, create, g);
+    for (int i = 0; i < v->n && st == KL_OK; i++)
+        if (v->v[i]->leaf)
+            st = kl_leaf_accumulate(v->v[i]->leaf, g[i]);
+    kl_free(g, (size_t)v->n * sizeof *g + 1);
+    return st;
+}
+
+kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
+                         bool create)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
+    kl_vars v = {0};
+    if (!s)
+        return kl_call_done(&c, kl_error_status());
+    kl_status st = kl_vars_below(y, retain || create, &v);
+    if (st == KL_OK && v.n > 0)
+        st = backward(y, s, &v, create);
+    kl_vars_free(&v);
+    return kl_call_done(&c, st);
+}
+
+/* ---- functional ---- */
+
+static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
+                            bool retain, bool create, kl_lazy **nodes, kl_lazy **out)
+{
+    kl_vars v = {0};
+    for (int i = 0; i < n; i++) {
+        nodes[i] = kl_arg_tensor(x[i]);
+        if (!nodes[i])
+            return kl_error_status();
+        if (!nodes[i]->track)
+            return kl_fail(KL_ERR_STATE,
+                           "One of the differentiated Tensors does not require grad");
+    }
+    kl_status st = kl_vars_below(y, retain || create, &v);
+    kl_vars_free(&v);
+    return st ? st : gradients(y, s, nodes, n, create, out);
+}
+
+kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
+                     kl_tensor *seed, bool retain, bool create, kl_tensor **out)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
+    kl_lazy **v = s && n > 0 ? kl_alloc_zeroed(2 * (size_t)n * sizeof *v) : NULL;
+    kl_status st = v ? grad_nodes(y, s, x, n, retain, create, v, v + n) : KL_ERR_ARG;
+    for (int i = 0; i < n; i++) {
+        out[i] = st == KL_OK ? kl_tensor_wrap(v[n + i]) : NULL;
+        if (out[i] && kl_scope_add(out[i]))
+            out[i] = NULL;
+        st = st == KL_OK && !out[i] ? kl_error_status() : st;
+    }
+    if (v)
+        kl_free(v, 2 * (size_t)n * sizeof *v);
+    return kl_call_done(&c, st);
+}
+
+kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,
+                                kl_tensor *const *x, int n, kl_tensor **out)
+{
+    kl_tensor **leaf = n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *leaf) : NULL,
+              *y = NULL;
+    bool ok = leaf != NULL, was = kl_set_grad_enabled(true);
+    kl_scope_begin();
+    for (int i = 0; i < n && ok; i++) {
+        leaf[i] = kl_requires_grad_at(at, kl_detach_at(at, x[i]), true);
+        ok = leaf[i] != NULL;
+    }
+    if (ok && (y = fn(leaf, n, user)) != NULL &&
+        kl_grad_at(at, y, leaf, n, NULL, true, false, out))
+        y = NULL;
+    y = y ? kl_keep(kl_detach_at(at, y)) : NULL;
+    for (int i = 0; i < n && y; i++)
+        kl_keep(out[i]);
+    kl_scope_end();
+    kl_set_grad_enabled(was);
+    if (leaf)
+        kl_free(leaf, (size_t)n * sizeof *leaf);
+    return y;
+}

@@ -1,0 +1,215 @@
+/* cache.c: programs by key. The first thread that needs one makes it while others that
+ * need the same wait; an entry lives as long as somebody runs it, even when it has been
+ * pushed out. The oldest entries go first when there are too many.
+ *
+ *   hash(key) -> chain of entries -> memcmp of whole keys -> program */
+#include "front.h"
+
+enum { BUCKETS = 4096, LIMIT = 2048 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t made = PTHREAD_COND_INITIALIZER;
+static kl_entry *table[BUCKETS];
+static int count;
+static uint64_t clock_;
+static bool interp = true;
+
+void kl_force_interp(bool on)
+{
+    if (on != interp)
+        kl_cache_clear();
+    interp = on;
+}
+
+bool kl_interp_on(void)
+{
+    return interp;
+}
+
+void kl_entry_unref(kl_entry *e)
+{
+    if (!e || __atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    kl_program_unref(e->program);
+    kl_arena_free(e->arena);
+    kl_free(e->key, e->nkey);
+    kl_free(e, sizeof *e);
+}
+
+/* Under the lock: out of the table. */
+static void detach_entry(kl_entry *e)
+{
+    kl_entry **at = &table[e->hash.lo % BUCKETS];
+    while (*at && *at != e)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = e->next;
+    count--;
+    kl_entry_unref(e);
+}
+
+static void drop_oldest(void)
+{
+    kl_entry *oldest = NULL;
+    for (int b = 0; b < BUCKETS; b++)
+        for (kl_entry *e = table[b]; e; e = e->next)
+            if (e->state == 1 && (!oldest || e->used < oldest->used))
+                oldest = e;
+    if (oldest)
+        detach_entry(oldest);
+}
+
+void kl_cache_clear(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int b = 0; b < BUCKETS; b++)
+        while (table[b])
+            detach_entry(table[b]);
+    pthread_mutex_unlock(&lock);
+}
+
+static kl_entry *find(const kl_linear *l, kl_hash h)
+{
+    kl_entry *e = table[h.lo % BUCKETS];
+    while (e && (e->hash.lo != h.lo || e->hash.hi != h.hi || e->nkey != l->nkey ||
+                 memcmp(e->key, l->key, l->nkey) != 0))
+        e = e->next;
+    return e;
+}
+
+/* Under the lock: a new entry, being made, with a reference for the maker. */
+static kl_entry *insert(const kl_linear *l, kl_hash h)
+{
+    kl_entry *e = kl_alloc_zeroed(sizeof *e);
+    uint8_t *key = kl_alloc(l->nkey);
+    if (!e || !key) {
+        kl_free(e, sizeof *e);
+        kl_free(key, l->nkey);
+        return NULL;
+    }
+    memcpy(key, l->key, l->nkey);
+    *e = (kl_entry){
+        .hash = h, .key = key, .nkey = l->nkey, .refs = 2, .next = table[h.lo % BUCKETS]};
+    table[h.lo % BUCKETS] = e;
+    if (++count > LIMIT)
+        drop_oldest();
+    return e;
+}
+
+static kl_status make(kl_entry *e, const kl_linear *l, int device)
+{
+    e->device = device;
+    e->arena = kl_arena_new();
+    if (!e->arena)
+        return kl_fail(KL_ERR_OOM, "out of memory to compile");
+    KL_TRY(kl_import(l, e->arena, &e->graph));
+    KL_TICK(programs_compiled);
+    if (interp)
+        return kl_prepare_interp(e->arena, &e->graph);
+    KL_TRY(kl_compile_graph(e->graph, device, &e->program));
+    kl_arena_free(e->arena);
+    e->arena = NULL;
+    e->graph = NULL;
+    return KL_OK;
+}
+
+kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out)
+{
+    kl_hash h = kl_hash_bytes(l->key, l->nkey);
+    pthread_mutex_lock(&lock);
+    kl_entry *e = find(l, h);
+    bool mine = !e;
+    e = mine ? insert(l, h) : e;
+    if (e && !mine)
+        __atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
+    while (e && !mine && e->state == 0)
+        pthread_cond_wait(&made, &lock);
+    if (e)
+        e->used = ++clock_;
+    int state = e ? e->state : 2;
+    pthread_mutex_unlock(&lock);
+    *out = e;
+    if (!e)
+        return kl_fail(KL_ERR_OOM, "out of memory for a program's key");
+    if (!mine) {
+        KL_TICK(program_hits);
+        return state == 1 ? KL_OK
+                          : kl_fail(KL_ERR_COMPILE, "the same program failed to compile");
+    }
+    kl_status st = make(e, l, device);
+    pthread_mutex_lock(&lock);
+    e->state = st == KL_OK ? 1 : 2;
+    if (st != KL_OK)
+        detach_entry(e); /* the next who needs it tries again */
+    pthread_cond_broadcast(&made);
+    pthread_mutex_unlock(&lock);
+    return st;
+}
+
+/* ---- running ---- */
+
+static const void *bytes_of(kl_lazy *n)
+{
+    return n->small ? kl_lazy_small_bytes(n) : kl_lazy_mem(n)->base;
+}
+
+static size_t size_of(kl_lazy *n)
+{
+    return (size_t)kl_lazy_numel(n) * kl_dtypes[n->dtype].size;
+}
+
+static void describe(kl_buffer *b, kl_lazy *n, kl_memory *m)
+{
+    *b = (kl_buffer){.mem = m, .dtype = (kl_dtype)n->dtype, .rank = n->rank};
+    memcpy(b->shape, kl_lazy_shape(n), n->rank * sizeof *b->shape);
+    kl_buffer_dense_strides(b);
+}
+
+static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **out)
+{
+    uint32_t ni = l->inputs.n, no = l->outputs.n;
+    kl_buffer *b = kl_alloc_zeroed((ni + no + 1) * sizeof *b);
+    if (!b)
+        return kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
+    kl_status st = KL_OK;
+    for (uint32_t i = 0; i < ni && st == KL_OK; i++) {
+        kl_lazy *n = l->inputs.v[i];
+        kl_memory *m = n->small ? kl_memory_wrap(kl_lazy_attr(n), 64, true, NULL, NULL)
+                                : kl_memory_ref(n->mem);
+        st = m ? KL_OK : kl_error_status();
+        describe(&b[i], n, m);
+    }
+    if (st == KL_OK)
+        st = kl_graph_interp(e->graph, b, NULL, b + ni);
+    for (uint32_t i = 0; i < no && st == KL_OK; i++)
+        out[i] = b[ni + i].mem;
+    for (uint32_t i = 0; i < ni; i++)
+        kl_memory_unref(b[i].mem);
+    kl_free(b, (ni + no + 1) * sizeof *b);
+    return st;
+}
+
+static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **out)
+{
+    uint32_t ni = l->inputs.n, no = l->outputs.n;
+    void **p = kl_alloc((ni + no + 1) * sizeof *p);
+    kl_status st =
+        p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
+    for (uint32_t i = 0; i < ni && st == KL_OK; i++)
+        p[i] = (void *)(uintptr_t)bytes_of(l->inputs.v[i]);
+    for (uint32_t i = 0; i < no && st == KL_OK; i++) {
+        out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
+        st = out[i] ? KL_OK : kl_error_status();
+        p[ni + i] = out[i] ? out[i]->base : NULL;
+    }
+    if (st == KL_OK)
+        st = kl_program_run(e->program, p, p + ni, NULL);
+    kl_free(p, (ni + no + 1) * sizeof *p);
+    return st;
+}
+
+kl_status kl_entry_run(const kl_entry *e, const kl_linear *l, kl_memory **out)
+{
+    return e->program ? run_program(e, l, out) : run_interp(e, l, out);
+}

@@ -1,0 +1,135 @@
+/* compile.c: the one place where graph, passes, code generation and runtime meet:
+ *
+ *   graph -> passes -> kernels and a plan -> codegen: object bytes -> runtime: loaded,
+ * runs
+ *
+ * A kernel is known by the hash of its loops' text and its target: two programs that need
+ * the same one share its module, and two threads that need it compile it once. Kernels of
+ * a program compile in parallel. */
+#include "front.h"
+#include "codegen/codegen.h"
+
+static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
+{
+    kl_text text = {0};
+    kl_text_printf(&text, "# %s %s %d\n", t->name, t->features ? t->features : "",
+                   kl_env_get()->bounds);
+    kl_loops_print(k, &text);
+    if (!text.failed)
+        *key = kl_hash_bytes(text.s, text.len);
+    kl_text_free(&text);
+    return text.failed ? kl_fail(KL_ERR_OOM, "out of memory for a kernel's text") : KL_OK;
+}
+
+/* Generate and load one kernel. */
+static kl_status build(const kl_kernel *k, const kl_target *t, int device,
+                       kl_module **out)
+{
+    const kl_device_ops *ops;
+    int index;
+    kl_text object = {0};
+    kl_status st = kl_device_get(device, &ops, &index);
+    if (st == KL_OK && kl_env_get()->no_compile)
+        st = kl_fail(KL_ERR_COMPILE,
+                     "KILN_NO_COMPILE is set and kernel %s is in no cache", k->name);
+    if (st == KL_OK)
+        st = kl_codegen_cpu(&k, 1, t, KL_LLVM_OBJECT, &object);
+    if (st == KL_OK)
+        st = ops->load(index, object.s, object.len, out);
+    if (st == KL_OK)
+        KL_TICK(kernels_compiled);
+    kl_text_free(&object);
+    return st;
+}
+
+static kl_status find_entries(kl_kernel_code *code, const kl_kernel *k, int device)
+{
+    const kl_device_ops *ops;
+    int index;
+    char base[200], name[220];
+    KL_TRY(kl_device_get(device, &ops, &index));
+    kl_codegen_symbol(k->name, base, sizeof base);
+    for (int i = 0; i < k->nphases && i < (int)KL_COUNT(code->entry); i++) {
+        snprintf(name, sizeof name, "%s.%d", base, i);
+        code->entry[i] = ops->symbol(code->module, name);
+        if (!code->entry[i])
+            return kl_fail(KL_ERR_INTERNAL, "kernel %s has no entry %s", k->name, name);
+    }
+    return KL_OK;
+}
+
+static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, const kl_target *t,
+                             int device)
+{
+    bool mine;
+    KL_TRY(key_of(k, t, &code->key));
+    KL_TRY(kl_modules_begin(code->key, device, &code->module, &mine));
+    if (mine) {
+        kl_status st = build(k, t, device, &code->module);
+        kl_modules_end(code->key, device, st == KL_OK ? code->module : NULL);
+        KL_TRY(st);
+    }
+    return find_entries(code, k, device);
+}
+
+/* ---- all kernels of a program, in parallel; errors come back to the caller ---- */
+
+typedef struct job {
+    kl_program *p;
+    kl_kernel **kernels; /* those that are code, in the program's order */
+    const kl_target *t;
+    int device;
+    pthread_mutex_t lock;
+    kl_status status;
+    char message[512];
+} job;
+
+static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
+{
+    job *j = ctx;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        kl_status st = link_kernel(&j->p->kernels[i], j->kernels[i], j->t, j->device);
+        if (st == KL_OK)
+            continue;
+        pthread_mutex_lock(&j->lock);
+        if (j->status == KL_OK) {
+            j->status = st;
+            snprintf(j->message, sizeof j->message, "%s", kl_error());
+        }
+        pthread_mutex_unlock(&j->lock);
+    }
+}
+
+static kl_status link_all(kl_unit *u, int device)
+{
+    job j = {.p = u->program,
+             .t = u->target,
+             .device = device,
+             .lock = PTHREAD_MUTEX_INITIALIZER};
+    int n = 0;
+    j.kernels = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.kernels);
+    if (!j.kernels)
+        return kl_fail(KL_ERR_OOM, "out of memory for %d kernels", u->nkernels);
+    for (int i = 0; i < u->nkernels; i++)
+        if (!u->kernels[i]->call)
+            j.kernels[n++] = u->kernels[i];
+    kl_parallel_for(n, 1, link_some, &j);
+    return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
+}
+
+kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
+{
+    kl_unit u = {.arena = g->arena, .target = kl_target_host(), .graph = g};
+    if (device != 0)
+        return kl_fail(KL_ERR_UNSUPPORTED, "programs for device %d", device);
+    if (!u.target)
+        return kl_error_status();
+    KL_TRY(kl_pipeline_run(&u, NULL, NULL));
+    kl_status st = link_all(&u, device);
+    if (st != KL_OK)
+        kl_program_unref(u.program);
+    else
+        *out = u.program;
+    return st;
+}

@@ -1,0 +1,188 @@
+/* force.c: computing. What is due is put into linear form, its program found or made,
+ * run, and the results become the nodes' values.
+ *
+ *   lock: linear form   |   find or compile, run   |   lock: values, let sources go
+ *
+ * Besides what was asked for, a force computes this thread's written storages and new
+ * gradients, small values that somebody holds, and values that an earlier force had to
+ * compute on the way: so nothing is computed more than twice, and a training step is one
+ * program. Nodes that a gradient may still pass through keep their sources. */
+#include "front.h"
+
+static __thread struct {
+    kl_linear l;
+    bool busy;
+} scratch;
+
+static bool done(kl_lazy *n)
+{
+    return n->small || kl_lazy_mem(n) != NULL;
+}
+
+/* This thread's written storages join the roots; afterwards its list is empty. */
+static bool take_dirty(kl_list *roots, kl_list *held)
+{
+    kl_state *st = kl_thread();
+    bool ok = true;
+    while (st->ndirty > 0) {
+        kl_storage *s = st->dirty[--st->ndirty];
+        __atomic_store_n(&s->dirty, 0, __ATOMIC_RELAXED);
+        kl_lazy *n = kl_storage_node(s);
+        kl_storage_unref(s);
+        if (ok && !done(n) && n->op != KL_OP_input) {
+            ok = kl_list_add(held, n) && kl_list_add(roots, n);
+            if (ok)
+                continue;
+        }
+        kl_lazy_unref(n);
+    }
+    return ok;
+}
+
+/* Under the lock: results become values. Sources that are let go wait in dead. */
+static void commit(kl_linear *l, kl_memory **out)
+{
+    for (uint32_t i = 0; i < l->outputs.n; i++) {
+        kl_lazy *n = l->outputs.v[i];
+        if (!n->mem)
+            __atomic_store_n(&n->mem, kl_memory_ref(out[i]), __ATOMIC_RELEASE);
+        __atomic_store_n(&n->depth, 0, __ATOMIC_RELAXED);
+    }
+}
+
+/* The sources of a computed node, when no gradient will ask for them. */
+static void forget(kl_linear *l, kl_list *dead)
+{
+    for (uint32_t i = 0; i < l->outputs.n; i++) {
+        kl_lazy *n = l->outputs.v[i];
+        if (n->track)
+            continue;
+        int nsrc = n->nsrc;
+        for (int k = 0; k < nsrc; k++)
+            if (!kl_list_add(dead, kl_lazy_src(n, k)))
+                return;
+        n->nsrc = 0;
+    }
+}
+
+static kl_status compute(kl_linear *l)
+{
+    kl_entry *e = NULL;
+    kl_list dead = {0};
+    kl_memory **out = kl_alloc_zeroed(l->outputs.n * sizeof *out + 1);
+    kl_status st =
+        out ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u results", l->outputs.n);
+    if (st == KL_OK)
+        st = kl_cache_get(l, l->device, &e);
+    if (st == KL_OK)
+        st = kl_entry_run(e, l, out);
+    if (st == KL_OK) {
+        pthread_mutex_lock(&kl_graph_lock);
+        commit(l, out);
+        forget(l, &dead);
+        pthread_mutex_unlock(&kl_graph_lock);
+    }
+    for (uint32_t i = 0; i < dead.n; i++)
+        kl_lazy_unref(dead.v[i]);
+    kl_free(dead.v, dead.cap * sizeof *dead.v);
+    for (uint32_t i = 0; out && i < l->outputs.n; i++)
+        kl_memory_unref(out[i]);
+    kl_free(out, l->outputs.n * sizeof *out + 1);
+    kl_entry_unref(e);
+    return st;
+}
+
+static kl_status force_list(kl_linear *l, kl_list *roots)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&kl_graph_lock);
+    for (uint32_t i = 0; i < roots->n; i++)
+        if (!done(roots->v[i]))
+            roots->v[n++] = roots->v[i];
+    kl_status st = n ? kl_linearise(l, roots->v, (int)n, true) : KL_OK;
+    pthread_mutex_unlock(&kl_graph_lock);
+    for (uint32_t i = 0; st == KL_OK && i < l->inputs.n; i++)
+        if (!done(l->inputs.v[i]))
+            st = kl_fail(KL_ERR_STATE,
+                         "a parameter of a function being traced has no value; "
+                         "its elements cannot be looked at there");
+    return st || n == 0 ? st : compute(l);
+}
+
+kl_status kl_force(kl_lazy *const *roots, int n)
+{
+    kl_linear own = {0}, *l = scratch.busy ? &own : &scratch.l;
+    kl_list list = {0}, held = {0};
+    bool outer = !scratch.busy, ok = true;
+    int left = 0;
+    for (int i = 0; i < n; i++)
+        left += !roots[i] || !done(roots[i]);
+    if (left == 0)
+        return KL_OK;
+    for (int i = 0; i < n && ok; i++)
+        ok = roots[i] && kl_list_add(&list, roots[i]);
+    ok = ok && take_dirty(&list, &held);
+    scratch.busy = true;
+    kl_thread()->pending = 0;
+    kl_status st = ok ? force_list(l, &list) : kl_fail(KL_ERR_OOM, "out of memory");
+    if (outer)
+        scratch.busy = false;
+    kl_linear_reset(l);
+    kl_linear_free(&own);
+    for (uint32_t i = 0; i < held.n; i++)
+        kl_lazy_unref(held.v[i]);
+    kl_free(held.v, held.cap * sizeof *held.v);
+    kl_free(list.v, list.cap * sizeof *list.v);
+    return st;
+}
+
+kl_status kl_force_one(kl_lazy *n)
+{
+    return kl_force(&n, 1);
+}
+
+kl_status kl_force_dirty(void)
+{
+    kl_state *st = kl_thread();
+    while (st->ndirty > 0) { /* the first pending one takes the others with it */
+        kl_storage *s = st->dirty[st->ndirty - 1];
+        kl_lazy *n = kl_storage_node(s);
+        bool pending = !done(n) && n->op != KL_OP_input;
+        if (!pending) {
+            st->ndirty--;
+            __atomic_store_n(&s->dirty, 0, __ATOMIC_RELAXED);
+            kl_storage_unref(s);
+        }
+        kl_status r = pending ? kl_force_one(n) : KL_OK;
+        kl_lazy_unref(n);
+        KL_TRY(r);
+    }
+    return KL_OK;
+}
+
+/* Where the elements come from when only gradients are stopped on the way. */
+static kl_lazy *through(kl_lazy *n)
+{
+    pthread_mutex_lock(&kl_graph_lock);
+    while (n->op == KL_OP_detach && n->nsrc > 0 && !n->mem)
+        n = kl_lazy_src(n, 0);
+    pthread_mutex_unlock(&kl_graph_lock);
+    return n;
+}
+
+kl_status kl_value(kl_lazy *n, const void **bytes)
+{
+    *bytes = NULL;
+    n = through(n);
+    KL_TRY(kl_force_one(n));
+    if (n->small) {
+        *bytes = kl_lazy_small_bytes(n);
+        return KL_OK;
+    }
+    kl_memory *m = kl_lazy_mem(n);
+    if (m->device != 0)
+        return kl_fail(KL_ERR_DEVICE,
+                       "the tensor is on a device; copy it to the cpu first");
+    *bytes = m->base;
+    return KL_OK;
+}

@@ -1,0 +1,406 @@
+/* front.h: the frontend's private header: the four objects behind a tensor, and the
+ * functions that make, read, write and compute them.
+ *
+ *   handle (kl_tensor) --> storage --> node (kl_lazy) --> sources ..
+ *      |  map into it        |  version     |  value (memory) once computed
+ *      +- leaf: .grad        +- exposed     +- place
+ *
+ * An operation reads its operands' current versions (kl_read_arg), builds nodes out of
+ * them (node.c, compose.c), and wraps the last one in a new handle (kl_call_end). Nodes
+ * made on the way are temporaries of the call. Nothing is computed before kl_force. */
+#ifndef KL_FRONT_H
+#define KL_FRONT_H
+
+#include "passes/passes.h"
+#include "kiln.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ---- slab.c: small objects
+ * ---------------------------------------------------------------- */
+
+/* Objects of up to 1 KiB from per-thread free lists; larger ones from kl_alloc. NULL: out
+ * of memory, recorded. */
+void *kl_slab_alloc(size_t size);
+void kl_slab_free(void *p, size_t size);
+/* Give all slabs back when no object is live; false if some is. */
+bool kl_slab_trim(void);
+
+/* ---- lazy.c: nodes
+ * -------------------------------------------------------------------------
+ *
+ * op, attributes and shape are encoded as in ir.h. A leaf is KL_OP_input: with memory (a
+ * buffer), with an immediate (a number given at run time) or with neither (a parameter of
+ * a function being traced). KL_OP_detach stops gradients; one with a leaf is a variable.
+ */
+
+typedef struct kl_lazy kl_lazy;
+typedef struct kl_leaf kl_leaf;
+typedef struct kl_counter {
+    int32_t refs;
+    uint32_t version;
+} kl_counter;
+
+struct kl_lazy {
+    int32_t refs; /* atomic */
+    uint16_t op;
+    uint8_t dtype, rank;
+    uint16_t nsrc, nattr;
+    uint8_t track;  /* a gradient flows through it */
+    uint8_t stored; /* the current version of some storage (relaxed atomic) */
+    uint8_t small;  /* an input of at most 64 bytes kept in imm[] (its words) */
+    uint8_t device;
+    uint8_t seen;   /* computed on the way by an earlier force; under the graph lock */
+    uint8_t needed; /* a pending gradient needs its structure; under the graph lock */
+    uint8_t freed;  /* its gradient was taken, the graph given up; under the graph lock */
+    uint8_t param;  /* 1 + number of a traced function's parameter, small */
+    uint32_t mark, index, out; /* of the walk now under way; under the graph lock */
+    uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
+    uint32_t expected;         /* version that `counter` had when this node was current */
+    const char *place, *name;
+    kl_memory *mem;      /* its value, dense row-major; set once, under the graph lock */
+    kl_leaf *leaf;       /* where its gradient is collected, or NULL */
+    kl_counter *counter; /* set when its storage went on to another version */
+    int64_t words[];     /* shape[rank], attr[nattr], src[nsrc] */
+};
+static inline int64_t *kl_lazy_shape(kl_lazy *n)
+{
+    return n->words;
+}
+static inline int64_t *kl_lazy_attr(kl_lazy *n)
+{
+    return n->words + n->rank;
+}
+static inline kl_lazy **kl_lazy_srcs(kl_lazy *n)
+{
+    return (kl_lazy **)(void *)(n->words + n->rank + n->nattr);
+}
+static inline kl_lazy *kl_lazy_src(kl_lazy *n, int i)
+{
+    return kl_lazy_srcs(n)[i];
+}
+int64_t kl_lazy_numel(kl_lazy *n);
+
+/* A new node, a temporary of the current call (it lives until the call ends unless
+ * referenced). NULL if a source is NULL or memory ends. Shape and dtype are the caller's
+ * claim; under KILN_VERIFY they are compared with kl_infer's. */
+typedef struct kl_make {
+    kl_op op;
+    kl_dtype dtype;
+    int rank;
+    const int64_t *shape;
+    kl_lazy *const *src;
+    int nsrc;
+    const int64_t *attr;
+    int nattr;
+} kl_make;
+kl_lazy *kl_lazy_make(const kl_make *m);
+/* A leaf over memory (a new reference is taken) or nothing. */
+kl_lazy *kl_lazy_input(kl_memory *mem, kl_dtype dt, int rank, const int64_t *shape);
+/* A leaf whose few elements lie in the node and are no part of any key. */
+kl_lazy *kl_lazy_small(kl_dtype dt, int rank, const int64_t *shape, const void *bytes);
+const void *kl_lazy_small_bytes(kl_lazy *n);
+kl_lazy *kl_lazy_ref(kl_lazy *n);
+void kl_lazy_unref(kl_lazy *n); /* iterative */
+/* Drop the sources of a computed node. */
+void kl_lazy_forget(kl_lazy *n);
+kl_memory *kl_lazy_mem(kl_lazy *n); /* borrowed; NULL: not computed */
+/* Another place for a computed value. */
+void kl_lazy_move(kl_lazy *n, kl_memory *mem);
+int64_t kl_lazy_live(void);
+kl_lazy *kl_lazy_temp(kl_lazy *n);    /* hand a reference over to the current call */
+extern pthread_mutex_t kl_graph_lock; /* walks over nodes, and setting values */
+uint32_t kl_next_mark(void);          /* a fresh mark; under the graph lock */
+
+/* ---- scope.c: what belongs to a thread
+ * ------------------------------------------------------ */
+
+typedef struct kl_state {
+    kl_lazy **temps; /* nodes made by the calls now under way */
+    size_t ntemps, cap_temps;
+    kl_tensor **owned; /* handles of all open scopes, marks between them */
+    size_t nowned, cap_owned;
+    size_t *scopes;
+    size_t nscopes, cap_scopes;
+    struct kl_storage **dirty; /* written in place, or gradients, and not yet computed */
+    size_t ndirty, cap_dirty;
+    uint32_t pending;   /* nodes made since the last force */
+    kl_lazy *last_base; /* what the last kl_tensor_read stood on; compared only */
+    uint32_t last_version;
+    int numbers;  /* of the call under way, so far */
+    int no_grad;  /* how many no_grad are open */
+    bool exposed; /* the call now under way read an exposed storage */
+    kl_dtype default_dtype;
+    bool registered;
+} kl_state;
+kl_state *kl_thread(void);
+kl_status
+kl_scope_add(kl_tensor *t); /* takes over the caller's reference, also on failure */
+kl_status kl_dirty_add(struct kl_storage *s);
+
+/* ---- tensor.c, storage.c, view.c
+ * -------------------------------------------------------------- */
+
+typedef struct kl_storage {
+    int32_t refs;    /* atomic */
+    uint8_t lock;    /* spin */
+    uint8_t dirty;   /* on some thread's dirty list */
+    int32_t exposed; /* outside holders of a pointer */
+    uint32_t version;
+    int64_t numel;
+    kl_lazy *node;   /* the current version */
+    kl_memory *home; /* exposed: the memory that pointers outside point to */
+    kl_counter *counter;
+} kl_storage;
+
+struct kl_leaf { /* gradient state of one leaf, shared by its handle and its views */
+    int32_t refs;
+    kl_tensor *grad;
+    kl_lazy *var;  /* detach of `base`, which gradients are taken by */
+    kl_lazy *base; /* not a reference: compared only, with the version */
+    uint32_t version;
+};
+
+struct kl_tensor {
+    int32_t refs; /* atomic */
+    uint8_t dtype, rank;
+    uint8_t whole;    /* the map is the identity on the storage's node */
+    uint8_t detached; /* no gradient flows through this handle */
+    uint8_t view;     /* made by a view function */
+    kl_storage *storage;
+    int64_t offset; /* in elements of the flat storage */
+    kl_leaf *leaf;  /* a leaf that requires grad, or a view of one */
+    const char *place, *name;
+    const char *fn; /* the public function that made its value, "kl_add_at" */
+    kl_lazy *cache; /* view: reading of `base` by movement nodes */
+    kl_lazy *base;  /* not a reference: compared only, with the version */
+    uint32_t version;
+    int64_t words[]; /* shape[rank], stride[rank] in elements */
+};
+static inline int64_t *kl_t_shape(kl_tensor *t)
+{
+    return t->words;
+}
+static inline int64_t *kl_t_stride(kl_tensor *t)
+{
+    return t->words + t->rank;
+}
+int64_t kl_count(int rank, const int64_t *shape);
+
+/* A handle of a new storage whose first version is n. */
+kl_tensor *kl_tensor_wrap(kl_lazy *n);
+/* A handle of t's storage through another map; n: what reading it now gives. */
+kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t *shape,
+                          const int64_t *stride, kl_lazy *n);
+/* The value of a handle now; a temporary of the call. */
+kl_lazy *kl_tensor_read(kl_tensor *t);
+/* Make v (of t's dtype and shape) what t holds from now on. */
+kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v);
+kl_lazy *kl_storage_node(kl_storage *s); /* a new reference to the current version */
+/* Hand out a pointer: computed, in memory of the storage's own (home) from now on. */
+kl_status kl_storage_expose(kl_storage *s);
+/* The same version with its value in another memory, as a leaf; nodes made before keep
+ * theirs. */
+kl_status kl_storage_rebase(kl_storage *s, kl_lazy *n, kl_memory *mem);
+const char *kl_intern(const char *s);
+kl_storage *kl_storage_ref(kl_storage *s);
+void kl_storage_unref(kl_storage *s);
+kl_leaf *kl_leaf_ref(kl_leaf *l);
+void kl_leaf_unref(kl_leaf *l);
+void kl_counter_unref(kl_counter *c);
+
+/* ---- arg.c: operands and promotion
+ * -------------------------------------------------------------- */
+
+typedef struct kl_call { /* saved state of the call around */
+    size_t temps;
+    const char *place, *fn;
+    int numbers;
+    bool exposed;
+} kl_call;
+kl_call kl_call_enter(const char *at, const char *fn);
+#define kl_call_begin(at) kl_call_enter(at, __func__)
+/* Wrap r (computing it if an exposed storage was read), drop the call's temporaries. */
+kl_tensor *kl_call_end(kl_call *c, kl_lazy *r);
+/* The same for a view, and for a call without a result. */
+kl_tensor *kl_call_view(kl_call *c, kl_tensor *t);
+kl_status kl_call_done(kl_call *c, kl_status s);
+
+bool kl_arg_ok(kl_arg a); /* a number or a tensor that is not NULL */
+kl_dtype kl_arg_promote(int n, const kl_arg *a);
+kl_dtype kl_arg_promote_float(int n,
+                              const kl_arg *a); /* integers go to the default dtype */
+kl_lazy *kl_arg_read(kl_arg a, kl_dtype dt);    /* read, cast; a number becomes 0-d */
+kl_lazy *kl_arg_node(kl_arg a);                 /* read in its own dtype */
+kl_lazy *kl_arg_tensor(kl_tensor *t);           /* read; NULL stays NULL */
+/* Every operand of the same shape (expanded). fn names the call in messages. */
+kl_status kl_broadcast(const char *fn, int n, kl_lazy **a);
+kl_status kl_broadcast_shape(const char *fn, int ra, const int64_t *sa, int rb,
+                             const int64_t *sb, int *rank, int64_t *shape);
+/* dim counted from the end when negative; PyTorch's message when out of range. */
+kl_status kl_dim_wrap(int64_t dim, int rank, int *out);
+kl_status kl_axes_mask(kl_ints axes, int rank, uint64_t *mask); /* none: all */
+kl_dtype kl_default(void);
+const char *kl_ints_text(kl_ints s, char *buf, size_t cap); /* "[2, 3]" */
+
+/* ---- node.c: one function a primitive; NULL in, NULL out
+ * ------------------------------------------ */
+
+kl_lazy *kl_n_const(kl_dtype dt, double v);
+kl_lazy *kl_n_const_int(kl_dtype dt, int64_t v);
+kl_lazy *kl_n_full(kl_dtype dt, int rank, const int64_t *shape, double v);
+kl_lazy *kl_n_fill(kl_lazy *v, int rank, const int64_t *shape);
+kl_lazy *kl_n_iota(kl_dtype dt, int rank, const int64_t *shape, int axis);
+kl_lazy *kl_n_cast(kl_lazy *a, kl_dtype dt);
+kl_lazy *kl_n_copy(kl_lazy *a); /* the same value as a node of its own */
+kl_lazy *kl_n_bitcast(kl_lazy *a, kl_dtype dt);
+kl_lazy *kl_n_detach(kl_lazy *a);
+kl_lazy *kl_n_un(kl_op op, kl_lazy *a);
+/* Operands of one dtype; 0-d or missing axes of the other side are expanded. */
+kl_lazy *kl_n_bin(kl_op op, kl_lazy *a, kl_lazy *b);
+kl_lazy *kl_n_binc(kl_op op, kl_lazy *a, double v); /* a op v */
+kl_lazy *kl_n_cbin(kl_op op, double v, kl_lazy *a); /* v op a */
+kl_lazy *kl_n_where(kl_lazy *c, kl_lazy *a, kl_lazy *b);
+kl_lazy *kl_n_fma(kl_lazy *a, kl_lazy *b, kl_lazy *c);
+kl_lazy *kl_n_reshape(kl_lazy *a, int rank, const int64_t *shape);
+kl_lazy *kl_n_permute(kl_lazy *a, const int *perm);
+kl_lazy *kl_n_swap(kl_lazy *a, int i, int j);
+kl_lazy *kl_n_expand(kl_lazy *a, int rank, const int64_t *shape);
+kl_lazy *kl_n_expand_like(kl_lazy *a, kl_lazy *like);
+kl_lazy *kl_n_unsqueeze(kl_lazy *a, int axis);
+kl_lazy *kl_n_pad(kl_lazy *a, kl_lazy *fill, const int64_t *lo, const int64_t *hi,
+                  const int64_t *interior);
+kl_lazy *kl_n_slice(kl_lazy *a, const int64_t *start, const int64_t *extent,
+                    const int64_t *step);
+kl_lazy *kl_n_slice_axis(kl_lazy *a, int axis, int64_t start, int64_t extent,
+                         int64_t step);
+kl_lazy *kl_n_flip(kl_lazy *a, uint64_t axes);
+kl_lazy *kl_n_concat(kl_lazy *const *a, int n, int axis);
+typedef struct kl_window_axis {
+    int axis;
+    int64_t size, stride, dilation;
+} kl_window_axis;
+kl_lazy *kl_n_window(kl_lazy *a, int m, const kl_window_axis *w);
+kl_lazy *kl_n_strided(kl_lazy *a, int64_t offset, int rank, const int64_t *shape,
+                      const int64_t *stride);
+kl_lazy *kl_n_update(kl_lazy *a, kl_lazy *b, int64_t offset, const int64_t *stride);
+kl_lazy *kl_n_reduce(kl_op combine, kl_lazy *a, uint64_t axes, bool keep);
+kl_lazy *kl_n_arg(kl_op op, kl_lazy *a, int axis, bool keep);
+kl_lazy *kl_n_prefix(kl_op combine, kl_lazy *a, int axis);
+kl_lazy *kl_n_contract(kl_lazy *a, kl_lazy *b, const char *labels, kl_dtype acc);
+kl_lazy *kl_n_gather(kl_lazy *a, kl_lazy *index, int axis, int batch);
+kl_lazy *kl_n_scatter(int combine, kl_lazy *a, kl_lazy *index, kl_lazy *v, int axis,
+                      int batch);
+kl_lazy *kl_n_sort(kl_lazy *a, int axis, bool descending, kl_lazy **index);
+kl_lazy *kl_n_grad(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n, kl_lazy **out);
+
+/* ---- compose.c: functions of nodes
+ * ---------------------------------------------------------------- */
+
+kl_lazy *kl_n_relu(kl_lazy *a);
+kl_lazy *kl_n_sigmoid(kl_lazy *a);
+kl_lazy *kl_n_square(kl_lazy *a);
+kl_lazy *kl_n_mean(kl_lazy *a, uint64_t axes, bool keep);
+kl_lazy *kl_n_var(kl_lazy *a, uint64_t axes, double correction, bool keep);
+kl_lazy *kl_n_softmax(kl_lazy *a, int axis);
+kl_lazy *kl_n_log_softmax(kl_lazy *a, int axis);
+kl_lazy *kl_n_logsumexp(kl_lazy *a, uint64_t axes, bool keep);
+kl_lazy *kl_n_matmul(kl_lazy *a, kl_lazy *b);
+kl_lazy *kl_n_linear(kl_lazy *x, kl_lazy *w, kl_lazy *b);
+kl_lazy *kl_n_wrap_index(kl_lazy *index,
+                         int64_t extent); /* negative ones from the end, i64 */
+kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
+kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
+
+/* ---- force.c, key.c, cache.c: computing
+ * ------------------------------------------------------------- */
+
+/* Compute these nodes (and whatever else is due); afterwards each has memory. */
+kl_status kl_force(kl_lazy *const *roots, int n);
+kl_status kl_force_one(kl_lazy *n);
+kl_status kl_force_dirty(void);
+/* The value's bytes on the host, dense row-major; force first. */
+kl_status kl_value(kl_lazy *n, const void **bytes);
+/* Tests: run everything through the reference interpreter instead of compiled code. */
+KL_API void kl_force_interp(bool on);
+bool kl_interp_on(void);
+
+/* The linear form of some nodes' cone: bytes that are the cache's key and the import's
+ * input. */
+typedef struct kl_list {
+    kl_lazy **v;
+    uint32_t n, cap;
+} kl_list;
+typedef struct kl_linear {
+    uint8_t *key;
+    size_t nkey, cap_key;
+    uint32_t nnodes;
+    kl_list inputs, outputs; /* by number; referenced */
+    kl_list stack;
+    const char **labels; /* place and name of each node */
+    uint32_t cap_labels;
+    int device;
+    bool failed, grads;
+} kl_linear;
+/* Under the graph lock. extra: also compute what is cheap, due or computed before. */
+kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);
+void kl_linear_reset(kl_linear *l); /* drops references, keeps capacity */
+void kl_linear_free(kl_linear *l);
+
+/* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
+kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out);
+
+typedef struct kl_entry kl_entry; /* of the program cache */
+struct kl_entry {
+    kl_hash hash;
+    uint8_t *key;
+    size_t nkey;
+    int device;
+    int32_t refs;        /* atomic */
+    int state;           /* under the cache's lock: 0 being made, 1 ready, 2 failed */
+    kl_program *program; /* or, interpreted: */
+    kl_graph *graph;
+    kl_arena *arena;
+    kl_entry *next;
+    uint64_t used;
+};
+/* Find or make the program of l; a new reference. */
+kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out);
+void kl_entry_unref(kl_entry *e);
+void kl_cache_clear(void);
+/* Run it: in and out by number, as memory of the device. */
+kl_status kl_entry_run(const kl_entry *e, const kl_linear *l, kl_memory **out);
+bool kl_list_add(kl_list *l, kl_lazy *n); /* out of memory: false */
+
+/* ---- compile.c: graph -> passes -> codegen -> program
+ * -------------------------------------------------- */
+
+__attribute__((weak)) kl_status kl_compile_graph(kl_graph *g, int device,
+                                                 kl_program **out);
+/* What the interpreter needs done: gradients expanded. */
+kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
+
+/* ---- autograd.c
+ * ------------------------------------------------------------------------------------------
+ */
+
+/* Check that gradients of y may be taken, and collect the variables below it. retain: the
+ * graph may be used again. */
+typedef struct kl_vars {
+    kl_lazy **v;
+    int n, cap;
+} kl_vars;
+kl_status kl_vars_below(kl_lazy *y, bool retain, kl_vars *out);
+void kl_vars_free(kl_vars *v);
+kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
+bool kl_tracks(kl_tensor *t);
+
+/* ---- print.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+void kl_text_put_fixed(kl_text *t, double v, int decimals, bool scientific);
+
+#endif

@@ -1,0 +1,101 @@
+/* import.c: from the linear form (key.c) to a graph in a compile arena. Reads nothing but
+ * the key's bytes, so that it needs no lock and cannot see anything that is not in the
+ * key; places and names of nodes come beside it, for messages and dumps.
+ *
+ *   (input f32[4]) (exp 0)  out 1   ->   graph g(%0: f32[4]) { %1: f32[4] = exp %0  out
+ * %1 } */
+#include "front.h"
+
+typedef struct reader {
+    const uint8_t *p;
+    kl_graph *g;
+    kl_ref *refs;
+    uint32_t n, ninputs;
+    const char **labels;
+} reader;
+
+static void take(reader *r, void *to, size_t n)
+{
+    memcpy(to, r->p, n);
+    r->p += n;
+}
+
+static kl_ref input(reader *r, kl_type *t)
+{
+    char name[24];
+    const char *given = r->labels ? r->labels[2 * r->n + 1] : NULL;
+    snprintf(name, sizeof name, "a%u", r->ninputs++);
+    return kl_graph_input(r->g, given ? given : name, t->dtype, t->rank, t->shape);
+}
+
+static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t nattr)
+{
+    int64_t *attr = kl_arena_alloc(r->g->arena, (nattr + 1) * sizeof *attr);
+    kl_ref *src = kl_arena_alloc(r->g->arena, (nsrc + 1) * sizeof *src);
+    if (!attr || !src)
+        return KL_NONE;
+    take(r, attr, nattr * sizeof *attr);
+    for (uint32_t i = 0; i < nsrc; i++) {
+        uint32_t number;
+        take(r, &number, sizeof number);
+        src[i] = r->refs[number];
+    }
+    if (op == KL_OP_call)
+        attr[0] = kl_graph_string(r->g, (const char *)(uintptr_t)attr[0]);
+    return kl_graph_node(r->g, &(kl_spec){op, *t, src, nsrc, attr, nattr});
+}
+
+static void annotate(reader *r, kl_ref ref)
+{
+    kl_node *n = &r->g->nodes[ref];
+    const char *place = r->labels[2 * r->n], *name = r->labels[2 * r->n + 1];
+    if (place && n->place == KL_NONE)
+        n->place = kl_graph_string(r->g, place);
+    if (name && n->name == KL_NONE)
+        n->name = kl_graph_string(r->g, name);
+}
+
+static kl_ref read_node(reader *r)
+{
+    uint16_t op, nsrc, nattr;
+    uint8_t dtype, rank;
+    kl_type t;
+    take(r, &op, sizeof op);
+    take(r, &dtype, sizeof dtype);
+    take(r, &rank, sizeof rank);
+    take(r, &nsrc, sizeof nsrc);
+    take(r, &nattr, sizeof nattr);
+    t.dtype = (kl_dtype)dtype;
+    t.rank = rank;
+    take(r, t.shape, rank * sizeof *t.shape);
+    return op == KL_OP_input ? input(r, &t) : node(r, (kl_op)op, &t, nsrc, nattr);
+}
+
+kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out)
+{
+    reader r = {.p = l->key, .g = kl_graph_new(a, NULL, "g"), .labels = l->labels};
+    r.refs = kl_arena_alloc(a, l->nnodes * sizeof *r.refs + 1);
+    if (!r.g || !r.refs)
+        return kl_fail(KL_ERR_OOM, "out of memory to compile %u nodes", l->nnodes);
+    for (; r.n < l->nnodes; r.n++) {
+        kl_ref ref = r.refs[r.n] = read_node(&r);
+        if (ref == KL_NONE)
+            return kl_error_status() ? kl_error_status() : KL_ERR_INTERNAL;
+        annotate(&r, ref);
+    }
+    for (uint32_t i = 0, number; i < l->outputs.n; i++) {
+        take(&r, &number, sizeof number);
+        KL_TRY(kl_graph_output(r.g, r.refs[number], l->labels[2 * number + 1]));
+    }
+    *out = r.g;
+    return KL_OK;
+}
+
+kl_status kl_prepare_interp(kl_arena *a, kl_graph **g)
+{
+    kl_unit u = {.arena = a, .target = kl_target_host(), .graph = *g};
+    KL_TRY(kl_pass_autodiff(&u));
+    KL_TRY(kl_pass_inline(&u));
+    *g = u.graph;
+    return KL_OK;
+}

@@ -1,0 +1,204 @@
+/* key.c: the linear form of what is to be computed: nodes in post-order, numbered, with
+ * nothing in them that differs from step to step. Its bytes are the key of the program
+ * cache, compared in full, and all that a compile reads of the lazy graph.
+ *
+ *   node     :=  op dtype rank nsrc nattr (8 bytes)  shape, attributes (8 each)  sources
+ * (4 each) key      :=  node*  output numbers (4 each)  number of nodes, of outputs,
+ * device (4 each)
+ *
+ * A node that is computed, or given at run time, becomes an input of its type. The walk
+ * keeps its own stack: depth costs nothing. Everything here runs under the graph lock. */
+#include "front.h"
+
+enum { SMALL = 16 }; /* elements that cost nothing to keep */
+
+bool kl_list_add(kl_list *l, kl_lazy *n)
+{
+    if (l->n == l->cap) {
+        uint32_t cap = l->cap ? 2 * l->cap : 256;
+        void *p = kl_realloc(l->v, l->cap * sizeof *l->v, cap * sizeof *l->v);
+        if (!p)
+            return false;
+        l->v = p;
+        l->cap = cap;
+    }
+    l->v[l->n++] = n;
+    return true;
+}
+
+static void add(kl_linear *l, kl_list *to, kl_lazy *n)
+{
+    if (!kl_list_add(to, n))
+        l->failed = true;
+}
+
+static uint8_t *room(kl_linear *l, size_t n)
+{
+    if (l->nkey + n > l->cap_key) {
+        size_t cap = KL_MAX(2 * l->cap_key, l->nkey + n + 4096);
+        void *p = kl_realloc(l->key, l->cap_key, cap);
+        if (!p) {
+            l->failed = true;
+            return NULL;
+        }
+        l->key = p;
+        l->cap_key = cap;
+    }
+    l->nkey += n;
+    return l->key + l->nkey - n;
+}
+
+static void put_u32(kl_linear *l, uint32_t v)
+{
+    uint8_t *p = room(l, sizeof v);
+    if (p)
+        memcpy(p, &v, sizeof v);
+}
+
+static void label(kl_linear *l, kl_lazy *n)
+{
+    if (2 * l->nnodes + 2 > l->cap_labels) {
+        uint32_t cap = l->cap_labels ? 2 * l->cap_labels : 512;
+        void *p = kl_realloc(l->labels, l->cap_labels * sizeof *l->labels,
+                             cap * sizeof *l->labels);
+        if (!p) {
+            l->failed = true;
+            return;
+        }
+        l->labels = p;
+        l->cap_labels = cap;
+    }
+    l->labels[2 * l->nnodes] = n->place;
+    l->labels[2 * l->nnodes + 1] = n->name;
+}
+
+/* The walk stops here: the value is given. */
+static bool is_leaf(kl_lazy *n)
+{
+    return n->op == KL_OP_input || (n->mem && !(n->needed && n->nsrc > 0));
+}
+
+static void emit_leaf(kl_linear *l, kl_lazy *n)
+{
+    kl_lazy head = {.op = KL_OP_input, .dtype = n->dtype, .rank = n->rank};
+    uint8_t *p = room(l, 8 + 8 * (size_t)n->rank);
+    if (!p)
+        return;
+    memcpy(p, &head.op, 8);
+    memcpy(p + 8, n->words, 8 * (size_t)n->rank);
+    add(l, &l->inputs, kl_lazy_ref(n));
+    if (n->device)
+        l->device = n->device;
+}
+
+static void emit_node(kl_linear *l, kl_lazy *n)
+{
+    size_t words = (size_t)n->rank + n->nattr;
+    uint8_t *p = room(l, 8 + 8 * words + 4 * (size_t)n->nsrc);
+    if (!p)
+        return;
+    memcpy(p, &n->op, 8);
+    memcpy(p + 8, n->words, 8 * words);
+    if (n->op == KL_OP_detach) { /* each is its own */
+        int64_t number = l->nnodes;
+        memcpy(p + 8 + 8 * n->rank, &number, 8);
+    }
+    p += 8 + 8 * words;
+    for (int i = 0; i < n->nsrc; i++, p += 4)
+        memcpy(p, &kl_lazy_src(n, i)->index, 4);
+    l->grads |= n->op == KL_OP_grad;
+}
+
+static void add_output(kl_linear *l, kl_lazy *n, uint32_t mark)
+{
+    if (n->out == mark)
+        return;
+    n->out = mark;
+    add(l, &l->outputs, kl_lazy_ref(n));
+}
+
+/* Worth keeping although nobody asked: held by somebody, and tiny or computed before. */
+static bool worth(kl_lazy *n)
+{
+    kl_kind k = kl_ops[n->op].kind;
+    if (!__atomic_load_n(&n->stored, __ATOMIC_RELAXED) || n->mem || k == KL_KIND_LEAF ||
+        kl_ops[n->op].flags & KL_F_MULTI)
+        return false;
+    bool again = n->seen && k != KL_KIND_MOVE;
+    n->seen = 1;
+    return again || kl_lazy_numel(n) <= SMALL;
+}
+
+static void emit(kl_linear *l, kl_lazy *n, bool extra, uint32_t mark)
+{
+    label(l, n);
+    if (is_leaf(n))
+        emit_leaf(l, n);
+    else
+        emit_node(l, n);
+    if (extra && !is_leaf(n) && worth(n))
+        add_output(l, n, mark);
+    n->index = l->nnodes++;
+}
+
+static void walk(kl_linear *l, kl_lazy *root, bool extra, uint32_t mark)
+{
+    kl_list *s = &l->stack;
+    add(l, s, root);
+    while (s->n > 0 && !l->failed) {
+        kl_lazy *n = s->v[s->n - 1];
+        if (n->mark == mark && n->index != KL_NONE) {
+            s->n--;
+        } else if (n->mark == mark || is_leaf(n) || n->nsrc == 0) {
+            n->mark = mark;
+            emit(l, n, extra, mark);
+            s->n--;
+        } else {
+            n->mark = mark;
+            n->index = KL_NONE;
+            for (int i = n->nsrc; i-- > 0;)
+                if (kl_lazy_src(n, i)->mark != mark)
+                    add(l, s, kl_lazy_src(n, i));
+        }
+    }
+}
+
+kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
+{
+    uint32_t mark = kl_next_mark();
+    for (int i = 0; i < n; i++) {
+        walk(l, roots[i], extra, mark);
+        add_output(l, roots[i], mark);
+    }
+    for (uint32_t i = 0; i < l->outputs.n; i++)
+        put_u32(l, l->outputs.v[i]->index);
+    put_u32(l, l->nnodes);
+    put_u32(l, l->outputs.n);
+    put_u32(l, (uint32_t)l->device);
+    return l->failed
+               ? kl_fail(KL_ERR_OOM, "out of memory for a program of %u nodes", l->nnodes)
+               : KL_OK;
+}
+
+void kl_linear_reset(kl_linear *l)
+{
+    for (uint32_t i = 0; i < l->inputs.n; i++)
+        kl_lazy_unref(l->inputs.v[i]);
+    for (uint32_t i = 0; i < l->outputs.n; i++)
+        kl_lazy_unref(l->outputs.v[i]);
+    l->inputs.n = l->outputs.n = l->stack.n = l->nnodes = 0;
+    l->nkey = 0;
+    l->device = 0;
+    l->failed = l->grads = false;
+}
+
+void kl_linear_free(kl_linear *l)
+{
+    kl_linear_reset(l);
+    kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack};
+    for (size_t i = 0; i < KL_COUNT(lists); i++)
+        kl_free(lists[i]->v, lists[i]->cap * sizeof *lists[i]->v);
+    kl_free(l->key, l->cap_key);
+    kl_free(l->labels, l->cap_labels * sizeof *l->labels);
+    memset(l, 0, sizeof *l);
+}

@@ -1,0 +1,14 @@
+/* kiln.h: the whole public interface. One subject a header; each can be included alone.
+ */
+#ifndef KILN_H
+#define KILN_H
+
+#include "kiln/base.h"
+#include "kiln/tensor.h"
+#include "kiln/create.h"
+#include "kiln/math.h"
+#include "kiln/reduce.h"
+#include "kiln/shape.h"
+#include "kiln/autograd.h"
+
+#endif

@@ -1,0 +1,58 @@
+/* kiln/autograd.h: gradients. A leaf that requires them collects them in kl_grad_of;
+ * operations on it are differentiated by kl_backward, or functionally by kl_grad. */
+#ifndef KILN_AUTOGRAD_H
+#define KILN_AUTOGRAD_H
+
+#include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Only real and complex dtypes; only leaves. Returns t. */
+KL_API kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on);
+#define kl_requires_grad_(t) kl_requires_grad_at(KL_HERE, t, true)
+KL_API bool kl_requires_grad(const kl_tensor *t);
+KL_API bool kl_is_leaf(const kl_tensor *t);
+/* "AddBackward0": the operation t comes from; NULL where there is none. */
+KL_API const char *kl_grad_fn(kl_tensor *t);
+/* What backward collected; NULL so far. Belongs to the scope, like every result. */
+KL_API kl_tensor *kl_grad_of(kl_tensor *t);
+/* NULL forgets it: the next backward makes it anew. */
+KL_API kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad);
+/* Collect the gradient of a tensor that is no leaf, too. */
+KL_API kl_status kl_retain_grad(kl_tensor *t);
+/* The same storage, and no gradient. */
+KL_API kl_tensor *kl_detach_at(const char *at, kl_tensor *t);
+#define kl_detach(t) kl_detach_at(KL_HERE, t)
+
+/* Nothing is recorded between these, on this thread; they nest. */
+KL_API void kl_no_grad_begin(void);
+KL_API void kl_no_grad_end(void);
+KL_API bool kl_grad_enabled(void);
+KL_API bool kl_set_grad_enabled(bool on); /* returns what it was */
+
+/* Add d y / d leaf to each leaf's grad. seed (NULL: 1, for a single element) weighs y. */
+KL_API kl_status kl_backward_at(const char *at, kl_tensor *y, kl_tensor *seed,
+                                bool retain, bool create_graph);
+#define kl_backward(y) kl_backward_at(KL_HERE, y, NULL, false, false)
+#define kl_backward_with(y, seed, retain, create_graph)                                  \
+    kl_backward_at(KL_HERE, y, seed, retain, create_graph)
+/* d y / d x for each x, into out[n]; nothing is collected. */
+KL_API kl_status kl_grad_at(const char *at, kl_tensor *y, kl_tensor *const *x, int n,
+                            kl_tensor *seed, bool retain, bool create_graph,
+                            kl_tensor **out);
+#define kl_grad(y, x, n, out) kl_grad_at(KL_HERE, y, x, n, NULL, false, false, out)
+#define kl_grad_with(y, x, n, seed, retain, create_graph, out)                           \
+    kl_grad_at(KL_HERE, y, x, n, seed, retain, create_graph, out)
+/* Of a function: its value at x, and the gradients by each x in out[n]. */
+typedef kl_tensor *(*kl_fn_of)(kl_tensor *const *x, int n, void *user);
+KL_API kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,
+                                       kl_tensor *const *x, int n, kl_tensor **out);
+#define kl_value_and_grad(fn, user, x, n, out)                                           \
+    kl_value_and_grad_at(KL_HERE, fn, user, x, n, out)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,265 @@
+/* kiln/math.h: elementwise operations. Operands are tensors or numbers; shapes broadcast,
+ * dtypes promote as PyTorch's do. A name with a trailing underscore writes its first
+ * operand in place and returns it. */
+#ifndef KILN_MATH_H
+#define KILN_MATH_H
+
+#include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+/* One operand. Rows of ir/ops.def first, then compositions. */
+#define KL_UNARY_FUNCTIONS(F) \
+    F(neg) F(abs) F(sqrt) F(floor) F(ceil) F(trunc) F(round) F(not) \
+    F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sin) F(cos) F(tan) F(asin) F(acos) \
+    F(atan) F(sinh) F(cosh) F(tanh) F(erf) F(erfc) \
+    F(real) F(imag) F(logical_not) F(square) F(reciprocal) F(rsqrt) F(sign) F(relu) F(sigmoid) F(silu) F(softplus) \
+    F(gelu) F(gelu_tanh) F(relu6) F(elu) F(selu) F(mish) F(hardswish) F(hardsigmoid) F(softsign) F(logsigmoid) \
+    F(isnan) F(isinf) F(isfinite) F(signbit) F(frac) F(asinh) F(acosh) F(atanh) \
+    F(deg2rad) F(rad2deg) F(nan_to_num)
+/* Two operands. */
+#define KL_BINARY_FUNCTIONS(F) \
+    F(add) F(sub) F(mul) F(div) F(floordiv) F(mod) F(rem) F(min) F(max) F(pow) F(atan2) \
+    F(and) F(or) F(xor) F(shl) F(shr) F(lt) F(le) F(eq) F(ne) \
+    F(gt) F(ge) F(logical_and) F(logical_or) F(logical_xor) F(hypot) F(copysign) F(logaddexp) \
+    F(squared_difference) F(heaviside) F(fmin) F(fmax) F(xlogy) F(trunc_div)
+/* clang-format on */
+
+#define KL_DECLARE_1(name)                                                               \
+    KL_API kl_tensor *kl_##name##_at(const char *at, kl_arg a);                          \
+    KL_API kl_tensor *kl_##name##_in_at(const char *at, kl_tensor *a);
+#define KL_DECLARE_2(name)                                                               \
+    KL_API kl_tensor *kl_##name##_at(const char *at, kl_arg a, kl_arg b);                \
+    KL_API kl_tensor *kl_##name##_in_at(const char *at, kl_tensor *a, kl_arg b);
+KL_UNARY_FUNCTIONS(KL_DECLARE_1)
+KL_BINARY_FUNCTIONS(KL_DECLARE_2)
+#undef KL_DECLARE_1
+#undef KL_DECLARE_2
+
+/* clang-format off */
+#define kl_neg(a) kl_neg_at(KL_HERE, KL_ARG(a))
+#define kl_abs(a) kl_abs_at(KL_HERE, KL_ARG(a))
+#define kl_sqrt(a) kl_sqrt_at(KL_HERE, KL_ARG(a))
+#define kl_floor(a) kl_floor_at(KL_HERE, KL_ARG(a))
+#define kl_ceil(a) kl_ceil_at(KL_HERE, KL_ARG(a))
+#define kl_trunc(a) kl_trunc_at(KL_HERE, KL_ARG(a))
+#define kl_round(a) kl_round_at(KL_HERE, KL_ARG(a))
+#define kl_not(a) kl_not_at(KL_HERE, KL_ARG(a))
+#define kl_exp(a) kl_exp_at(KL_HERE, KL_ARG(a))
+#define kl_exp2(a) kl_exp2_at(KL_HERE, KL_ARG(a))
+#define kl_expm1(a) kl_expm1_at(KL_HERE, KL_ARG(a))
+#define kl_log(a) kl_log_at(KL_HERE, KL_ARG(a))
+#define kl_log2(a) kl_log2_at(KL_HERE, KL_ARG(a))
+#define kl_log10(a) kl_log10_at(KL_HERE, KL_ARG(a))
+#define kl_log1p(a) kl_log1p_at(KL_HERE, KL_ARG(a))
+#define kl_sin(a) kl_sin_at(KL_HERE, KL_ARG(a))
+#define kl_cos(a) kl_cos_at(KL_HERE, KL_ARG(a))
+#define kl_tan(a) kl_tan_at(KL_HERE, KL_ARG(a))
+#define kl_asin(a) kl_asin_at(KL_HERE, KL_ARG(a))
+#define kl_acos(a) kl_acos_at(KL_HERE, KL_ARG(a))
+#define kl_atan(a) kl_atan_at(KL_HERE, KL_ARG(a))
+#define kl_sinh(a) kl_sinh_at(KL_HERE, KL_ARG(a))
+#define kl_cosh(a) kl_cosh_at(KL_HERE, KL_ARG(a))
+#define kl_tanh(a) kl_tanh_at(KL_HERE, KL_ARG(a))
+#define kl_erf(a) kl_erf_at(KL_HERE, KL_ARG(a))
+#define kl_erfc(a) kl_erfc_at(KL_HERE, KL_ARG(a))
+#define kl_real(a) kl_real_at(KL_HERE, KL_ARG(a))
+#define kl_imag(a) kl_imag_at(KL_HERE, KL_ARG(a))
+#define kl_logical_not(a) kl_logical_not_at(KL_HERE, KL_ARG(a))
+#define kl_square(a) kl_square_at(KL_HERE, KL_ARG(a))
+#define kl_reciprocal(a) kl_reciprocal_at(KL_HERE, KL_ARG(a))
+#define kl_rsqrt(a) kl_rsqrt_at(KL_HERE, KL_ARG(a))
+#define kl_sign(a) kl_sign_at(KL_HERE, KL_ARG(a))
+#define kl_relu(a) kl_relu_at(KL_HERE, KL_ARG(a))
+#define kl_sigmoid(a) kl_sigmoid_at(KL_HERE, KL_ARG(a))
+#define kl_silu(a) kl_silu_at(KL_HERE, KL_ARG(a))
+#define kl_softplus(a) kl_softplus_at(KL_HERE, KL_ARG(a))
+#define kl_gelu(a) kl_gelu_at(KL_HERE, KL_ARG(a))
+#define kl_gelu_tanh(a) kl_gelu_tanh_at(KL_HERE, KL_ARG(a))
+#define kl_relu6(a) kl_relu6_at(KL_HERE, KL_ARG(a))
+#define kl_elu(a) kl_elu_at(KL_HERE, KL_ARG(a))
+#define kl_selu(a) kl_selu_at(KL_HERE, KL_ARG(a))
+#define kl_mish(a) kl_mish_at(KL_HERE, KL_ARG(a))
+#define kl_hardswish(a) kl_hardswish_at(KL_HERE, KL_ARG(a))
+#define kl_hardsigmoid(a) kl_hardsigmoid_at(KL_HERE, KL_ARG(a))
+#define kl_softsign(a) kl_softsign_at(KL_HERE, KL_ARG(a))
+#define kl_logsigmoid(a) kl_logsigmoid_at(KL_HERE, KL_ARG(a))
+#define kl_isnan(a) kl_isnan_at(KL_HERE, KL_ARG(a))
+#define kl_isinf(a) kl_isinf_at(KL_HERE, KL_ARG(a))
+#define kl_isfinite(a) kl_isfinite_at(KL_HERE, KL_ARG(a))
+#define kl_signbit(a) kl_signbit_at(KL_HERE, KL_ARG(a))
+#define kl_frac(a) kl_frac_at(KL_HERE, KL_ARG(a))
+#define kl_asinh(a) kl_asinh_at(KL_HERE, KL_ARG(a))
+#define kl_acosh(a) kl_acosh_at(KL_HERE, KL_ARG(a))
+#define kl_atanh(a) kl_atanh_at(KL_HERE, KL_ARG(a))
+#define kl_deg2rad(a) kl_deg2rad_at(KL_HERE, KL_ARG(a))
+#define kl_rad2deg(a) kl_rad2deg_at(KL_HERE, KL_ARG(a))
+#define kl_nan_to_num(a) kl_nan_to_num_at(KL_HERE, KL_ARG(a))
+#define kl_add(a, b) kl_add_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_sub(a, b) kl_sub_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_mul(a, b) kl_mul_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_div(a, b) kl_div_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_floordiv(a, b) kl_floordiv_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_mod(a, b) kl_mod_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_rem(a, b) kl_rem_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_min(a, b) kl_min_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_max(a, b) kl_max_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_pow(a, b) kl_pow_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_atan2(a, b) kl_atan2_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_and(a, b) kl_and_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_or(a, b) kl_or_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_xor(a, b) kl_xor_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_shl(a, b) kl_shl_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_shr(a, b) kl_shr_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_lt(a, b) kl_lt_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_le(a, b) kl_le_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_eq(a, b) kl_eq_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_ne(a, b) kl_ne_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_gt(a, b) kl_gt_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_ge(a, b) kl_ge_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_logical_and(a, b) kl_logical_and_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_logical_or(a, b) kl_logical_or_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_logical_xor(a, b) kl_logical_xor_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_hypot(a, b) kl_hypot_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_copysign(a, b) kl_copysign_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_logaddexp(a, b) kl_logaddexp_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_squared_difference(a, b) kl_squared_difference_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_heaviside(a, b) kl_heaviside_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_fmin(a, b) kl_fmin_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_fmax(a, b) kl_fmax_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_xlogy(a, b) kl_xlogy_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_trunc_div(a, b) kl_trunc_div_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_neg_(a) kl_neg_in_at(KL_HERE, a)
+#define kl_abs_(a) kl_abs_in_at(KL_HERE, a)
+#define kl_sqrt_(a) kl_sqrt_in_at(KL_HERE, a)
+#define kl_floor_(a) kl_floor_in_at(KL_HERE, a)
+#define kl_ceil_(a) kl_ceil_in_at(KL_HERE, a)
+#define kl_trunc_(a) kl_trunc_in_at(KL_HERE, a)
+#define kl_round_(a) kl_round_in_at(KL_HERE, a)
+#define kl_not_(a) kl_not_in_at(KL_HERE, a)
+#define kl_exp_(a) kl_exp_in_at(KL_HERE, a)
+#define kl_exp2_(a) kl_exp2_in_at(KL_HERE, a)
+#define kl_expm1_(a) kl_expm1_in_at(KL_HERE, a)
+#define kl_log_(a) kl_log_in_at(KL_HERE, a)
+#define kl_log2_(a) kl_log2_in_at(KL_HERE, a)
+#define kl_log10_(a) kl_log10_in_at(KL_HERE, a)
+#define kl_log1p_(a) kl_log1p_in_at(KL_HERE, a)
+#define kl_sin_(a) kl_sin_in_at(KL_HERE, a)
+#define kl_cos_(a) kl_cos_in_at(KL_HERE, a)
+#define kl_tan_(a) kl_tan_in_at(KL_HERE, a)
+#define kl_asin_(a) kl_asin_in_at(KL_HERE, a)
+#define kl_acos_(a) kl_acos_in_at(KL_HERE, a)
+#define kl_atan_(a) kl_atan_in_at(KL_HERE, a)
+#define kl_sinh_(a) kl_sinh_in_at(KL_HERE, a)
+#define kl_cosh_(a) kl_cosh_in_at(KL_HERE, a)
+#define kl_tanh_(a) kl_tanh_in_at(KL_HERE, a)
+#define kl_erf_(a) kl_erf_in_at(KL_HERE, a)
+#define kl_erfc_(a) kl_erfc_in_at(KL_HERE, a)
+#define kl_real_(a) kl_real_in_at(KL_HERE, a)
+#define kl_imag_(a) kl_imag_in_at(KL_HERE, a)
+#define kl_logical_not_(a) kl_logical_not_in_at(KL_HERE, a)
+#define kl_square_(a) kl_square_in_at(KL_HERE, a)
+#define kl_reciprocal_(a) kl_reciprocal_in_at(KL_HERE, a)
+#define kl_rsqrt_(a) kl_rsqrt_in_at(KL_HERE, a)
+#define kl_sign_(a) kl_sign_in_at(KL_HERE, a)
+#define kl_relu_(a) kl_relu_in_at(KL_HERE, a)
+#define kl_sigmoid_(a) kl_sigmoid_in_at(KL_HERE, a)
+#define kl_silu_(a) kl_silu_in_at(KL_HERE, a)
+#define kl_softplus_(a) kl_softplus_in_at(KL_HERE, a)
+#define kl_gelu_(a) kl_gelu_in_at(KL_HERE, a)
+#define kl_gelu_tanh_(a) kl_gelu_tanh_in_at(KL_HERE, a)
+#define kl_relu6_(a) kl_relu6_in_at(KL_HERE, a)
+#define kl_elu_(a) kl_elu_in_at(KL_HERE, a)
+#define kl_selu_(a) kl_selu_in_at(KL_HERE, a)
+#define kl_mish_(a) kl_mish_in_at(KL_HERE, a)
+#define kl_hardswish_(a) kl_hardswish_in_at(KL_HERE, a)
+#define kl_hardsigmoid_(a) kl_hardsigmoid_in_at(KL_HERE, a)
+#define kl_softsign_(a) kl_softsign_in_at(KL_HERE, a)
+#define kl_logsigmoid_(a) kl_logsigmoid_in_at(KL_HERE, a)
+#define kl_isnan_(a) kl_isnan_in_at(KL_HERE, a)
+#define kl_isinf_(a) kl_isinf_in_at(KL_HERE, a)
+#define kl_isfinite_(a) kl_isfinite_in_at(KL_HERE, a)
+#define kl_signbit_(a) kl_signbit_in_at(KL_HERE, a)
+#define kl_frac_(a) kl_frac_in_at(KL_HERE, a)
+#define kl_asinh_(a) kl_asinh_in_at(KL_HERE, a)
+#define kl_acosh_(a) kl_acosh_in_at(KL_HERE, a)
+#define kl_atanh_(a) kl_atanh_in_at(KL_HERE, a)
+#define kl_deg2rad_(a) kl_deg2rad_in_at(KL_HERE, a)
+#define kl_rad2deg_(a) kl_rad2deg_in_at(KL_HERE, a)
+#define kl_nan_to_num_(a) kl_nan_to_num_in_at(KL_HERE, a)
+#define kl_add_(a, b) kl_add_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_sub_(a, b) kl_sub_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_mul_(a, b) kl_mul_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_div_(a, b) kl_div_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_floordiv_(a, b) kl_floordiv_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_mod_(a, b) kl_mod_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_rem_(a, b) kl_rem_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_min_(a, b) kl_min_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_max_(a, b) kl_max_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_pow_(a, b) kl_pow_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_atan2_(a, b) kl_atan2_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_and_(a, b) kl_and_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_or_(a, b) kl_or_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_xor_(a, b) kl_xor_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_shl_(a, b) kl_shl_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_shr_(a, b) kl_shr_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_lt_(a, b) kl_lt_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_le_(a, b) kl_le_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_eq_(a, b) kl_eq_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_ne_(a, b) kl_ne_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_gt_(a, b) kl_gt_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_ge_(a, b) kl_ge_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_logical_and_(a, b) kl_logical_and_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_logical_or_(a, b) kl_logical_or_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_logical_xor_(a, b) kl_logical_xor_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_hypot_(a, b) kl_hypot_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_copysign_(a, b) kl_copysign_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_logaddexp_(a, b) kl_logaddexp_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_squared_difference_(a, b) kl_squared_difference_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_heaviside_(a, b) kl_heaviside_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_fmin_(a, b) kl_fmin_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_fmax_(a, b) kl_fmax_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_xlogy_(a, b) kl_xlogy_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_trunc_div_(a, b) kl_trunc_div_in_at(KL_HERE, a, KL_ARG(b))
+/* clang-format on */
+
+/* c ? a : b; the side not taken cannot leak */
+KL_API kl_tensor *kl_where_at(const char *at, kl_tensor *c, kl_arg a, kl_arg b);
+#define kl_where(c, a, b) kl_where_at(KL_HERE, c, KL_ARG(a), KL_ARG(b))
+/* a * b + c with one rounding */
+KL_API kl_tensor *kl_fma_at(const char *at, kl_arg a, kl_arg b, kl_arg c);
+#define kl_fma(a, b, c) kl_fma_at(KL_HERE, KL_ARG(a), KL_ARG(b), KL_ARG(c))
+/* either bound may be NULL; NaN passes; low > high gives high */
+KL_API kl_tensor *kl_clamp_at(const char *at, kl_arg a, kl_arg low, kl_arg high);
+KL_API kl_tensor *kl_clamp_in_at(const char *at, kl_tensor *a, kl_arg low, kl_arg high);
+#define kl_clamp(a, low, high) kl_clamp_at(KL_HERE, KL_ARG(a), KL_ARG(low), KL_ARG(high))
+#define kl_clamp_(a, low, high) kl_clamp_in_at(KL_HERE, a, KL_ARG(low), KL_ARG(high))
+KL_API kl_tensor *kl_lerp_at(const char *at, kl_arg a, kl_arg b, kl_arg weight);
+#define kl_lerp(a, b, weight) kl_lerp_at(KL_HERE, KL_ARG(a), KL_ARG(b), KL_ARG(weight))
+KL_API kl_tensor *kl_leaky_relu_at(const char *at, kl_arg a, double slope);
+#define kl_leaky_relu(a, slope) kl_leaky_relu_at(KL_HERE, KL_ARG(a), slope)
+KL_API kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im);
+#define kl_complex(re, im) kl_complex_at(KL_HERE, re, im)
+/* a + alpha * b * c, a + alpha * b / c */
+KL_API kl_tensor *kl_addcmul_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
+                                kl_arg alpha);
+KL_API kl_tensor *kl_addcdiv_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
+                                kl_arg alpha);
+#define kl_addcmul(a, b, c, alpha)                                                       \
+    kl_addcmul_at(KL_HERE, KL_ARG(a), KL_ARG(b), KL_ARG(c), KL_ARG(alpha))
+#define kl_addcdiv(a, b, c, alpha)                                                       \
+    kl_addcdiv_at(KL_HERE, KL_ARG(a), KL_ARG(b), KL_ARG(c), KL_ARG(alpha))
+
+/* Writing: t's storage gets a new version that every view of it sees. */
+KL_API kl_tensor *kl_copy_in_at(const char *at, kl_tensor *t, kl_arg v);
+#define kl_copy_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))
+#define kl_fill_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))
+#define kl_zero_(t) kl_copy_in_at(KL_HERE, t, KL_ARG(0))
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,77 @@
+/* kiln/reduce.h: reductions, cumulative forms, sorting. axes: kl_axes(0, 2), negative
+ * ones from the end; kl_axes() is all. keep: reduced axes stay with extent 1. */
+#ifndef KILN_REDUCE_H
+#define KILN_REDUCE_H
+
+#include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+#define KL_REDUCTIONS(F) F(sum) F(prod) F(mean) F(amax) F(amin) F(any) F(all) F(logsumexp) F(count_nonzero)
+/* clang-format on */
+#define KL_DECLARE(name)                                                                 \
+    KL_API kl_tensor *kl_##name##_at(const char *at, kl_tensor *t, kl_ints axes,         \
+                                     bool keep);
+KL_REDUCTIONS(KL_DECLARE)
+#undef KL_DECLARE
+/* over everything */
+#define kl_sum(t) kl_sum_at(KL_HERE, t, kl_axes(), false)
+#define kl_prod(t) kl_prod_at(KL_HERE, t, kl_axes(), false)
+#define kl_mean(t) kl_mean_at(KL_HERE, t, kl_axes(), false)
+#define kl_amax(t) kl_amax_at(KL_HERE, t, kl_axes(), false)
+#define kl_amin(t) kl_amin_at(KL_HERE, t, kl_axes(), false)
+#define kl_any(t) kl_any_at(KL_HERE, t, kl_axes(), false)
+#define kl_all(t) kl_all_at(KL_HERE, t, kl_axes(), false)
+#define kl_count_nonzero(t) kl_count_nonzero_at(KL_HERE, t, kl_axes(), false)
+/* over some axes */
+#define kl_sum_axes(t, axes, keep) kl_sum_at(KL_HERE, t, axes, keep)
+#define kl_prod_axes(t, axes, keep) kl_prod_at(KL_HERE, t, axes, keep)
+#define kl_mean_axes(t, axes, keep) kl_mean_at(KL_HERE, t, axes, keep)
+#define kl_amax_axes(t, axes, keep) kl_amax_at(KL_HERE, t, axes, keep)
+#define kl_amin_axes(t, axes, keep) kl_amin_at(KL_HERE, t, axes, keep)
+#define kl_any_axes(t, axes, keep) kl_any_at(KL_HERE, t, axes, keep)
+#define kl_all_axes(t, axes, keep) kl_all_at(KL_HERE, t, axes, keep)
+#define kl_logsumexp(t, axes, keep) kl_logsumexp_at(KL_HERE, t, axes, keep)
+
+/* correction 1 is PyTorch's default, 0 NumPy's */
+KL_API kl_tensor *kl_var_at(const char *at, kl_tensor *t, kl_ints axes, double correction,
+                            bool keep);
+KL_API kl_tensor *kl_std_at(const char *at, kl_tensor *t, kl_ints axes, double correction,
+                            bool keep);
+#define kl_var(t, axes, correction, keep) kl_var_at(KL_HERE, t, axes, correction, keep)
+#define kl_std(t, axes, correction, keep) kl_std_at(KL_HERE, t, axes, correction, keep)
+/* vector norm: ord 0, 1, 2, any number, or INFINITY */
+KL_API kl_tensor *kl_norm_at(const char *at, kl_tensor *t, double ord, kl_ints axes,
+                             bool keep);
+#define kl_norm(t, ord, axes, keep) kl_norm_at(KL_HERE, t, ord, axes, keep)
+/* the index of the first largest (smallest); NaN wins */
+KL_API kl_tensor *kl_argmax_at(const char *at, kl_tensor *t, int dim, bool keep);
+KL_API kl_tensor *kl_argmin_at(const char *at, kl_tensor *t, int dim, bool keep);
+#define kl_argmax(t, dim, keep) kl_argmax_at(KL_HERE, t, dim, keep)
+#define kl_argmin(t, dim, keep) kl_argmin_at(KL_HERE, t, dim, keep)
+/* cumulative, along one dimension */
+KL_API kl_tensor *kl_cumsum_at(const char *at, kl_tensor *t, int dim);
+KL_API kl_tensor *kl_cumprod_at(const char *at, kl_tensor *t, int dim);
+KL_API kl_tensor *kl_cummax_at(const char *at, kl_tensor *t, int dim);
+KL_API kl_tensor *kl_cummin_at(const char *at, kl_tensor *t, int dim);
+#define kl_cumsum(t, dim) kl_cumsum_at(KL_HERE, t, dim)
+#define kl_cumprod(t, dim) kl_cumprod_at(KL_HERE, t, dim)
+#define kl_cummax(t, dim) kl_cummax_at(KL_HERE, t, dim)
+#define kl_cummin(t, dim) kl_cummin_at(KL_HERE, t, dim)
+/* sorted along dim, stable, NaN last; *index (may be NULL): where each came from */
+KL_API kl_tensor *kl_sort_at(const char *at, kl_tensor *t, int dim, bool descending,
+                             kl_tensor **index);
+KL_API kl_tensor *kl_argsort_at(const char *at, kl_tensor *t, int dim, bool descending);
+KL_API kl_tensor *kl_topk_at(const char *at, kl_tensor *t, int64_t k, int dim,
+                             bool largest, kl_tensor **index);
+#define kl_sort(t, dim, descending, index) kl_sort_at(KL_HERE, t, dim, descending, index)
+#define kl_argsort(t, dim, descending) kl_argsort_at(KL_HERE, t, dim, descending)
+#define kl_topk(t, k, dim, largest, index) kl_topk_at(KL_HERE, t, k, dim, largest, index)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,102 @@
+/* kiln/shape.h: movement. Functions of the first group give views: the result shares its
+ * operand's storage, and writing through either is seen by both. Dimensions count from
+ * the end when negative. */
+#ifndef KILN_SHAPE_H
+#define KILN_SHAPE_H
+
+#include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KL_END INT64_MAX /* an open end of a slice */
+
+/* ---- views ---- */
+/* one extent may be -1; an error when the strides do not allow it */
+KL_API kl_tensor *kl_view_at(const char *at, kl_tensor *t, kl_ints shape);
+#define kl_view(t, shape) kl_view_at(KL_HERE, t, shape)
+KL_API kl_tensor *kl_permute_at(const char *at, kl_tensor *t, kl_ints perm);
+#define kl_permute(t, perm) kl_permute_at(KL_HERE, t, perm)
+KL_API kl_tensor *kl_transpose_at(const char *at, kl_tensor *t, int i, int j);
+#define kl_transpose(t, i, j) kl_transpose_at(KL_HERE, t, i, j)
+#define kl_swapaxes(t, i, j) kl_transpose_at(KL_HERE, t, i, j)
+KL_API kl_tensor *kl_t_at(const char *at, kl_tensor *t); /* .T: all dimensions reversed */
+#define kl_t(t) kl_t_at(KL_HERE, t)
+KL_API kl_tensor *kl_movedim_at(const char *at, kl_tensor *t, int from, int to);
+#define kl_movedim(t, from, to) kl_movedim_at(KL_HERE, t, from, to)
+/* t[.., start:stop:step, ..] along dim; negative step reverses */
+KL_API kl_tensor *kl_slice_at(const char *at, kl_tensor *t, int dim, int64_t start,
+                              int64_t stop, int64_t step);
+#define kl_slice(t, dim, start, stop) kl_slice_at(KL_HERE, t, dim, start, stop, 1)
+#define kl_slice_step(t, dim, start, stop, step)                                         \
+    kl_slice_at(KL_HERE, t, dim, start, stop, step)
+KL_API kl_tensor *kl_narrow_at(const char *at, kl_tensor *t, int dim, int64_t start,
+                               int64_t length);
+#define kl_narrow(t, dim, start, length) kl_narrow_at(KL_HERE, t, dim, start, length)
+KL_API kl_tensor *kl_select_at(const char *at, kl_tensor *t, int dim, int64_t index);
+#define kl_select(t, dim, index) kl_select_at(KL_HERE, t, dim, index)
+/* -1 keeps an extent; others repeat an extent of 1 */
+KL_API kl_tensor *kl_expand_at(const char *at, kl_tensor *t, kl_ints shape);
+#define kl_expand(t, shape) kl_expand_at(KL_HERE, t, shape)
+KL_API kl_tensor *kl_unsqueeze_at(const char *at, kl_tensor *t, int dim);
+#define kl_unsqueeze(t, dim) kl_unsqueeze_at(KL_HERE, t, dim)
+/* the listed dimensions of extent 1; none listed: all of them */
+KL_API kl_tensor *kl_squeeze_at(const char *at, kl_tensor *t, kl_ints dims);
+#define kl_squeeze(t, dims) kl_squeeze_at(KL_HERE, t, dims)
+KL_API kl_tensor *kl_diagonal_at(const char *at, kl_tensor *t, int64_t offset, int dim1,
+                                 int dim2);
+#define kl_diagonal(t, offset, dim1, dim2) kl_diagonal_at(KL_HERE, t, offset, dim1, dim2)
+/* all windows of size along dim, every step; the window is a new last dimension */
+KL_API kl_tensor *kl_unfold_at(const char *at, kl_tensor *t, int dim, int64_t size,
+                               int64_t step);
+#define kl_unfold(t, dim, size, step) kl_unfold_at(KL_HERE, t, dim, size, step)
+/* any map into the storage: strides and offset in elements */
+KL_API kl_tensor *kl_as_strided_at(const char *at, kl_tensor *t, kl_ints shape,
+                                   kl_ints strides, int64_t offset);
+#define kl_as_strided(t, shape, strides, offset)                                         \
+    kl_as_strided_at(KL_HERE, t, shape, strides, offset)
+/* Split into pieces of size (the last may be shorter): how many, at most cap written to
+ * out. */
+KL_API int kl_split_at(const char *at, kl_tensor *t, int64_t size, int dim,
+                       kl_tensor **out, int cap);
+#define kl_split(t, size, dim, out, cap) kl_split_at(KL_HERE, t, size, dim, out, cap)
+KL_API int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out);
+#define kl_chunk(t, n, dim, out) kl_chunk_at(KL_HERE, t, n, dim, out)
+
+/* ---- views where possible ---- */
+KL_API kl_tensor *kl_reshape_at(const char *at, kl_tensor *t, kl_ints shape);
+#define kl_reshape(t, shape) kl_reshape_at(KL_HERE, t, shape)
+KL_API kl_tensor *kl_flatten_at(const char *at, kl_tensor *t, int first, int last);
+#define kl_flatten(t, first, last) kl_flatten_at(KL_HERE, t, first, last)
+
+/* ---- new tensors ---- */
+KL_API kl_tensor *kl_flip_at(const char *at, kl_tensor *t, kl_ints dims);
+#define kl_flip(t, dims) kl_flip_at(KL_HERE, t, dims)
+KL_API kl_tensor *kl_roll_at(const char *at, kl_tensor *t, int64_t shift, int dim);
+#define kl_roll(t, shift, dim) kl_roll_at(KL_HERE, t, shift, dim)
+KL_API kl_tensor *kl_cat_at(const char *at, kl_tensor *const *t, int n, int dim);
+#define kl_cat(t, n, dim) kl_cat_at(KL_HERE, t, n, dim)
+KL_API kl_tensor *kl_stack_at(const char *at, kl_tensor *const *t, int n, int dim);
+#define kl_stack(t, n, dim) kl_stack_at(KL_HERE, t, n, dim)
+/* the whole repeated (numpy.tile) */
+KL_API kl_tensor *kl_repeat_at(const char *at, kl_tensor *t, kl_ints times);
+#define kl_repeat(t, times) kl_repeat_at(KL_HERE, t, times)
+/* each element repeated (numpy.repeat) */
+KL_API kl_tensor *kl_repeat_interleave_at(const char *at, kl_tensor *t, int64_t times,
+                                          int dim);
+#define kl_repeat_interleave(t, times, dim)                                              \
+    kl_repeat_interleave_at(KL_HERE, t, times, dim)
+/* v around t: before and after of the last dimension first, as torch.nn.functional.pad;
+ * negative ones crop */
+KL_API kl_tensor *kl_pad_at(const char *at, kl_tensor *t, kl_ints pads, kl_arg v);
+#define kl_pad(t, pads, v) kl_pad_at(KL_HERE, t, pads, KL_ARG(v))
+KL_API kl_tensor *kl_tril_at(const char *at, kl_tensor *t, int64_t diagonal);
+KL_API kl_tensor *kl_triu_at(const char *at, kl_tensor *t, int64_t diagonal);
+#define kl_tril(t, diagonal) kl_tril_at(KL_HERE, t, diagonal)
+#define kl_triu(t, diagonal) kl_triu_at(KL_HERE, t, diagonal)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

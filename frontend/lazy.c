@@ -1,0 +1,250 @@
+/* lazy.c: nodes: immutable values of the lazy graph, made without a lock, released
+ * without recursion. A node's shape, attributes and sources follow it in one block, the
+ * first two being the bytes that its key is made of.
+ *
+ *   +------+-----------------+--------------+-------------+
+ *   | head | shape[rank]     | attr[nattr]  | src[nsrc]   |
+ *   +------+-----------------+--------------+-------------+ */
+#include "front.h"
+
+pthread_mutex_t kl_graph_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t live;
+static uint32_t last_mark;
+
+uint32_t kl_next_mark(void)
+{
+    return ++last_mark;
+}
+int64_t kl_lazy_live(void)
+{
+    return __atomic_load_n(&live, __ATOMIC_RELAXED);
+}
+
+static size_t size_of(int rank, int nattr, int nsrc)
+{
+    return sizeof(kl_lazy) + (size_t)(rank + nattr) * sizeof(int64_t) +
+           (size_t)nsrc * sizeof(kl_lazy *);
+}
+
+int64_t kl_count(int rank, const int64_t *shape)
+{
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++)
+        n *= shape[i];
+    return n;
+}
+
+int64_t kl_lazy_numel(kl_lazy *n)
+{
+    return kl_count(n->rank, kl_lazy_shape(n));
+}
+
+kl_lazy *kl_lazy_ref(kl_lazy *n)
+{
+    if (n)
+        __atomic_add_fetch(&n->refs, 1, __ATOMIC_RELAXED);
+    return n;
+}
+
+/* ---- release: dead nodes wait on a list through their `mem` field ---- */
+
+static kl_lazy *bury(kl_lazy *n, kl_lazy *dead)
+{
+    if (!n || __atomic_sub_fetch(&n->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return dead;
+    kl_memory_unref(n->mem);
+    kl_leaf *leaf = n->leaf;
+    n->leaf = NULL;
+    if (leaf && n->op != KL_OP_detach) /* a variable does not own its leaf: it is owned */
+        kl_leaf_unref(leaf);
+    kl_counter_unref(n->counter);
+    n->mem = (kl_memory *)(void *)dead;
+    return n;
+}
+
+void kl_lazy_unref(kl_lazy *n)
+{
+    kl_lazy *dead = bury(n, NULL);
+    while (dead) {
+        kl_lazy *d = dead;
+        dead = (kl_lazy *)(void *)d->mem;
+        for (int i = 0; i < d->nsrc; i++)
+            dead = bury(kl_lazy_src(d, i), dead);
+        __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+        kl_slab_free(d, d->size);
+    }
+}
+
+void kl_lazy_forget(kl_lazy *n)
+{
+    int nsrc = n->nsrc;
+    n->nsrc = 0;
+    for (int i = 0; i < nsrc; i++)
+        kl_lazy_unref(kl_lazy_srcs(n)[i]);
+}
+
+kl_memory *kl_lazy_mem(kl_lazy *n)
+{
+    return __atomic_load_n(&n->mem, __ATOMIC_ACQUIRE);
+}
+
+void kl_lazy_move(kl_lazy *n, kl_memory *mem)
+{
+    kl_memory *old = __atomic_exchange_n(&n->mem, kl_memory_ref(mem), __ATOMIC_ACQ_REL);
+    kl_memory_unref(old);
+}
+
+/* ---- making ---- */
+
+static bool is_real(kl_dtype dt)
+{
+    return kl_is_float(dt) || kl_is_complex(dt);
+}
+
+static void verify(const kl_make *m)
+{
+    kl_type src[64], want = {.dtype = m->dtype, .rank = m->rank}, got;
+    uint32_t n = (uint32_t)m->nsrc;
+    if (kl_env_get()->verify <= 0 || m->nsrc > 64 ||
+        kl_ops[m->op].kind >= KL_KIND_CONTROL)
+        return;
+    memcpy(want.shape, m->shape, (size_t)m->rank * sizeof *m->shape);
+    for (uint32_t i = 0; i < n; i++) {
+        src[i].dtype = (kl_dtype)m->src[i]->dtype;
+        src[i].rank = m->src[i]->rank;
+        memcpy(src[i].shape, kl_lazy_shape(m->src[i]), m->src[i]->rank * sizeof(int64_t));
+    }
+    kl_status s = kl_infer(NULL, m->op, src, n, m->attr, (uint32_t)m->nattr, &want, &got);
+    if (s != KL_OK)
+        kl_fail_more(" (claimed by the frontend)");
+    KL_ASSERT(s == KL_OK && got.dtype == m->dtype && got.rank == m->rank &&
+              memcmp(got.shape, want.shape, (size_t)m->rank * sizeof(int64_t)) == 0);
+}
+
+static kl_lazy *blank(const kl_make *m)
+{
+    size_t size = size_of(m->rank, m->nattr, m->nsrc);
+    kl_lazy *n = kl_slab_alloc(size);
+    if (!n)
+        return NULL;
+    *n = (kl_lazy){.refs = 1,
+                   .op = (uint16_t)m->op,
+                   .dtype = (uint8_t)m->dtype,
+                   .rank = (uint8_t)m->rank,
+                   .nsrc = (uint16_t)m->nsrc,
+                   .nattr = (uint16_t)m->nattr,
+                   .size = (uint32_t)size,
+                   .place = kl_place()};
+    memcpy(kl_lazy_shape(n), m->shape, (size_t)m->rank * sizeof(int64_t));
+    memcpy(kl_lazy_attr(n), m->attr, (size_t)m->nattr * sizeof(int64_t));
+    __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+    return n;
+}
+
+/* Keep n until the call ends. */
+static kl_lazy *temporary(kl_lazy *n)
+{
+    kl_state *s = kl_thread();
+    if (s->ntemps == s->cap_temps) {
+        size_t more = s->cap_temps ? 2 * s->cap_temps : 256;
+        void *p = kl_realloc(s->temps, s->cap_temps * sizeof *s->temps,
+                             more * sizeof *s->temps);
+        if (!p) {
+            kl_fail(KL_ERR_OOM, "out of memory for %zu nodes", more);
+            kl_lazy_unref(n);
+            return NULL;
+        }
+        s->temps = p;
+        s->cap_temps = more;
+    }
+    s->temps[s->ntemps++] = n;
+    return n;
+}
+
+kl_lazy *kl_lazy_temp(kl_lazy *n)
+{
+    return n ? temporary(n) : NULL;
+}
+
+static const char *device_text(int d, char buf[16])
+{
+    if (d == 0)
+        return "cpu";
+    snprintf(buf, 16, "cuda:%d", d - 1);
+    return buf;
+}
+
+/* One device for all operands that are not single numbers. */
+static kl_status join_device(kl_lazy *n, kl_lazy *s)
+{
+    char a[16], b[16];
+    if (s->device == n->device || s->small || s->op == KL_OP_const || s->rank == 0)
+        return KL_OK;
+    for (int i = 0; i < n->nsrc; i++) { /* what has a device so far? */
+        kl_lazy *o = kl_lazy_src(n, i);
+        if (o == s)
+            break;
+        if (o->device == n->device && o->rank > 0 && !o->small && o->op != KL_OP_const)
+            return kl_fail(KL_ERR_DEVICE, "%s: expected device %s but got device %s",
+                           kl_ops[n->op].name,
+                           device_text(KL_MAX(s->device, n->device), a),
+                           device_text(KL_MIN(s->device, n->device), b));
+    }
+    n->device = s->device;
+    return KL_OK;
+}
+
+kl_lazy *kl_lazy_make(const kl_make *m)
+{
+    for (int i = 0; i < m->nsrc; i++)
+        if (!m->src[i])
+            return NULL;
+    verify(m);
+    kl_lazy *n = blank(m);
+    if (!n)
+        return NULL;
+    bool track = false, joined = true;
+    for (int i = 0; i < m->nsrc; i++) {
+        kl_lazy *s = kl_lazy_srcs(n)[i] = kl_lazy_ref(m->src[i]);
+        track |= s->track;
+        n->depth = KL_MAX(n->depth, s->depth + 1);
+    }
+    for (int i = 0; i < m->nsrc; i++)
+        joined &= join_device(n, m->src[i]) == KL_OK;
+    if (!joined) {
+        kl_lazy_unref(n);
+        return NULL;
+    }
+    n->track = track && m->op != KL_OP_detach &&
+               (is_real(m->dtype) || kl_ops[m->op].flags & KL_F_MULTI);
+    kl_thread()->pending++;
+    return temporary(n);
+}
+
+kl_lazy *kl_lazy_input(kl_memory *mem, kl_dtype dt, int rank, const int64_t *shape)
+{
+    kl_lazy *n = blank(&(kl_make){KL_OP_input, dt, rank, shape, NULL, 0, NULL, 0});
+    if (!n)
+        return NULL;
+    n->mem = mem ? kl_memory_ref(mem) : NULL;
+    n->device = mem ? (uint8_t)mem->device : 0;
+    return temporary(n);
+}
+
+kl_lazy *kl_lazy_small(kl_dtype dt, int rank, const int64_t *shape, const void *bytes)
+{
+    int64_t words[8] = {0}, size = kl_count(rank, shape) * kl_dtypes[dt].size;
+    KL_ASSERT(size <= 64);
+    memcpy(words, bytes, (size_t)size);
+    kl_make m = {KL_OP_input, dt, rank, shape, NULL, 0, words, (int)(size + 7) / 8};
+    kl_lazy *n = blank(&m);
+    if (!n)
+        return NULL;
+    n->small = 1;
+    return temporary(n);
+}
+
+const void *kl_lazy_small_bytes(kl_lazy *n)
+{
+    return kl_lazy_attr(n);
+}

@@ -1,0 +1,137 @@
+/* scope.c: what belongs to a thread: its open scopes and the tensors in them, the
+ * temporaries of the call under way, gradient mode, default dtype, and the storages
+ * written but not computed.
+ *
+ *   owned:   [ base .. | scope 1 .. | scope 2 .. ]      scopes: [n1, n2]
+ *
+ * kl_keep swaps a tensor to the front of its scope and moves the border past it, so that
+ * it is the outer scope's from then on. */
+#include "front.h"
+
+static __thread kl_state state;
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void release_all(kl_state *s)
+{
+    while (s->nowned > 0)
+        kl_tensor_unref(s->owned[--s->nowned]);
+    while (s->ndirty > 0) {
+        kl_storage *d = s->dirty[--s->ndirty];
+        __atomic_store_n(&d->dirty, 0, __ATOMIC_RELAXED);
+        kl_storage_unref(d);
+    }
+    kl_free(s->owned, s->cap_owned * sizeof *s->owned);
+    kl_free(s->temps, s->cap_temps * sizeof *s->temps);
+    kl_free(s->scopes, s->cap_scopes * sizeof *s->scopes);
+    kl_free(s->dirty, s->cap_dirty * sizeof *s->dirty);
+    memset(s, 0, sizeof *s);
+    s->default_dtype = KL_F32;
+}
+
+static void thread_ends(void *p)
+{
+    release_all(p);
+}
+static void make_key(void)
+{
+    pthread_key_create(&key, thread_ends);
+}
+
+kl_state *kl_thread(void)
+{
+    if (!state.registered) {
+        pthread_once(&once, make_key);
+        pthread_setspecific(key, &state);
+        state.registered = true;
+        state.default_dtype = KL_F32;
+    }
+    return &state;
+}
+
+/* Room for one more of n elements. */
+static kl_status grow(void *items, size_t *cap, size_t n, size_t size)
+{
+    void **p = items;
+    if (n < *cap)
+        return KL_OK;
+    size_t more = *cap ? 2 * *cap : 64;
+    void *q = kl_realloc(*p, *cap * size, more * size);
+    if (!q)
+        return kl_fail(KL_ERR_OOM, "out of memory for %zu handles", more);
+    *p = q;
+    *cap = more;
+    return KL_OK;
+}
+
+kl_status kl_scope_add(kl_tensor *t)
+{
+    kl_state *s = kl_thread();
+    kl_status st = grow(&s->owned, &s->cap_owned, s->nowned, sizeof *s->owned);
+    if (st) {
+        kl_tensor_unref(t);
+        return st;
+    }
+    s->owned[s->nowned++] = t;
+    return KL_OK;
+}
+
+kl_status kl_dirty_add(kl_storage *d)
+{
+    kl_state *s = kl_thread();
+    if (__atomic_exchange_n(&d->dirty, 1, __ATOMIC_RELAXED))
+        return KL_OK;
+    kl_status st = grow(&s->dirty, &s->cap_dirty, s->ndirty, sizeof *s->dirty);
+    if (st) {
+        __atomic_store_n(&d->dirty, 0, __ATOMIC_RELAXED);
+        return st;
+    }
+    s->dirty[s->ndirty++] = kl_storage_ref(d);
+    return KL_OK;
+}
+
+void kl_scope_begin(void)
+{
+    kl_state *s = kl_thread();
+    if (grow(&s->scopes, &s->cap_scopes, s->nscopes, sizeof *s->scopes) == KL_OK)
+        s->scopes[s->nscopes++] = s->nowned;
+}
+
+void kl_scope_end(void)
+{
+    kl_state *s = kl_thread();
+    if (s->nscopes == 0)
+        return;
+    size_t from = s->scopes[--s->nscopes];
+    while (s->nowned > from)
+        kl_tensor_unref(s->owned[--s->nowned]);
+    if (s->nscopes == 0 && s->ndirty > 0)
+        kl_force_dirty();
+}
+
+kl_tensor *kl_keep(kl_tensor *t)
+{
+    kl_state *s = kl_thread();
+    size_t from = s->nscopes ? s->scopes[s->nscopes - 1] : 0;
+    for (size_t i = s->nowned; t && i-- > from;) {
+        if (s->owned[i] != t)
+            continue;
+        if (s->nscopes) { /* to the front, and the border past it */
+            s->owned[i] = s->owned[from];
+            s->owned[from] = t;
+            s->scopes[s->nscopes - 1]++;
+        } else {
+            s->owned[i] = s->owned[--s->nowned];
+        }
+        break;
+    }
+    return t;
+}
+
+void kl_cleanup(void)
+{
+    kl_state *s = kl_thread();
+    release_all(s);
+    kl_cache_clear();
+    kl_slab_trim();
+}

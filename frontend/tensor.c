@@ -1,0 +1,389 @@
+/* tensor.c: handles and storages: making them, reading the value a handle shows, writing
+ * through it.
+ *
+ *   x  ---- whole ----+
+ *                     +--> storage: version 3 --> node
+ *   x[1:3] -- map ----+
+ *
+ * Reading applies the map to the storage's current version: by the movement nodes that
+ * made the view while they still stand on that version, else by one `strided` node.
+ * Writing makes an `update` node the next version. Nothing else in the library changes
+ * after it was made. */
+#include "front.h"
+
+#include <sched.h>
+
+/* ---- storages ---- */
+
+static void lock(kl_storage *s)
+{
+    while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
+        sched_yield();
+}
+
+static void unlock(kl_storage *s)
+{
+    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
+}
+
+static void set_stored(kl_lazy *n, uint8_t v)
+{
+    __atomic_store_n(&n->stored, v, __ATOMIC_RELAXED);
+}
+
+kl_storage *kl_storage_ref(kl_storage *s)
+{
+    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void kl_counter_unref(kl_counter *c)
+{
+    if (c && __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        kl_slab_free(c, sizeof *c);
+}
+
+void kl_storage_unref(kl_storage *s)
+{
+    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    set_stored(s->node, 0);
+    kl_lazy_unref(s->node);
+    kl_memory_unref(s->home);
+    kl_counter_unref(s->counter);
+    kl_slab_free(s, sizeof *s);
+}
+
+kl_lazy *kl_storage_node(kl_storage *s)
+{
+    lock(s);
+    kl_lazy *n = kl_lazy_ref(s->node);
+    unlock(s);
+    return n;
+}
+
+static kl_storage *storage_new(kl_lazy *n)
+{
+    kl_storage *s = kl_slab_alloc(sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (kl_storage){.refs = 1, .numel = kl_lazy_numel(n), .node = kl_lazy_ref(n)};
+    set_stored(n, 1);
+    return s;
+}
+
+/* ---- leaves ---- */
+
+kl_leaf *kl_leaf_ref(kl_leaf *l)
+{
+    __atomic_add_fetch(&l->refs, 1, __ATOMIC_RELAXED);
+    return l;
+}
+
+void kl_leaf_unref(kl_leaf *l)
+{
+    if (!l || __atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    if (l->var) {
+        pthread_mutex_lock(&kl_graph_lock);
+        l->var->leaf = NULL;
+        pthread_mutex_unlock(&kl_graph_lock);
+        kl_lazy_unref(l->var);
+    }
+    kl_tensor_unref(l->grad);
+    kl_slab_free(l, sizeof *l);
+}
+
+/* The variable that stands for this version of a leaf; under the storage's lock. */
+static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t version)
+{
+    if (l->var && l->base == base && l->version == version)
+        return kl_lazy_temp(kl_lazy_ref(l->var));
+    kl_lazy *v = kl_n_detach(base);
+    if (!v)
+        return NULL;
+    v->track = 1;
+    kl_lazy *old = l->var;
+    pthread_mutex_lock(&kl_graph_lock);
+    if (old)
+        old->leaf = NULL;
+    v->leaf = l;
+    pthread_mutex_unlock(&kl_graph_lock);
+    l->var = kl_lazy_ref(v);
+    l->base = base;
+    l->version = version;
+    kl_lazy_unref(old);
+    return v;
+}
+
+/* ---- handles ---- */
+
+static size_t handle_size(int rank)
+{
+    return sizeof(kl_tensor) + 2 * (size_t)rank * sizeof(int64_t);
+}
+
+static void dense_strides(int rank, const int64_t *shape, int64_t *stride)
+{
+    int64_t n = 1;
+    for (int i = rank; i-- > 0;) {
+        stride[i] = n;
+        n *= KL_MAX(shape[i], 1);
+    }
+}
+
+static kl_tensor *handle_new(kl_dtype dt, int rank, const int64_t *shape)
+{
+    kl_tensor *t = kl_slab_alloc(handle_size(rank));
+    if (!t)
+        return NULL;
+    *t = (kl_tensor){
+        .refs = 1, .dtype = (uint8_t)dt, .rank = (uint8_t)rank, .place = kl_place()};
+    memcpy(kl_t_shape(t), shape, (size_t)rank * sizeof *shape);
+    return t;
+}
+
+kl_tensor *kl_tensor_wrap(kl_lazy *n)
+{
+    if (n && __atomic_load_n(&n->stored, __ATOMIC_RELAXED))
+        n = kl_n_copy(n); /* a storage has its versions to itself */
+    kl_tensor *t = n ? handle_new((kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
+    if (!t)
+        return NULL;
+    t->storage = storage_new(n);
+    if (!t->storage) {
+        kl_slab_free(t, handle_size(t->rank));
+        return NULL;
+    }
+    dense_strides(t->rank, kl_t_shape(t), kl_t_stride(t));
+    t->whole = 1;
+    return t;
+}
+
+kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t *shape,
+                          const int64_t *stride, kl_lazy *n)
+{
+    kl_tensor *v = handle_new((kl_dtype)t->dtype, rank, shape);
+    if (!v)
+        return NULL;
+    memcpy(kl_t_stride(v), stride, (size_t)rank * sizeof *stride);
+    v->offset = offset;
+    v->storage = kl_storage_ref(t->storage);
+    v->detached = t->detached || kl_thread()->no_grad;
+    v->leaf = t->leaf && !v->detached ? kl_leaf_ref(t->leaf) : NULL;
+    v->view = 1;
+    if (n) {
+        v->cache = kl_lazy_ref(n);
+        v->base = kl_thread()->last_base;
+        v->version = kl_thread()->last_version;
+    }
+    return v;
+}
+
+kl_tensor *kl_tensor_ref(kl_tensor *t)
+{
+    if (t)
+        __atomic_add_fetch(&t->refs, 1, __ATOMIC_RELAXED);
+    return t;
+}
+
+void kl_tensor_unref(kl_tensor *t)
+{
+    if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    kl_storage_unref(t->storage);
+    kl_leaf_unref(t->leaf);
+    kl_lazy_unref(t->cache);
+    kl_slab_free(t, handle_size(t->rank));
+}
+
+/* ---- reading ---- */
+
+static bool is_dense_whole(kl_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = t->rank; i-- > 0;) {
+        if (kl_t_shape(t)[i] != 1 && kl_t_stride(t)[i] != n)
+            return false;
+        n *= kl_t_shape(t)[i];
+    }
+    return t->offset == 0 && n == t->storage->numel;
+}
+
+static kl_lazy *apply_map(kl_tensor *t, kl_lazy *base)
+{
+    if (is_dense_whole(t))
+        return kl_n_reshape(base, t->rank, kl_t_shape(t));
+    return kl_n_strided(base, t->offset, t->rank, kl_t_shape(t), kl_t_stride(t));
+}
+
+/* The current version as this handle sees it: a variable, a value, a constant. */
+static kl_lazy *read_base(kl_tensor *t, kl_state *st)
+{
+    kl_lazy *n = kl_lazy_temp(kl_lazy_ref(t->storage->node));
+    st->exposed |= t->storage->exposed > 0;
+    if (!n || (!n->track && (!t->leaf || st->no_grad)))
+        return n;
+    if (!n->track)
+        return leaf_var(t->leaf, n, t->storage->version);
+    return st->no_grad || t->detached ? kl_n_detach(n) : n;
+}
+
+kl_lazy *kl_tensor_read(kl_tensor *t)
+{
+    kl_state *st = kl_thread();
+    lock(t->storage);
+    kl_lazy *base = read_base(t, st), *n = base;
+    st->last_base = base;
+    st->last_version = t->storage->version;
+    if (base && !t->whole) {
+        if (t->base != base || t->version != st->last_version || !t->cache) {
+            kl_lazy_unref(t->cache);
+            t->cache = kl_lazy_ref(apply_map(t, base));
+            t->base = base;
+            t->version = st->last_version;
+        }
+        n = kl_lazy_temp(kl_lazy_ref(t->cache));
+    }
+    unlock(t->storage);
+    return n;
+}
+
+/* ---- writing ---- */
+
+/* The next version must not meet nodes that still hold this one unawares: they are told
+ * which version they hold, so that a gradient through them can be refused. */
+static kl_status outdate(kl_storage *s)
+{
+    if (!s->counter) {
+        s->counter = kl_slab_alloc(sizeof *s->counter);
+        if (!s->counter)
+            return KL_ERR_OOM;
+        *s->counter = (kl_counter){1, 0};
+    }
+    if (!s->node->counter) {
+        __atomic_add_fetch(&s->counter->refs, 1, __ATOMIC_RELAXED);
+        s->node->counter = s->counter;
+        s->node->expected = s->version;
+    }
+    return KL_OK;
+}
+
+static void advance(kl_storage *s, kl_lazy *next)
+{
+    kl_lazy *old = s->node;
+    set_stored(old, 0);
+    set_stored(next, 1);
+    s->node = kl_lazy_ref(next);
+    s->version++;
+    if (s->counter)
+        __atomic_store_n(&s->counter->version, s->version, __ATOMIC_RELAXED);
+    kl_lazy_temp(old); /* released after the lock */
+}
+
+kl_status kl_storage_rebase(kl_storage *s, kl_lazy *n, kl_memory *mem)
+{
+    kl_lazy *own = kl_lazy_input(mem, (kl_dtype)n->dtype, n->rank, kl_lazy_shape(n));
+    if (!own)
+        return kl_error_status();
+    if (n->track) { /* its history is needed: the value moves instead */
+        kl_lazy_move(n, mem);
+        return KL_OK;
+    }
+    lock(s);
+    kl_lazy *old = s->node;
+    set_stored(old, 0);
+    set_stored(own, 1);
+    s->node = kl_lazy_ref(own);
+    unlock(s);
+    kl_lazy_temp(old);
+    return KL_OK;
+}
+
+/* Two indices of one place: writing has no meaning. */
+static bool overlaps(kl_tensor *t)
+{
+    int64_t *sh = kl_t_shape(t), *st = kl_t_stride(t), done = 0, reach = 0;
+    if (kl_count(t->rank, sh) <= 1)
+        return false;
+    for (int n = 0; n < t->rank; n++) { /* axes by rising stride */
+        int best = -1;
+        for (int i = 0; i < t->rank; i++)
+            if (!(done >> i & 1) && (best < 0 || llabs(st[i]) < llabs(st[best])))
+                best = i;
+        done |= INT64_C(1) << best;
+        if (sh[best] > 1 && llabs(st[best]) <= reach)
+            return true;
+        reach += (sh[best] - 1) * llabs(st[best]);
+    }
+    return false;
+}
+
+static kl_status check_write(kl_tensor *t)
+{
+    kl_state *st = kl_thread();
+    if (t->leaf && !st->no_grad)
+        return kl_fail(
+            KL_ERR_STATE,
+            "%sa leaf Variable that requires grad is being used in an in-place "
+            "operation.",
+            t->view ? "a view of " : "");
+    if (t->storage->home && t->storage->home->read_only)
+        return kl_fail(KL_ERR_STATE, "the tensor's memory is read-only");
+    if (overlaps(t))
+        return kl_fail(
+            KL_ERR_ARG,
+            "unsupported operation: more than one element of the written-to tensor "
+            "refers to a single memory location. Please clone() the tensor before "
+            "performing the operation.");
+    return KL_OK;
+}
+
+/* Under the storage's lock. */
+static kl_lazy *next_version(kl_tensor *t, kl_lazy *v)
+{
+    kl_lazy *cur = t->storage->node;
+    if (is_dense_whole(t)) {
+        v = kl_n_reshape(v, cur->rank, kl_lazy_shape(cur));
+        return v && (__atomic_load_n(&v->stored, __ATOMIC_RELAXED) ||
+                     v->op == KL_OP_input)
+                   ? kl_n_copy(v)
+                   : v;
+    }
+    kl_lazy *old =
+        cur->track && (kl_thread()->no_grad || t->detached) ? kl_n_detach(cur) : cur;
+    return kl_n_update(old, v, t->offset, kl_t_stride(t));
+}
+
+/* The new version of an exposed storage goes to the memory that others look at. */
+static kl_lazy *write_home(kl_storage *s, kl_lazy *n)
+{
+    const void *bytes;
+    if (kl_force_one(n) || kl_value(n, &bytes))
+        return NULL;
+    memcpy(s->home->base, bytes, (size_t)s->numel * kl_dtypes[n->dtype].size);
+    kl_lazy_move(n, s->home);
+    return n;
+}
+
+kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
+{
+    kl_storage *s = t->storage;
+    if (!v)
+        return KL_ERR_ARG;
+    KL_TRY(check_write(t));
+    lock(s);
+    bool exposed = s->exposed > 0;
+    kl_lazy *next = next_version(t, v);
+    unlock(s);
+    if (next && exposed)
+        next = write_home(s, next);
+    if (!next)
+        return kl_error_status();
+    lock(s);
+    kl_status st = outdate(s);
+    if (st == KL_OK)
+        advance(s, next);
+    unlock(s);
+    return st || exposed ? st : kl_dirty_add(s);
+}
