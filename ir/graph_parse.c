@@ -506,6 +506,14 @@ static kl_status read_node(parser *p)
 
 /* ---- the graph ---- */
 
+/* "%8" after a range is a divisor, unless it begins a node: "%8: f32[..] = ..". */
+static bool at_divisor(const kl_lex *l)
+{
+    kl_lex ahead = *l;
+    kl_lex_next(&ahead);
+    return l->kind == KL_TOK_REF && l->ival > 0 && !kl_lex_is(&ahead, ":");
+}
+
 static kl_status read_dim(parser *p)
 {
     char name[64];
@@ -519,7 +527,7 @@ static kl_status read_dim(parser *p)
         KL_TRY(kl_lex_want(p->l, ".."));
         KL_TRY(kl_lex_int(p->l, &max));
     }
-    if (p->l->kind == KL_TOK_REF && p->l->ival > 0) {
+    if (at_divisor(p->l)) {
         div = p->l->ival; /* "%8" without a space */
         kl_lex_next(p->l);
     } else if (kl_lex_take(p->l, "%"))

@@ -1,0 +1,403 @@
+/* golden.c: runs the text files below a folder. Each is a program, the passes to run on
+ * it, and the text expected of them:
+ *
+ *   # stage: simplify            passes in order; "parse" runs none
+ *   # target: x86-64-v3          that is the default
+ *   graph g(..) { .. }           or kernel .., or loops ..
+ *   ---- expect
+ *   graph g(..) { .. }           or "error: STATUS: SENTENCE"
+ *
+ *   golden [--bless] FOLDER..    --bless writes the texts as they are now
+ *
+ * Besides the text: what is printed parses back and prints the same, before and after;
+ * and where both sides are graphs, they compute the same bits on random inputs. A file
+ * whose sides differ is not blessed. */
+#include "passes/passes.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static int passed, failed, blessed;
+static bool bless;
+
+typedef struct file {
+    const char *path, *name;
+    char *text, *expect; /* the program; what follows the line "---- expect" */
+    char stage[256], target[64];
+} file;
+
+static void complain(const file *f, const char *what)
+{
+    fprintf(stderr, "%s: %s\n", f->path, what);
+}
+
+/* ---- reading ---- */
+
+static void header(const char *text, const char *key, char *out, size_t cap)
+{
+    const char *p = strstr(text, key);
+    if (!p || (p != text && p[-1] != '\n'))
+        return;
+    p += strlen(key);
+    p += strspn(p, " ");
+    size_t n = strcspn(p, "\n");
+    n = KL_MIN(n, cap - 1);
+    memcpy(out, p, n);
+    out[n] = 0;
+}
+
+static bool split(file *f)
+{
+    static const char line[] = "\n---- expect\n";
+    char *at = strstr(f->text, line);
+    if (!at)
+        return false;
+    f->expect = at + sizeof line - 1;
+    at[1] = 0;
+    snprintf(f->target, sizeof f->target, "x86-64-v3");
+    header(f->text, "# stage:", f->stage, sizeof f->stage);
+    header(f->text, "# target:", f->target, sizeof f->target);
+    return *f->stage;
+}
+
+/* ---- running ---- */
+
+typedef struct side { /* a program at its level */
+    kl_unit unit;
+    kl_level level;
+} side;
+
+static bool begins(const char *text, const char *word)
+{
+    kl_lex l;
+    kl_lex_init(&l, "", text);
+    return kl_lex_is(&l, word);
+}
+
+static kl_status parse(kl_arena *a, const char *name, const char *text, side *s)
+{
+    *s = (side){.unit = {.arena = a}, .level = KL_LEVEL_GRAPH};
+    if (!begins(text, "kernel") && !begins(text, "loops"))
+        return kl_graph_parse(a, name, text, &s->unit.graph);
+    s->level = begins(text, "kernel") ? KL_LEVEL_KERNEL : KL_LEVEL_LOOPS;
+    s->unit.kernels = kl_arena_zeroed(a, 1, sizeof *s->unit.kernels);
+    s->unit.nkernels = 1;
+    return s->level == KL_LEVEL_KERNEL ? kl_kernel_parse(a, name, text, s->unit.kernels)
+                                       : kl_loops_parse(a, name, text, s->unit.kernels);
+}
+
+/* Where the text is one program's, as kernels and loops are one by one. */
+static bool one_program(const side *s)
+{
+    return s->level == KL_LEVEL_GRAPH ||
+           (s->level != KL_LEVEL_PLAN && s->unit.nkernels == 1);
+}
+
+static bool round_trip(const file *f, const side *s)
+{
+    kl_text t = {0}, again = {0};
+    kl_arena *a = kl_arena_new();
+    side back;
+    bool same = true;
+    kl_unit_print(&s->unit, s->level, &t);
+    if (one_program(s)) {
+        same = parse(a, f->name, t.s, &back) == KL_OK;
+        if (same)
+            kl_unit_print(&back.unit, back.level, &again);
+        same = same && strcmp(t.s, again.s) == 0;
+    }
+    if (!same)
+        fprintf(stderr, "%s: this does not read back: %s\n%s\n", f->path, kl_error(),
+                t.s);
+    kl_text_free(&t);
+    kl_text_free(&again);
+    kl_arena_free(a);
+    return same;
+}
+
+static kl_status run_passes(const file *f, side *s)
+{
+    char stage[256];
+    snprintf(stage, sizeof stage, "%s", f->stage);
+    for (char *save, *p = strtok_r(stage, " ", &save); p;
+         p = strtok_r(NULL, " ", &save)) {
+        if (strcmp(p, "parse") == 0)
+            continue;
+        KL_TRY(kl_pipeline_run(&s->unit, p, p));
+        for (int i = 0; i < kl_pipeline_count; i++)
+            if (strcmp(kl_pipeline[i].name, p) == 0)
+                s->level = kl_pipeline[i].out;
+    }
+    return KL_OK;
+}
+
+/* ---- the same on both sides ---- */
+
+static uint64_t seed;
+static uint64_t rnd(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return seed >> 33;
+}
+
+static void random_element(kl_dtype dt, void *at)
+{
+    static const double special[] = {0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 1e30, -1e-30};
+    double v = rnd() % 3 ? (double)rnd() / 1e9 - 1.0 : special[rnd() % KL_COUNT(special)];
+    float f = (float)v;
+    uint16_t h = dt == KL_F16 ? kl_f64_to_f16(v) : kl_f64_to_bf16(v);
+    int64_t i = dt == KL_BOOL ? (int64_t)(rnd() & 1) : (int64_t)(rnd() % 4);
+    bool wide = kl_dtypes[dt].size == 8;
+    if (kl_is_float(dt))
+        memcpy(at,
+               dt == KL_F64   ? (void *)&v
+               : dt == KL_F32 ? (void *)&f
+                              : (void *)&h,
+               kl_dtypes[dt].size);
+    else
+        memcpy(at, &i, wide ? 8 : kl_dtypes[dt].size);
+}
+
+static bool random_input(const kl_graph *g, kl_ref r, const int64_t *syms, kl_buffer *out)
+{
+    kl_type t;
+    int64_t n;
+    kl_graph_type(g, r, &t);
+    *out = (kl_buffer){.dtype = t.dtype, .rank = t.rank};
+    for (int i = 0; i < t.rank; i++)
+        out->shape[i] = kl_dim_eval(g->dims, t.shape[i], syms);
+    if (kl_shape_count(t.rank, out->shape, t.dtype, &n) != KL_OK || n > 1 << 20)
+        return false;
+    kl_buffer_dense_strides(out);
+    out->mem = kl_memory_new(0, (size_t)n * kl_dtypes[t.dtype].size + 1);
+    kl_dtype part = kl_dtypes[t.dtype].real;
+    size_t size = kl_dtypes[part].size,
+           parts = (size_t)n * (kl_is_complex(t.dtype) ? 2 : 1);
+    for (size_t i = 0; out->mem && i < parts; i++)
+        random_element(part, (char *)out->mem->base + i * size);
+    return out->mem != NULL;
+}
+
+/* Values of the symbols: small ones that keep their bounds and divisors. */
+static int64_t *small_symbols(const kl_graph *g)
+{
+    int n = kl_dim_sym_count(g->dims);
+    int64_t *v = kl_arena_zeroed(g->arena, (size_t)n + 1, sizeof *v), min, max, div;
+    for (int i = 0; v && i < n; i++) {
+        kl_dim_sym_facts(g->dims, i, &min, &max, &div);
+        v[i] = (KL_MAX(min, 1) + 4 + div - 1) / div * div;
+        v[i] = v[i] > max ? max / div * div : v[i];
+    }
+    return v;
+}
+
+static bool same_element(kl_dtype dt, const char *a, const char *b)
+{
+    kl_scalar x = {.bits = 0}, y = {.bits = 0};
+    size_t size = kl_dtypes[dt].size;
+    memcpy(&x, a, size);
+    memcpy(&y, b, size);
+    double u = kl_is_float(dt) ? kl_scalar_to_double(dt, x) : 0;
+    double v = kl_is_float(dt) ? kl_scalar_to_double(dt, y) : 0;
+    return x.bits == y.bits || (u != u && v != v);
+}
+
+static bool same_buffer(const kl_buffer *a, const kl_buffer *b)
+{
+    kl_dtype part = kl_dtypes[a->dtype].real;
+    size_t size = kl_dtypes[part].size, n = (size_t)kl_dtypes[a->dtype].size;
+    for (int i = 0; i < a->rank; i++)
+        n *= (size_t)a->shape[i];
+    size_t bytes_b = kl_dtypes[b->dtype].size;
+    for (int i = 0; i < b->rank; i++)
+        bytes_b *= (size_t)b->shape[i];
+    bool same = n == bytes_b;
+    for (size_t i = 0; same && i < n; i += size)
+        same = same_element(part, (char *)a->mem->base + i, (char *)b->mem->base + i);
+    return same;
+}
+
+/* What a graph gives on these inputs; false: it cannot be run (grad nodes, native calls).
+ */
+static bool run(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
+                kl_buffer *out)
+{
+    for (kl_ref r = 0; r < g->count; r++)
+        if (kl_ops[g->nodes[r].op].kind == KL_KIND_TRANSFORM)
+            return false;
+    bool ok = kl_graph_interp(g, in, syms, out) == KL_OK;
+    kl_error_clear();
+    return ok;
+}
+
+/* The same bytes as the inputs of a graph whose types differ (complex numbers as pairs).
+ */
+static void retype(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
+                   kl_buffer *out)
+{
+    for (uint32_t i = 0; i < g->ninputs; i++) {
+        kl_type t;
+        kl_graph_type(g, g->inputs[i], &t);
+        out[i] = (kl_buffer){.mem = in[i].mem, .dtype = t.dtype, .rank = t.rank};
+        for (int k = 0; k < t.rank; k++)
+            out[i].shape[k] = kl_dim_eval(g->dims, t.shape[k], syms);
+        kl_buffer_dense_strides(&out[i]);
+    }
+}
+
+/* 1: both sides give the same bits; 0: they don't; -1: nothing to compare. */
+static int same_bits(const kl_graph *before, const kl_graph *after)
+{
+    kl_buffer in[64] = {0}, after_in[64], a[64] = {0}, b[64] = {0};
+    bool ok = before->ninputs <= 64 && before->noutputs <= 64 &&
+              after->ninputs == before->ninputs;
+    int verdict = -1;
+    int64_t *syms = small_symbols(before);
+    seed = 1;
+    for (uint32_t i = 0; ok && i < before->ninputs; i++)
+        ok = random_input(before, before->inputs[i], syms, &in[i]);
+    if (ok && run(before, in, syms, a)) {
+        retype(after, in, syms, after_in);
+        verdict = run(after, after_in, syms, b);
+        for (uint32_t i = 0; verdict == 1 && i < before->noutputs; i++)
+            verdict = same_buffer(&a[i], &b[i]);
+    }
+    for (int i = 0; i < 64; i++) {
+        kl_memory_unref(in[i].mem);
+        kl_memory_unref(a[i].mem);
+        kl_memory_unref(b[i].mem);
+    }
+    return verdict;
+}
+
+/* ---- one file ---- */
+
+/* The text that the file's program gives, or its error; false: it may not be blessed. */
+static bool produce(const file *f, kl_arena *a, kl_text *out)
+{
+    side s, origin;
+    bool good = true;
+    kl_error_clear();
+    kl_status st = parse(a, f->name, f->text, &s);
+    if (st == KL_OK && !(s.unit.target = kl_target_find(f->target)))
+        st = kl_error_status();
+    if (st == KL_OK) {
+        good = round_trip(f, &s);
+        parse(a, f->name, f->text, &origin);
+        st = run_passes(f, &s);
+    }
+    if (st != KL_OK) {
+        kl_text_printf(out, "error: %s: %s\n", kl_status_name(st), kl_error());
+        return good;
+    }
+    good = round_trip(f, &s) && good;
+    if (origin.level == KL_LEVEL_GRAPH && s.level == KL_LEVEL_GRAPH &&
+        same_bits(origin.unit.graph, s.unit.graph) == 0) {
+        complain(f, "the two sides compute different values");
+        good = false;
+    }
+    kl_unit_print(&s.unit, s.level, out);
+    return good && !out->failed;
+}
+
+static void show_difference(const char *want, const char *is)
+{
+    int line = 1;
+    while (*want && *want == *is) {
+        line += *want == '\n';
+        want++, is++;
+    }
+    fprintf(stderr,
+            "  from line %d of the expected text:\n  expected: %.*s\n  found:    %.*s\n",
+            line, (int)strcspn(want, "\n"), want, (int)strcspn(is, "\n"), is);
+}
+
+static bool write_file(const file *f, const char *result)
+{
+    kl_text t = {0};
+    kl_text_put(&t, f->text);
+    kl_text_put(&t, "---- expect\n");
+    kl_text_put(&t, result);
+    bool ok = !t.failed && kl_file_write(f->path, t.s, t.len) == KL_OK;
+    kl_text_free(&t);
+    return ok;
+}
+
+static void check_file(file *f)
+{
+    kl_arena *a = kl_arena_new();
+    kl_text out = {0};
+    bool good = split(f);
+    if (!good)
+        complain(f, "has no stage, or no line '---- expect'");
+    good = good && produce(f, a, &out);
+    bool same = good && strcmp(out.s, f->expect) == 0;
+    if (good && !same && bless && write_file(f, out.s)) {
+        blessed++;
+        same = true;
+    }
+    if (good && !same) {
+        complain(f, "differs");
+        show_difference(f->expect, out.s);
+    }
+    *(good && same ? &passed : &failed) += 1;
+    kl_text_free(&out);
+    kl_arena_free(a);
+}
+
+static void visit_file(const char *path)
+{
+    void *bytes;
+    size_t size;
+    const char *slash = strrchr(path, '/');
+    file f = {.path = path, .name = slash ? slash + 1 : path};
+    kl_error_clear();
+    if (kl_file_read(path, &bytes, &size) != KL_OK) {
+        complain(&f, kl_error());
+        failed++;
+        return;
+    }
+    f.text = malloc(size + 1);
+    memcpy(f.text, bytes, size);
+    f.text[size] = 0;
+    kl_free(bytes, size);
+    check_file(&f);
+    free(f.text);
+}
+
+static void visit(const char *folder)
+{
+    struct dirent **names;
+    int n = scandir(folder, &names, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        char path[4096];
+        struct stat st;
+        const char *dot = strrchr(names[i]->d_name, '.');
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+        if (names[i]->d_name[0] != '.' && stat(path, &st) == 0) {
+            if (S_ISDIR(st.st_mode))
+                visit(path);
+            else if (dot && strcmp(dot, ".kl") == 0)
+                visit_file(path);
+        }
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct stat st;
+        if (strcmp(argv[i], "--bless") == 0)
+            bless = true;
+        else if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode))
+            visit(argv[i]);
+        else
+            visit_file(argv[i]);
+    }
+    printf("%d as expected (%d blessed now), %d not\n", passed, blessed, failed);
+    return failed || !passed;
+}
