@@ -7,6 +7,7 @@
  *   graph    graph.c graph_build.c graph_rewrite.c graph_text.c graph_parse.c graph_verify.c
  *   scalars  eval.c eval_cast.c eval_complex.c math.c expr.c expr_range.c expr_linear.c
  *            expr_simplify.c expr_text.c expr_parse.c decompose.c
+ *            decompose_float.c
  *   kernel   kernel.c kernel_text.c loops_text.c kernel_verify.c loops_verify.c
  *   meaning  graph_interp.c loops_interp.c loops_memory.c
  *
@@ -331,6 +332,9 @@ typedef struct kl_exprs {
     kl_dim *var_extent; /* per variable: 0 <= v < extent; for range reasoning */
     uint32_t nvars, cap_vars;
     const char **var_name;
+    kl_x *lowered; /* kl_x_lower_math's, per node, for the native rows lowered_for */
+    uint32_t cap_lowered;
+    bool *lowered_for;
 } kl_exprs;
 kl_exprs *kl_exprs_new(kl_arena *a, kl_dims *d);
 uint32_t kl_x_newvar(kl_exprs *x, const char *name, kl_dim extent);
@@ -376,7 +380,8 @@ kl_x kl_x_subst(kl_exprs *x, kl_x a, kl_x_subst_fn fn, void *ctx);
 /* Every MATH row in a expanded over exact rows (math.def), and rows outside `native` (a bit set
  * by op) decomposed by shared rules; f16 and bf16 arithmetic widened to f32 and rounded back. */
 kl_x kl_x_lower_math(kl_exprs *x, kl_x a, const bool *native);
-/* The shared rules: how a row outside `native` is built of others; NULL: it has no rule. */
+/* The shared rules: how a row outside `native` is built of others; NULL: it has no rule. Casts to
+ * and from f16 and bf16 are decomposed too unless native[KL_OP_cast]. */
 typedef kl_x (*kl_x_rule_fn)(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x b, kl_x c);
 kl_x_rule_fn kl_x_rule(kl_op op);
 void kl_x_print(const kl_exprs *x, kl_x a, const kl_kernel *k, kl_text *out);
