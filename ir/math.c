@@ -25,8 +25,10 @@ typedef struct body_text {
 } body_text;
 
 enum { ANY = KL_DTYPE_NONE };
-#define KL_MATH(name, dt, params, ...) {#name, KL_OP_##name, (kl_dtype)dt, #params, #__VA_ARGS__},
-#define KL_MATH_FN(name, dt, params, ...) {#name, KL_OP_COUNT, (kl_dtype)dt, #params, #__VA_ARGS__},
+#define KL_MATH(name, dt, params, ...)                                                   \
+    {#name, KL_OP_##name, (kl_dtype)dt, #params, #__VA_ARGS__},
+#define KL_MATH_FN(name, dt, params, ...)                                                \
+    {#name, KL_OP_COUNT, (kl_dtype)dt, #params, #__VA_ARGS__},
 static const body_text bodies[] = {
 #include "ir/math.def"
 };

@@ -1,7 +1,9 @@
-/* math_expand.c: a body of math.def as scalar expressions of a kernel: the tape of math.c, line
- * by line. Equal lines of several bodies become one, since expressions are interned.
+/* math_expand.c: a body of math.def as scalar expressions of a kernel: the tape of
+ * math.c, line by line. Equal lines of several bodies become one, since expressions are
+ * interned.
  *
- *   exp(load x[i]) : f32   ->   where(lt(x, -104.0), 0.0, where(lt(89.0, x), inf, mul(..)))
+ *   exp(load x[i]) : f32   ->   where(lt(x, -104.0), 0.0, where(lt(89.0, x), inf,
+ * mul(..)))
  *
  * f16 and bf16 go through f32, as they do in math_run.c. */
 #include "ir/math.h"
@@ -19,7 +21,8 @@ static kl_x line(kl_exprs *x, const kl_math_line *l, const kl_x *v, const kl_x *
     case KL_OP_bitcast:
         return kl_x_bitcast(x, a, (kl_dtype)l->to);
     default:
-        return kl_x_op(x, (kl_op)l->op, a, kl_ops[l->op].arity > 1 ? v[l->src[1]] : KL_NONE,
+        return kl_x_op(x, (kl_op)l->op, a,
+                       kl_ops[l->op].arity > 1 ? v[l->src[1]] : KL_NONE,
                        kl_ops[l->op].arity > 2 ? v[l->src[2]] : KL_NONE);
     }
 }

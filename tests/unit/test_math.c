@@ -1,6 +1,6 @@
-/* test_math.c: how far the bodies of math.def are from the truth, in units in the last place of
- * the result, printed as a table and held to a limit: f32 against libm in f64, f64 against libm in
- * long double; and C99's special values one by one.
+/* test_math.c: how far the bodies of math.def are from the truth, in units in the last
+ * place of the result, printed as a table and held to a limit: f32 against libm in f64,
+ * f64 against libm in long double; and C99's special values one by one.
  *
  *   test_math              a sample of 2^20 f32 and 2^19 f64 arguments for each row
  *   test_math all [ROW..]  every one of the 2^32 f32 arguments (minutes a row)
@@ -33,10 +33,12 @@ static const function functions[] = {
 };
 static const int nfunctions = (int)KL_COUNT(functions);
 
-/* ---- units in the last place ----------------------------------------------------------------- */
+/* ---- units in the last place
+ * ----------------------------------------------------------------- */
 
-/* |got - want| in units of a format with p bits, smallest exponent emin (of the unit), that ends
- * before 2^emax. A missed NaN, infinity or sign of zero is as wrong as can be. */
+/* |got - want| in units of a format with p bits, smallest exponent emin (of the unit),
+ * that ends before 2^emax. A missed NaN, infinity or sign of zero is as wrong as can be.
+ */
 static double ulps(long double got, long double want, int p, int emin, int emax)
 {
     if (isnan(want) || isnan(got))
@@ -92,7 +94,8 @@ static double any_double(void)
     return v.d;
 }
 
-/* ---- one argument -------------------------------------------------------------------------------- */
+/* ---- one argument
+ * -------------------------------------------------------------------------------- */
 
 enum { CHUNK = 1024 };
 
@@ -141,8 +144,8 @@ static worst sample64(const function *f, int64_t count)
 
 static void report(kl_op op, worst a, worst b)
 {
-    printf("%-6s %5d rows %6.3f ulp at %-16a   %5d rows %6.3f ulp at %a\n", kl_ops[op].name,
-           kl_math_tape_of(op, KL_F32)->count, a.ulp, a.at,
+    printf("%-6s %5d rows %6.3f ulp at %-16a   %5d rows %6.3f ulp at %a\n",
+           kl_ops[op].name, kl_math_tape_of(op, KL_F32)->count, a.ulp, a.at,
            kl_math_tape_of(op, KL_F64)->count, b.ulp, b.at);
     fflush(stdout);
 }
@@ -152,12 +155,15 @@ START_TEST(one_argument)
     const function *f = &functions[_i];
     worst a = sweep(f, random_bits() % 4099, 4099), b = sample64(f, 1 << 19);
     report(f->op, a, b);
-    ck_assert_msg(a.ulp <= f->limit32, "%s f32: %g ulp at %a", kl_ops[f->op].name, a.ulp, a.at);
-    ck_assert_msg(b.ulp <= f->limit64, "%s f64: %g ulp at %a", kl_ops[f->op].name, b.ulp, b.at);
+    ck_assert_msg(a.ulp <= f->limit32, "%s f32: %g ulp at %a", kl_ops[f->op].name, a.ulp,
+                  a.at);
+    ck_assert_msg(b.ulp <= f->limit64, "%s f64: %g ulp at %a", kl_ops[f->op].name, b.ulp,
+                  b.at);
 }
 END_TEST
 
-/* ---- two arguments ---------------------------------------------------------------------------------- */
+/* ---- two arguments
+ * ---------------------------------------------------------------------------------- */
 
 static void arguments(bool pow, int i, double *a, double *b)
 {
@@ -188,7 +194,8 @@ static worst pairs(kl_op op, bool wide, int64_t count)
             b = pow_row ? b / 8 : b;
             a = (float)a, b = (float)b;
             x = (kl_scalar){.f32 = (float)a}, y = (kl_scalar){.f32 = (float)b};
-            e = ulps32(kl_eval(op, KL_F32, x, y, y).f32, pow_row ? pow(a, b) : atan2(a, b));
+            e = ulps32(kl_eval(op, KL_F32, x, y, y).f32,
+                       pow_row ? pow(a, b) : atan2(a, b));
         }
         if (e > w.ulp)
             w = (worst){e, a};
@@ -206,15 +213,29 @@ START_TEST(two_arguments)
 }
 END_TEST
 
-/* ---- special values ------------------------------------------------------------------------------------ */
+/* ---- special values
+ * ------------------------------------------------------------------------------------ */
 
-static const double special[] = {0,        -0.0,      1,         -1,       2,     -2,    3,
-                                 -3,       0.5,       -0.5,      2.5,      -2.5,  1e-40, -1e-40,
-                                 INFINITY, -INFINITY, NAN,       0x1p-149, 0.75,  -0.75, 1e30,
-                                 -1e30,    0x1p24,    -0x1p24 - 1, 100,    -100,  1e-10, -1e-10,
-                                 1.5,      -1.5,      0x1p-126,  -0x1p-149, 4,    9007199254740993.0};
+static const double special[] = {0,        -0.0,
+                                 1,        -1,
+                                 2,        -2,
+                                 3,        -3,
+                                 0.5,      -0.5,
+                                 2.5,      -2.5,
+                                 1e-40,    -1e-40,
+                                 INFINITY, -INFINITY,
+                                 NAN,      0x1p-149,
+                                 0.75,     -0.75,
+                                 1e30,     -1e30,
+                                 0x1p24,   -0x1p24 - 1,
+                                 100,      -100,
+                                 1e-10,    -1e-10,
+                                 1.5,      -1.5,
+                                 0x1p-126, -0x1p-149,
+                                 4,        9007199254740993.0};
 
-/* Inexact results may differ in the last place; the others, and NaN, must be what C says. */
+/* Inexact results may differ in the last place; the others, and NaN, must be what C says.
+ */
 static bool alike(double got, double want, double ulp)
 {
     if (isnan(want) || isnan(got))
@@ -246,14 +267,16 @@ START_TEST(special_pairs)
     kl_op op = _i ? KL_OP_atan2 : KL_OP_pow;
     int n = (int)KL_COUNT(special);
     for (int i = 0; i < n * n; i++) {
-        double a = special[i / n], b = special[i % n], want = _i ? atan2(a, b) : pow(a, b);
+        double a = special[i / n], b = special[i % n],
+               want = _i ? atan2(a, b) : pow(a, b);
         kl_scalar x = {.f64 = a}, y = {.f64 = b};
         double got = kl_eval(op, KL_F64, x, y, y).f64;
         ck_assert_msg(alike(got, want, 0x1p-51), "%s(%g, %g) is %a, not %a",
                       kl_ops[op].name, a, b, got, want);
         float af = (float)a, bf = (float)b;
         float wf = (float)(_i ? atan2(af, bf) : pow(af, bf));
-        float gf = kl_eval(op, KL_F32, (kl_scalar){.f32 = af}, (kl_scalar){.f32 = bf}, y).f32;
+        float gf =
+            kl_eval(op, KL_F32, (kl_scalar){.f32 = af}, (kl_scalar){.f32 = bf}, y).f32;
         bool ok = alike(gf, wf, 0x1p-23) || fabsf(gf - wf) <= 0x1p-149f;
         ck_assert_msg(ok, "%s(%gf, %gf) is %a, not %a", kl_ops[op].name, a, b, gf, wf);
     }
@@ -263,8 +286,9 @@ END_TEST
 /* Arguments that come closest to multiples of pi/2. */
 START_TEST(large_angles)
 {
-    static const double near[] = {6381956970095103.0 * 0x1p797, 0x1.6ac5b262ca1ffp849, 1e22,
-                                  0x1.921fb54442d18p0, 0x1.fffffffffffffp1023, 0x1p1000};
+    static const double near[] = {
+        6381956970095103.0 * 0x1p797, 0x1.6ac5b262ca1ffp849,  1e22,
+        0x1.921fb54442d18p0,          0x1.fffffffffffffp1023, 0x1p1000};
     for (size_t i = 0; i < KL_COUNT(near); i++) {
         kl_scalar x = {.f64 = near[i]};
         ck_assert(ulps64(kl_eval(KL_OP_sin, KL_F64, x, x, x).f64, sinl(near[i])) <= 1.5);
@@ -310,7 +334,9 @@ START_TEST(bodies)
 }
 END_TEST
 
-/* ---- by hand ---------------------------------------------------------------------------------------------- */
+/* ---- by hand
+ * ----------------------------------------------------------------------------------------------
+ */
 
 static bool named(int argc, char **argv, kl_op op)
 {
