@@ -508,15 +508,26 @@ kl_status kl_program_unpack(const void *bytes, size_t size, kl_program **out);
 
 /* ---- store.c, disk.c: kernels and plans by content ------------------------------------------
  * In memory under a byte cap (least recently used goes first), behind it a folder: 0700, ours,
- * entries with a header (magic, version, features needed, key, 128-bit checksum), written to a
- * temporary name and renamed, so that processes may share it and torn or foreign entries are
- * ignored and replaced. A full or read-only folder works and says so once under KILN_DEBUG. */
+ * entries with a header (magic, machine, build, key, 128-bit checksum), written to a temporary
+ * name and renamed, so that processes may share it and torn or foreign entries are ignored and
+ * replaced. A full or read-only folder works and says so once under KILN_DEBUG. The key must be
+ * made from everything that the bytes depend on but the build of kiln: text and target. */
 
-kl_status kl_store_get(kl_hash key, const char *kind, void **bytes, size_t *size); /* KL_OK, *bytes NULL: a miss */
+/* KL_OK with *bytes NULL: a miss; else the caller's to kl_free(*bytes, *size). kind: at most 15
+ * letters. */
+kl_status kl_store_get(kl_hash key, const char *kind, void **bytes, size_t *size);
 void kl_store_put(kl_hash key, const char *kind, const void *bytes, size_t size);
 void kl_store_drop(kl_hash key, const char *kind);
 const char *kl_store_folder(void); /* "" : memory only */
-void kl_store_trim(int64_t bytes);
+void kl_store_trim(int64_t most);   /* memory and folder, to at most so many bytes each */
+void kl_store_forget(int64_t most); /* memory only */
+
+/* The folder alone; no failure is recorded. get: NULL and why not. */
+const char *kl_disk_folder(void);
+void *kl_disk_get(kl_hash key, const char *kind, size_t *size, const char **why);
+void kl_disk_put(kl_hash key, const char *kind, const void *bytes, size_t size);
+void kl_disk_drop(kl_hash key, const char *kind);
+void kl_disk_trim(int64_t most);
 
 /* ---- module.c: loaded modules by key ----------------------------------------------------------- */
 
