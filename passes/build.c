@@ -2,10 +2,9 @@
  *
  *   group {m, s, y} over r                part {
  *   (fuse.c's example)            ->        outer r: 4096
- *                                           m: f32 = reduce.max c: 1024 of load a0[r*1024+c]
- *                                           s: f32 = reduce.add c: 1024 of exp(sub(load .., m))
- *                                           map c: 1024
- *                                             store y0[r*1024+c] = div(exp(sub(load .., m)), s)
+ *                                           m: f32 = reduce.max c: 1024 of load
+ * a0[r*1024+c] s: f32 = reduce.add c: 1024 of exp(sub(load .., m)) map c: 1024 store
+ * y0[r*1024+c] = div(exp(sub(load .., m)), s)
  *
  * Reduced axes of one root are one axis of their product, in logical order. */
 #include "passes/passes.h"
@@ -20,7 +19,8 @@ typedef struct builder {
     kl_reader *rd;
 } builder;
 
-/* ---- operands --------------------------------------------------------------------------------- */
+/* ---- operands
+ * --------------------------------------------------------------------------------- */
 
 /* The lowest and the one-past-highest element a strided input touches. */
 static void strided_extent(const kl_graph *g, kl_ref r, kl_dim *low, kl_dim *count)
@@ -47,7 +47,8 @@ static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
         if (b->k->operands[i].node == r && b->k->operands[i].role == role)
             return i;
     const kl_node *n = kl_graph_at(g, r);
-    kl_operand o = {.dtype = n->dtype, .role = role, .node = r, .count = kl_graph_numel(g, r)};
+    kl_operand o = {
+        .dtype = n->dtype, .role = role, .node = r, .count = kl_graph_numel(g, r)};
     int same = 0;
     for (uint32_t i = 0; i < b->k->noperands; i++)
         same += b->k->operands[i].role == role;
@@ -57,7 +58,9 @@ static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
     return kl_kernel_operand(b->k, &o);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------
+ */
 
 static bool is_leaf(kl_reader *rd, kl_ref r)
 {
@@ -77,13 +80,16 @@ static kl_x leaf_flat(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred)
     kl_exprs *x = b->k->x;
     if (root >= 0 && b->stage_of[root] >= 0) {
         uint32_t s = (uint32_t)b->stage_of[root]; /* sums of halves are kept as f32 */
-        return kl_x_cast(x, kl_x_stage(x, s, b->part->stages[s].dtype, NULL, 0), n->dtype);
+        return kl_x_cast(x, kl_x_stage(x, s, b->part->stages[s].dtype, NULL, 0),
+                         n->dtype);
     }
     if (n->op == KL_OP_input && n->nattr > 1) {
         kl_x idx[KL_MAX_RANK], at = kl_x_int(x, 0);
         kl_unflatten(x, n->rank, kl_graph_shape(b->f->g, r), flat, idx);
         for (int i = 0; i < n->rank; i++)
-            at = kl_x_add(x, at, kl_x_mul(x, idx[i], kl_x_dim(x, kl_graph_attr(b->f->g, r)[1 + i])));
+            at = kl_x_add(
+                x, at,
+                kl_x_mul(x, idx[i], kl_x_dim(x, kl_graph_attr(b->f->g, r)[1 + i])));
         flat = at;
     }
     return kl_x_load(x, operand_of(b, r, KL_ROLE_IN), n->dtype, flat, pred, KL_NONE);
@@ -97,26 +103,34 @@ static kl_x leaf(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     int32_t root = b->f->root_of[r];
     bool strided = n->op == KL_OP_input && n->nattr > 1;
     if (!strided || (root >= 0 && b->stage_of[root] >= 0))
-        return leaf_flat(rd, r, kl_flatten(x, n->rank, kl_graph_shape(b->f->g, r), idx), pred);
+        return leaf_flat(rd, r, kl_flatten(x, n->rank, kl_graph_shape(b->f->g, r), idx),
+                         pred);
     kl_x at = kl_x_int(x, 0);
     for (int i = 0; i < n->rank; i++)
-        at = kl_x_add(x, at, kl_x_mul(x, idx[i], kl_x_dim(x, kl_graph_attr(b->f->g, r)[1 + i])));
+        at = kl_x_add(x, at,
+                      kl_x_mul(x, idx[i], kl_x_dim(x, kl_graph_attr(b->f->g, r)[1 + i])));
     return kl_x_load(x, operand_of(b, r, KL_ROLE_IN), n->dtype, at, pred, KL_NONE);
 }
 
-/* ---- stages -------------------------------------------------------------------------------------------- */
+/* ---- stages
+ * --------------------------------------------------------------------------------------------
+ */
 
 static kl_stage *new_stage(builder *b, kl_stage_kind kind, kl_ref node)
 {
     kl_stage *s = &b->part->stages[b->part->nstages++];
-    *s = (kl_stage){.kind = kind, .node = node, .value = KL_NONE, .rhs = KL_NONE,
+    *s = (kl_stage){.kind = kind,
+                    .node = node,
+                    .value = KL_NONE,
+                    .rhs = KL_NONE,
                     .dtype = kl_graph_at(b->f->g, node)->dtype};
     return s;
 }
 
 static kl_x own_axis(builder *b, kl_stage *s, kl_dim extent, kl_axis_kind kind)
 {
-    uint32_t v = kl_kernel_axis(b->k, kl_arena_printf(b->k->arena, "i%u", b->k->naxes), extent, kind);
+    uint32_t v = kl_kernel_axis(b->k, kl_arena_printf(b->k->arena, "i%u", b->k->naxes),
+                                extent, kind);
     s->axes[s->nfree + s->nreduce] = (uint16_t)v;
     if (kind == KL_AXIS_REDUCE)
         s->nreduce++;
@@ -140,11 +154,13 @@ static void root_axes(builder *b, const kl_root *root, kl_stage *s, kl_x *axis)
         } else if (root->outer[i] >= 0) {
             axis[i] = b->outer[root->outer[i]];
         } else if (root->extent[i] != 1 || root->role[i] == KL_ROLE_OWN) {
-            axis[i] = own_axis(b, s, root->extent[i], root->role[i] == KL_ROLE_OWN ? KL_AXIS_SCAN : KL_AXIS_FREE);
+            axis[i] =
+                own_axis(b, s, root->extent[i],
+                         root->role[i] == KL_ROLE_OWN ? KL_AXIS_SCAN : KL_AXIS_FREE);
         }
     }
-    bool reduces = s->kind != KL_STAGE_MAP && s->kind != KL_STAGE_PREFIX && s->kind != KL_STAGE_SORT &&
-                   s->kind != KL_STAGE_SCATTER;
+    bool reduces = s->kind != KL_STAGE_MAP && s->kind != KL_STAGE_PREFIX &&
+                   s->kind != KL_STAGE_SORT && s->kind != KL_STAGE_SCATTER;
     if (!reduces)
         return;
     kl_x idx[KL_MAX_RANK], v = own_axis(b, s, product, KL_AXIS_REDUCE);
@@ -164,13 +180,17 @@ static kl_status finish(builder *b, kl_stage *s)
     return kl_arena_failed(b->k->arena) ? kl_fail(KL_ERR_OOM, "fuse: no memory") : KL_OK;
 }
 
-static kl_status add_store(builder *b, kl_stage *s, kl_ref node, kl_x index, kl_x value, kl_x pred)
+static kl_status add_store(builder *b, kl_stage *s, kl_ref node, kl_x index, kl_x value,
+                           kl_x pred)
 {
     kl_store *t = kl_arena_alloc(b->k->arena, (size_t)(s->nstores + 1) * sizeof *t);
     if (!t)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
     memcpy(t, s->stores, (size_t)s->nstores * sizeof *t);
-    t[s->nstores++] = (kl_store){.operand = operand_of(b, node, KL_ROLE_OUT), .index = index, .value = value, .pred = pred};
+    t[s->nstores++] = (kl_store){.operand = operand_of(b, node, KL_ROLE_OUT),
+                                 .index = index,
+                                 .value = value,
+                                 .pred = pred};
     s->stores = t;
     return KL_OK;
 }
@@ -181,7 +201,8 @@ static kl_x out_index(builder *b, const kl_root *root, const kl_x *axis)
     kl_x idx[KL_MAX_RANK];
     for (int i = 0; i < kl_graph_at(b->f->g, root->node)->rank; i++)
         idx[i] = axis[root->out[i]];
-    return kl_flatten(b->k->x, kl_graph_at(b->f->g, root->node)->rank, kl_graph_shape(b->f->g, root->node), idx);
+    return kl_flatten(b->k->x, kl_graph_at(b->f->g, root->node)->rank,
+                      kl_graph_shape(b->f->g, root->node), idx);
 }
 
 static kl_x read_source(builder *b, const kl_root *root, uint32_t i, const kl_x *axis)
@@ -192,7 +213,8 @@ static kl_x read_source(builder *b, const kl_root *root, uint32_t i, const kl_x 
     if (pred == KL_NONE || v == KL_NONE)
         return v;
     kl_scalar none = kl_identity(KL_OP_add, kl_graph_at(b->f->g, root->node)->dtype);
-    return kl_x_op(b->k->x, KL_OP_where, pred, v, kl_x_const(b->k->x, kl_graph_at(b->f->g, root->node)->dtype, none));
+    return kl_x_op(b->k->x, KL_OP_where, pred, v,
+                   kl_x_const(b->k->x, kl_graph_at(b->f->g, root->node)->dtype, none));
 }
 
 static kl_status build_map(builder *b, const kl_root *root)
@@ -209,12 +231,13 @@ static kl_status build_map(builder *b, const kl_root *root)
     return finish(b, s);
 }
 
-/* M and N, the free extents of each side without the batch, decide the order of the sum; an
- * extent that is not known counts with its least. */
+/* M and N, the free extents of each side without the batch, decide the order of the sum;
+ * an extent that is not known counts with its least. */
 static bool thin_contract(builder *b, const kl_root *root)
 {
     const kl_graph *g = b->f->g;
-    const int64_t *at = kl_graph_attr(g, root->node), *la = at + 3, *lb = la + at[0], *y = lb + at[1];
+    const int64_t *at = kl_graph_attr(g, root->node), *la = at + 3, *lb = la + at[0],
+                  *y = lb + at[1];
     int64_t side[2] = {1, 1};
     for (int i = 0; i < at[2]; i++) {
         bool in_a = false, in_b = false;
@@ -230,8 +253,10 @@ static bool thin_contract(builder *b, const kl_root *root)
     return side[0] < 4 || side[1] < 4;
 }
 
-/* The value of a reduction or contraction, stored at its outer point if anybody needs it. */
-static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind, kl_op combine)
+/* The value of a reduction or contraction, stored at its outer point if anybody needs it.
+ */
+static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind,
+                              kl_op combine)
 {
     kl_x axis[2 * KL_MAX_RANK];
     kl_stage *s = new_stage(b, kind, root->node);
@@ -273,8 +298,8 @@ static kl_status build_prefix(builder *b, kl_root *root)
     return finish(b, s);
 }
 
-/* store 0 writes sorted keys (pick 0), store 1 the permutation (pick 1). Both have memory: the
- * permutation is the sort's working space. */
+/* store 0 writes sorted keys (pick 0), store 1 the permutation (pick 1). Both have
+ * memory: the permutation is the sort's working space. */
 static kl_status build_sort(builder *b, kl_root *root)
 {
     kl_x axis[KL_MAX_RANK];
@@ -290,27 +315,34 @@ static kl_status build_sort(builder *b, kl_root *root)
     if (!s->stores)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
     for (int k = 0; k < 2; k++) {
-        kl_operand o = {.name = k ? "perm" : "keys", .dtype = k ? KL_I64 : s->dtype, .role = KL_ROLE_TEMP,
-                        .count = kl_graph_numel(g, root->node), .node = KL_NONE};
+        kl_operand o = {.name = k ? "perm" : "keys",
+                        .dtype = k ? KL_I64 : s->dtype,
+                        .role = KL_ROLE_TEMP,
+                        .count = kl_graph_numel(g, root->node),
+                        .node = KL_NONE};
         for (kl_ref r = 0; r < g->count; r++)
-            if (kl_graph_at(g, r)->op == KL_OP_pick && kl_graph_src(g, r, 0) == root->node &&
-                kl_graph_attr(g, r)[0] == k)
+            if (kl_graph_at(g, r)->op == KL_OP_pick &&
+                kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
                 o.role = KL_ROLE_OUT, o.node = r;
-        s->stores[k] = (kl_store){.operand = kl_kernel_operand(b->k, &o), .index = at, .pred = KL_NONE, .value = s->value};
+        s->stores[k] = (kl_store){.operand = kl_kernel_operand(b->k, &o),
+                                  .index = at,
+                                  .pred = KL_NONE,
+                                  .value = s->value};
     }
     s->nstores = 2;
     return finish(b, s);
 }
 
-/* scatter: first every element of a, then the updates in index order. One outer point owns all
- * that its updates can touch, so nothing races. */
+/* scatter: first every element of a, then the updates in index order. One outer point
+ * owns all that its updates can touch, so nothing races. */
 static kl_status build_scatter(builder *b, kl_root *root)
 {
     const kl_graph *g = b->f->g;
     kl_exprs *x = b->k->x;
     const int64_t *at = kl_graph_attr(g, root->node);
     kl_ref a = kl_graph_src(g, root->node, 0);
-    int axis_at = (int)at[1], rank = kl_graph_at(g, a)->rank, nj = kl_graph_at(g, kl_graph_src(g, root->node, 2))->rank - (rank - 1);
+    int axis_at = (int)at[1], rank = kl_graph_at(g, a)->rank,
+        nj = kl_graph_at(g, kl_graph_src(g, root->node, 2))->rank - (rank - 1);
     kl_x axis[KL_MAX_RANK], to[KL_MAX_RANK], ok;
     kl_stage *copy = new_stage(b, KL_STAGE_MAP, root->node);
     for (int i = 0; i < rank; i++)
@@ -321,18 +353,21 @@ static kl_status build_scatter(builder *b, kl_root *root)
     kl_x old = kl_read(b->rd, a, to, KL_NONE);
     if (old == KL_NONE)
         return kl_error_status();
-    KL_TRY(add_store(b, copy, root->node, kl_flatten(x, rank, kl_graph_shape(g, a), to), old, KL_NONE));
+    KL_TRY(add_store(b, copy, root->node, kl_flatten(x, rank, kl_graph_shape(g, a), to),
+                     old, KL_NONE));
     KL_TRY(finish(b, copy));
     kl_stage *s = new_stage(b, KL_STAGE_SCATTER, root->node);
     s->combine = (kl_op)at[0];
     root_axes(b, root, s, axis);
     kl_x idx[KL_MAX_RANK], pred;
     kl_source_index(b->f, root, 1, x, axis, idx, &pred);
-    to[axis_at] = kl_read_index(b->rd, kl_graph_src(g, root->node, 1), idx, kl_graph_shape(g, a)[axis_at], root->node, KL_NONE, &ok);
+    to[axis_at] = kl_read_index(b->rd, kl_graph_src(g, root->node, 1), idx,
+                                kl_graph_shape(g, a)[axis_at], root->node, KL_NONE, &ok);
     s->value = read_source(b, root, 2, axis);
     if (to[axis_at] == KL_NONE || s->value == KL_NONE)
         return kl_error_status();
-    KL_TRY(add_store(b, s, root->node, kl_flatten(x, rank, kl_graph_shape(g, a), to), s->value, ok));
+    KL_TRY(add_store(b, s, root->node, kl_flatten(x, rank, kl_graph_shape(g, a), to),
+                     s->value, ok));
     return finish(b, s);
 }
 
@@ -344,7 +379,11 @@ static kl_status build_call(builder *b, const kl_root *root)
     b->k->call = g->strings[kl_graph_attr(g, root->node)[0]];
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(g, root->node, i);
-        kl_operand o = {.name = "a", .dtype = kl_graph_at(g, s)->dtype, .role = KL_ROLE_IN, .node = s, .count = kl_graph_numel(g, s)};
+        kl_operand o = {.name = "a",
+                        .dtype = kl_graph_at(g, s)->dtype,
+                        .role = KL_ROLE_IN,
+                        .node = s,
+                        .count = kl_graph_numel(g, s)};
         if (kl_graph_at(g, s)->op == KL_OP_input && kl_graph_at(g, s)->nattr > 1)
             return kl_fail(KL_ERR_UNSUPPORTED, "call: a strided input");
         kl_kernel_operand(b->k, &o);
@@ -353,14 +392,17 @@ static kl_status build_call(builder *b, const kl_root *root)
         kl_type t;
         kl_operand o = {.name = "y", .role = KL_ROLE_OUT, .node = KL_NONE};
         for (kl_ref r = 0; r < g->count; r++)
-            if (kl_graph_at(g, r)->op == KL_OP_pick && kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
+            if (kl_graph_at(g, r)->op == KL_OP_pick &&
+                kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
                 o.node = r;
         if (o.node == KL_NONE) {
             const kl_node *m = kl_graph_at(g, root->node);
             kl_type src[KL_MAX_RANK];
             for (uint32_t i = 0; i < m->nsrc && i < KL_MAX_RANK; i++)
                 kl_graph_type(g, kl_graph_src(g, root->node, i), &src[i]);
-            KL_TRY(kl_infer_pick(g->dims, KL_OP_call, src, m->nsrc, kl_graph_attr(g, root->node), m->nattr, g->bodies, k, &t));
+            KL_TRY(kl_infer_pick(g->dims, KL_OP_call, src, m->nsrc,
+                                 kl_graph_attr(g, root->node), m->nattr, g->bodies, k,
+                                 &t));
             o.role = KL_ROLE_TEMP;
         } else {
             kl_graph_type(g, o.node, &t);
@@ -377,23 +419,36 @@ static kl_status build_root(builder *b, kl_root *root)
 {
     const int64_t *at = kl_graph_attr(b->f->g, root->node);
     switch (kl_graph_at(b->f->g, root->node)->op) {
-    case KL_OP_reduce: return build_reduce(b, root, KL_STAGE_REDUCE, (kl_op)at[0]);
-    case KL_OP_fold: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
-    case KL_OP_argmax: return build_reduce(b, root, KL_STAGE_ARGMAX, KL_OP_max);
-    case KL_OP_argmin: return build_reduce(b, root, KL_STAGE_ARGMIN, KL_OP_min);
-    case KL_OP_contract: return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
-    case KL_OP_prefix: return build_prefix(b, root);
-    case KL_OP_sort: return build_sort(b, root);
-    case KL_OP_scatter: return build_scatter(b, root);
-    case KL_OP_call: return build_call(b, root);
-    default: break;
+    case KL_OP_reduce:
+        return build_reduce(b, root, KL_STAGE_REDUCE, (kl_op)at[0]);
+    case KL_OP_fold:
+        return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
+    case KL_OP_argmax:
+        return build_reduce(b, root, KL_STAGE_ARGMAX, KL_OP_max);
+    case KL_OP_argmin:
+        return build_reduce(b, root, KL_STAGE_ARGMIN, KL_OP_min);
+    case KL_OP_contract:
+        return build_reduce(b, root, KL_STAGE_CONTRACT, KL_OP_add);
+    case KL_OP_prefix:
+        return build_prefix(b, root);
+    case KL_OP_sort:
+        return build_sort(b, root);
+    case KL_OP_scatter:
+        return build_scatter(b, root);
+    case KL_OP_call:
+        return build_call(b, root);
+    default:
+        break;
     }
     if (root->heavy)
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled to a kernel", kl_ops[kl_graph_at(b->f->g, root->node)->op].name);
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled to a kernel",
+                       kl_ops[kl_graph_at(b->f->g, root->node)->op].name);
     return build_map(b, root);
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------------------- */
+/* ---- kernels
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Names say what is inside and nothing else, so that equal kernels have equal texts. */
 static const char *kernel_name(builder *b)
@@ -405,7 +460,9 @@ static const char *kernel_name(builder *b)
         const kl_node *n = kl_graph_at(b->f->g, b->f->roots[G->members[i]].node);
         kl_text_printf(&t, "%s%s", said++ ? "_" : "", kl_ops[n->op].name);
         if (n->op == KL_OP_reduce)
-            kl_text_printf(&t, "_%s", kl_ops[kl_graph_attr(b->f->g, b->f->roots[G->members[i]].node)[0]].name);
+            kl_text_printf(
+                &t, "_%s",
+                kl_ops[kl_graph_attr(b->f->g, b->f->roots[G->members[i]].node)[0]].name);
     }
     const char *name = t.failed || !t.s ? "kernel" : kl_arena_strdup(b->k->arena, t.s);
     kl_text_free(&t);
@@ -415,7 +472,8 @@ static const char *kernel_name(builder *b)
 static kl_status build_group(kl_fusion *f, int group, kl_kernel **out)
 {
     kl_group *G = &f->groups[group];
-    builder b = {.f = f, .group = group, .k = kl_kernel_new(f->u->arena, f->g->dims, "kernel")};
+    builder b = {
+        .f = f, .group = group, .k = kl_kernel_new(f->u->arena, f->g->dims, "kernel")};
     if (!b.k)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
     b.k->parts = kl_arena_zeroed(b.k->arena, 1, sizeof(kl_part));
@@ -424,15 +482,22 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel **out)
     b.rd = kl_arena_zeroed(f->arena, 1, sizeof(kl_reader));
     if (!b.part || !b.stage_of || !b.rd)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    b.part->stages = kl_arena_zeroed(b.k->arena, (size_t)G->nmembers * 2 + 1, sizeof(kl_stage));
+    b.part->stages =
+        kl_arena_zeroed(b.k->arena, (size_t)G->nmembers * 2 + 1, sizeof(kl_stage));
     if (!b.part->stages)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
     b.k->nparts = 1;
-    *b.rd = (kl_reader){.k = b.k, .g = f->g, .is_leaf = is_leaf, .leaf = leaf, .leaf_flat = leaf_flat, .ctx = &b};
+    *b.rd = (kl_reader){.k = b.k,
+                        .g = f->g,
+                        .is_leaf = is_leaf,
+                        .leaf = leaf,
+                        .leaf_flat = leaf_flat,
+                        .ctx = &b};
     memset(b.stage_of, -1, f->nroots * sizeof(int));
     b.part->nouter = G->nouter;
     for (int i = 0; i < G->nouter; i++) {
-        uint32_t v = kl_kernel_axis(b.k, kl_arena_printf(b.k->arena, "i%d", i), G->outer[i], KL_AXIS_FREE);
+        uint32_t v = kl_kernel_axis(b.k, kl_arena_printf(b.k->arena, "i%d", i),
+                                    G->outer[i], KL_AXIS_FREE);
         b.part->outer[i] = (uint16_t)v;
         b.outer[i] = kl_x_var(b.k->x, v);
     }
@@ -449,7 +514,8 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel **out)
     return kl_arena_failed(b.k->arena) ? kl_fail(KL_ERR_OOM, "fuse: no memory") : KL_OK;
 }
 
-/* If A needs B, A needs more groups than B does: sorting by that number is a topological order. */
+/* If A needs B, A needs more groups than B does: sorting by that number is a topological
+ * order. */
 static int count_needs(const kl_fusion *f, const kl_group *g)
 {
     int n = 0;
@@ -461,7 +527,9 @@ static int count_needs(const kl_fusion *f, const kl_group *g)
 static bool anything_stored(const kl_fusion *f, const kl_group *g)
 {
     for (int i = 0; i < g->nmembers; i++)
-        if (f->roots[g->members[i]].stored || (kl_ops[kl_graph_at(f->g, f->roots[g->members[i]].node)->op].flags & KL_F_MULTI))
+        if (f->roots[g->members[i]].stored ||
+            (kl_ops[kl_graph_at(f->g, f->roots[g->members[i]].node)->op].flags &
+             KL_F_MULTI))
             return true;
     return false;
 }

@@ -1,12 +1,16 @@
 /* collapse.c: neighbouring axes that every access walks as one become one axis.
  *
- *   outer i: 32, j: 100   store y[i*100+j] = load x[i*100+j]     ->   outer j: 3200  y[j] = x[j]
+ *   outer i: 32, j: 100   store y[i*100+j] = load x[i*100+j]     ->   outer j: 3200  y[j]
+ * = x[j]
  *
- * Two axes i, j (j inside) may merge when every index is affine in both with coefficient of i =
- * extent of j times coefficient of j, and neither occurs anywhere else. */
+ * Two axes i, j (j inside) may merge when every index is affine in both with coefficient
+ * of i = extent of j times coefficient of j, and neither occurs anywhere else. */
 #include "passes/passes.h"
 
-typedef struct merge { uint32_t outer, inner; uint32_t into; } merge;
+typedef struct merge {
+    uint32_t outer, inner;
+    uint32_t into;
+} merge;
 
 /* Is expression a an index in which (i, j) act as i * extent_j + j? */
 static bool walks_as_one(kl_exprs *x, kl_x a, uint32_t i, uint32_t j, int64_t extent)
@@ -18,7 +22,8 @@ static bool walks_as_one(kl_exprs *x, kl_x a, uint32_t i, uint32_t j, int64_t ex
     return ci == cj * extent;
 }
 
-/* All loads under the roots seen so far have good indices, and outside indices neither occurs. */
+/* All loads under the roots seen so far have good indices, and outside indices neither
+ * occurs. */
 static bool clean(kl_exprs *x, const uint8_t *bad, kl_x a)
 {
     (void)x;
@@ -26,7 +31,8 @@ static bool clean(kl_exprs *x, const uint8_t *bad, kl_x a)
 }
 
 /* bad[e]: e uses i or j in a way that does not merge. Sources come before users. */
-static void judge(kl_exprs *x, uint32_t count, uint32_t i, uint32_t j, int64_t extent, uint8_t *bad)
+static void judge(kl_exprs *x, uint32_t count, uint32_t i, uint32_t j, int64_t extent,
+                  uint8_t *bad)
 {
     for (kl_x e = 0; e < count; e++) {
         const kl_xnode *n = &x->nodes[e];
@@ -42,7 +48,8 @@ static void judge(kl_exprs *x, uint32_t count, uint32_t i, uint32_t j, int64_t e
     }
 }
 
-static bool stage_clean(kl_exprs *x, const uint8_t *bad, uint32_t count, const kl_stage *s, uint32_t i, uint32_t j, int64_t extent)
+static bool stage_clean(kl_exprs *x, const uint8_t *bad, uint32_t count,
+                        const kl_stage *s, uint32_t i, uint32_t j, int64_t extent)
 {
     bool ok = clean(x, bad, s->value) && clean(x, bad, s->rhs);
     for (int k = 0; k < s->nstores && ok; k++) {
@@ -87,12 +94,14 @@ static void rename_stage(kl_exprs *x, kl_stage *s, merge *m)
 }
 
 /* Try to merge axes[at] into axes[at + 1] of a list that first..last stages use. */
-static bool try_merge(kl_kernel *k, kl_part *p, int first, int last, uint16_t *axes, int *n, int at)
+static bool try_merge(kl_kernel *k, kl_part *p, int first, int last, uint16_t *axes,
+                      int *n, int at)
 {
     kl_exprs *x = k->x;
     uint32_t i = axes[at], j = axes[at + 1], count = x->count;
     int64_t extent;
-    if (!kl_dim_is_const(x->dims, k->axes[j].extent, &extent) || k->axes[i].kind != k->axes[j].kind)
+    if (!kl_dim_is_const(x->dims, k->axes[j].extent, &extent) ||
+        k->axes[i].kind != k->axes[j].kind)
         return false;
     uint8_t *bad = kl_alloc(count + 1);
     if (!bad)
@@ -105,7 +114,9 @@ static bool try_merge(kl_kernel *k, kl_part *p, int first, int last, uint16_t *a
     if (!ok)
         return false;
     kl_dim both = kl_dim_mul(x->dims, k->axes[i].extent, k->axes[j].extent);
-    merge m = {.outer = i, .inner = j, .into = kl_kernel_axis(k, k->axes[j].name, both, k->axes[j].kind)};
+    merge m = {.outer = i,
+               .inner = j,
+               .into = kl_kernel_axis(k, k->axes[j].name, both, k->axes[j].kind)};
     for (int s = first; s < last; s++)
         rename_stage(x, &p->stages[s], &m);
     axes[at] = (uint16_t)m.into;

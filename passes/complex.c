@@ -4,11 +4,14 @@
  *                             ->   %im = add(mul(ar, bi), mul(ai, br))
  *
  * Requires  no grad, jvp or function node.
- * Ensures   no node has a complex dtype. A complex input or output is a real one with a last axis
- *           of 2: the same bytes. The formulas are those of ir/eval_complex.c. */
+ * Ensures   no node has a complex dtype. A complex input or output is a real one with a
+ * last axis of 2: the same bytes. The formulas are those of ir/eval_complex.c. */
 #include "passes/passes.h"
 
-typedef struct pairs { kl_ref *im; kl_graph *from; } pairs; /* imaginary part of each old node */
+typedef struct pairs {
+    kl_ref *im;
+    kl_graph *from;
+} pairs; /* imaginary part of each old node */
 
 static bool is_complex(const kl_graph *g, kl_ref r)
 {
@@ -24,18 +27,25 @@ static kl_ref elt(kl_graph *g, kl_op op, kl_ref a, kl_ref b)
 static kl_ref on_part(kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
 {
     const kl_node *n = kl_graph_at(from, r);
-    kl_spec s = {.op = (kl_op)n->op, .src = src, .nsrc = n->nsrc, .attr = kl_graph_attr(from, r), .nattr = n->nattr};
+    kl_spec s = {.op = (kl_op)n->op,
+                 .src = src,
+                 .nsrc = n->nsrc,
+                 .attr = kl_graph_attr(from, r),
+                 .nattr = n->nattr};
     kl_graph_type(from, r, &s.want);
     s.want.dtype = kl_dtypes[n->dtype].real;
     return kl_graph_node(to, &s);
 }
 
-static const kl_ref *imaginary(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static const kl_ref *imaginary(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
+                               const kl_ref *src)
 {
     uint32_t n = kl_graph_at(from, r)->nsrc;
     kl_ref *im = kl_arena_alloc(to->arena, (n + 1) * sizeof *im);
     for (uint32_t i = 0; im && i < n; i++)
-        im[i] = is_complex(from, kl_graph_src(from, r, i)) ? p->im[kl_graph_src(from, r, i)] : src[i];
+        im[i] = is_complex(from, kl_graph_src(from, r, i))
+                    ? p->im[kl_graph_src(from, r, i)]
+                    : src[i];
     return im;
 }
 
@@ -43,17 +53,23 @@ static const kl_ref *imaginary(pairs *p, kl_graph *to, const kl_graph *from, kl_
 static kl_ref input(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
 {
     const kl_node *n = kl_graph_at(from, r);
-    kl_dim shape[KL_MAX_RANK], start[KL_MAX_RANK] = {0}, step[KL_MAX_RANK], extent[KL_MAX_RANK];
+    kl_dim shape[KL_MAX_RANK], start[KL_MAX_RANK] = {0}, step[KL_MAX_RANK],
+                               extent[KL_MAX_RANK];
     if (n->rank + 1 > KL_MAX_RANK)
-        return kl_fail(KL_ERR_UNSUPPORTED, "a complex input of rank %d", n->rank), KL_NONE;
+        return kl_fail(KL_ERR_UNSUPPORTED, "a complex input of rank %d", n->rank),
+               KL_NONE;
     for (int i = 0; i < n->rank; i++)
         shape[i] = extent[i] = kl_graph_shape(from, r)[i], step[i] = 1;
     shape[n->rank] = 2, extent[n->rank] = 1, step[n->rank] = 1;
     int64_t attr[KL_MAX_RANK + 2];
     for (uint32_t i = 0; i < n->nattr; i++)
-        attr[i] = i ? kl_dim_mul(to->dims, kl_graph_attr(from, r)[i], 2) : kl_graph_attr(from, r)[0];
+        attr[i] = i ? kl_dim_mul(to->dims, kl_graph_attr(from, r)[i], 2)
+                    : kl_graph_attr(from, r)[0];
     attr[n->nattr] = 1;
-    kl_spec s = {.op = KL_OP_input, .attr = attr, .nattr = n->nattr + (n->nattr > 1), .want = {.dtype = kl_dtypes[n->dtype].real, .rank = n->rank + 1}};
+    kl_spec s = {.op = KL_OP_input,
+                 .attr = attr,
+                 .nattr = n->nattr + (n->nattr > 1),
+                 .want = {.dtype = kl_dtypes[n->dtype].real, .rank = n->rank + 1}};
     memcpy(s.want.shape, shape, sizeof shape);
     kl_ref both = kl_graph_node(to, &s);
     if (both != KL_NONE && n->name != KL_NONE)
@@ -72,8 +88,11 @@ static kl_ref constant(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
     int64_t count = kl_graph_numel(from, r), word[2][8] = {{0}};
     const char *bytes = (const char *)kl_graph_attr(from, r);
     for (int64_t i = 0; i < 2 * count; i++)
-        memcpy((char *)word[i & 1] + (size_t)(i / 2) * size, bytes + (size_t)i * size, size);
-    kl_spec s = {.op = KL_OP_const, .attr = word[1], .nattr = (uint32_t)(((size_t)count * size + 7) / 8)};
+        memcpy((char *)word[i & 1] + (size_t)(i / 2) * size, bytes + (size_t)i * size,
+               size);
+    kl_spec s = {.op = KL_OP_const,
+                 .attr = word[1],
+                 .nattr = (uint32_t)(((size_t)count * size + 7) / 8)};
     kl_graph_type(from, r, &s.want);
     s.want.dtype = kl_dtypes[n->dtype].real;
     p->im[r] = kl_graph_node(to, &s);
@@ -81,54 +100,67 @@ static kl_ref constant(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
     return kl_graph_node(to, &s);
 }
 
-static kl_ref multiply(pairs *p, kl_graph *g, kl_ref r, const kl_ref *re, const kl_ref *im)
+static kl_ref multiply(pairs *p, kl_graph *g, kl_ref r, const kl_ref *re,
+                       const kl_ref *im)
 {
-    p->im[r] = elt(g, KL_OP_add, elt(g, KL_OP_mul, re[0], im[1]), elt(g, KL_OP_mul, im[0], re[1]));
-    return elt(g, KL_OP_sub, elt(g, KL_OP_mul, re[0], re[1]), elt(g, KL_OP_mul, im[0], im[1]));
+    p->im[r] = elt(g, KL_OP_add, elt(g, KL_OP_mul, re[0], im[1]),
+                   elt(g, KL_OP_mul, im[0], re[1]));
+    return elt(g, KL_OP_sub, elt(g, KL_OP_mul, re[0], re[1]),
+               elt(g, KL_OP_mul, im[0], im[1]));
 }
 
 /* Smith's: divide by the larger part of b first. */
 static kl_ref divide(pairs *p, kl_graph *g, kl_ref r, const kl_ref *re, const kl_ref *im)
 {
     kl_ref zero = kl_g_const_like(g, re[1], 0);
-    kl_ref wide = elt(g, KL_OP_le, elt(g, KL_OP_abs, im[1], KL_NONE), elt(g, KL_OP_abs, re[1], KL_NONE));
-    kl_ref big = kl_g_elt(g, KL_OP_where, wide, re[1], im[1]), small = kl_g_elt(g, KL_OP_where, wide, im[1], re[1]);
+    kl_ref wide = elt(g, KL_OP_le, elt(g, KL_OP_abs, im[1], KL_NONE),
+                      elt(g, KL_OP_abs, re[1], KL_NONE));
+    kl_ref big = kl_g_elt(g, KL_OP_where, wide, re[1], im[1]),
+           small = kl_g_elt(g, KL_OP_where, wide, im[1], re[1]);
     kl_ref none = elt(g, KL_OP_and, wide, elt(g, KL_OP_eq, re[1], zero));
     kl_ref q = kl_g_elt(g, KL_OP_where, none, zero, elt(g, KL_OP_div, small, big));
     kl_ref t = elt(g, KL_OP_add, big, elt(g, KL_OP_mul, small, q));
     kl_ref rq = elt(g, KL_OP_mul, re[0], q), iq = elt(g, KL_OP_mul, im[0], q);
-    kl_ref up = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_add, re[0], iq), elt(g, KL_OP_add, rq, im[0]));
-    kl_ref side = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_sub, im[0], rq), elt(g, KL_OP_sub, iq, re[0]));
+    kl_ref up = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_add, re[0], iq),
+                         elt(g, KL_OP_add, rq, im[0]));
+    kl_ref side = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_sub, im[0], rq),
+                           elt(g, KL_OP_sub, iq, re[0]));
     p->im[r] = elt(g, KL_OP_div, side, t);
     return elt(g, KL_OP_div, up, t);
 }
 
-static kl_ref contract(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *re, const kl_ref *im)
+static kl_ref contract(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
+                       const kl_ref *re, const kl_ref *im)
 {
     kl_ref cross[2] = {re[0], im[1]}, back[2] = {im[0], re[1]};
-    p->im[r] = elt(to, KL_OP_add, on_part(to, from, r, cross), on_part(to, from, r, back));
+    p->im[r] =
+        elt(to, KL_OP_add, on_part(to, from, r, cross), on_part(to, from, r, back));
     return elt(to, KL_OP_sub, on_part(to, from, r, re), on_part(to, from, r, im));
 }
 
-static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *re)
+static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
+                   const kl_ref *re)
 {
     kl_dtype dt = (kl_dtype)kl_graph_at(from, r)->dtype;
     kl_ref s = kl_graph_src(from, r, 0), y = kl_g_cast(to, re[0], kl_dtypes[dt].real);
     if (!kl_is_complex(dt))
         return y;
-    p->im[r] = is_complex(from, s) ? kl_g_cast(to, p->im[s], kl_dtypes[dt].real) : kl_g_const_like(to, y, 0);
+    p->im[r] = is_complex(from, s) ? kl_g_cast(to, p->im[s], kl_dtypes[dt].real)
+                                   : kl_g_const_like(to, y, 0);
     return y;
 }
 
 static bool combines_by_parts(const kl_graph *g, kl_ref r)
 {
     const kl_node *n = kl_graph_at(g, r);
-    bool combining = n->op == KL_OP_reduce || n->op == KL_OP_prefix || n->op == KL_OP_scatter;
+    bool combining =
+        n->op == KL_OP_reduce || n->op == KL_OP_prefix || n->op == KL_OP_scatter;
     int64_t op = combining ? kl_graph_attr(g, r)[0] : KL_OP_add;
     return op == KL_OP_add || op == KL_SET;
 }
 
-static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
+                    const kl_ref *src)
 {
     pairs *p = ctx;
     const kl_node *n = kl_graph_at(from, r);
@@ -141,21 +173,37 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, con
     if (!im)
         return kl_fail(KL_ERR_OOM, "complex: no memory"), KL_NONE;
     switch (n->op) {
-    case KL_OP_input: return any ? input(p, to, from, r) : kl_graph_copy_node(to, from, r, src);
-    case KL_OP_const: return constant(p, to, from, r);
-    case KL_OP_complex: p->im[r] = src[1]; return src[0];
-    case KL_OP_real: return src[0];
-    case KL_OP_imag: return im[0];
-    case KL_OP_mul: return multiply(p, to, r, src, im);
-    case KL_OP_div: return divide(p, to, r, src, im);
-    case KL_OP_eq: return elt(to, KL_OP_and, elt(to, KL_OP_eq, src[0], src[1]), elt(to, KL_OP_eq, im[0], im[1]));
-    case KL_OP_ne: return elt(to, KL_OP_or, elt(to, KL_OP_ne, src[0], src[1]), elt(to, KL_OP_ne, im[0], im[1]));
-    case KL_OP_contract: return contract(p, to, from, r, src, im);
-    case KL_OP_cast: return cast(p, to, from, r, src);
-    default: break;
+    case KL_OP_input:
+        return any ? input(p, to, from, r) : kl_graph_copy_node(to, from, r, src);
+    case KL_OP_const:
+        return constant(p, to, from, r);
+    case KL_OP_complex:
+        p->im[r] = src[1];
+        return src[0];
+    case KL_OP_real:
+        return src[0];
+    case KL_OP_imag:
+        return im[0];
+    case KL_OP_mul:
+        return multiply(p, to, r, src, im);
+    case KL_OP_div:
+        return divide(p, to, r, src, im);
+    case KL_OP_eq:
+        return elt(to, KL_OP_and, elt(to, KL_OP_eq, src[0], src[1]),
+                   elt(to, KL_OP_eq, im[0], im[1]));
+    case KL_OP_ne:
+        return elt(to, KL_OP_or, elt(to, KL_OP_ne, src[0], src[1]),
+                   elt(to, KL_OP_ne, im[0], im[1]));
+    case KL_OP_contract:
+        return contract(p, to, from, r, src, im);
+    case KL_OP_cast:
+        return cast(p, to, from, r, src);
+    default:
+        break;
     }
     if (!(kl_ops[n->op].flags & KL_F_CPLX) || !combines_by_parts(from, r)) {
-        kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled for %s", kl_ops[n->op].name, kl_dtypes[n->dtype].torch_name);
+        kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled for %s", kl_ops[n->op].name,
+                kl_dtypes[n->dtype].torch_name);
         return KL_NONE;
     }
     p->im[r] = on_part(to, from, r, im);
@@ -169,7 +217,8 @@ static kl_ref interleave(kl_graph *g, kl_ref re, kl_ref im)
     int rank = kl_graph_at(g, re)->rank;
     memcpy(shape, kl_graph_shape(g, re), (size_t)rank * sizeof *shape);
     shape[rank] = 1;
-    kl_ref two[2] = {kl_g_reshape(g, re, rank + 1, shape), kl_g_reshape(g, im, rank + 1, shape)};
+    kl_ref two[2] = {kl_g_reshape(g, re, rank + 1, shape),
+                     kl_g_reshape(g, im, rank + 1, shape)};
     int64_t axis = rank;
     kl_spec s = {.op = KL_OP_concat, .src = two, .nsrc = 2, .attr = &axis, .nattr = 1};
     return kl_graph_node(g, &s);
@@ -183,8 +232,10 @@ kl_status kl_pass_complex(kl_unit *u)
         any = any || is_complex(old, r);
     if (!any)
         return KL_OK;
-    pairs p = {.from = old, .im = kl_arena_alloc(u->arena, ((size_t)old->count + 1) * sizeof *p.im)};
-    kl_ref *outputs = kl_arena_alloc(u->arena, ((size_t)old->noutputs + 1) * sizeof *outputs);
+    pairs p = {.from = old,
+               .im = kl_arena_alloc(u->arena, ((size_t)old->count + 1) * sizeof *p.im)};
+    kl_ref *outputs =
+        kl_arena_alloc(u->arena, ((size_t)old->noutputs + 1) * sizeof *outputs);
     if (!p.im || !outputs)
         return kl_fail(KL_ERR_OOM, "complex: no memory");
     memset(p.im, 0xff, old->count * sizeof *p.im);
@@ -192,7 +243,8 @@ kl_status kl_pass_complex(kl_unit *u)
     KL_TRY(kl_graph_rewrite(&u->graph, visit, &p));
     for (uint32_t i = 0; i < u->graph->noutputs; i++)
         if (p.im[outputs[i]] != KL_NONE) {
-            u->graph->outputs[i] = interleave(u->graph, u->graph->outputs[i], p.im[outputs[i]]);
+            u->graph->outputs[i] =
+                interleave(u->graph, u->graph->outputs[i], p.im[outputs[i]]);
             if (u->graph->outputs[i] == KL_NONE)
                 return kl_error_status();
         }

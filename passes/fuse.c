@@ -1,19 +1,22 @@
 /* fuse.c: roots that can share one loop nest become one group.
  *
- * A group has outer axes. Every root in it iterates over them, plus axes of its own (reduced, or
- * free inside one outer point). Root u may join group G when each heavy value of G that it reads
- * is read at exactly its own outer point, and no other group lies between them.
+ * A group has outer axes. Every root in it iterates over them, plus axes of its own
+ * (reduced, or free inside one outer point). Root u may join group G when each heavy
+ * value of G that it reads is read at exactly its own outer point, and no other group
+ * lies between them.
  *
  *   m = reduce.max x axes (1)          group: outer r
  *   s = reduce.add exp(x - m)      ->    m: over c     s: over c     y: own c
  *   y = exp(x - m) / s                 one kernel, the row stays in cache
  *
- * Groups are visited in topological order, so a group's stages stand in an order that works. */
+ * Groups are visited in topological order, so a group's stages stand in an order that
+ * works. */
 #include "passes/passes.h"
 
 enum { ENOUGH_WORKERS = 8, SMALL_WORK = 32768, COST_MAX = 1500, MEMBERS_MAX = 24 };
 
-/* ---- dependence between groups: a bit set of what each needs, transitively ------------------ */
+/* ---- dependence between groups: a bit set of what each needs, transitively
+ * ------------------ */
 
 static size_t words(const kl_fusion *f)
 {
@@ -44,13 +47,15 @@ static void spread(kl_fusion *f, int g)
             need(f, (int)h, g);
 }
 
-/* ---- groups ------------------------------------------------------------------------------------ */
+/* ---- groups
+ * ------------------------------------------------------------------------------------ */
 
 static kl_status add_member(kl_fusion *f, int g, int root)
 {
     kl_group *G = &f->groups[g];
     uint32_t cap = (uint32_t)G->cap_members;
-    KL_TRY(kl_arena_grow(f->arena, &G->members, &cap, (uint32_t)G->nmembers + 1, sizeof(int)));
+    KL_TRY(kl_arena_grow(f->arena, &G->members, &cap, (uint32_t)G->nmembers + 1,
+                         sizeof(int)));
     G->cap_members = (int)cap;
     int at = G->nmembers++;
     for (; at > 0 && G->members[at - 1] > root; at--)
@@ -72,7 +77,8 @@ static kl_status add_member(kl_fusion *f, int g, int root)
 
 static kl_status new_group(kl_fusion *f, int root)
 {
-    KL_TRY(kl_arena_grow(f->arena, &f->groups, &f->cap_groups, f->ngroups + 1, sizeof(kl_group)));
+    KL_TRY(kl_arena_grow(f->arena, &f->groups, &f->cap_groups, f->ngroups + 1,
+                         sizeof(kl_group)));
     kl_group *G = &f->groups[f->ngroups];
     *G = (kl_group){.needs = kl_arena_zeroed(f->arena, words(f) + 1, 8)};
     if (!G->needs)
@@ -87,13 +93,18 @@ static kl_status new_group(kl_fusion *f, int root)
     return add_member(f, (int)f->ngroups++, root);
 }
 
-/* ---- may u read what it needs of group G at one outer point? ---------------------------------- */
+/* ---- may u read what it needs of group G at one outer point?
+ * ---------------------------------- */
 
-typedef struct fit { int8_t outer[KL_MAX_RANK]; bool any; } fit; /* per axis of u */
+typedef struct fit {
+    int8_t outer[KL_MAX_RANK];
+    bool any;
+} fit; /* per axis of u */
 
-/* One read of root p in G by u. A light p is recomputed: what counts are p's own reads, seen
- * through the way u reads p. */
-static bool fit_read(const kl_fusion *f, const kl_root *u, const kl_root_read *rr, int G, fit *t, int depth)
+/* One read of root p in G by u. A light p is recomputed: what counts are p's own reads,
+ * seen through the way u reads p. */
+static bool fit_read(const kl_fusion *f, const kl_root *u, const kl_root_read *rr, int G,
+                     fit *t, int depth)
 {
     int32_t pi = f->root_of[rr->from];
     if (pi < 0 || f->roots[pi].group != G)
@@ -121,7 +132,8 @@ static bool fit_read(const kl_fusion *f, const kl_root *u, const kl_root_read *r
         if (o < 0 && p->extent[p->out[i]] == 1)
             continue;
         int j = rr->axis[i];
-        if (j < 0 || o < 0 || u->role[j] != KL_ROLE_FREE || u->extent[j] != p->extent[p->out[i]])
+        if (j < 0 || o < 0 || u->role[j] != KL_ROLE_FREE ||
+            u->extent[j] != p->extent[p->out[i]])
             return false;
         if (t->outer[j] >= 0 && t->outer[j] != o)
             return false;
@@ -160,14 +172,16 @@ static bool beside(const kl_fusion *f, const kl_root *u, int G, fit *t)
     for (int i = 0; i < u->naxes; i++) {
         if (u->extent[i] == 1)
             continue;
-        if (u->role[i] != KL_ROLE_FREE || o >= f->groups[G].nouter || f->groups[G].outer[o] != u->extent[i])
+        if (u->role[i] != KL_ROLE_FREE || o >= f->groups[G].nouter ||
+            f->groups[G].outer[o] != u->extent[i])
             return false;
         t->outer[i] = (int8_t)o++;
     }
     return o == f->groups[G].nouter;
 }
 
-/* ---- is it worth it, and allowed? -------------------------------------------------------------- */
+/* ---- is it worth it, and allowed?
+ * -------------------------------------------------------------- */
 
 static double product(const kl_fusion *f, int n, const kl_dim *e)
 {
@@ -219,7 +233,8 @@ static bool alone(const kl_fusion *f, kl_ref r)
     int op = kl_graph_at(f->g, r)->op;
     kl_kind kind = kl_ops[op].kind;
     return kind == KL_KIND_CALL || kind == KL_KIND_CONTROL || kind == KL_KIND_PREFIX ||
-           op == KL_OP_sort || op == KL_OP_scatter || op == KL_OP_argmax || op == KL_OP_argmin;
+           op == KL_OP_sort || op == KL_OP_scatter || op == KL_OP_argmax ||
+           op == KL_OP_argmin;
 }
 
 /* Does u load anything that a member of G loads too? */
@@ -238,7 +253,8 @@ static bool share_load(const kl_fusion *f, const kl_root *u, int G)
     return false;
 }
 
-/* Two groups that u ties together become one: H's outer axes are renamed by way of u's. */
+/* Two groups that u ties together become one: H's outer axes are renamed by way of u's.
+ */
 static kl_status merge_other(kl_fusion *f, int root, int G)
 {
     kl_root *u = &f->roots[root];
@@ -246,8 +262,9 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
         int32_t p = f->root_of[u->reads[i].from];
         int h = p >= 0 ? f->roots[p].group : -1;
         fit t;
-        if (h < 0 || h == G || f->groups[h].merged || f->groups[h].contract || f->groups[G].contract ||
-            !f->groups[h].heavy || alone(f, f->roots[p].node) || !fits(f, u, h, &t))
+        if (h < 0 || h == G || f->groups[h].merged || f->groups[h].contract ||
+            f->groups[G].contract || !f->groups[h].heavy || alone(f, f->roots[p].node) ||
+            !fits(f, u, h, &t))
             continue;
         kl_group *H = &f->groups[h], *g = &f->groups[G];
         int8_t to[KL_MAX_RANK];
@@ -329,11 +346,13 @@ kl_status kl_pass_fuse(kl_unit *u)
 {
     kl_fusion f = {.u = u, .g = u->graph, .arena = kl_arena_new()};
     kl_status s = KL_OK;
-    if (!f.arena || !(f.root_of = kl_arena_alloc(f.arena, (u->graph->count + 1) * sizeof *f.root_of)))
+    if (!f.arena ||
+        !(f.root_of = kl_arena_alloc(f.arena, (u->graph->count + 1) * sizeof *f.root_of)))
         s = kl_fail(KL_ERR_OOM, "fuse: %u nodes", u->graph->count);
     for (uint32_t i = 0; s == KL_OK && i < u->graph->count; i++)
         f.root_of[i] = -1;
-    if (s == KL_OK && (s = kl_find_roots(&f)) == KL_OK && (s = kl_group_roots(&f)) == KL_OK)
+    if (s == KL_OK && (s = kl_find_roots(&f)) == KL_OK &&
+        (s = kl_group_roots(&f)) == KL_OK)
         s = kl_build_kernels(&f);
     if (f.arena)
         kl_arena_free(f.arena);

@@ -1,15 +1,16 @@
 /* index.c: movement becomes arithmetic on indices.
  *
- * kl_read asks for one element of a node and answers with a scalar expression: elementwise nodes
- * become operators, movement nodes change the index, and only what `leaf` knows (inputs,
- * materialised nodes, stages of the same kernel) is loaded.
+ * kl_read asks for one element of a node and answers with a scalar expression:
+ * elementwise nodes become operators, movement nodes change the index, and only what
+ * `leaf` knows (inputs, materialised nodes, stages of the same kernel) is loaded.
  *
  *   %1 = permute %0 axes (1, 0)
  *   %2 = slice %1 start (0, 2) step (1, 1)          read(%3, [i, j])
  *   %3 = exp %2                               ->      = exp(load x[(j+2)*64 + i])
  *
- * Reads are memoised by (node, indices), so a shared value is one expression. An index that comes
- * from data (gather) adds a check, and its load is predicated: out of range reads nothing. */
+ * Reads are memoised by (node, indices), so a shared value is one expression. An index
+ * that comes from data (gather) adds a check, and its load is predicated: out of range
+ * reads nothing. */
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static kl_x sub_x(kl_exprs *x, kl_x a, kl_x b)
     return kl_x_op(x, KL_OP_sub, a, b, KL_NONE);
 }
 
-/* ---- memory of what was read ------------------------------------------------------------- */
+/* ---- memory of what was read
+ * ------------------------------------------------------------- */
 
 static uint32_t hash_read(kl_ref r, const kl_x *idx, int n, kl_x pred)
 {
@@ -38,12 +40,14 @@ static kl_memo *memo_find(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x 
 {
     kl_memo *m = rd->memo[hash_read(r, idx, n, pred) % KL_COUNT(rd->memo)];
     for (; m; m = m->next)
-        if (m->r == r && m->pred == pred && memcmp(m->idx, idx, (size_t)n * sizeof *idx) == 0)
+        if (m->r == r && m->pred == pred &&
+            memcmp(m->idx, idx, (size_t)n * sizeof *idx) == 0)
             return m;
     return NULL;
 }
 
-static void memo_put(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred, kl_x value)
+static void memo_put(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred,
+                     kl_x value)
 {
     kl_memo *m = kl_arena_alloc(rd->k->arena, sizeof *m);
     if (!m)
@@ -55,7 +59,8 @@ static void memo_put(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred,
     rd->memo[slot] = m;
 }
 
-/* ---- flat indices -------------------------------------------------------------------------- */
+/* ---- flat indices
+ * -------------------------------------------------------------------------- */
 
 kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx)
 {
@@ -92,12 +97,13 @@ static kl_x read_flat(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred)
     if (rd->is_leaf(rd, r) && rd->leaf_flat)
         return rd->leaf_flat(rd, r, flat, pred);
     kl_x idx[KL_MAX_RANK];
-    kl_unflatten(rd->k->x, kl_graph_at(rd->g, r)->rank, kl_graph_shape(rd->g, r), flat, idx);
+    kl_unflatten(rd->k->x, kl_graph_at(rd->g, r)->rank, kl_graph_shape(rd->g, r), flat,
+                 idx);
     return kl_read(rd, r, idx, pred);
 }
 
-/* reshape: runs of axes with equal products keep to themselves, so that [B,64] -> [B,8,8] costs
- * one small flatten and no division by B. */
+/* reshape: runs of axes with equal products keep to themselves, so that [B,64] -> [B,8,8]
+ * costs one small flatten and no division by B. */
 static kl_x read_reshape(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {
     kl_exprs *x = rd->k->x;
@@ -111,7 +117,8 @@ static kl_x read_reshape(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
         kl_dim pt = t < nt ? to[t] : 1, pf = f < nf ? from[f] : 1;
         while (pt != pf && (t1 < nt || f1 < nf)) {
             int64_t ct, cf;
-            bool known = kl_dim_is_const(x->dims, pt, &ct) && kl_dim_is_const(x->dims, pf, &cf);
+            bool known =
+                kl_dim_is_const(x->dims, pt, &ct) && kl_dim_is_const(x->dims, pf, &cf);
             if (f1 >= nf || (t1 < nt && (known ? ct < cf : t1 - t <= f1 - f)))
                 pt = kl_dim_mul(x->dims, pt, to[t1++]);
             else
@@ -127,7 +134,8 @@ static kl_x read_reshape(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return kl_read(rd, s, out, pred);
 }
 
-/* ---- one function a movement row -------------------------------------------------------------- */
+/* ---- one function a movement row
+ * -------------------------------------------------------------- */
 
 static kl_x read_permute(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {
@@ -156,7 +164,8 @@ static kl_x read_slice(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     const int64_t *start = kl_graph_attr(rd->g, r), *step = start + n;
     kl_x out[KL_MAX_RANK];
     for (int i = 0; i < n; i++)
-        out[i] = kl_x_add(x, dim_x(rd, start[i]), kl_x_mul(x, idx[i], dim_x(rd, step[i])));
+        out[i] =
+            kl_x_add(x, dim_x(rd, start[i]), kl_x_mul(x, idx[i], dim_x(rd, step[i])));
     return kl_read(rd, kl_graph_src(rd->g, r, 0), out, pred);
 }
 
@@ -185,7 +194,9 @@ static kl_x read_pad(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
         in = kl_x_and(x, in, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), p, KL_NONE));
         if (interior[i] != 0) {
             kl_x step = dim_x(rd, kl_dim_add(x->dims, interior[i], 1));
-            in = kl_x_and(x, in, kl_x_op(x, KL_OP_eq, kl_x_mod(x, p, step), kl_x_int(x, 0), KL_NONE));
+            in = kl_x_and(
+                x, in,
+                kl_x_op(x, KL_OP_eq, kl_x_mod(x, p, step), kl_x_int(x, 0), KL_NONE));
             p = kl_x_divf(x, p, step);
         }
         in = kl_x_and(x, in, kl_x_lt(x, p, dim_x(rd, kl_graph_shape(rd->g, s)[i])));
@@ -207,11 +218,14 @@ static kl_x read_concat(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     for (uint32_t i = n->nsrc; i-- > 0;) {
         kl_ref s = kl_graph_src(rd->g, r, i);
         kl_dim begin = kl_dim_sub(x->dims, end, kl_graph_shape(rd->g, s)[axis]);
-        kl_x here = kl_x_and(x, kl_x_op(x, KL_OP_le, dim_x(rd, begin), idx[axis], KL_NONE),
-                             kl_x_lt(x, idx[axis], dim_x(rd, end)));
+        kl_x here =
+            kl_x_and(x, kl_x_op(x, KL_OP_le, dim_x(rd, begin), idx[axis], KL_NONE),
+                     kl_x_lt(x, idx[axis], dim_x(rd, end)));
         out[axis] = sub_x(x, idx[axis], dim_x(rd, begin));
         kl_x v = kl_read(rd, s, out, kl_x_and(x, pred, here));
-        y = y == KL_NONE ? v : kl_x_op(x, KL_OP_where, kl_x_lt(x, idx[axis], dim_x(rd, end)), v, y);
+        y = y == KL_NONE
+                ? v
+                : kl_x_op(x, KL_OP_where, kl_x_lt(x, idx[axis], dim_x(rd, end)), v, y);
         end = begin;
     }
     return y;
@@ -243,8 +257,8 @@ static kl_x read_strided(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return read_flat(rd, kl_graph_src(rd->g, r, 0), flat, pred);
 }
 
-/* update: the axes of b from the widest stride down peel the flat position; what is left over
- * must be nothing, else the position is a's own. */
+/* update: the axes of b from the widest stride down peel the flat position; what is left
+ * over must be nothing, else the position is a's own. */
 static kl_x read_update(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {
     kl_exprs *x = rd->k->x;
@@ -258,14 +272,16 @@ static kl_x read_update(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
         return kl_fail(KL_ERR_UNSUPPORTED, "update: a symbolic offset"), KL_NONE;
     for (int i = 0; i < n; i++) {
         int64_t e;
-        if (!kl_dim_is_const(x->dims, at[1 + i], &stride[i]) || !kl_dim_is_const(x->dims, shape[i], &e))
+        if (!kl_dim_is_const(x->dims, at[1 + i], &stride[i]) ||
+            !kl_dim_is_const(x->dims, shape[i], &e))
             return kl_fail(KL_ERR_UNSUPPORTED, "update: symbolic strides"), KL_NONE;
         if (stride[i] < 0)
             offset += stride[i] * (e - 1);
         order[i] = i;
     }
     for (int i = 1; i < n; i++)
-        for (int j = i; j > 0 && llabs(stride[order[j]]) > llabs(stride[order[j - 1]]); j--) {
+        for (int j = i; j > 0 && llabs(stride[order[j]]) > llabs(stride[order[j - 1]]);
+             j--) {
             int t = order[j];
             order[j] = order[j - 1], order[j - 1] = t;
         }
@@ -281,7 +297,9 @@ static kl_x read_update(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
         kl_x step = kl_x_int(x, llabs(stride[a])), q = kl_x_divf(x, rest, step);
         rest = kl_x_mod(x, rest, step);
         in = kl_x_and(x, in, kl_x_lt(x, q, kl_x_dim(x, shape[a])));
-        out[a] = stride[a] > 0 ? q : sub_x(x, kl_x_dim(x, kl_dim_sub(x->dims, shape[a], 1)), q);
+        out[a] = stride[a] > 0
+                     ? q
+                     : sub_x(x, kl_x_dim(x, kl_dim_sub(x->dims, shape[a], 1)), q);
     }
     in = kl_x_and(x, in, kl_x_op(x, KL_OP_eq, rest, kl_x_int(x, 0), KL_NONE));
     kl_x vb = kl_read(rd, b, out, kl_x_and(x, pred, in));
@@ -290,26 +308,30 @@ static kl_x read_update(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return kl_x_op(x, KL_OP_where, in, vb, kl_read(rd, kl_graph_src(g, r, 0), idx, pred));
 }
 
-kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent, uint32_t node,
-                   kl_x pred, kl_x *in_range)
+kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent,
+                   uint32_t node, kl_x pred, kl_x *in_range)
 {
     kl_exprs *x = rd->k->x;
     kl_x j = kl_x_cast(x, kl_read(rd, index, idx, pred), KL_I64);
-    kl_x ok = kl_x_and(x, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), j, KL_NONE), kl_x_lt(x, j, kl_x_dim(x, extent)));
+    kl_x ok = kl_x_and(x, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), j, KL_NONE),
+                       kl_x_lt(x, j, kl_x_dim(x, extent)));
     *in_range = ok;
     kl_x fine = ok;
     if (pred != KL_NONE && ok != KL_NONE) /* only indices that are used are checked */
-        fine = kl_x_op(x, KL_OP_or, ok, kl_x_op(x, KL_OP_not, pred, KL_NONE, KL_NONE), KL_NONE);
+        fine = kl_x_op(x, KL_OP_or, ok, kl_x_op(x, KL_OP_not, pred, KL_NONE, KL_NONE),
+                       KL_NONE);
     if (fine == KL_NONE)
         return j;
     for (int i = 0; i < rd->nchecks; i++)
         if (rd->checks[i].ok == fine)
             return j;
     if (rd->nchecks == KL_MAX_CHECKS) {
-        kl_fail(KL_ERR_UNSUPPORTED, "more than %d data indices in one kernel", KL_MAX_CHECKS);
+        kl_fail(KL_ERR_UNSUPPORTED, "more than %d data indices in one kernel",
+                KL_MAX_CHECKS);
         return KL_NONE;
     }
-    rd->checks[rd->nchecks++] = (kl_check){.ok = fine, .value = j, .kind = KL_FAULT_INDEX, .node = node};
+    rd->checks[rd->nchecks++] =
+        (kl_check){.ok = fine, .value = j, .kind = KL_FAULT_INDEX, .node = node};
     return j;
 }
 
@@ -343,7 +365,10 @@ static kl_x read_const(kl_reader *rd, kl_ref r, const kl_x *idx)
         kl_scalar s = {.bits = 0};
         memcpy(&s, bytes + i * size, (size_t)size);
         kl_x v = kl_x_const(x, n->dtype, s);
-        y = y == KL_NONE ? v : kl_x_op(x, KL_OP_where, kl_x_op(x, KL_OP_eq, flat, kl_x_int(x, i), KL_NONE), v, y);
+        y = y == KL_NONE
+                ? v
+                : kl_x_op(x, KL_OP_where,
+                          kl_x_op(x, KL_OP_eq, flat, kl_x_int(x, i), KL_NONE), v, y);
     }
     return y == KL_NONE ? kl_x_const(x, n->dtype, (kl_scalar){.bits = 0}) : y;
 }
@@ -369,20 +394,34 @@ static kl_x read_node(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {
     const kl_node *n = kl_graph_at(rd->g, r);
     switch (n->op) {
-    case KL_OP_const: return read_const(rd, r, idx);
-    case KL_OP_iota: return kl_x_cast(rd->k->x, idx[kl_graph_attr(rd->g, r)[0]], n->dtype);
-    case KL_OP_reshape: return read_reshape(rd, r, idx, pred);
-    case KL_OP_permute: return read_permute(rd, r, idx, pred);
-    case KL_OP_expand: return read_expand(rd, r, idx, pred);
-    case KL_OP_pad: return read_pad(rd, r, idx, pred);
-    case KL_OP_slice: return read_slice(rd, r, idx, pred);
-    case KL_OP_flip: return read_flip(rd, r, idx, pred);
-    case KL_OP_concat: return read_concat(rd, r, idx, pred);
-    case KL_OP_window: return read_window(rd, r, idx, pred);
-    case KL_OP_strided: return read_strided(rd, r, idx, pred);
-    case KL_OP_update: return read_update(rd, r, idx, pred);
-    case KL_OP_gather: return read_gather(rd, r, idx, pred);
-    default: break;
+    case KL_OP_const:
+        return read_const(rd, r, idx);
+    case KL_OP_iota:
+        return kl_x_cast(rd->k->x, idx[kl_graph_attr(rd->g, r)[0]], n->dtype);
+    case KL_OP_reshape:
+        return read_reshape(rd, r, idx, pred);
+    case KL_OP_permute:
+        return read_permute(rd, r, idx, pred);
+    case KL_OP_expand:
+        return read_expand(rd, r, idx, pred);
+    case KL_OP_pad:
+        return read_pad(rd, r, idx, pred);
+    case KL_OP_slice:
+        return read_slice(rd, r, idx, pred);
+    case KL_OP_flip:
+        return read_flip(rd, r, idx, pred);
+    case KL_OP_concat:
+        return read_concat(rd, r, idx, pred);
+    case KL_OP_window:
+        return read_window(rd, r, idx, pred);
+    case KL_OP_strided:
+        return read_strided(rd, r, idx, pred);
+    case KL_OP_update:
+        return read_update(rd, r, idx, pred);
+    case KL_OP_gather:
+        return read_gather(rd, r, idx, pred);
+    default:
+        break;
     }
     if (kl_ops[n->op].kind == KL_KIND_ELT || kl_ops[n->op].kind == KL_KIND_CAST)
         return read_elt(rd, r, idx, pred);
@@ -390,7 +429,8 @@ static kl_x read_node(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return KL_NONE;
 }
 
-/* Recursion here is bounded by fusion's limit on the depth of a group, not by the graph's. */
+/* Recursion here is bounded by fusion's limit on the depth of a group, not by the
+ * graph's. */
 kl_x kl_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {
     int n = kl_graph_at(rd->g, r)->rank;
@@ -403,7 +443,8 @@ kl_x kl_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     else if (rd->leaf)
         v = rd->leaf(rd, r, idx, pred);
     else
-        v = rd->leaf_flat(rd, r, kl_flatten(rd->k->x, n, kl_graph_shape(rd->g, r), idx), pred);
+        v = rd->leaf_flat(rd, r, kl_flatten(rd->k->x, n, kl_graph_shape(rd->g, r), idx),
+                          pred);
     if (v != KL_NONE)
         memo_put(rd, r, idx, n, pred, v);
     return v;

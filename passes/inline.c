@@ -3,13 +3,18 @@
  *   %3 = function %0, %1 @gelu           %3.. = the nodes of @gelu on %0, %1
  *   %4 = pick %3 result 0         ->
  *
- * No target schedules a function whole yet, so all go. Bodies that name further functions are
- * inlined in their turn, innermost last, until none is left. */
+ * No target schedules a function whole yet, so all go. Bodies that name further functions
+ * are inlined in their turn, innermost last, until none is left. */
 #include "passes/passes.h"
 
-typedef struct inliner { kl_ref **results; bool any; kl_status status; } inliner;
+typedef struct inliner {
+    kl_ref **results;
+    bool any;
+    kl_status status;
+} inliner;
 
-static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
+                    const kl_ref *src)
 {
     inliner *in = ctx;
     const kl_node *n = kl_graph_at(from, r);
@@ -35,7 +40,8 @@ kl_status kl_pass_inline(kl_unit *u)
             named = named || kl_graph_at(u->graph, r)->op == KL_OP_function;
         if (!named)
             break;
-        in.results = kl_arena_zeroed(u->arena, (size_t)u->graph->count + 1, sizeof *in.results);
+        in.results =
+            kl_arena_zeroed(u->arena, (size_t)u->graph->count + 1, sizeof *in.results);
         if (!in.results)
             return kl_fail(KL_ERR_OOM, "inline: no memory");
         KL_TRY(kl_graph_rewrite(&u->graph, visit, &in));

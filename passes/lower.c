@@ -2,14 +2,16 @@
  *
  *   outer r: 4096                                phase w: 4096
  *   m = reduce.max c: 1024 of load x[r*1024+c]     reg acc: f32 lanes 32 = -inf
- *   class row, lanes 32                      ->    for c: 1024 lane 32: acc = max(acc, load x[w*1024+c])
- *                                                  fold m = max acc
+ *   class row, lanes 32                      ->    for c: 1024 lane 32: acc = max(acc,
+ * load x[w*1024+c]) fold m = max acc
  *
- * The recipes differ in where the lanes lie; what one stage becomes is in lower_reduce.c and
- * lower_serial.c. Order of floating-point sums is DESIGN.md's, whatever the recipe. */
+ * The recipes differ in where the lanes lie; what one stage becomes is in lower_reduce.c
+ * and lower_serial.c. Order of floating-point sums is DESIGN.md's, whatever the recipe.
+ */
 #include "passes/passes.h"
 
-/* ---- what the recipes share ------------------------------------------------------------------ */
+/* ---- what the recipes share
+ * ------------------------------------------------------------------ */
 
 static kl_x replace_leaf(void *ctx, kl_exprs *x, kl_x leaf)
 {
@@ -39,18 +41,26 @@ kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *b
     memcpy(ph, k->phases, (size_t)k->nphases * sizeof *ph);
     k->phases = ph;
     ph = &k->phases[k->nphases++];
-    *ph = (kl_phase){.var = kl_x_newvar(k->x, "w", workers), .workers = workers,
-                     .grain = KL_MAX(grain, 1), .group = 1, .lane = 1};
+    *ph = (kl_phase){.var = kl_x_newvar(k->x, "w", workers),
+                     .workers = workers,
+                     .grain = KL_MAX(grain, 1),
+                     .group = 1,
+                     .lane = 1};
     if (k->target && k->target->kind == KL_TARGET_CUDA)
         ph->lane = l->lanes;
     *body = (kl_build){.k = k, .at = &ph->body};
     return ph;
 }
 
-uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count, kl_role role)
+uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count,
+                       kl_role role)
 {
-    kl_operand o = {.name = kl_arena_printf(l->k->arena, "%s%u", name, l->k->noperands), .dtype = dt,
-                    .role = role, .count = count, .scope = KL_SCOPE_WORKER, .node = KL_NONE};
+    kl_operand o = {.name = kl_arena_printf(l->k->arena, "%s%u", name, l->k->noperands),
+                    .dtype = dt,
+                    .role = role,
+                    .count = count,
+                    .scope = KL_SCOPE_WORKER,
+                    .node = KL_NONE};
     return kl_kernel_operand(l->k, &o);
 }
 
@@ -76,14 +86,16 @@ void kl_outer_point(kl_lower *l, kl_x w, int n)
 void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     for (int i = 0; i < s->nchecks; i++)
-        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind, s->checks[i].node,
-                   kl_lower_expr(l, s->checks[i].value));
+        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
+                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
     for (int i = 0; i < s->nstores && s->kind == KL_STAGE_MAP; i++)
         kl_b_store(b, s->stores[i].operand, kl_lower_expr(l, s->stores[i].index),
-                   kl_lower_expr(l, s->stores[i].value), kl_lower_expr(l, s->stores[i].pred));
+                   kl_lower_expr(l, s->stores[i].value),
+                   kl_lower_expr(l, s->stores[i].pred));
 }
 
-/* ---- stages at one outer point ------------------------------------------------------------------- */
+/* ---- stages at one outer point
+ * ------------------------------------------------------------------- */
 
 static bool same_own_axes(const kl_lower *l, const kl_stage *a, const kl_stage *b)
 {
@@ -104,8 +116,8 @@ static void lower_maps(kl_lower *l, kl_build *b, int first, int last)
         kl_dim extent = l->k->axes[s->axes[i]].extent;
         uint32_t v = kl_x_newvar(l->x, l->k->axes[s->axes[i]].name, extent);
         bool lane = i == s->nfree - 1 && !l->in_lanes;
-        in = kl_b_for(i ? &in : b, v, kl_x_dim(l->x, extent), lane ? KL_BIND_LANE : KL_BIND_SERIAL,
-                      lane ? l->lanes : 1);
+        in = kl_b_for(i ? &in : b, v, kl_x_dim(l->x, extent),
+                      lane ? KL_BIND_LANE : KL_BIND_SERIAL, lane ? l->lanes : 1);
         for (int j = first; j < last; j++)
             l->axis[l->p->stages[j].axes[i]] = kl_x_var(l->x, v);
     }
@@ -126,18 +138,30 @@ kl_status kl_lower_stages(kl_lower *l, kl_build *b)
             i = last - 1;
             break;
         case KL_STAGE_REDUCE:
-        case KL_STAGE_CONTRACT: l->stage[i] = kl_lower_reduce(l, b, s); break;
+        case KL_STAGE_CONTRACT:
+            l->stage[i] = kl_lower_reduce(l, b, s);
+            break;
         case KL_STAGE_ARGMAX:
-        case KL_STAGE_ARGMIN: l->stage[i] = kl_lower_arg(l, b, s); break;
-        case KL_STAGE_PREFIX: KL_TRY(kl_lower_prefix(l, b, s)); break;
-        case KL_STAGE_SCATTER: KL_TRY(kl_lower_scatter(l, b, s)); break;
-        case KL_STAGE_SORT: KL_TRY(kl_lower_sort(l, b, s)); break;
+        case KL_STAGE_ARGMIN:
+            l->stage[i] = kl_lower_arg(l, b, s);
+            break;
+        case KL_STAGE_PREFIX:
+            KL_TRY(kl_lower_prefix(l, b, s));
+            break;
+        case KL_STAGE_SCATTER:
+            KL_TRY(kl_lower_scatter(l, b, s));
+            break;
+        case KL_STAGE_SORT:
+            KL_TRY(kl_lower_sort(l, b, s));
+            break;
         }
     }
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }
 
-/* ---- recipes ------------------------------------------------------------------------------------------ */
+/* ---- recipes
+ * ------------------------------------------------------------------------------------------
+ */
 
 /* Lanes along one outer axis, in chunks that are worth a thread. */
 static kl_status lower_map(kl_lower *l)
@@ -150,10 +174,12 @@ static kl_status lower_map(kl_lower *l)
     if (n) { /* the vector axis goes last */
         axis = l->p->outer[vec];
         extent = l->k->axes[axis].extent;
-        memmove(l->p->outer + vec, l->p->outer + vec + 1, (size_t)(n - 1 - vec) * sizeof axis);
+        memmove(l->p->outer + vec, l->p->outer + vec + 1,
+                (size_t)(n - 1 - vec) * sizeof axis);
         l->p->outer[n - 1] = axis;
     }
-    kl_dim chunks = kl_dim_ceildiv(d, extent, chunk), rows = kl_outer_count(l, n ? n - 1 : 0);
+    kl_dim chunks = kl_dim_ceildiv(d, extent, chunk),
+           rows = kl_outer_count(l, n ? n - 1 : 0);
     int64_t c, e, grain = 1;
     if (kl_dim_is_const(d, chunks, &c) && c <= 1 && kl_dim_is_const(d, extent, &e))
         grain = chunk / KL_MAX(e, 1);
@@ -181,7 +207,8 @@ static kl_status lower_row(kl_lower *l)
     kl_dims *d = l->x->dims;
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);
-    kl_phase *ph = kl_lower_phase(l, kl_dim_ceildiv(d, rows, group), kl_param(l->k, l->part, "grain", 1), &b);
+    kl_phase *ph = kl_lower_phase(l, kl_dim_ceildiv(d, rows, group),
+                                  kl_param(l->k, l->part, "grain", 1), &b);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x w = kl_x_var(l->x, ph->var);
@@ -192,7 +219,8 @@ static kl_status lower_row(kl_lower *l)
     ph->group = (int32_t)group;
     uint32_t g = kl_x_newvar(l->x, "g", group);
     in = kl_b_for(&b, g, kl_x_int(l->x, group), KL_BIND_GROUP, 1);
-    kl_x row = kl_x_add(l->x, kl_x_mul(l->x, w, kl_x_int(l->x, group)), kl_x_var(l->x, g));
+    kl_x row =
+        kl_x_add(l->x, kl_x_mul(l->x, w, kl_x_int(l->x, group)), kl_x_var(l->x, g));
     kl_x inside = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, row, kl_x_dim(l->x, rows)));
     if (inside != KL_NONE)
         in = kl_b_if(&in, inside);
@@ -200,7 +228,8 @@ static kl_status lower_row(kl_lower *l)
     return kl_lower_stages(l, &in);
 }
 
-/* One long reduction: every block of 4096 is a worker's; the second phase folds and finishes. */
+/* One long reduction: every block of 4096 is a worker's; the second phase folds and
+ * finishes. */
 static kl_status lower_split(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
@@ -210,24 +239,32 @@ static kl_status lower_split(kl_lower *l)
     kl_dim blocks[32];
     int n = 0;
     for (; n < l->p->nstages && l->p->stages[n].kind == KL_STAGE_REDUCE && n < 32; n++) {
-        blocks[n] = kl_dim_ceildiv(d, l->k->axes[l->p->stages[n].axes[0]].extent, KL_BLOCK);
+        blocks[n] =
+            kl_dim_ceildiv(d, l->k->axes[l->p->stages[n].axes[0]].extent, KL_BLOCK);
         most = kl_dim_max(d, most, blocks[n]);
-        temp[n] = kl_lower_tile(l, "part", l->p->stages[n].dtype, kl_dim_mul(d, rows, blocks[n]), KL_ROLE_TEMP);
+        temp[n] = kl_lower_tile(l, "part", l->p->stages[n].dtype,
+                                kl_dim_mul(d, rows, blocks[n]), KL_ROLE_TEMP);
     }
     kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, rows, most), 8, &b);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x w = kl_x_var(l->x, ph->var), nb = kl_x_dim(l->x, most);
-    kl_x row = kl_x_divf(l->x, w, nb), blk = kl_x_mod(l->x, w, nb), start = kl_x_mul(l->x, blk, kl_x_int(l->x, KL_BLOCK));
+    kl_x row = kl_x_divf(l->x, w, nb), blk = kl_x_mod(l->x, w, nb),
+         start = kl_x_mul(l->x, blk, kl_x_int(l->x, KL_BLOCK));
     kl_outer_point(l, row, l->p->nouter);
     for (int i = 0; i < n; i++) {
         kl_stage *s = &l->p->stages[i];
-        kl_x here = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, blk, kl_x_dim(l->x, blocks[i])));
+        kl_x here =
+            kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, blk, kl_x_dim(l->x, blocks[i])));
         kl_build in = here == KL_NONE ? b : kl_b_if(&b, here);
         kl_x extent = kl_x_dim(l->x, l->k->axes[s->axes[0]].extent);
         kl_x left = kl_x_op(l->x, KL_OP_sub, extent, start, KL_NONE);
-        kl_x v = kl_lower_block(l, &in, s, start, kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, KL_BLOCK), KL_NONE));
-        kl_b_store(&in, temp[i], kl_x_add(l->x, kl_x_mul(l->x, row, kl_x_dim(l->x, blocks[i])), blk), v, KL_NONE);
+        kl_x v = kl_lower_block(
+            l, &in, s, start,
+            kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, KL_BLOCK), KL_NONE));
+        kl_b_store(&in, temp[i],
+                   kl_x_add(l->x, kl_x_mul(l->x, row, kl_x_dim(l->x, blocks[i])), blk), v,
+                   KL_NONE);
         if (here == KL_NONE)
             b = in;
     }
@@ -237,7 +274,9 @@ static kl_status lower_split(kl_lower *l)
     w = kl_x_var(l->x, ph->var);
     kl_outer_point(l, w, l->p->nouter);
     for (int i = 0; i < n; i++)
-        l->stage[i] = kl_lower_tree(l, &b, &l->p->stages[i], temp[i], kl_x_mul(l->x, w, kl_x_dim(l->x, blocks[i])), blocks[i]);
+        l->stage[i] =
+            kl_lower_tree(l, &b, &l->p->stages[i], temp[i],
+                          kl_x_mul(l->x, w, kl_x_dim(l->x, blocks[i])), blocks[i]);
     kl_part rest = *l->p;
     for (int i = n; i < rest.nstages; i++) {
         kl_stage *s = &l->p->stages[i];
@@ -253,10 +292,12 @@ static kl_status lower_column(kl_lower *l)
     int n = l->p->nouter, vec = (int)kl_param(l->k, l->part, "vec", n - 1);
     uint16_t axis = l->p->outer[vec];
     kl_dim extent = l->k->axes[axis].extent, chunks = kl_dim_ceildiv(d, extent, l->lanes);
-    memmove(l->p->outer + vec, l->p->outer + vec + 1, (size_t)(n - 1 - vec) * sizeof axis);
+    memmove(l->p->outer + vec, l->p->outer + vec + 1,
+            (size_t)(n - 1 - vec) * sizeof axis);
     l->p->outer[n - 1] = axis;
     kl_build b;
-    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, kl_outer_count(l, n - 1), chunks), kl_param(l->k, l->part, "grain", 1), &b);
+    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, kl_outer_count(l, n - 1), chunks),
+                                  kl_param(l->k, l->part, "grain", 1), &b);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x w = kl_x_var(l->x, ph->var), nc = kl_x_dim(l->x, chunks);
@@ -264,20 +305,28 @@ static kl_status lower_column(kl_lower *l)
     kl_x at = kl_x_mul(l->x, kl_x_mod(l->x, w, nc), kl_x_int(l->x, l->lanes));
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), at, KL_NONE);
     l->lane_var = kl_x_newvar(l->x, l->k->axes[axis].name, l->lanes);
-    kl_build in = kl_b_for(&b, l->lane_var, kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, l->lanes), KL_NONE), KL_BIND_LANE, l->lanes);
+    kl_build in =
+        kl_b_for(&b, l->lane_var,
+                 kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, l->lanes), KL_NONE),
+                 KL_BIND_LANE, l->lanes);
     l->axis[axis] = kl_x_add(l->x, at, kl_x_var(l->x, l->lane_var));
     l->in_lanes = true;
     return kl_lower_stages(l, &in);
 }
 
-static const struct { const char *name; kl_status (*fn)(kl_lower *l); } recipes[] = {
-    {"map", lower_map}, {"row", lower_row}, {"split", lower_split}, {"column", lower_column}, {"gemm", kl_lower_gemm},
+static const struct {
+    const char *name;
+    kl_status (*fn)(kl_lower *l);
+} recipes[] = {
+    {"map", lower_map},       {"row", lower_row},      {"split", lower_split},
+    {"column", lower_column}, {"gemm", kl_lower_gemm},
 };
 
 kl_status kl_lower_kernel(kl_kernel *k)
 {
     for (int p = 0; p < k->nparts; p++) {
-        kl_lower l = {.k = k, .x = k->x, .p = &k->parts[p], .part = p, .cls = kl_part_class(k, p)};
+        kl_lower l = {
+            .k = k, .x = k->x, .p = &k->parts[p], .part = p, .cls = kl_part_class(k, p)};
         l.lanes = (int32_t)kl_param(k, p, "lanes", KL_LANES);
         l.axis = kl_arena_alloc(k->arena, (k->naxes + 1) * sizeof(kl_x));
         l.stage = kl_arena_alloc(k->arena, ((size_t)l.p->nstages + 1) * sizeof(kl_x));

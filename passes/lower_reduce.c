@@ -1,16 +1,19 @@
 /* lower_reduce.c: one reduction at one outer point, in the canonical order.
  *
- * Blocks of 4096; in a block lane l of 32 takes elements l, l+32, ..; lanes fold by halves;
- * block results fold in adjacent pairs. A contraction is the same with fma: in order along k, or
- * over 16 lanes. Where the lanes of the order lie is the recipe's business:
+ * Blocks of 4096; in a block lane l of 32 takes elements l, l+32, ..; lanes fold by
+ * halves; block results fold in adjacent pairs. A contraction is the same with fma: in
+ * order along k, or over 16 lanes. Where the lanes of the order lie is the recipe's
+ * business:
  *
  *   row     the 32 lanes are SIMD lanes            acc: f32 lanes 32
- *   column  SIMD lanes are 32 different columns    the order's lanes are an array of vectors */
+ *   column  SIMD lanes are 32 different columns    the order's lanes are an array of
+ * vectors */
 #include "passes/passes.h"
 
 static kl_x identity_x(kl_lower *l, const kl_stage *s)
 {
-    kl_scalar v = s->kind == KL_STAGE_CONTRACT ? (kl_scalar){.bits = 0} : kl_identity(s->combine, s->dtype);
+    kl_scalar v = s->kind == KL_STAGE_CONTRACT ? (kl_scalar){.bits = 0}
+                                               : kl_identity(s->combine, s->dtype);
     return kl_x_const(l->x, s->dtype, v);
 }
 
@@ -30,12 +33,13 @@ static kl_x accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at)
 static void lower_checks(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     for (int i = 0; i < s->nchecks; i++)
-        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind, s->checks[i].node,
-                   kl_lower_expr(l, s->checks[i].value));
+        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
+                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
 }
 
 /* The order's lanes are SIMD lanes. */
-static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len, int32_t lanes)
+static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len,
+                           int32_t lanes)
 {
     kl_x acc = kl_b_reg(b, "acc", s->dtype, lanes, 0, NULL);
     kl_b_set(b, acc, identity_x(l, s));
@@ -63,7 +67,8 @@ static kl_x block_in_order(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
 }
 
 /* Rows j*lanes + first + u of `unroll` accumulators, u < unroll; guarded past len. */
-static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x base, kl_x row, kl_x len, int32_t unroll, bool guard)
+static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x base,
+                      kl_x row, kl_x len, int32_t unroll, bool guard)
 {
     uint32_t u = kl_x_newvar(l->x, "u", unroll);
     kl_build in = kl_b_for(b, u, kl_x_int(l->x, unroll), KL_BIND_UNROLL, 1);
@@ -76,19 +81,23 @@ static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x
     kl_b_set(&in, acc, next);
 }
 
-/* SIMD lanes are columns: the order's lanes live in a tile, `unroll` of them in registers at a
- * time while the rows stream by. */
-static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len, int32_t lanes)
+/* SIMD lanes are columns: the order's lanes live in a tile, `unroll` of them in registers
+ * at a time while the rows stream by. */
+static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start,
+                               kl_x len, int32_t lanes)
 {
     kl_exprs *x = l->x;
     int32_t unroll = (int32_t)kl_param(l->k, l->part, "rows", 8);
-    uint32_t tile = kl_lower_tile(l, "lanes", s->dtype, (kl_dim)lanes * l->lanes, KL_ROLE_TILE);
-    kl_x width = kl_x_int(x, l->lanes), column = kl_x_var(x, l->lane_var), full = kl_x_divf(x, len, kl_x_int(x, lanes));
+    uint32_t tile =
+        kl_lower_tile(l, "lanes", s->dtype, (kl_dim)lanes * l->lanes, KL_ROLE_TILE);
+    kl_x width = kl_x_int(x, l->lanes), column = kl_x_var(x, l->lane_var),
+         full = kl_x_divf(x, len, kl_x_int(x, lanes));
     uint32_t lg = kl_x_newvar(x, "q", lanes / unroll);
     kl_build in = kl_b_for(b, lg, kl_x_int(x, lanes / unroll), KL_BIND_SERIAL, 1);
     kl_x first = kl_x_mul(x, kl_x_var(x, lg), kl_x_int(x, unroll));
     kl_x acc = kl_b_reg(&in, "acc", s->dtype, l->lanes, 1, &unroll);
-    uint32_t areg = (uint32_t)x->nodes[acc].imm, u = kl_x_newvar(x, "u", unroll), j = kl_x_newvar(x, "j", KL_BLOCK / lanes);
+    uint32_t areg = (uint32_t)x->nodes[acc].imm, u = kl_x_newvar(x, "u", unroll),
+             j = kl_x_newvar(x, "j", KL_BLOCK / lanes);
     kl_build init = kl_b_for(&in, u, kl_x_int(x, unroll), KL_BIND_UNROLL, 1);
     kl_x ui = kl_x_var(x, u);
     kl_b_set(&init, kl_x_reg(x, areg, s->dtype, &ui, 1), identity_x(l, s));
@@ -99,15 +108,17 @@ static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start
     walk_rows(l, &in, s, areg, start, row, len, unroll, true);
     uint32_t o = kl_x_newvar(x, "u", unroll);
     kl_build out = kl_b_for(&in, o, kl_x_int(x, unroll), KL_BIND_UNROLL, 1);
-    kl_x oi = kl_x_var(x, o), slot = kl_x_add(x, kl_x_mul(x, kl_x_add(x, first, oi), width), column);
+    kl_x oi = kl_x_var(x, o),
+         slot = kl_x_add(x, kl_x_mul(x, kl_x_add(x, first, oi), width), column);
     kl_b_store(&out, tile, slot, kl_x_reg(x, areg, s->dtype, &oi, 1), KL_NONE);
     for (int32_t h = lanes / 2; h >= 1; h /= 2) {
         uint32_t i = kl_x_newvar(x, "h", h);
         kl_build half = kl_b_for(b, i, kl_x_int(x, h), KL_BIND_SERIAL, 1);
         kl_x lo = kl_x_add(x, kl_x_mul(x, kl_x_var(x, i), width), column);
         kl_x hi = kl_x_add(x, lo, kl_x_int(x, (int64_t)h * l->lanes));
-        kl_x sum = kl_combine(x, s->combine, kl_x_load(x, tile, s->dtype, lo, KL_NONE, KL_NONE),
-                              kl_x_load(x, tile, s->dtype, hi, KL_NONE, KL_NONE));
+        kl_x sum =
+            kl_combine(x, s->combine, kl_x_load(x, tile, s->dtype, lo, KL_NONE, KL_NONE),
+                       kl_x_load(x, tile, s->dtype, hi, KL_NONE, KL_NONE));
         kl_b_store(&half, tile, lo, sum, KL_NONE);
     }
     kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
@@ -121,11 +132,13 @@ kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
     if (contract && !s->dot)
         return block_in_order(l, b, s, start, len);
     int32_t lanes = contract ? KL_DOT_LANES : KL_LANES;
-    return l->in_lanes ? block_down_columns(l, b, s, start, len, lanes) : block_in_lanes(l, b, s, start, len, lanes);
+    return l->in_lanes ? block_down_columns(l, b, s, start, len, lanes)
+                       : block_in_lanes(l, b, s, start, len, lanes);
 }
 
 /* count results at operand[first..] fold in adjacent pairs, an odd one passing on. */
-kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first, kl_dim count)
+kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
+                   kl_dim count)
 {
     kl_exprs *x = l->x;
     int64_t min, max, levels = 0;
@@ -133,22 +146,31 @@ kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x
     kl_dim_range(x->dims, count, &min, &max);
     while (max > (int64_t)1 << levels)
         levels++;
-    kl_x n = kl_x_dim(x, count), one = kl_x_int(x, 1), two = kl_x_int(x, 2), unit = kl_x_int(x, stride);
-    uint32_t lev = kl_x_newvar(x, "level", KL_MAX(levels, 1)), i = kl_x_newvar(x, "i", KL_MAX(max / 2, 1));
+    kl_x n = kl_x_dim(x, count), one = kl_x_int(x, 1), two = kl_x_int(x, 2),
+         unit = kl_x_int(x, stride);
+    uint32_t lev = kl_x_newvar(x, "level", KL_MAX(levels, 1)),
+             i = kl_x_newvar(x, "i", KL_MAX(max / 2, 1));
     kl_build in = kl_b_for(b, lev, kl_x_int(x, levels), KL_BIND_SERIAL, 1);
-    kl_x span = kl_x_op(x, KL_OP_shl, one, kl_x_var(x, lev), KL_NONE); /* results now 2^level apart */
+    kl_x span = kl_x_op(x, KL_OP_shl, one, kl_x_var(x, lev),
+                        KL_NONE); /* results now 2^level apart */
     kl_x above = kl_x_op(x, KL_OP_sub, kl_x_add(x, n, span), one, KL_NONE);
-    kl_x pairs = kl_x_op(x, KL_OP_shr, above, kl_x_add(x, kl_x_var(x, lev), one), KL_NONE);
+    kl_x pairs =
+        kl_x_op(x, KL_OP_shr, above, kl_x_add(x, kl_x_var(x, lev), one), KL_NONE);
     kl_build body = kl_b_for(&in, i, pairs, KL_BIND_SERIAL, 1);
-    kl_x lo = kl_x_mul(x, kl_x_mul(x, kl_x_var(x, i), two), span), hi = kl_x_add(x, lo, span);
+    kl_x lo = kl_x_mul(x, kl_x_mul(x, kl_x_var(x, i), two), span),
+         hi = kl_x_add(x, lo, span);
     kl_build both = kl_b_if(&body, kl_x_lt(x, hi, n));
     kl_x lane = l->in_lanes ? kl_x_var(x, l->lane_var) : kl_x_int(x, 0);
     kl_x at = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, lo, unit)), lane);
     kl_x other = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, hi, unit)), lane);
-    kl_b_store(&both, operand, at, kl_combine(x, s->combine, kl_x_load(x, operand, s->dtype, at, KL_NONE, KL_NONE),
-                                              kl_x_load(x, operand, s->dtype, other, KL_NONE, KL_NONE)), KL_NONE);
+    kl_b_store(&both, operand, at,
+               kl_combine(x, s->combine,
+                          kl_x_load(x, operand, s->dtype, at, KL_NONE, KL_NONE),
+                          kl_x_load(x, operand, s->dtype, other, KL_NONE, KL_NONE)),
+               KL_NONE);
     kl_x dst = kl_b_reg(b, "r", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
-    kl_b_set(b, dst, kl_x_load(x, operand, s->dtype, kl_x_add(x, first, lane), KL_NONE, KL_NONE));
+    kl_b_set(b, dst,
+             kl_x_load(x, operand, s->dtype, kl_x_add(x, first, lane), KL_NONE, KL_NONE));
     return dst;
 }
 
@@ -166,23 +188,30 @@ kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s)
     } else {
         kl_dim blocks = kl_dim_ceildiv(x->dims, n, KL_BLOCK);
         int32_t stride = l->in_lanes ? l->lanes : 1;
-        uint32_t tile = kl_lower_tile(l, "part", s->dtype, kl_dim_mul(x->dims, blocks, stride), KL_ROLE_TILE);
+        uint32_t tile = kl_lower_tile(l, "part", s->dtype,
+                                      kl_dim_mul(x->dims, blocks, stride), KL_ROLE_TILE);
         uint32_t v = kl_x_newvar(x, "blk", blocks);
         kl_build in = kl_b_for(b, v, kl_x_dim(x, blocks), KL_BIND_SERIAL, 1);
         kl_x start = kl_x_mul(x, kl_x_var(x, v), kl_x_int(x, KL_BLOCK));
         kl_x left = kl_x_op(x, KL_OP_sub, len, start, KL_NONE);
-        kl_x part = kl_lower_block(l, &in, s, start, kl_x_op(x, KL_OP_min, left, kl_x_int(x, KL_BLOCK), KL_NONE));
+        kl_x part =
+            kl_lower_block(l, &in, s, start,
+                           kl_x_op(x, KL_OP_min, left, kl_x_int(x, KL_BLOCK), KL_NONE));
         kl_x lane = l->in_lanes ? kl_x_var(x, l->lane_var) : kl_x_int(x, 0);
-        kl_b_store(&in, tile, kl_x_add(x, kl_x_mul(x, kl_x_var(x, v), kl_x_int(x, stride)), lane), part, KL_NONE);
+        kl_b_store(&in, tile,
+                   kl_x_add(x, kl_x_mul(x, kl_x_var(x, v), kl_x_int(x, stride)), lane),
+                   part, KL_NONE);
         r = kl_lower_tree(l, b, s, tile, kl_x_int(x, 0), blocks);
     }
     if (min > 0)
         return r;
     kl_x none = kl_x_op(x, KL_OP_eq, len, kl_x_int(x, 0), KL_NONE);
-    return kl_x_op(x, KL_OP_where, none, kl_x_const(x, s->dtype, kl_empty(s->combine, s->dtype)), r);
+    return kl_x_op(x, KL_OP_where, none,
+                   kl_x_const(x, s->dtype, kl_empty(s->combine, s->dtype)), r);
 }
 
-/* ---- argmax, argmin --------------------------------------------------------------------------------- */
+/* ---- argmax, argmin
+ * --------------------------------------------------------------------------------- */
 
 #define NOWHERE INT64_MAX
 
@@ -193,17 +222,21 @@ static kl_x beats(kl_lower *l, const kl_stage *s, kl_x v, kl_x i, kl_x best, kl_
     kl_x win = s->kind == KL_STAGE_ARGMAX ? kl_x_lt(x, best, v) : kl_x_lt(x, v, best);
     kl_x tie = kl_x_op(x, KL_OP_eq, v, best, KL_NONE);
     if (kl_is_float(x->nodes[v].dtype)) {
-        kl_x vn = kl_x_op(x, KL_OP_ne, v, v, KL_NONE), bn = kl_x_op(x, KL_OP_ne, best, best, KL_NONE);
+        kl_x vn = kl_x_op(x, KL_OP_ne, v, v, KL_NONE),
+             bn = kl_x_op(x, KL_OP_ne, best, best, KL_NONE);
         kl_x not_bn = kl_x_op(x, KL_OP_not, bn, KL_NONE, KL_NONE);
-        win = kl_x_op(x, KL_OP_or, kl_x_op(x, KL_OP_and, win, not_bn, KL_NONE), kl_x_op(x, KL_OP_and, vn, not_bn, KL_NONE), KL_NONE);
+        win = kl_x_op(x, KL_OP_or, kl_x_op(x, KL_OP_and, win, not_bn, KL_NONE),
+                      kl_x_op(x, KL_OP_and, vn, not_bn, KL_NONE), KL_NONE);
         tie = kl_x_op(x, KL_OP_or, tie, kl_x_op(x, KL_OP_and, vn, bn, KL_NONE), KL_NONE);
     }
     kl_x sooner = kl_x_op(x, KL_OP_and, tie, kl_x_lt(x, i, at), KL_NONE);
     kl_x first = kl_x_op(x, KL_OP_eq, at, kl_x_int(x, NOWHERE), KL_NONE);
-    return kl_x_op(x, KL_OP_or, first, kl_x_op(x, KL_OP_or, win, sooner, KL_NONE), KL_NONE);
+    return kl_x_op(x, KL_OP_or, first, kl_x_op(x, KL_OP_or, win, sooner, KL_NONE),
+                   KL_NONE);
 }
 
-static void take_better(kl_lower *l, kl_build *b, const kl_stage *s, kl_x best, kl_x at, kl_x v, kl_x i)
+static void take_better(kl_lower *l, kl_build *b, const kl_stage *s, kl_x best, kl_x at,
+                        kl_x v, kl_x i)
 {
     kl_exprs *x = l->x;
     kl_x win = kl_b_reg(b, "win", KL_BOOL, l->in_lanes ? l->lanes : 1, 0, NULL);
@@ -212,14 +245,16 @@ static void take_better(kl_lower *l, kl_build *b, const kl_stage *s, kl_x best, 
     kl_b_set(b, at, kl_x_op(x, KL_OP_where, win, i, at));
 }
 
-/* An index is exact, so any order gives it: walk in order, lanes where the recipe has them. */
+/* An index is exact, so any order gives it: walk in order, lanes where the recipe has
+ * them. */
 kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s)
 {
     kl_exprs *x = l->x;
     kl_dtype dt = x->nodes[s->value].dtype;
     kl_dim n = l->k->axes[s->axes[s->nfree]].extent;
     int32_t lanes = l->in_lanes ? l->lanes : 1;
-    kl_x best = kl_b_reg(b, "best", dt, lanes, 0, NULL), at = kl_b_reg(b, "at", KL_I64, lanes, 0, NULL);
+    kl_x best = kl_b_reg(b, "best", dt, lanes, 0, NULL),
+         at = kl_b_reg(b, "at", KL_I64, lanes, 0, NULL);
     kl_b_set(b, best, kl_x_const(x, dt, kl_identity(s->combine, dt)));
     kl_b_set(b, at, kl_x_int(x, NOWHERE));
     uint32_t v = kl_x_newvar(x, "j", n);

@@ -1,6 +1,7 @@
 /* lower_serial.c: stages that walk an axis of their own in order: prefix, scatter, sort.
  *
- *   prefix.add i: n of v   ->   acc = identity; for i serial { acc = acc + v; store y[i] = acc } */
+ *   prefix.add i: n of v   ->   acc = identity; for i serial { acc = acc + v; store y[i]
+ * = acc } */
 #include "passes/passes.h"
 
 /* Serial loops over a stage's own axes, outermost first. */
@@ -19,8 +20,8 @@ static kl_build walk_own(kl_lower *l, kl_build *b, const kl_stage *s, int from, 
 static void checks(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     for (int i = 0; i < s->nchecks; i++)
-        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind, s->checks[i].node,
-                   kl_lower_expr(l, s->checks[i].value));
+        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
+                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
 }
 
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
@@ -32,7 +33,8 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
     kl_build in = walk_own(l, at, s, s->nfree - 1, s->nfree);
     checks(l, &in, s);
     kl_b_set(&in, acc, kl_combine(x, s->combine, acc, kl_lower_expr(l, s->value)));
-    kl_b_store(&in, s->stores[0].operand, kl_lower_expr(l, s->stores[0].index), acc, KL_NONE);
+    kl_b_store(&in, s->stores[0].operand, kl_lower_expr(l, s->stores[0].index), acc,
+               KL_NONE);
     return KL_OK;
 }
 
@@ -44,16 +46,19 @@ kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
     kl_build own = walk_own(l, b, s, 0, s->nfree), *in = s->nfree ? &own : b;
     const kl_store *t = &s->stores[0];
     checks(l, in, s);
-    kl_x at = kl_lower_expr(l, t->index), ok = kl_lower_expr(l, t->pred), v = kl_lower_expr(l, s->value);
+    kl_x at = kl_lower_expr(l, t->index), ok = kl_lower_expr(l, t->pred),
+         v = kl_lower_expr(l, s->value);
     if (s->combine != KL_SET)
-        v = kl_combine(x, s->combine, kl_x_load(x, t->operand, s->dtype, at, ok, KL_NONE), v);
+        v = kl_combine(x, s->combine, kl_x_load(x, t->operand, s->dtype, at, ok, KL_NONE),
+                       v);
     kl_b_store(in, t->operand, at, v, ok);
     return KL_OK;
 }
 
-/* ---- sort: runs of 1, 2, 4, .. merge by rank ---------------------------------------------------
- * An element's place in the merged run is its place in its own half plus how many of the other
- * half go before it, found by bisection: no loop depends on data, every element is independent. */
+/* ---- sort: runs of 1, 2, 4, .. merge by rank
+ * --------------------------------------------------- An element's place in the merged
+ * run is its place in its own half plus how many of the other half go before it, found by
+ * bisection: no loop depends on data, every element is independent. */
 
 typedef struct sorter {
     kl_lower *l;
@@ -82,7 +87,8 @@ static kl_x before(sorter *t, kl_x a, kl_x b)
     kl_x less = kl_x_lt(x, a, b);
     if (!kl_is_float(t->dt))
         return less;
-    kl_x an = kl_x_op(x, KL_OP_eq, a, a, KL_NONE), bn = kl_x_op(x, KL_OP_ne, b, b, KL_NONE);
+    kl_x an = kl_x_op(x, KL_OP_eq, a, a, KL_NONE),
+         bn = kl_x_op(x, KL_OP_ne, b, b, KL_NONE);
     return kl_x_op(x, KL_OP_or, less, kl_x_op(x, KL_OP_and, an, bn, KL_NONE), KL_NONE);
 }
 
@@ -100,24 +106,30 @@ static kl_build each(sorter *t, kl_build *b, kl_x *i)
     return kl_b_for(b, v, kl_x_dim(t->x, t->n), KL_BIND_LANE, t->l->lanes);
 }
 
-/* How many of keys[lo..hi) go before `key`: those strictly before it for an element of the left
- * half, also its equals for one of the right half (stable). */
-static kl_x bisect(sorter *t, kl_build *b, kl_x left, kl_x key, kl_x from, kl_x to, kl_x steps)
+/* How many of keys[lo..hi) go before `key`: those strictly before it for an element of
+ * the left half, also its equals for one of the right half (stable). */
+static kl_x bisect(sorter *t, kl_build *b, kl_x left, kl_x key, kl_x from, kl_x to,
+                   kl_x steps)
 {
     kl_exprs *x = t->x;
     kl_x lo = lane_reg(t, b, "lo", KL_I64, from), hi = lane_reg(t, b, "hi", KL_I64, to);
     uint32_t v = kl_x_newvar(x, "step", 64);
     kl_build in = kl_b_for(b, v, steps, KL_BIND_SERIAL, 1);
     kl_x open = lane_reg(t, &in, "open", KL_BOOL, kl_x_lt(x, lo, hi));
-    kl_x mid = lane_reg(t, &in, "mid", KL_I64, kl_x_op(x, KL_OP_shr, kl_x_add(x, lo, hi), kl_x_int(x, 1), KL_NONE));
+    kl_x mid =
+        lane_reg(t, &in, "mid", KL_I64,
+                 kl_x_op(x, KL_OP_shr, kl_x_add(x, lo, hi), kl_x_int(x, 1), KL_NONE));
     kl_x there = kl_x_load(x, t->keys, t->dt, place_of(t, mid), open, KL_NONE);
     kl_x probe = lane_reg(t, &in, "probe", t->dt, there);
     kl_x not_after = kl_x_op(x, KL_OP_not, before(t, key, probe), KL_NONE, KL_NONE);
     kl_x go = kl_x_op(x, KL_OP_where, left, before(t, probe, key), not_after);
-    kl_x right = lane_reg(t, &in, "right", KL_BOOL, kl_x_op(x, KL_OP_and, open, go, KL_NONE));
-    kl_x stay = kl_x_op(x, KL_OP_and, open, kl_x_op(x, KL_OP_not, right, KL_NONE, KL_NONE), KL_NONE);
+    kl_x right =
+        lane_reg(t, &in, "right", KL_BOOL, kl_x_op(x, KL_OP_and, open, go, KL_NONE));
+    kl_x stay = kl_x_op(x, KL_OP_and, open,
+                        kl_x_op(x, KL_OP_not, right, KL_NONE, KL_NONE), KL_NONE);
     kl_b_set(&in, hi, kl_x_op(x, KL_OP_where, stay, mid, hi));
-    kl_b_set(&in, lo, kl_x_op(x, KL_OP_where, right, kl_x_add(x, mid, kl_x_int(x, 1)), lo));
+    kl_b_set(&in, lo,
+             kl_x_op(x, KL_OP_where, right, kl_x_add(x, mid, kl_x_int(x, 1)), lo));
     return kl_x_op(x, KL_OP_sub, lo, from, KL_NONE);
 }
 
@@ -125,26 +137,36 @@ static void merge_runs(sorter *t, kl_build *b, kl_x level)
 {
     kl_exprs *x = t->x;
     kl_x i, n = kl_x_dim(x, t->n), one = kl_x_int(x, 1);
-    kl_x width = kl_x_op(x, KL_OP_shl, one, level, KL_NONE), steps = kl_x_add(x, level, one);
+    kl_x width = kl_x_op(x, KL_OP_shl, one, level, KL_NONE),
+         steps = kl_x_add(x, level, one);
     kl_build in = each(t, b, &i);
-    kl_x run = kl_x_op(x, KL_OP_shl, kl_x_op(x, KL_OP_shr, i, steps, KL_NONE), steps, KL_NONE);
+    kl_x run =
+        kl_x_op(x, KL_OP_shl, kl_x_op(x, KL_OP_shr, i, steps, KL_NONE), steps, KL_NONE);
     kl_x base = lane_reg(t, &in, "base", KL_I64, run);
     kl_x middle = kl_x_op(x, KL_OP_min, kl_x_add(x, base, width), n, KL_NONE);
     kl_x mid = lane_reg(t, &in, "half", KL_I64, middle);
-    kl_x end = kl_x_op(x, KL_OP_min, kl_x_add(x, kl_x_add(x, base, width), width), n, KL_NONE);
+    kl_x end =
+        kl_x_op(x, KL_OP_min, kl_x_add(x, kl_x_add(x, base, width), width), n, KL_NONE);
     kl_x left = lane_reg(t, &in, "left", KL_BOOL, kl_x_lt(x, i, mid));
-    kl_x key = lane_reg(t, &in, "key", t->dt, kl_x_load(x, t->keys, t->dt, place_of(t, i), KL_NONE, KL_NONE));
-    kl_x from = lane_reg(t, &in, "from", KL_I64, kl_x_op(x, KL_OP_where, left, mid, base));
+    kl_x key = lane_reg(t, &in, "key", t->dt,
+                        kl_x_load(x, t->keys, t->dt, place_of(t, i), KL_NONE, KL_NONE));
+    kl_x from =
+        lane_reg(t, &in, "from", KL_I64, kl_x_op(x, KL_OP_where, left, mid, base));
     kl_x to = lane_reg(t, &in, "to", KL_I64, kl_x_op(x, KL_OP_where, left, end, mid));
     kl_x rank = bisect(t, &in, left, key, from, to, steps);
-    kl_x own = kl_x_op(x, KL_OP_sub, i, kl_x_op(x, KL_OP_where, left, base, mid), KL_NONE);
-    kl_x dest = lane_reg(t, &in, "dest", KL_I64, kl_x_add(x, kl_x_add(x, base, own), rank));
+    kl_x own =
+        kl_x_op(x, KL_OP_sub, i, kl_x_op(x, KL_OP_where, left, base, mid), KL_NONE);
+    kl_x dest =
+        lane_reg(t, &in, "dest", KL_I64, kl_x_add(x, kl_x_add(x, base, own), rank));
     kl_b_store(&in, t->keys2, dest, key, KL_NONE);
-    kl_b_store(&in, t->perm2, dest, kl_x_load(x, t->perm, KL_I64, place_of(t, i), KL_NONE, KL_NONE), KL_NONE);
+    kl_b_store(&in, t->perm2, dest,
+               kl_x_load(x, t->perm, KL_I64, place_of(t, i), KL_NONE, KL_NONE), KL_NONE);
     kl_b_barrier(b);
     kl_build back = each(t, b, &i);
-    kl_b_store(&back, t->keys, place_of(t, i), kl_x_load(x, t->keys2, t->dt, i, KL_NONE, KL_NONE), KL_NONE);
-    kl_b_store(&back, t->perm, place_of(t, i), kl_x_load(x, t->perm2, KL_I64, i, KL_NONE, KL_NONE), KL_NONE);
+    kl_b_store(&back, t->keys, place_of(t, i),
+               kl_x_load(x, t->keys2, t->dt, i, KL_NONE, KL_NONE), KL_NONE);
+    kl_b_store(&back, t->perm, place_of(t, i),
+               kl_x_load(x, t->perm2, KL_I64, i, KL_NONE, KL_NONE), KL_NONE);
     kl_b_barrier(b);
 }
 
@@ -156,7 +178,12 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
     kl_dim_range(x->dims, n, &min, &max);
     while (max > (int64_t)1 << levels)
         levels++;
-    sorter t = {.l = l, .x = x, .s = s, .n = n, .dt = s->dtype, .keys = s->stores[0].operand,
+    sorter t = {.l = l,
+                .x = x,
+                .s = s,
+                .n = n,
+                .dt = s->dtype,
+                .keys = s->stores[0].operand,
                 .perm = s->stores[1].operand,
                 .keys2 = kl_lower_tile(l, "keys", s->dtype, n, KL_ROLE_TILE),
                 .perm2 = kl_lower_tile(l, "perm", KL_I64, n, KL_ROLE_TILE)};

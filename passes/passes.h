@@ -1,12 +1,12 @@
-/* passes.h: graph to graph, graph to kernels, kernels to loops, kernels to a plan. One pass is one
- * file with one entry; their order stands in pipeline.c alone. Knows no LLVM, CUDA or Python.
+/* passes.h: graph to graph, graph to kernels, kernels to loops, kernels to a plan. One
+ * pass is one file with one entry; their order stands in pipeline.c alone. Knows no LLVM,
+ * CUDA or Python.
  *
  *   graph -> graph     autodiff.c derive.c inline.c complex.c simplify.c (rules.def)
- *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
- *                      index.c (movement to index expressions) collapse.c (axes that go together)
- *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
- *   kernels -> plan    plan.c
- *   the recipe         pipeline.c */
+ *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's
+ * algorithm) index.c (movement to index expressions) collapse.c (axes that go together)
+ *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a
+ * class kernels -> plan    plan.c the recipe         pipeline.c */
 #ifndef KL_PASSES_H
 #define KL_PASSES_H
 
@@ -17,17 +17,23 @@ typedef struct kl_unit {
     kl_arena *arena;
     const kl_target *target;
     kl_graph *graph;
-    bool fuse_off;      /* one kernel a node: for tests and unfused comparison */
-    bool fast;          /* leave "one number" (DESIGN.md) */
-    int64_t lanes;      /* tests: force a vector width in lanes; 0: the target's */
+    bool fuse_off;       /* one kernel a node: for tests and unfused comparison */
+    bool fast;           /* leave "one number" (DESIGN.md) */
+    int64_t lanes;       /* tests: force a vector width in lanes; 0: the target's */
     kl_kernel **kernels; /* after fuse: in launch order */
     int nkernels;
     kl_program *program; /* after plan */
 } kl_unit;
 
-/* ---- pipeline.c: the recipe --------------------------------------------------------------- */
+/* ---- pipeline.c: the recipe
+ * --------------------------------------------------------------- */
 
-typedef enum kl_level { KL_LEVEL_GRAPH, KL_LEVEL_KERNEL, KL_LEVEL_LOOPS, KL_LEVEL_PLAN } kl_level;
+typedef enum kl_level {
+    KL_LEVEL_GRAPH,
+    KL_LEVEL_KERNEL,
+    KL_LEVEL_LOOPS,
+    KL_LEVEL_PLAN
+} kl_level;
 typedef struct kl_pass {
     const char *name;
     kl_status (*fn)(kl_unit *u);
@@ -35,58 +41,70 @@ typedef struct kl_pass {
 } kl_pass;
 extern const kl_pass kl_pipeline[];
 extern const int kl_pipeline_count;
-/* Run passes first..last (names; NULL: all), dumping and verifying as the environment says. */
+/* Run passes first..last (names; NULL: all), dumping and verifying as the environment
+ * says. */
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last);
-void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out); /* what stands at that level */
+void kl_unit_print(const kl_unit *u, kl_level level,
+                   kl_text *out); /* what stands at that level */
 
-/* ---- graph to graph ------------------------------------------------------------------------- */
+/* ---- graph to graph
+ * ------------------------------------------------------------------------- */
 
 kl_status kl_pass_autodiff(kl_unit *u); /* grad and jvp nodes are gone */
-kl_status kl_pass_inline(kl_unit *u);   /* function nodes are gone, unless the target schedules them whole */
+kl_status kl_pass_inline(
+    kl_unit *u); /* function nodes are gone, unless the target schedules them whole */
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
-typedef struct kl_rule_row { const char *name; int cls; const char *before, *after; } kl_rule_row;
+typedef struct kl_rule_row {
+    const char *name;
+    int cls;
+    const char *before, *after;
+} kl_rule_row;
 const kl_rule_row *kl_rule_rows(int *count);
-kl_status kl_simplify(kl_graph **g, int only); /* only: one rule's number, for its oracle test; -1: all */
+kl_status
+kl_simplify(kl_graph **g,
+            int only); /* only: one rule's number, for its oracle test; -1: all */
 
-/* ---- graph to kernels -------------------------------------------------------------------------
- * A *root* is a node that gets a stage or memory of its own: every heavy node (reduction,
- * contraction, prefix, scatter, sort), every output, and light nodes worth keeping. Everything
- * else is recomputed where it is read. Roots that share a loop nest form a group, and a group
+/* ---- graph to kernels
+ * ------------------------------------------------------------------------- A *root* is a
+ * node that gets a stage or memory of its own: every heavy node (reduction, contraction,
+ * prefix, scatter, sort), every output, and light nodes worth keeping. Everything else is
+ * recomputed where it is read. Roots that share a loop nest form a group, and a group
  * becomes one part of a kernel. */
 
 enum { KL_ROLE_FREE, KL_ROLE_REDUCED, KL_ROLE_OWN /* walked inside: scanned, sorted */ };
 enum { KL_READ_ZERO = -1, KL_READ_OTHER = -2 };
-typedef struct kl_root_read { /* how a root reads another: per output axis of it, the axis of ours */
+typedef struct kl_root_read { /* how a root reads another: per output axis of it, the axis
+                                 of ours */
     kl_ref from;
     int8_t axis[KL_MAX_RANK]; /* or KL_READ_ZERO, KL_READ_OTHER */
 } kl_root_read;
 typedef struct kl_root {
     kl_ref node;
     bool heavy, stored;
-    int naxes;                    /* iteration axes: all of a reduction's input, a contraction's labels */
+    int naxes; /* iteration axes: all of a reduction's input, a contraction's labels */
     kl_dim extent[KL_MAX_RANK];
     uint8_t role[KL_MAX_RANK];
-    int8_t out[KL_MAX_RANK];      /* iteration axis of each output axis */
-    int8_t outer[KL_MAX_RANK];    /* position among the group's outer axes, or -1: its own */
+    int8_t out[KL_MAX_RANK];   /* iteration axis of each output axis */
+    int8_t outer[KL_MAX_RANK]; /* position among the group's outer axes, or -1: its own */
     kl_root_read *reads;
     uint32_t nreads, cap_reads;
     int group;
-    int cost;                     /* scalar operations inlined into it */
+    int cost; /* scalar operations inlined into it */
 } kl_root;
 typedef struct kl_group {
     int nouter;
     kl_dim outer[KL_MAX_RANK];
     int *members, nmembers, cap_members; /* roots, in topological order */
-    uint64_t *needs;                     /* bit set of groups it depends on, transitively */
-    bool heavy, contract, merged;        /* merged: into another, no longer there */
+    uint64_t *needs;              /* bit set of groups it depends on, transitively */
+    bool heavy, contract, merged; /* merged: into another, no longer there */
     int cost;
 } kl_group;
 typedef struct kl_fusion {
     kl_unit *u;
     kl_graph *g;
-    kl_arena *arena;       /* scratch of the pass */
-    int32_t *root_of;      /* node -> root, or -1 */
+    kl_arena *arena;  /* scratch of the pass */
+    int32_t *root_of; /* node -> root, or -1 */
     kl_root *roots;
     uint32_t nroots, cap_roots;
     kl_group *groups;
@@ -94,91 +112,106 @@ typedef struct kl_fusion {
 } kl_fusion;
 bool kl_is_heavy(kl_op op);
 kl_status kl_find_roots(kl_fusion *f); /* roots.c */
-/* Where source s of a heavy root is read at its iteration axes; *pred guards it (fold). */
-void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x, const kl_x *axis,
-                     kl_x *idx, kl_x *pred);
-kl_status kl_group_roots(kl_fusion *f);                 /* fuse.c */
-kl_status kl_build_kernels(kl_fusion *f);               /* build.c */
-kl_status kl_collapse(kl_kernel *k, kl_part *p);        /* collapse.c */
-kl_status kl_pass_fuse(kl_unit *u);     /* u->kernels, each with its algorithm */
+/* Where source s of a heavy root is read at its iteration axes; *pred guards it (fold).
+ */
+void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x,
+                     const kl_x *axis, kl_x *idx, kl_x *pred);
+kl_status kl_group_roots(kl_fusion *f);          /* fuse.c */
+kl_status kl_build_kernels(kl_fusion *f);        /* build.c */
+kl_status kl_collapse(kl_kernel *k, kl_part *p); /* collapse.c */
+kl_status kl_pass_fuse(kl_unit *u);              /* u->kernels, each with its algorithm */
 
-/* index.c: the element of node r at idx[rank] as an expression, looking through movement and
- * elementwise nodes down to leaves. pred (KL_NONE: true) guards every load on the way. */
+/* index.c: the element of node r at idx[rank] as an expression, looking through movement
+ * and elementwise nodes down to leaves. pred (KL_NONE: true) guards every load on the
+ * way. */
 #define KL_MAX_CHECKS 8
 typedef struct kl_memo kl_memo;
-struct kl_memo { kl_memo *next; kl_ref r; kl_x pred, value, idx[KL_MAX_RANK]; };
+struct kl_memo {
+    kl_memo *next;
+    kl_ref r;
+    kl_x pred, value, idx[KL_MAX_RANK];
+};
 typedef struct kl_reader kl_reader;
 struct kl_reader {
     kl_kernel *k;
     const kl_graph *g;
     bool (*is_leaf)(kl_reader *rd, kl_ref r);
-    /* A leaf's element by indices, or (leaf NULL) by its flat row-major number. leaf_flat, where
-     * given, also serves reshapes and strided views of a leaf. */
+    /* A leaf's element by indices, or (leaf NULL) by its flat row-major number.
+     * leaf_flat, where given, also serves reshapes and strided views of a leaf. */
     kl_x (*leaf)(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
     kl_x (*leaf_flat)(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred);
     void *ctx;
-    kl_check checks[KL_MAX_CHECKS]; /* faults met on the way: indices that come from data */
+    kl_check
+        checks[KL_MAX_CHECKS]; /* faults met on the way: indices that come from data */
     int nchecks;
     kl_memo *memo[256];
 };
 kl_x kl_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
 /* An index from data, as i64, with its check recorded; *in_range guards its use. */
-kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent, uint32_t node,
-                   kl_x pred, kl_x *in_range);
+kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent,
+                   uint32_t node, kl_x pred, kl_x *in_range);
 kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx);
 void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *idx);
 
-/* ---- kernel to loops ----------------------------------------------------------------------------
- * Classes of kernels, each a recipe of lower_*.c:
- *   map      no stage has axes of its own: lanes along one outer axis
- *   row      lanes along the stages' own axes; a worker (GPU: a warp) is one outer point
- *   split    one long reduction of few outer points: its blocks of 4096 are workers, a second
- *            phase folds them
- *   column   lanes along an outer axis, own axes walked inside (sums down columns, prefixes,
- *            scatters of rows, small contractions)
- *   gemm     contraction through packed panels and a register-blocked micro-kernel */
+/* ---- kernel to loops
+ * ---------------------------------------------------------------------------- Classes of
+ * kernels, each a recipe of lower_*.c: map      no stage has axes of its own: lanes along
+ * one outer axis row      lanes along the stages' own axes; a worker (GPU: a warp) is one
+ * outer point split    one long reduction of few outer points: its blocks of 4096 are
+ * workers, a second phase folds them column   lanes along an outer axis, own axes walked
+ * inside (sums down columns, prefixes, scatters of rows, small contractions) gemm
+ * contraction through packed panels and a register-blocked micro-kernel */
 
 kl_status kl_pass_schedule(kl_unit *u);
 kl_status kl_pass_lower(kl_unit *u);
 kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes);
 kl_status kl_lower_kernel(kl_kernel *k);
-void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor, const char *name);
+void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,
+               const char *name);
 int64_t kl_param(const kl_kernel *k, int part, const char *name, int64_t dflt);
 const char *kl_part_class(const kl_kernel *k, int part);
 
 /* What the recipes share. */
-enum { KL_BLOCK = 4096, KL_LANES = 32, KL_DOT_LANES = 16 }; /* "One number": never changed */
+enum {
+    KL_BLOCK = 4096,
+    KL_LANES = 32,
+    KL_DOT_LANES = 16
+}; /* "One number": never changed */
 typedef struct kl_lower {
     kl_kernel *k;
     kl_exprs *x;
     kl_part *p;
     int part;
-    kl_x *axis;   /* per axis: what replaces it, or KL_NONE */
-    kl_x *stage;  /* per stage: the register that holds its value, or KL_NONE */
+    kl_x *axis;  /* per axis: what replaces it, or KL_NONE */
+    kl_x *stage; /* per stage: the register that holds its value, or KL_NONE */
     int32_t lanes;
-    uint32_t lane_var;  /* column: the lane's counter, 0 .. lanes-1 */
-    bool in_lanes;      /* column: statements stand inside the lane loop */
+    uint32_t lane_var; /* column: the lane's counter, 0 .. lanes-1 */
+    bool in_lanes;     /* column: statements stand inside the lane loop */
     const char *cls;
 } kl_lower;
-kl_x kl_lower_expr(kl_lower *l, kl_x a);           /* axes and stages replaced */
+kl_x kl_lower_expr(kl_lower *l, kl_x a); /* axes and stages replaced */
 kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b);
 kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body);
-uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count, kl_role role);
+uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count,
+                       kl_role role);
 void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s);
-kl_dim kl_outer_count(kl_lower *l, int n);         /* product of the first n outer extents */
-void kl_outer_point(kl_lower *l, kl_x w, int n);   /* the first n outer axes from a flat number */
+kl_dim kl_outer_count(kl_lower *l, int n); /* product of the first n outer extents */
+void kl_outer_point(kl_lower *l, kl_x w,
+                    int n); /* the first n outer axes from a flat number */
 kl_status kl_lower_stages(kl_lower *l, kl_build *b);
-kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s);          /* lower_reduce.c */
+kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s); /* lower_reduce.c */
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len);
-kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first, kl_dim count);
+kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
+                   kl_dim count);
 kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s);
-kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s);     /* lower_serial.c */
+kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
-kl_status kl_lower_gemm(kl_lower *l);                                 /* lower_gemm.c */
+kl_status kl_lower_gemm(kl_lower *l); /* lower_gemm.c */
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 
-/* ---- kernels to plan ------------------------------------------------------------------------------ */
+/* ---- kernels to plan
+ * ------------------------------------------------------------------------------ */
 
 kl_status kl_pass_plan(kl_unit *u); /* u->program, with exact peak bytes */
 

@@ -1,15 +1,17 @@
-/* pipeline.c: the recipe. From a graph to the program that runs, in this order and no other:
+/* pipeline.c: the recipe. From a graph to the program that runs, in this order and no
+ * other:
  *
- *   graph ──> autodiff ──> inline ──> complex ──> simplify ──> fuse ──> schedule ──> lower ──> plan
- *             derivative   named      pairs of    rules,       groups   decisions    loops     steps,
- *             rules        functions  reals       folding,     become                          offsets
- *                                                 dead code    kernels
+ *   graph ──> autodiff ──> inline ──> complex ──> simplify ──> fuse ──> schedule ──>
+ * lower ──> plan derivative   named      pairs of    rules,       groups   decisions
+ * loops     steps, rules        functions  reals       folding,     become offsets dead
+ * code    kernels
  *
- * Glossary. u: the unit, all that one compile works on. graph: values. kernel: what one fused group
- * computes. schedule: decisions about it. loops: how it runs. plan: what runs when, where.
+ * Glossary. u: the unit, all that one compile works on. graph: values. kernel: what one
+ * fused group computes. schedule: decisions about it. loops: how it runs. plan: what runs
+ * when, where.
  *
- * The driver, not the pass, dumps (KILN_DUMP=fuse,lower or all), verifies (KILN_VERIFY) and says
- * which pass was last when something is wrong. */
+ * The driver, not the pass, dumps (KILN_DUMP=fuse,lower or all), verifies (KILN_VERIFY)
+ * and says which pass was last when something is wrong. */
 #include "passes/passes.h"
 
 const kl_pass kl_pipeline[] = {

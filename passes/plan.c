@@ -3,15 +3,20 @@
  *   k0: (in x) -> (temp t)         slot 0: in 0      slot 2: arena offset 0 bytes 4096
  *   k1: (in t, in w) -> (out y)    slot 1: out 0     launch k0 (0, 2)   launch k1 (2, ..)
  *
- * A buffer lives from the step that writes it to the last that reads it; buffers of known size
- * share offsets first-fit, so peak bytes are exact and known before the run. An elementwise
- * kernel writes over an operand that dies there. Everything of the program lies in its own arena,
- * so that it outlives the compile. */
+ * A buffer lives from the step that writes it to the last that reads it; buffers of known
+ * size share offsets first-fit, so peak bytes are exact and known before the run. An
+ * elementwise kernel writes over an operand that dies there. Everything of the program
+ * lies in its own arena, so that it outlives the compile. */
 #include "passes/passes.h"
 
 enum { ALIGN = 64 };
 
-typedef struct life { int slot, first, last; int64_t bytes, offset; bool known; kl_dim size; } life;
+typedef struct life {
+    int slot, first, last;
+    int64_t bytes, offset;
+    bool known;
+    kl_dim size;
+} life;
 
 typedef struct planner {
     kl_unit *u;
@@ -51,12 +56,15 @@ static kl_size *shape_of(planner *pl, kl_ref r)
     return s;
 }
 
-static int new_slot(planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count, kl_ref node)
+static int new_slot(planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count,
+                    kl_ref node)
 {
-    if (kl_arena_grow(pl->a, &pl->slots, &pl->cap_slots, pl->nslots + 1, sizeof *pl->slots) != KL_OK)
+    if (kl_arena_grow(pl->a, &pl->slots, &pl->cap_slots, pl->nslots + 1,
+                      sizeof *pl->slots) != KL_OK)
         return -1;
     kl_slot *s = &pl->slots[pl->nslots];
-    *s = (kl_slot){.kind = kind, .dtype = dt, .bytes = size_of(pl, bytes_of(pl, count, dt))};
+    *s = (kl_slot){
+        .kind = kind, .dtype = dt, .bytes = size_of(pl, bytes_of(pl, count, dt))};
     s->offset = size_of(pl, 0);
     if (node != KL_NONE) {
         uint32_t name = kl_graph_at(pl->g, node)->name;
@@ -67,11 +75,13 @@ static int new_slot(planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count, k
     return (int)pl->nslots++;
 }
 
-/* ---- lifetimes ----------------------------------------------------------------------------------- */
+/* ---- lifetimes
+ * ----------------------------------------------------------------------------------- */
 
 static kl_status new_life(planner *pl, int slot, int step, kl_dim size)
 {
-    KL_TRY(kl_arena_grow(pl->a, &pl->lives, &pl->cap_lives, pl->nlives + 1, sizeof *pl->lives));
+    KL_TRY(kl_arena_grow(pl->a, &pl->lives, &pl->cap_lives, pl->nlives + 1,
+                         sizeof *pl->lives));
     life *f = &pl->lives[pl->nlives++];
     *f = (life){.slot = slot, .first = step, .last = step, .size = size};
     f->known = kl_dim_is_const(pl->g->dims, size, &f->bytes);
@@ -95,7 +105,8 @@ static int64_t place(const planner *pl, uint32_t n)
         for (uint32_t i = 0; i < n; i++) {
             const life *o = &pl->lives[i];
             int64_t end = o->offset + (o->bytes + ALIGN - 1) / ALIGN * ALIGN;
-            if (o->known && o->first <= f->last && f->first <= o->last && at < end && o->offset < at + size)
+            if (o->known && o->first <= f->last && f->first <= o->last && at < end &&
+                o->offset < at + size)
                 at = end, moved = true;
         }
     }
@@ -126,10 +137,12 @@ static void place_all(planner *pl)
     pl->p->arena = size_of(pl, end);
 }
 
-/* ---- in place --------------------------------------------------------------------------------------- */
+/* ---- in place
+ * ---------------------------------------------------------------------------------------
+ */
 
-/* May OUT operand o lie where IN operand i lies? Only if every load of i is at the very element
- * that is stored to o at that point, in a kernel that only maps. */
+/* May OUT operand o lie where IN operand i lies? Only if every load of i is at the very
+ * element that is stored to o at that point, in a kernel that only maps. */
 static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
 {
     const kl_operand *a = &k->operands[in], *b = &k->operands[out];
@@ -144,21 +157,25 @@ static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
             for (int t = 0; t < st->nstores; t++)
                 if (st->stores[t].operand == out) {
                     if (at != KL_NONE || s + 1 < k->parts[p].nstages || k->nparts > 1)
-                        return false; /* a later store may still read what this one overwrote */
+                        return false; /* a later store may still read what this one
+                                         overwrote */
                     at = st->stores[t].index;
                 }
         }
     for (kl_x e = 0; e < k->x->count; e++)
-        if (k->x->nodes[e].op == KL_X_LOAD && k->x->nodes[e].imm == in && k->x->nodes[e].src[0] != at)
+        if (k->x->nodes[e].op == KL_X_LOAD && k->x->nodes[e].imm == in &&
+            k->x->nodes[e].src[0] != at)
             return false;
     return at != KL_NONE;
 }
 
 /* Take over the arena place of an operand that dies at this step. */
-static bool reuse_operand(planner *pl, const kl_kernel *k, uint32_t out, int step, const int *last_read, const int32_t *slots)
+static bool reuse_operand(planner *pl, const kl_kernel *k, uint32_t out, int step,
+                          const int *last_read, const int32_t *slots)
 {
     for (uint32_t i = 0; i < k->noperands; i++) {
-        if (k->operands[i].role != KL_ROLE_IN || slots[i] < 0 || pl->slots[slots[i]].kind != KL_SLOT_ARENA)
+        if (k->operands[i].role != KL_ROLE_IN || slots[i] < 0 ||
+            pl->slots[slots[i]].kind != KL_SLOT_ARENA)
             continue;
         if (last_read[k->operands[i].node] != step || !index_by_index(k, i, out))
             continue;
@@ -169,11 +186,14 @@ static bool reuse_operand(planner *pl, const kl_kernel *k, uint32_t out, int ste
     return false;
 }
 
-/* ---- steps --------------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------------
+ */
 
 static kl_step *new_step(planner *pl, kl_step_kind kind, const char *name)
 {
-    if (kl_arena_grow(pl->a, &pl->steps, &pl->cap_steps, pl->nsteps + 1, sizeof *pl->steps) != KL_OK)
+    if (kl_arena_grow(pl->a, &pl->steps, &pl->cap_steps, pl->nsteps + 1,
+                      sizeof *pl->steps) != KL_OK)
         return NULL;
     kl_step *s = &pl->steps[pl->nsteps++];
     *s = (kl_step){.kind = kind, .name = copy(pl, name), .kernel = -1};
@@ -187,8 +207,10 @@ static void plan_phases(planner *pl, const kl_kernel *k, kl_step *s)
     kl_dim dims[256], shared = kl_kernel_scratch(k, NULL);
     bool cuda = k->target && k->target->kind == KL_TARGET_CUDA;
     for (int i = 0; ph && i < k->nphases; i++)
-        ph[i] = (kl_plan_phase){.workers = size_of(pl, k->phases[i].workers), .grain = k->phases[i].grain,
-                                .group = k->phases[i].group, .lane = k->phases[i].lane,
+        ph[i] = (kl_plan_phase){.workers = size_of(pl, k->phases[i].workers),
+                                .grain = k->phases[i].grain,
+                                .group = k->phases[i].group,
+                                .lane = k->phases[i].lane,
                                 .shared = size_of(pl, cuda ? shared : 0)};
     s->nphases = k->nphases;
     s->phases = ph;
@@ -218,7 +240,8 @@ static kl_status plan_kernel(planner *pl, int n, const int *last_read)
         if (o->role == KL_ROLE_IN || o->role == KL_ROLE_TILE)
             continue;
         bool mine = o->node == KL_NONE;
-        if (mine || (pl->slot_of[o->node] < 0 && !reuse_operand(pl, k, i, step, last_read, slots))) {
+        if (mine || (pl->slot_of[o->node] < 0 &&
+                     !reuse_operand(pl, k, i, step, last_read, slots))) {
             slots[i] = new_slot(pl, KL_SLOT_ARENA, o->dtype, o->count, o->node);
             KL_TRY(new_life(pl, slots[i], step, bytes_of(pl, o->count, o->dtype)));
             if (!mine)
@@ -256,20 +279,27 @@ static kl_status plan_copy(planner *pl, int to, int from)
     return KL_OK;
 }
 
-/* ---- inputs and outputs ------------------------------------------------------------------------------------ */
+/* ---- inputs and outputs
+ * ------------------------------------------------------------------------------------ */
 
 static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **names)
 {
     kl_port *p = kl_arena_zeroed(pl->a, n + 1, sizeof *p);
     for (uint32_t i = 0; p && i < n; i++) {
         const kl_node *node = kl_graph_at(pl->g, refs[i]);
-        const char *name = names && names[i] ? names[i] : node->name != KL_NONE ? pl->g->strings[node->name] : NULL;
-        p[i] = (kl_port){.name = copy(pl, name), .dtype = node->dtype, .rank = node->rank, .shape = shape_of(pl, refs[i])};
+        const char *name = names && names[i]       ? names[i]
+                           : node->name != KL_NONE ? pl->g->strings[node->name]
+                                                   : NULL;
+        p[i] = (kl_port){.name = copy(pl, name),
+                         .dtype = node->dtype,
+                         .rank = node->rank,
+                         .shape = shape_of(pl, refs[i])};
     }
     return p;
 }
 
-/* When output i is donated input `in`: is anything of the input read at or after the write? */
+/* When output i is donated input `in`: is anything of the input read at or after the
+ * write? */
 static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_read)
 {
     for (int n = 0; n < pl->u->nkernels; n++) {
@@ -280,7 +310,8 @@ static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_re
             if (last_read[in] > n)
                 return false;
             for (uint32_t i = 0; i < k->noperands && last_read[in] == n; i++)
-                if (k->operands[i].role == KL_ROLE_IN && k->operands[i].node == in && !index_by_index(k, i, o))
+                if (k->operands[i].role == KL_ROLE_IN && k->operands[i].node == in &&
+                    !index_by_index(k, i, o))
                     return false;
             return true;
         }
@@ -288,20 +319,23 @@ static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_re
     return false;
 }
 
-/* An output gets its own memory as the place where its kernel writes, unless that node already
- * has a place (an input, or an output twice) or the donated input is still needed. */
+/* An output gets its own memory as the place where its kernel writes, unless that node
+ * already has a place (an input, or an output twice) or the donated input is still
+ * needed. */
 static void claim_outputs(planner *pl, const int *last_read)
 {
     kl_graph *g = pl->g;
     for (uint32_t i = 0; i < g->noutputs; i++) {
         kl_ref r = g->outputs[i];
         int donated = g->donated ? g->donated[i] : 0;
-        int slot = new_slot(pl, KL_SLOT_OUT, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
+        int slot =
+            new_slot(pl, KL_SLOT_OUT, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
         if (slot < 0)
             return;
         pl->slots[slot].index = (int32_t)i;
         pl->slots[slot].donated = donated;
-        bool free_to_write = !donated || donation_safe(pl, r, g->inputs[donated - 1], last_read);
+        bool free_to_write =
+            !donated || donation_safe(pl, r, g->inputs[donated - 1], last_read);
         if (pl->slot_of[r] < 0 && free_to_write)
             pl->slot_of[r] = slot;
     }
@@ -324,7 +358,8 @@ static void plan_symbols(planner *pl)
     kl_dims *d = pl->g->dims;
     int n = kl_dim_sym_count(d);
     const char **names = kl_arena_zeroed(pl->a, (size_t)n + 1, sizeof *names);
-    int64_t *min = kl_arena_zeroed(pl->a, (size_t)n + 1, 8), *max = kl_arena_zeroed(pl->a, (size_t)n + 1, 8);
+    int64_t *min = kl_arena_zeroed(pl->a, (size_t)n + 1, 8),
+            *max = kl_arena_zeroed(pl->a, (size_t)n + 1, 8);
     int64_t *div = kl_arena_zeroed(pl->a, (size_t)n + 1, 8);
     for (int i = 0; names && min && max && div && i < n; i++) {
         names[i] = copy(pl, kl_dim_sym_name(d, i));
@@ -338,8 +373,10 @@ static void plan_symbols(planner *pl)
 static kl_status plan(planner *pl)
 {
     kl_graph *g = pl->g;
-    pl->slot_of = kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *pl->slot_of);
-    int *last_read = kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *last_read);
+    pl->slot_of =
+        kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *pl->slot_of);
+    int *last_read =
+        kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *last_read);
     if (!pl->slot_of || !last_read)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
     for (uint32_t i = 0; i < g->count; i++)
@@ -350,7 +387,8 @@ static kl_status plan(planner *pl)
                 last_read[pl->u->kernels[n]->operands[i].node] = n;
     for (uint32_t i = 0; i < g->ninputs; i++) {
         kl_ref r = g->inputs[i];
-        pl->slot_of[r] = new_slot(pl, KL_SLOT_IN, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
+        pl->slot_of[r] =
+            new_slot(pl, KL_SLOT_IN, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
         if (pl->slot_of[r] < 0)
             return kl_fail(KL_ERR_OOM, "plan: no memory");
         pl->slots[pl->slot_of[r]].index = (int32_t)i;

@@ -1,11 +1,12 @@
-/* roots.c: which nodes get a stage or memory of their own, their iteration axes, and how each
- * reads the others.
+/* roots.c: which nodes get a stage or memory of their own, their iteration axes, and how
+ * each reads the others.
  *
  *   %1 = exp %0            light, used once: lives inside %2
  *   %2 = reduce.add %1     heavy: a root; iterates over %1's axes, the reduced one marked
  *   %3 = div %1', %2'      an output: a root, reads %2 at its own axis 0
  *
- * A light node with several users becomes a root when recomputing it costs more than a load. */
+ * A light node with several users becomes a root when recomputing it costs more than a
+ * load. */
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -30,7 +31,9 @@ bool kl_is_heavy(kl_op op)
 static int op_cost(const kl_node *n)
 {
     if (kl_ops[n->op].kind == KL_KIND_ELT)
-        return kl_ops[n->op].flags & KL_F_MATH ? 16 : n->op == KL_OP_div || n->op == KL_OP_sqrt ? 4 : 1;
+        return kl_ops[n->op].flags & KL_F_MATH             ? 16
+               : n->op == KL_OP_div || n->op == KL_OP_sqrt ? 4
+                                                           : 1;
     if (n->op == KL_OP_gather || n->op == KL_OP_concat || n->op == KL_OP_update)
         return 4;
     return n->op == KL_OP_cast || n->op == KL_OP_pad ? 1 : 0;
@@ -44,16 +47,20 @@ static kl_status mark_root(kl_fusion *f, kl_ref r)
     return KL_OK;
 }
 
-typedef struct tally { uint32_t *users; uint16_t *depth, *cost, *loads; } tally;
+typedef struct tally {
+    uint32_t *users;
+    uint16_t *depth, *cost, *loads;
+} tally;
 
-/* A light node read by several, or too deep to recompute, is kept. Constants and index values
- * never are: a load would cost more. */
+/* A light node read by several, or too deep to recompute, is kept. Constants and index
+ * values never are: a load would cost more. */
 static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
 {
     const kl_node *n = kl_graph_at(f->g, r);
     if (n->nsrc == 0 || f->root_of[r] >= 0 || n->op == KL_OP_pick || t->loads[r] == 0)
         return;
-    bool dear = t->cost[r] > CHEAP && t->users[r] > 1 && kl_ops[n->op].kind != KL_KIND_MOVE;
+    bool dear =
+        t->cost[r] > CHEAP && t->users[r] > 1 && kl_ops[n->op].kind != KL_KIND_MOVE;
     if (dear || t->depth[r] > DEPTH_MAX || t->loads[r] > 16 || t->cost[r] > 400)
         mark_root(f, r);
 }
@@ -69,7 +76,8 @@ static void measure(kl_fusion *f, tally *t, kl_ref r)
             seen = seen || kl_graph_src(f->g, r, j) == s;
         if (seen)
             continue;
-        bool leaf = f->root_of[s] >= 0 || kl_graph_at(f->g, s)->op == KL_OP_input || kl_graph_at(f->g, s)->op == KL_OP_pick;
+        bool leaf = f->root_of[s] >= 0 || kl_graph_at(f->g, s)->op == KL_OP_input ||
+                    kl_graph_at(f->g, s)->op == KL_OP_pick;
         depth = KL_MAX(depth, leaf ? 0u : t->depth[s]);
         cost += leaf ? 0u : t->cost[s];
         loads += leaf ? 1u : t->loads[s];
@@ -79,8 +87,9 @@ static void measure(kl_fusion *f, tally *t, kl_ref r)
     t->loads[r] = (uint16_t)KL_MIN(loads, 60000u);
 }
 
-/* The operands of a contraction are read many times: only the cheapest arithmetic may ride along.
- * A sort or a scatter reads its operands in data order: nothing rides along. */
+/* The operands of a contraction are read many times: only the cheapest arithmetic may
+ * ride along. A sort or a scatter reads its operands in data order: nothing rides along.
+ */
 static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
 {
     const kl_node *n = kl_graph_at(f->g, r);
@@ -88,8 +97,10 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(f->g, r, i);
         const kl_node *m = kl_graph_at(f->g, s);
-        bool call = kl_ops[n->op].kind == KL_KIND_CALL || kl_ops[n->op].kind == KL_KIND_CONTROL;
-        while (!call && kl_ops[m->op].kind == KL_KIND_MOVE && m->nsrc == 1 && f->root_of[s] < 0)
+        bool call =
+            kl_ops[n->op].kind == KL_KIND_CALL || kl_ops[n->op].kind == KL_KIND_CONTROL;
+        while (!call && kl_ops[m->op].kind == KL_KIND_MOVE && m->nsrc == 1 &&
+               f->root_of[s] < 0)
             m = kl_graph_at(f->g, s = kl_graph_src(f->g, s, 0));
         if (m->op == KL_OP_input || m->op == KL_OP_pick)
             continue;
@@ -101,8 +112,9 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
 static kl_status choose(kl_fusion *f)
 {
     kl_graph *g = f->g;
-    tally t = {kl_arena_zeroed(f->arena, g->count, 4), kl_arena_zeroed(f->arena, g->count, 2),
-               kl_arena_zeroed(f->arena, g->count, 2), kl_arena_zeroed(f->arena, g->count, 2)};
+    tally t = {
+        kl_arena_zeroed(f->arena, g->count, 4), kl_arena_zeroed(f->arena, g->count, 2),
+        kl_arena_zeroed(f->arena, g->count, 2), kl_arena_zeroed(f->arena, g->count, 2)};
     if (kl_arena_failed(f->arena))
         return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
     for (kl_ref r = 0; r < g->count; r++)
@@ -125,7 +137,8 @@ static kl_status choose(kl_fusion *f)
     return KL_OK;
 }
 
-/* ---- iteration axes ---------------------------------------------------------------------- */
+/* ---- iteration axes
+ * ---------------------------------------------------------------------- */
 
 static void axes_like(kl_fusion *f, kl_root *root, kl_ref of)
 {
@@ -147,7 +160,8 @@ static void axes_reduce(kl_fusion *f, kl_root *root, uint64_t mask)
             root->out[o++] = (int8_t)i;
 }
 
-/* Labels are numbered by first appearance in a, b, y; y's come first here, in y's order. */
+/* Labels are numbered by first appearance in a, b, y; y's come first here, in y's order.
+ */
 static void axes_contract(kl_fusion *f, kl_root *root)
 {
     const int64_t *at = kl_graph_attr(f->g, root->node), *lab = at + 3;
@@ -167,7 +181,8 @@ static void axes_contract(kl_fusion *f, kl_root *root)
                 continue;
             axis_of[lab[at_lab]] = root->naxes;
             root->role[root->naxes] = KL_ROLE_REDUCED;
-            root->extent[root->naxes++] = kl_graph_shape(f->g, kl_graph_src(f->g, root->node, (uint32_t)s))[i];
+            root->extent[root->naxes++] =
+                kl_graph_shape(f->g, kl_graph_src(f->g, root->node, (uint32_t)s))[i];
         }
 }
 
@@ -195,12 +210,22 @@ static void set_axes(kl_fusion *f, kl_root *root)
 {
     const int64_t *at = kl_graph_attr(f->g, root->node);
     switch (kl_graph_at(f->g, root->node)->op) {
-    case KL_OP_reduce: axes_reduce(f, root, (uint64_t)at[1]); break;
+    case KL_OP_reduce:
+        axes_reduce(f, root, (uint64_t)at[1]);
+        break;
     case KL_OP_argmax:
-    case KL_OP_argmin: axes_reduce(f, root, 1ull << at[0]); break;
-    case KL_OP_contract: axes_contract(f, root); break;
-    case KL_OP_fold: axes_fold(f, root); break;
-    case KL_OP_scatter: axes_scatter(f, root); break;
+    case KL_OP_argmin:
+        axes_reduce(f, root, 1ull << at[0]);
+        break;
+    case KL_OP_contract:
+        axes_contract(f, root);
+        break;
+    case KL_OP_fold:
+        axes_fold(f, root);
+        break;
+    case KL_OP_scatter:
+        axes_scatter(f, root);
+        break;
     case KL_OP_prefix:
         axes_like(f, root, root->node);
         root->role[at[1]] = KL_ROLE_OWN;
@@ -209,11 +234,13 @@ static void set_axes(kl_fusion *f, kl_root *root)
         axes_like(f, root, kl_graph_src(f->g, root->node, 0));
         root->role[at[0]] = KL_ROLE_OWN;
         break;
-    default: axes_like(f, root, root->node);
+    default:
+        axes_like(f, root, root->node);
     }
 }
 
-/* ---- who reads whom, at which axes ----------------------------------------------------------- */
+/* ---- who reads whom, at which axes
+ * ----------------------------------------------------------- */
 
 static bool leaf_in_analysis(kl_reader *rd, kl_ref r)
 {
@@ -238,19 +265,25 @@ static kl_x note_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     const kl_node *n = kl_graph_at(f->g, r);
     kl_root_read rr = {.from = n->op == KL_OP_pick ? kl_graph_src(f->g, r, 0) : r};
     for (int i = 0; i < n->rank; i++)
-        rr.axis[i] = pred == KL_NONE && n->op != KL_OP_pick ? axis_read(rd->k->x, idx[i]) : KL_READ_OTHER;
-    if (kl_arena_grow(f->arena, &me->reads, &me->cap_reads, me->nreads + 1, sizeof rr) != KL_OK)
+        rr.axis[i] = pred == KL_NONE && n->op != KL_OP_pick ? axis_read(rd->k->x, idx[i])
+                                                            : KL_READ_OTHER;
+    if (kl_arena_grow(f->arena, &me->reads, &me->cap_reads, me->nreads + 1, sizeof rr) !=
+        KL_OK)
         return KL_NONE;
     me->reads[me->nreads++] = rr;
     /* any expression does; distinct per node so that nothing folds away */
-    return kl_x_load(rd->k->x, r, n->dtype, kl_flatten(rd->k->x, n->rank, kl_graph_shape(f->g, r), idx), pred, KL_NONE);
+    return kl_x_load(rd->k->x, r, n->dtype,
+                     kl_flatten(rd->k->x, n->rank, kl_graph_shape(f->g, r), idx), pred,
+                     KL_NONE);
 }
 
-void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x, const kl_x *axis, kl_x *idx, kl_x *pred)
+void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x,
+                     const kl_x *axis, kl_x *idx, kl_x *pred)
 {
     const kl_graph *g = f->g;
     const int64_t *at = kl_graph_attr(g, root->node);
-    int op = kl_graph_at(g, root->node)->op, n = kl_graph_at(g, kl_graph_src(g, root->node, s))->rank;
+    int op = kl_graph_at(g, root->node)->op,
+        n = kl_graph_at(g, kl_graph_src(g, root->node, s))->rank;
     *pred = KL_NONE;
     for (int i = 0; i < n; i++)
         idx[i] = axis[i];
@@ -274,10 +307,13 @@ void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exp
         for (int j = 0; j < at[0]; j++) { /* position p = o * stride + w * dilation */
             const int64_t *w = at + 1 + 4 * j;
             kl_dim count = kl_graph_shape(g, kl_graph_src(g, root->node, 0))[w[0]];
-            kl_x p = kl_x_op(x, KL_OP_sub, axis[w[0]], kl_x_mul(x, axis[rank + j], kl_x_dim(x, w[3])), KL_NONE);
+            kl_x p = kl_x_op(x, KL_OP_sub, axis[w[0]],
+                             kl_x_mul(x, axis[rank + j], kl_x_dim(x, w[3])), KL_NONE);
             kl_x o = kl_x_divf(x, p, kl_x_dim(x, w[2])), zero = kl_x_int(x, 0);
             *pred = kl_x_and(x, *pred, kl_x_op(x, KL_OP_le, zero, p, KL_NONE));
-            *pred = kl_x_and(x, *pred, kl_x_op(x, KL_OP_eq, kl_x_mod(x, p, kl_x_dim(x, w[2])), zero, KL_NONE));
+            *pred = kl_x_and(
+                x, *pred,
+                kl_x_op(x, KL_OP_eq, kl_x_mod(x, p, kl_x_dim(x, w[2])), zero, KL_NONE));
             *pred = kl_x_and(x, *pred, kl_x_lt(x, o, kl_x_dim(x, count)));
             idx[w[0]] = o;
             idx[rank + j] = axis[rank + j];
@@ -286,19 +322,23 @@ void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exp
 }
 
 /* The sources of a heavy root, each at its iteration axes. */
-static kl_status read_sources(kl_fusion *f, const kl_root *root, kl_reader *rd, const kl_x *axis)
+static kl_status read_sources(kl_fusion *f, const kl_root *root, kl_reader *rd,
+                              const kl_x *axis)
 {
     const kl_node *n = kl_graph_at(f->g, root->node);
     kl_kernel *k = rd->k;
     kl_x idx[KL_MAX_RANK], pred;
     for (uint32_t s = 0; s < n->nsrc; s++) {
-        bool whole = kl_ops[n->op].kind == KL_KIND_CALL || kl_ops[n->op].kind == KL_KIND_CONTROL ||
+        bool whole = kl_ops[n->op].kind == KL_KIND_CALL ||
+                     kl_ops[n->op].kind == KL_KIND_CONTROL ||
                      (n->op == KL_OP_scatter && s == 0);
         if (whole) { /* read outside this root's own axes */
             kl_ref src = kl_graph_src(f->g, root->node, s);
             for (int i = 0; i < kl_graph_at(f->g, src)->rank; i++)
-                idx[i] = kl_x_var(k->x, kl_x_newvar(k->x, "o", kl_graph_shape(f->g, src)[i]));
-            pred = kl_x_lt(k->x, kl_x_var(k->x, kl_x_newvar(k->x, "p", 2)), kl_x_int(k->x, 1));
+                idx[i] =
+                    kl_x_var(k->x, kl_x_newvar(k->x, "o", kl_graph_shape(f->g, src)[i]));
+            pred = kl_x_lt(k->x, kl_x_var(k->x, kl_x_newvar(k->x, "p", 2)),
+                           kl_x_int(k->x, 1));
         } else {
             kl_source_index(f, root, s, k->x, axis, idx, &pred);
         }
@@ -322,9 +362,11 @@ static kl_status analyse(kl_fusion *f, kl_root *root)
     kl_reader *rd = kl_arena_zeroed(f->arena, 1, sizeof *rd);
     if (!rd)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    rd->k = k, rd->g = f->g, rd->is_leaf = leaf_in_analysis, rd->leaf = note_read, rd->ctx = ctx;
+    rd->k = k, rd->g = f->g, rd->is_leaf = leaf_in_analysis, rd->leaf = note_read,
+    rd->ctx = ctx;
     kl_status s = root->heavy ? read_sources(f, root, rd, axis)
-                  : kl_read(rd, root->node, axis, KL_NONE) == KL_NONE ? kl_error_status() : KL_OK;
+                  : kl_read(rd, root->node, axis, KL_NONE) == KL_NONE ? kl_error_status()
+                                                                      : KL_OK;
     root->cost = (int)k->x->count;
     return s;
 }
@@ -335,10 +377,13 @@ kl_status kl_find_roots(kl_fusion *f)
     for (kl_ref r = 0; r < f->g->count; r++) {
         if (f->root_of[r] < 0)
             continue;
-        KL_TRY(kl_arena_grow(f->arena, &f->roots, &f->cap_roots, f->nroots + 1, sizeof(kl_root)));
+        KL_TRY(kl_arena_grow(f->arena, &f->roots, &f->cap_roots, f->nroots + 1,
+                             sizeof(kl_root)));
         f->root_of[r] = (int32_t)f->nroots;
         kl_root *root = &f->roots[f->nroots++];
-        *root = (kl_root){.node = r, .group = -1, .heavy = kl_is_heavy((kl_op)kl_graph_at(f->g, r)->op)};
+        *root = (kl_root){.node = r,
+                          .group = -1,
+                          .heavy = kl_is_heavy((kl_op)kl_graph_at(f->g, r)->op)};
         set_axes(f, root);
     }
     for (uint32_t i = 0; i < f->nroots; i++)

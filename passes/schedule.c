@@ -1,4 +1,5 @@
-/* schedule.c: which recipe a part takes and with which numbers, from the target's facts alone.
+/* schedule.c: which recipe a part takes and with which numbers, from the target's facts
+ * alone.
  *
  *   reduce over the contiguous axis          -> class row     lanes 32
  *   the same, few rows and a long axis       -> class split
@@ -6,21 +7,26 @@
  *   no axes of its own                       -> class map     lanes = 2 vectors
  *   a large contraction                      -> class gemm
  *
- * A decision never changes a result's bits (DESIGN.md, "One number"); it may only change speed. */
+ * A decision never changes a result's bits (DESIGN.md, "One number"); it may only change
+ * speed. */
 #include "passes/passes.h"
 
 enum { WORK = 16384 /* elements that are worth a thread */, CUDA_BLOCK = 256 };
 
-void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor, const char *name)
+void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,
+               const char *name)
 {
-    if (kl_arena_grow(k->arena, &k->schedule, &k->cap_decisions, k->ndecisions + 1, sizeof *k->schedule) == KL_OK)
-        k->schedule[k->ndecisions++] = (kl_decision){.kind = kind, .part = part, .axis = axis, .factor = factor, .name = name};
+    if (kl_arena_grow(k->arena, &k->schedule, &k->cap_decisions, k->ndecisions + 1,
+                      sizeof *k->schedule) == KL_OK)
+        k->schedule[k->ndecisions++] = (kl_decision){
+            .kind = kind, .part = part, .axis = axis, .factor = factor, .name = name};
 }
 
 int64_t kl_param(const kl_kernel *k, int part, const char *name, int64_t dflt)
 {
     for (uint32_t i = 0; i < k->ndecisions; i++)
-        if (k->schedule[i].kind == KL_DEC_PARAM && k->schedule[i].part == part && strcmp(k->schedule[i].name, name) == 0)
+        if (k->schedule[i].kind == KL_DEC_PARAM && k->schedule[i].part == part &&
+            strcmp(k->schedule[i].name, name) == 0)
             return k->schedule[i].factor;
     return dflt;
 }
@@ -38,10 +44,13 @@ static void param(kl_kernel *k, int part, const char *name, int64_t v)
     kl_decide(k, KL_DEC_PARAM, part, -1, v, name);
 }
 
-/* ---- how the accesses lie ---------------------------------------------------------------------- */
+/* ---- how the accesses lie
+ * ---------------------------------------------------------------------- */
 
 /* For one axis: accesses that step by one element, that do not move, that jump. */
-typedef struct lay { int unit, still, jump; } lay;
+typedef struct lay {
+    int unit, still, jump;
+} lay;
 
 static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, lay *y)
 {
@@ -125,7 +134,8 @@ static int vector_axis(kl_kernel *k, const kl_part *p, int *score)
     return best;
 }
 
-/* ---- recipes' numbers ----------------------------------------------------------------------------- */
+/* ---- recipes' numbers
+ * ----------------------------------------------------------------------------- */
 
 static int widest(const kl_kernel *k)
 {
@@ -139,7 +149,8 @@ static int64_t map_lanes(const kl_kernel *k, const kl_target *t, int64_t forced)
 {
     if (forced)
         return forced;
-    return t->kind == KL_TARGET_CUDA ? CUDA_BLOCK : KL_MAX(t->vector_bits / (8 * widest(k)), 4);
+    return t->kind == KL_TARGET_CUDA ? CUDA_BLOCK
+                                     : KL_MAX(t->vector_bits / (8 * widest(k)), 4);
 }
 
 static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t forced)
@@ -161,9 +172,11 @@ static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own
         param(k, part, "group", 4);
 }
 
-static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec, int64_t own, int64_t forced)
+static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
+                            int64_t own, int64_t forced)
 {
-    int64_t lanes = t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (forced ? 1 : 2);
+    int64_t lanes =
+        t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (forced ? 1 : 2);
     uint32_t weight = k->x->count;
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "column");
     param(k, part, "lanes", lanes);
@@ -172,7 +185,8 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
 }
 
-/* Only reductions that do not read each other, then values stored once: its blocks are free. */
+/* Only reductions that do not read each other, then values stored once: its blocks are
+ * free. */
 static bool splits(const kl_kernel *k, const kl_part *p, int64_t own)
 {
     int n = 0;
@@ -210,7 +224,8 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         own = KL_MAX(own, work);
         dots += s->kind == KL_STAGE_CONTRACT && s->dot;
         in_order += s->kind == KL_STAGE_CONTRACT && !s->dot;
-        ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER || s->kind == KL_STAGE_ARGMAX || s->kind == KL_STAGE_ARGMIN;
+        ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER ||
+                   s->kind == KL_STAGE_ARGMAX || s->kind == KL_STAGE_ARGMIN;
         sorts += s->kind == KL_STAGE_SORT;
         if (n) {
             lay z = layout(k, p, s->axes[n - 1]);
@@ -223,7 +238,8 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         schedule_map(k, part, t, forced);
     else if (sorts)
         schedule_row(k, part, t, own);
-    else if (!dots && !in_order && splits(k, p, own) && (p->nouter == 0 || score <= 4 * (y.unit - y.jump)))
+    else if (!dots && !in_order && splits(k, p, own) &&
+             (p->nouter == 0 || score <= 4 * (y.unit - y.jump)))
         schedule_split(k, part);
     else if (p->nouter == 0)
         schedule_row(k, part, t, own);

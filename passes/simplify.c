@@ -1,21 +1,22 @@
 /* simplify.c: algebra that never changes a bit, folding of small constants, dead code.
  *
  * Requires  a verified graph.
- * Ensures   no rule of rules.def and no movement rule below applies; constants of all alike
- *           elements are folded through elementwise rows; every node is reachable.
+ * Ensures   no rule of rules.def and no movement rule below applies; constants of all
+ * alike elements are folded through elementwise rows; every node is reachable.
  *
- *   %1 = neg %0                      out %0'            %2 = reshape (reshape %0)  ->  reshape %0
- *   %2 = neg %1              ->
- *   out add(%2, -0.0)
+ *   %1 = neg %0                      out %0'            %2 = reshape (reshape %0)  ->
+ * reshape %0 %2 = neg %1              -> out add(%2, -0.0)
  *
- * Rules are data: text before, text after, a class. They are parsed once; a node tries those whose
- * outermost row is its own. Folding makes 0-d constants only, so it can never become large. */
+ * Rules are data: text before, text after, a class. They are parsed once; a node tries
+ * those whose outermost row is its own. Folding makes 0-d constants only, so it can never
+ * become large. */
 #include "passes/passes.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-/* ---- rules ------------------------------------------------------------------------------------ */
+/* ---- rules
+ * ------------------------------------------------------------------------------------ */
 
 enum { RULE_ANY, RULE_INT, RULE_FLOAT, RULE_BOOL };
 static const kl_rule_row rows[] = {
@@ -25,10 +26,17 @@ static const kl_rule_row rows[] = {
 };
 enum { NROWS = KL_COUNT(rows), TERM_OP, TERM_VAR, TERM_NUM, TERM_TRUTH, TERMS = 8 };
 
-typedef struct term { uint8_t kind, op, var, arity; int8_t arg[3]; double num; } term;
-typedef struct rule { term before[TERMS], after[TERMS]; } rule;
+typedef struct term {
+    uint8_t kind, op, var, arity;
+    int8_t arg[3];
+    double num;
+} term;
+typedef struct rule {
+    term before[TERMS], after[TERMS];
+} rule;
 static rule rules[NROWS];
-static int first_rule[KL_OP_COUNT + 1]; /* rows stand in table order; this only says "any at all" */
+static int first_rule[KL_OP_COUNT +
+                      1]; /* rows stand in table order; this only says "any at all" */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 const kl_rule_row *kl_rule_rows(int *count)
@@ -83,7 +91,9 @@ static bool same_bits(kl_graph *g, kl_ref r, double want)
     int64_t iv;
     if (!kl_graph_const_value(g, r, &v, &iv))
         return false;
-    return kl_is_float((kl_dtype)kl_graph_at(g, r)->dtype) ? memcmp(&v, &want, sizeof v) == 0 : iv == (int64_t)want;
+    return kl_is_float((kl_dtype)kl_graph_at(g, r)->dtype)
+               ? memcmp(&v, &want, sizeof v) == 0
+               : iv == (int64_t)want;
 }
 
 static bool match(kl_graph *g, const term *t, int at, kl_ref r, kl_ref var[3])
@@ -104,7 +114,8 @@ static bool match(kl_graph *g, const term *t, int at, kl_ref r, kl_ref var[3])
     return true;
 }
 
-static kl_ref replace(kl_graph *g, const term *t, int at, kl_ref like, const kl_ref var[3])
+static kl_ref replace(kl_graph *g, const term *t, int at, kl_ref like,
+                      const kl_ref var[3])
 {
     const term *me = &t[at];
     if (me->kind == TERM_VAR)
@@ -120,7 +131,8 @@ static kl_ref replace(kl_graph *g, const term *t, int at, kl_ref like, const kl_
 static bool class_is(const kl_graph *g, kl_ref operand, int cls)
 {
     kl_class c = (kl_class)kl_dtypes[kl_graph_at(g, operand)->dtype].cls;
-    return cls == RULE_ANY || (cls == RULE_BOOL && c == KL_CLS_BOOL) || (cls == RULE_FLOAT && c == KL_CLS_FLOAT) ||
+    return cls == RULE_ANY || (cls == RULE_BOOL && c == KL_CLS_BOOL) ||
+           (cls == RULE_FLOAT && c == KL_CLS_FLOAT) ||
            (cls == RULE_INT && (c == KL_CLS_UINT || c == KL_CLS_SINT));
 }
 
@@ -141,7 +153,8 @@ static kl_ref apply_rules(kl_graph *g, kl_ref r, int only)
     return r;
 }
 
-/* ---- constants ---------------------------------------------------------------------------------- */
+/* ---- constants
+ * ---------------------------------------------------------------------------------- */
 
 /* An elementwise row of constants with all elements alike is such a constant. */
 static kl_ref fold(kl_graph *g, kl_ref r)
@@ -157,27 +170,37 @@ static kl_ref fold(kl_graph *g, kl_ref r)
         int64_t iv;
         kl_ref src = kl_graph_src(g, r, i);
         dt[i] = (kl_dtype)kl_graph_at(g, src)->dtype;
-        if (kl_is_complex(dt[i]) || kl_is_complex((kl_dtype)n->dtype) || !kl_graph_const_value(g, src, &v, &iv))
+        if (kl_is_complex(dt[i]) || kl_is_complex((kl_dtype)n->dtype) ||
+            !kl_graph_const_value(g, src, &v, &iv))
             return r;
-        s[i] = kl_is_float(dt[i]) ? kl_scalar_from(dt[i], v) : kl_scalar_from_int(dt[i], iv);
+        s[i] =
+            kl_is_float(dt[i]) ? kl_scalar_from(dt[i], v) : kl_scalar_from_int(dt[i], iv);
     }
-    kl_scalar y = n->op == KL_OP_cast ? kl_eval_cast((kl_dtype)n->dtype, dt[0], s[0])
-                                      : kl_eval((kl_op)n->op, dt[n->op == KL_OP_where ? 1 : 0], s[0], s[1], s[2]);
+    kl_scalar y =
+        n->op == KL_OP_cast
+            ? kl_eval_cast((kl_dtype)n->dtype, dt[0], s[0])
+            : kl_eval((kl_op)n->op, dt[n->op == KL_OP_where ? 1 : 0], s[0], s[1], s[2]);
     int64_t word = (int64_t)y.bits;
     if (kl_dtypes[n->dtype].size < 8)
         word &= (int64_t)((1ull << (8 * kl_dtypes[n->dtype].size)) - 1);
-    kl_spec c = {.op = KL_OP_const, .want = {.dtype = (kl_dtype)n->dtype}, .attr = &word, .nattr = 1};
+    kl_spec c = {.op = KL_OP_const,
+                 .want = {.dtype = (kl_dtype)n->dtype},
+                 .attr = &word,
+                 .nattr = 1};
     kl_ref scalar = kl_graph_node(g, &c);
     return n->rank ? kl_g_expand(g, scalar, n->rank, kl_graph_shape(g, r)) : scalar;
 }
 
-/* ---- movement --------------------------------------------------------------------------------------- */
+/* ---- movement
+ * ---------------------------------------------------------------------------------------
+ */
 
 static bool same_shape(const kl_graph *g, kl_ref a, kl_ref b)
 {
     int n = kl_graph_at(g, a)->rank;
     return n == kl_graph_at(g, b)->rank &&
-           memcmp(kl_graph_shape(g, a), kl_graph_shape(g, b), (size_t)n * sizeof(kl_dim)) == 0;
+           memcmp(kl_graph_shape(g, a), kl_graph_shape(g, b),
+                  (size_t)n * sizeof(kl_dim)) == 0;
 }
 
 static bool identity_perm(const int64_t *perm, int n)
@@ -216,25 +239,36 @@ static kl_ref movement(kl_graph *g, kl_ref r)
     case KL_OP_reshape:
         if (same_shape(g, r, s))
             return s;
-        return inner == KL_OP_reshape ? kl_g_reshape(g, kl_graph_src(g, s, 0), n->rank, kl_graph_shape(g, r)) : r;
+        return inner == KL_OP_reshape
+                   ? kl_g_reshape(g, kl_graph_src(g, s, 0), n->rank, kl_graph_shape(g, r))
+                   : r;
     case KL_OP_expand:
         if (same_shape(g, r, s))
             return s;
-        return inner == KL_OP_expand ? kl_g_expand(g, kl_graph_src(g, s, 0), n->rank, kl_graph_shape(g, r)) : r;
+        return inner == KL_OP_expand
+                   ? kl_g_expand(g, kl_graph_src(g, s, 0), n->rank, kl_graph_shape(g, r))
+                   : r;
     case KL_OP_permute:
         if (identity_perm(kl_graph_attr(g, r), n->rank))
             return s;
         return inner == KL_OP_permute ? permute_permute(g, r, s) : r;
-    case KL_OP_slice: return whole_slice(g, r, s) ? s : r;
-    case KL_OP_flip: return kl_graph_attr(g, r)[0] == 0 ? s : r;
-    case KL_OP_concat: return n->nsrc == 1 ? s : r;
-    case KL_OP_cast: return kl_graph_at(g, s)->dtype == n->dtype ? s : r;
-    case KL_OP_reduce: return kl_graph_attr(g, r)[1] == 0 ? s : r;
-    default: return r;
+    case KL_OP_slice:
+        return whole_slice(g, r, s) ? s : r;
+    case KL_OP_flip:
+        return kl_graph_attr(g, r)[0] == 0 ? s : r;
+    case KL_OP_concat:
+        return n->nsrc == 1 ? s : r;
+    case KL_OP_cast:
+        return kl_graph_at(g, s)->dtype == n->dtype ? s : r;
+    case KL_OP_reduce:
+        return kl_graph_attr(g, r)[1] == 0 ? s : r;
+    default:
+        return r;
     }
 }
 
-/* Non-adjacent reduced axes go one group after the other, innermost first (DESIGN.md, "Sums"). */
+/* Non-adjacent reduced axes go one group after the other, innermost first (DESIGN.md,
+ * "Sums"). */
 static kl_ref split_reduce(kl_graph *g, kl_ref r)
 {
     const kl_node *n = kl_graph_at(g, r);
@@ -250,10 +284,13 @@ static kl_ref split_reduce(kl_graph *g, kl_ref r)
         group |= 1ull << i;
     if (group == mask)
         return r;
-    return kl_g_reduce(g, combine, kl_g_reduce(g, combine, s, group, false), mask & ~group, false);
+    return kl_g_reduce(g, combine, kl_g_reduce(g, combine, s, group, false),
+                       mask & ~group, false);
 }
 
-/* ---- the pass ------------------------------------------------------------------------------------------ */
+/* ---- the pass
+ * ------------------------------------------------------------------------------------------
+ */
 
 static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
 {
@@ -274,7 +311,8 @@ static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
     return r;
 }
 
-static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
+                    const kl_ref *src)
 {
     kl_ref copy = kl_graph_copy_node(to, from, r, src);
     return copy == KL_NONE ? copy : simplify_node(to, copy, *(int *)ctx);

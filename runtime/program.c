@@ -1,10 +1,12 @@
 /* program.c: runs a plan.
  *
- * A program owns no memory: intermediates lie in one block taken from a small pool for the length
- * of the call, so one program may run in many threads at once. Sizes that depend on symbols are
- * evaluated here, from postfix code. The error word is looked at once, at the end.
+ * A program owns no memory: intermediates lie in one block taken from a small pool for
+ * the length of the call, so one program may run in many threads at once. Sizes that
+ * depend on symbols are evaluated here, from postfix code. The error word is looked at
+ * once, at the end.
  *
- *   launch k (0, 2)   bufs = {in[0], arena + 0}   dims = {B}   phases: workers = ceil(B / 14) */
+ *   launch k (0, 2)   bufs = {in[0], arena + 0}   dims = {B}   phases: workers = ceil(B /
+ * 14) */
 #include "runtime/runtime.h"
 
 #include <pthread.h>
@@ -28,21 +30,40 @@ int64_t kl_size_eval(kl_size s, const int64_t *syms)
             continue;
         }
         switch (c) {
-        case KL_SIZE_ADD: stack[--n - 1] = a + b; break;
-        case KL_SIZE_MUL: stack[--n - 1] = a * b; break;
-        case KL_SIZE_DIV: stack[--n - 1] = b == 0 ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0)); break;
-        case KL_SIZE_MOD: stack[--n - 1] = b == 0 ? a : (a % b + b) % b; break;
-        case KL_SIZE_MAX: stack[--n - 1] = KL_MAX(a, b); break;
-        case KL_SIZE_MIN: stack[--n - 1] = KL_MIN(a, b); break;
-        case KL_SIZE_NEG: stack[n - 1] = -b; break;
+        case KL_SIZE_ADD:
+            stack[--n - 1] = a + b;
+            break;
+        case KL_SIZE_MUL:
+            stack[--n - 1] = a * b;
+            break;
+        case KL_SIZE_DIV:
+            stack[--n - 1] = b == 0 ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0));
+            break;
+        case KL_SIZE_MOD:
+            stack[--n - 1] = b == 0 ? a : (a % b + b) % b;
+            break;
+        case KL_SIZE_MAX:
+            stack[--n - 1] = KL_MAX(a, b);
+            break;
+        case KL_SIZE_MIN:
+            stack[--n - 1] = KL_MIN(a, b);
+            break;
+        case KL_SIZE_NEG:
+            stack[n - 1] = -b;
+            break;
         }
     }
     return n ? stack[n - 1] : 0;
 }
 
-/* ---- blocks for one call -------------------------------------------------------------------- */
+/* ---- blocks for one call
+ * -------------------------------------------------------------------- */
 
-typedef struct block { void *p; size_t size; int device; } block;
+typedef struct block {
+    void *p;
+    size_t size;
+    int device;
+} block;
 static block pool[POOL];
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -107,7 +128,9 @@ void kl_program_pool_clear(void)
     pthread_mutex_unlock(&pool_lock);
 }
 
-/* ---- a run ---------------------------------------------------------------------------------------- */
+/* ---- a run
+ * ----------------------------------------------------------------------------------------
+ */
 
 typedef struct run {
     const kl_program *p;
@@ -123,10 +146,14 @@ static void *address(const run *r, int32_t slot)
 {
     const kl_slot *s = &r->p->slots[slot];
     switch (s->kind) {
-    case KL_SLOT_IN: return r->in[s->index];
-    case KL_SLOT_OUT: return r->out[s->index];
-    case KL_SLOT_ARENA: return r->arena + kl_size_eval(s->offset, r->syms);
-    default: return (char *)(uintptr_t)r->p->constants + s->index;
+    case KL_SLOT_IN:
+        return r->in[s->index];
+    case KL_SLOT_OUT:
+        return r->out[s->index];
+    case KL_SLOT_ARENA:
+        return r->arena + kl_size_eval(s->offset, r->syms);
+    default:
+        return (char *)(uintptr_t)r->p->constants + s->index;
     }
 }
 
@@ -150,10 +177,14 @@ static kl_status launch(run *r, const kl_step *s)
     kl_status st = KL_OK;
     for (int i = 0; i < s->nphases && st == KL_OK; i++) {
         const kl_plan_phase *ph = &s->phases[i];
-        kl_phase_dims d = {.workers = kl_size_eval(ph->workers, r->syms), .grain = ph->grain, .group = ph->group,
-                           .lane = ph->lane, .shared = kl_size_eval(ph->shared, r->syms)};
+        kl_phase_dims d = {.workers = kl_size_eval(ph->workers, r->syms),
+                           .grain = ph->grain,
+                           .group = ph->group,
+                           .lane = ph->lane,
+                           .shared = kl_size_eval(ph->shared, r->syms)};
         if (d.workers > 0)
-            st = r->ops->launch(r->index, r->p->kernels[s->kernel].entry[i], &a, s->nslots, s->ndims, &d);
+            st = r->ops->launch(r->index, r->p->kernels[s->kernel].entry[i], &a,
+                                s->nslots, s->ndims, &d);
     }
     give_block(b);
     KL_TICK(kernels_launched);
@@ -165,7 +196,9 @@ static kl_status launch(run *r, const kl_step *s)
 static void native_buffer(const run *r, int32_t slot, kl_memory *m, kl_buffer *b)
 {
     const kl_slot *s = &r->p->slots[slot];
-    *m = (kl_memory){.refs = 1, .base = address(r, slot), .size = (size_t)kl_size_eval(s->bytes, r->syms)};
+    *m = (kl_memory){.refs = 1,
+                     .base = address(r, slot),
+                     .size = (size_t)kl_size_eval(s->bytes, r->syms)};
     *b = (kl_buffer){.mem = m, .dtype = s->dtype, .rank = s->rank};
     for (int i = 0; i < s->rank; i++)
         b->shape[i] = kl_size_eval(s->shape[i], r->syms);
@@ -181,7 +214,8 @@ static kl_status call(run *r, const kl_step *s)
     kl_buffer bufs[SMALL];
     int nin = 0;
     if (!fn)
-        return kl_fail(KL_ERR_ARG, "call: no native function named %s is registered", s->symbol);
+        return kl_fail(KL_ERR_ARG, "call: no native function named %s is registered",
+                       s->symbol);
     if (s->nslots > SMALL)
         return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d operands", s->name, SMALL);
     for (int i = 0; i < s->nslots; i++)
@@ -196,21 +230,27 @@ static kl_status loop(run *r, const kl_step *s);
 static kl_status step(run *r, const kl_step *s)
 {
     switch (s->kind) {
-    case KL_STEP_LAUNCH: return launch(r, s);
-    case KL_STEP_CALL: return call(r, s);
-    case KL_STEP_LOOP: return loop(r, s);
+    case KL_STEP_LAUNCH:
+        return launch(r, s);
+    case KL_STEP_CALL:
+        return call(r, s);
+    case KL_STEP_LOOP:
+        return loop(r, s);
     case KL_STEP_COPY:
         return r->ops->copy(r->index, address(r, s->slots[0]), address(r, s->slots[1]),
-                            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms), false, false);
+                            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms),
+                            false, false);
     case KL_STEP_FILL:
-        return r->ops->fill(r->index, address(r, s->slots[0]), (int)s->value,
-                            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms));
+        return r->ops->fill(
+            r->index, address(r, s->slots[0]), (int)s->value,
+            (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms));
     }
     return kl_fail(KL_ERR_INTERNAL, "%s: unknown step", s->name);
 }
 
-/* slots: carried values (read and written in place), then what the body only reads. The body's
- * inputs are all of them, its outputs "go on" (bool) and the next carried values. */
+/* slots: carried values (read and written in place), then what the body only reads. The
+ * body's inputs are all of them, its outputs "go on" (bool) and the next carried values.
+ */
 static kl_status loop(run *r, const kl_step *s)
 {
     const kl_program *b = s->body;
@@ -220,7 +260,8 @@ static kl_status loop(run *r, const kl_step *s)
         return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d values", s->name, SMALL);
     size_t bytes = 64;
     for (int i = 0; i < s->ncarry; i++)
-        bytes += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 * 64;
+        bytes += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) /
+                 64 * 64;
     block next;
     KL_TRY(take_block(r->p->device, bytes, &next));
     kl_status st = KL_OK;
@@ -230,14 +271,18 @@ static kl_status loop(run *r, const kl_step *s)
     char *at = (char *)next.p + 64;
     for (int i = 0; i < s->ncarry; i++) {
         out[i + 1] = at;
-        at += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 * 64;
+        at += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 *
+              64;
     }
     while (st == KL_OK && (st = kl_program_run(b, in, out, r->syms)) == KL_OK) {
         st = r->ops->copy(r->index, &go, out[0], 1, false, true);
         if (st != KL_OK || !go)
             break;
         for (int i = 0; i < s->ncarry && st == KL_OK; i++)
-            st = r->ops->copy(r->index, in[i], out[i + 1], (size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms), false, false);
+            st = r->ops->copy(
+                r->index, in[i], out[i + 1],
+                (size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms), false,
+                false);
     }
     give_block(next);
     return st;
@@ -245,11 +290,13 @@ static kl_status loop(run *r, const kl_step *s)
 
 static kl_status fault(const run *r)
 {
-    static const char *const what[] = {"", "index %lld is out of range", "an access out of bounds at element %lld",
+    static const char *const what[] = {"", "index %lld is out of range",
+                                       "an access out of bounds at element %lld",
                                        "a check failed on value %lld"};
     char text[96];
     int64_t kind = r->error[0];
-    snprintf(text, sizeof text, kind > 0 && kind < 4 ? what[kind] : "fault %lld", (long long)r->error[2]);
+    snprintf(text, sizeof text, kind > 0 && kind < 4 ? what[kind] : "fault %lld",
+             (long long)r->error[2]);
     return kl_fail(KL_ERR_INDEX, "%s: %s", r->p->name ? r->p->name : "program", text);
 }
 
@@ -261,14 +308,18 @@ int64_t kl_program_peak(const kl_program *p, const int64_t *syms)
 static kl_status check_symbols(const kl_program *p, const int64_t *syms)
 {
     for (int i = 0; i < p->nsyms; i++)
-        if (syms[i] < p->sym_min[i] || syms[i] > p->sym_max[i] || (p->sym_div[i] > 1 && syms[i] % p->sym_div[i]))
-            return kl_fail(KL_ERR_SHAPE, "%s: dimension %s = %lld is outside %lld..%lld, multiple of %lld", p->name,
-                           p->sym_names[i], (long long)syms[i], (long long)p->sym_min[i],
-                           (long long)p->sym_max[i], (long long)p->sym_div[i]);
+        if (syms[i] < p->sym_min[i] || syms[i] > p->sym_max[i] ||
+            (p->sym_div[i] > 1 && syms[i] % p->sym_div[i]))
+            return kl_fail(
+                KL_ERR_SHAPE,
+                "%s: dimension %s = %lld is outside %lld..%lld, multiple of %lld",
+                p->name, p->sym_names[i], (long long)syms[i], (long long)p->sym_min[i],
+                (long long)p->sym_max[i], (long long)p->sym_div[i]);
     return KL_OK;
 }
 
-kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out, const int64_t *syms)
+kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
+                         const int64_t *syms)
 {
     run r = {.p = p, .in = in, .out = out, .syms = syms};
     block arena;
