@@ -9,6 +9,8 @@
  * Reduced axes of one root are one axis of their product, in logical order. */
 #include "passes/passes.h"
 
+enum { OPERANDS_MAX = 48, PARTS_MAX = 32 };
+
 typedef struct builder {
     kl_fusion *f;
     kl_kernel *k;
@@ -79,7 +81,7 @@ static kl_x leaf_flat(kl_reader *rd, kl_ref r, kl_x flat, kl_x pred)
     int32_t root = b->f->root_of[r];
     kl_exprs *x = b->k->x;
     if (root >= 0 && b->stage_of[root] >= 0) {
-        uint32_t s = (uint32_t)b->stage_of[root]; /* sums of halves are kept as f32 */
+        uint32_t s = (uint32_t)b->stage_of[root];
         return kl_x_cast(x, kl_x_stage(x, s, b->part->stages[s].dtype, NULL, 0),
                          n->dtype);
     }
@@ -267,7 +269,6 @@ static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind,
     if (kind == KL_STAGE_CONTRACT && !fold) {
         s->rhs = read_source(b, root, 1, axis);
         s->dot = thin_contract(b, root);
-        s->dtype = s->dtype == KL_F16 || s->dtype == KL_BF16 ? KL_F32 : s->dtype;
         s->value = kl_x_cast(b->k->x, s->value, s->dtype);
         s->rhs = kl_x_cast(b->k->x, s->rhs, s->dtype);
     } else if (fold) { /* in window order from +0: a contraction with ones */
@@ -469,25 +470,24 @@ static const char *kernel_name(builder *b)
     return name;
 }
 
-static kl_status build_group(kl_fusion *f, int group, kl_kernel **out)
+/* Appends the group to k as one more part. */
+static kl_status build_group(kl_fusion *f, int group, kl_kernel *k)
 {
     kl_group *G = &f->groups[group];
-    builder b = {
-        .f = f, .group = group, .k = kl_kernel_new(f->u->arena, f->g->dims, "kernel")};
-    if (!b.k)
-        return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    b.k->parts = kl_arena_zeroed(b.k->arena, 1, sizeof(kl_part));
-    b.part = b.k->parts;
+    builder b = {.f = f, .group = group, .k = k};
+    kl_part *parts = kl_arena_zeroed(k->arena, (size_t)k->nparts + 1, sizeof(kl_part));
     b.stage_of = kl_arena_alloc(f->arena, (f->nroots + 1) * sizeof(int));
     b.rd = kl_arena_zeroed(f->arena, 1, sizeof(kl_reader));
-    if (!b.part || !b.stage_of || !b.rd)
+    if (!parts || !b.stage_of || !b.rd)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
+    memcpy(parts, k->parts, (size_t)k->nparts * sizeof(kl_part));
+    k->parts = parts;
+    b.part = &parts[k->nparts++];
     b.part->stages =
-        kl_arena_zeroed(b.k->arena, (size_t)G->nmembers * 2 + 1, sizeof(kl_stage));
+        kl_arena_zeroed(k->arena, (size_t)G->nmembers * 2 + 1, sizeof(kl_stage));
     if (!b.part->stages)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    b.k->nparts = 1;
-    *b.rd = (kl_reader){.k = b.k,
+    *b.rd = (kl_reader){.k = k,
                         .g = f->g,
                         .is_leaf = is_leaf,
                         .leaf = leaf,
@@ -496,22 +496,22 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel **out)
     memset(b.stage_of, -1, f->nroots * sizeof(int));
     b.part->nouter = G->nouter;
     for (int i = 0; i < G->nouter; i++) {
-        uint32_t v = kl_kernel_axis(b.k, kl_arena_printf(b.k->arena, "i%d", i),
-                                    G->outer[i], KL_AXIS_FREE);
+        const char *name = kl_arena_printf(k->arena, "i%u", k->naxes);
+        uint32_t v = kl_kernel_axis(k, name, G->outer[i], KL_AXIS_FREE);
         b.part->outer[i] = (uint16_t)v;
-        b.outer[i] = kl_x_var(b.k->x, v);
+        b.outer[i] = kl_x_var(k->x, v);
     }
-    b.k->name = kernel_name(&b);
+    if (k->nparts == 1)
+        k->name = kernel_name(&b);
     for (int i = 0; i < G->nmembers; i++) {
         kl_root *root = &f->roots[G->members[i]];
         uint32_t place = kl_graph_at(f->g, root->node)->place;
         if (place != KL_NONE)
-            b.k->place = f->g->strings[place];
+            k->place = f->g->strings[place];
         KL_TRY(build_root(&b, root));
     }
-    KL_TRY(kl_collapse(b.k, b.part));
-    *out = b.k;
-    return kl_arena_failed(b.k->arena) ? kl_fail(KL_ERR_OOM, "fuse: no memory") : KL_OK;
+    KL_TRY(kl_collapse(k, b.part));
+    return kl_arena_failed(k->arena) ? kl_fail(KL_ERR_OOM, "fuse: no memory") : KL_OK;
 }
 
 /* If A needs B, A needs more groups than B does: sorting by that number is a topological
@@ -534,26 +534,71 @@ static bool anything_stored(const kl_fusion *f, const kl_group *g)
     return false;
 }
 
+/* Elementwise groups that nobody waits for (an optimiser's updates) share one launch. */
+static bool is_sibling(const kl_fusion *f, int group)
+{
+    if (f->u->fuse_off || f->groups[group].heavy)
+        return false;
+    for (uint32_t i = 0; i < f->ngroups; i++)
+        if (!f->groups[i].merged && (f->groups[i].needs[group / 64] >> (group % 64) & 1))
+            return false;
+    return true;
+}
+
+static kl_kernel *next_kernel(kl_fusion *f)
+{
+    kl_kernel *k = kl_kernel_new(f->u->arena, f->g->dims, "kernel");
+    if (k)
+        f->u->kernels[f->u->nkernels++] = k;
+    return k;
+}
+
+static kl_status build_siblings(kl_fusion *f, const int *groups, int n)
+{
+    kl_kernel *k = NULL;
+    for (int i = 0; i < n; i++) {
+        if (!k || k->noperands > OPERANDS_MAX || k->nparts >= PARTS_MAX)
+            k = next_kernel(f);
+        if (!k)
+            return kl_fail(KL_ERR_OOM, "fuse: no memory");
+        KL_TRY(build_group(f, groups[i], k));
+        if (k->nparts == 2)
+            k->name = kl_arena_printf(k->arena, "siblings_%s", k->name);
+    }
+    return KL_OK;
+}
+
 kl_status kl_build_kernels(kl_fusion *f)
 {
-    int *order = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int)), n = 0;
+    int *order = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int)), n = 0,
+        last = 0;
     int *key = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int));
-    if (!order || !key)
+    int *siblings = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int));
+    if (!order || !key || !siblings)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
     for (uint32_t i = 0; i < f->ngroups; i++) {
         if (f->groups[i].merged || !anything_stored(f, &f->groups[i]))
             continue;
+        if (is_sibling(f, (int)i)) {
+            siblings[last++] = (int)i;
+            continue;
+        }
         key[i] = count_needs(f, &f->groups[i]);
         int at = n++;
         for (; at > 0 && key[order[at - 1]] > key[i]; at--)
             order[at] = order[at - 1];
         order[at] = (int)i;
     }
-    f->u->kernels = kl_arena_zeroed(f->u->arena, (size_t)n + 1, sizeof *f->u->kernels);
+    f->u->kernels =
+        kl_arena_zeroed(f->u->arena, (size_t)(n + last) + 1, sizeof *f->u->kernels);
+    f->u->nkernels = 0;
     if (!f->u->kernels)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    for (int i = 0; i < n; i++)
-        KL_TRY(build_group(f, order[i], &f->u->kernels[i]));
-    f->u->nkernels = n;
-    return KL_OK;
+    for (int i = 0; i < n; i++) {
+        kl_kernel *k = next_kernel(f);
+        if (!k)
+            return kl_fail(KL_ERR_OOM, "fuse: no memory");
+        KL_TRY(build_group(f, order[i], k));
+    }
+    return build_siblings(f, siblings, last);
 }

@@ -9,14 +9,9 @@
 #include "passes/passes.h"
 
 typedef struct pairs {
-    kl_ref *im;
-    kl_graph *from;
-} pairs; /* imaginary part of each old node */
-
-static bool is_complex(const kl_graph *g, kl_ref r)
-{
-    return kl_is_complex((kl_dtype)kl_graph_at(g, r)->dtype);
-}
+    bool *cx;   /* old nodes that are complex */
+    kl_ref *im; /* their imaginary parts */
+} pairs;
 
 static kl_ref elt(kl_graph *g, kl_op op, kl_ref a, kl_ref b)
 {
@@ -43,42 +38,54 @@ static const kl_ref *imaginary(pairs *p, kl_graph *to, const kl_graph *from, kl_
     uint32_t n = kl_graph_at(from, r)->nsrc;
     kl_ref *im = kl_arena_alloc(to->arena, (n + 1) * sizeof *im);
     for (uint32_t i = 0; im && i < n; i++)
-        im[i] = is_complex(from, kl_graph_src(from, r, i))
-                    ? p->im[kl_graph_src(from, r, i)]
-                    : src[i];
+        im[i] =
+            p->cx[kl_graph_src(from, r, i)] ? p->im[kl_graph_src(from, r, i)] : src[i];
     return im;
 }
 
-/* The buffer as reals, and its two halves. */
-static kl_ref input(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
+/* The buffer as reals (reveal_inputs), and its two halves. */
+static kl_ref input(pairs *p, kl_graph *to, kl_ref both, kl_ref r)
 {
-    const kl_node *n = kl_graph_at(from, r);
-    kl_dim shape[KL_MAX_RANK], start[KL_MAX_RANK] = {0}, step[KL_MAX_RANK],
-                               extent[KL_MAX_RANK];
-    if (n->rank + 1 > KL_MAX_RANK)
-        return kl_fail(KL_ERR_UNSUPPORTED, "a complex input of rank %d", n->rank),
-               KL_NONE;
-    for (int i = 0; i < n->rank; i++)
-        shape[i] = extent[i] = kl_graph_shape(from, r)[i], step[i] = 1;
-    shape[n->rank] = 2, extent[n->rank] = 1, step[n->rank] = 1;
-    int64_t attr[KL_MAX_RANK + 2];
-    for (uint32_t i = 0; i < n->nattr; i++)
-        attr[i] = i ? kl_dim_mul(to->dims, kl_graph_attr(from, r)[i], 2)
-                    : kl_graph_attr(from, r)[0];
-    attr[n->nattr] = 1;
-    kl_spec s = {.op = KL_OP_input,
-                 .attr = attr,
-                 .nattr = n->nattr + (n->nattr > 1),
-                 .want = {.dtype = kl_dtypes[n->dtype].real, .rank = n->rank + 1}};
-    memcpy(s.want.shape, shape, sizeof shape);
-    kl_ref both = kl_graph_node(to, &s);
-    if (both != KL_NONE && n->name != KL_NONE)
-        to->nodes[both].name = kl_graph_string(to, from->strings[n->name]);
+    kl_dim start[KL_MAX_RANK] = {0}, step[KL_MAX_RANK], extent[KL_MAX_RANK];
+    int rank = kl_graph_at(to, both)->rank - 1;
+    for (int i = 0; i < rank; i++)
+        extent[i] = kl_graph_shape(to, both)[i], step[i] = 1;
+    extent[rank] = 1, step[rank] = 2;
     kl_ref re = kl_g_slice(to, both, start, extent, step);
-    start[n->rank] = 1;
+    start[rank] = 1;
     kl_ref im = kl_g_slice(to, both, start, extent, step);
-    p->im[r] = kl_g_reshape(to, im, n->rank, kl_graph_shape(from, r));
-    return kl_g_reshape(to, re, n->rank, kl_graph_shape(from, r));
+    p->im[r] = kl_g_reshape(to, im, rank, extent);
+    return kl_g_reshape(to, re, rank, extent);
+}
+
+/* A complex input of shape [s] is a real one of [s, 2] in `g`, a copy of the graph's
+ * head. */
+static kl_status reveal_input(kl_graph *g, kl_ref r)
+{
+    kl_node *n = &g->nodes[r];
+    uint32_t rank = n->rank;
+    if (rank + 1 > KL_MAX_RANK)
+        return kl_fail(KL_ERR_UNSUPPORTED, "a complex input of rank %u", rank);
+    KL_TRY(kl_arena_grow(g->arena, &g->extents, &g->cap_extents, g->nextents + rank + 1,
+                         sizeof *g->extents));
+    memcpy(g->extents + g->nextents, g->extents + n->shape, rank * sizeof *g->extents);
+    g->extents[g->nextents + rank] = 2;
+    n->shape = g->nextents;
+    g->nextents += rank + 1;
+    n->rank++;
+    n->dtype = (uint8_t)kl_dtypes[n->dtype].real;
+    if (n->nattr < 2)
+        return KL_OK;
+    KL_TRY(kl_arena_grow(g->arena, &g->attrs, &g->cap_attrs, g->nattrs + n->nattr + 1,
+                         sizeof *g->attrs));
+    int64_t *to = g->attrs + g->nattrs, *from = g->attrs + n->attr;
+    to[0] = from[0];
+    for (uint32_t i = 1; i < n->nattr; i++)
+        to[i] = kl_dim_mul(g->dims, from[i], 2);
+    to[n->nattr] = 1;
+    n->attr = g->nattrs;
+    g->nattrs += ++n->nattr;
+    return KL_OK;
 }
 
 static kl_ref constant(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
@@ -145,8 +152,8 @@ static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
     kl_ref s = kl_graph_src(from, r, 0), y = kl_g_cast(to, re[0], kl_dtypes[dt].real);
     if (!kl_is_complex(dt))
         return y;
-    p->im[r] = is_complex(from, s) ? kl_g_cast(to, p->im[s], kl_dtypes[dt].real)
-                                   : kl_g_const_like(to, y, 0);
+    p->im[r] = p->cx[s] ? kl_g_cast(to, p->im[s], kl_dtypes[dt].real)
+                        : kl_g_const_like(to, y, 0);
     return y;
 }
 
@@ -164,9 +171,9 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
 {
     pairs *p = ctx;
     const kl_node *n = kl_graph_at(from, r);
-    bool any = kl_is_complex((kl_dtype)n->dtype);
+    bool any = p->cx[r];
     for (uint32_t i = 0; i < n->nsrc; i++)
-        any = any || is_complex(from, kl_graph_src(from, r, i));
+        any = any || p->cx[kl_graph_src(from, r, i)];
     if (!any && n->op != KL_OP_input)
         return kl_graph_copy_node(to, from, r, src);
     const kl_ref *im = imaginary(p, to, from, r, src);
@@ -174,7 +181,8 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
         return kl_fail(KL_ERR_OOM, "complex: no memory"), KL_NONE;
     switch (n->op) {
     case KL_OP_input:
-        return any ? input(p, to, from, r) : kl_graph_copy_node(to, from, r, src);
+        return any ? input(p, to, kl_graph_copy_node(to, from, r, src), r)
+                   : kl_graph_copy_node(to, from, r, src);
     case KL_OP_const:
         return constant(p, to, from, r);
     case KL_OP_complex:
@@ -226,27 +234,33 @@ static kl_ref interleave(kl_graph *g, kl_ref re, kl_ref im)
 
 kl_status kl_pass_complex(kl_unit *u)
 {
-    kl_graph *old = u->graph;
+    kl_graph head = *u->graph, *g = &head;
+    uint32_t n = g->count;
     bool any = false;
-    for (kl_ref r = 0; r < old->count; r++)
-        any = any || is_complex(old, r);
+    pairs p = {.im = kl_arena_alloc(u->arena, (n + 1) * sizeof *p.im),
+               .cx = kl_arena_zeroed(u->arena, n + 1, sizeof *p.cx)};
+    head.nodes = kl_arena_alloc(u->arena, (n + 1) * sizeof *head.nodes);
+    if (!p.im || !p.cx || !head.nodes)
+        return kl_fail(KL_ERR_OOM, "complex: no memory");
+    memcpy(head.nodes, u->graph->nodes, n * sizeof *head.nodes);
+    memset(p.im, 0xff, n * sizeof *p.im);
+    for (kl_ref r = 0; r < n; r++) {
+        p.cx[r] = kl_is_complex((kl_dtype)kl_graph_at(g, r)->dtype);
+        any = any || p.cx[r];
+    }
     if (!any)
         return KL_OK;
-    pairs p = {.from = old,
-               .im = kl_arena_alloc(u->arena, ((size_t)old->count + 1) * sizeof *p.im)};
-    kl_ref *outputs =
-        kl_arena_alloc(u->arena, ((size_t)old->noutputs + 1) * sizeof *outputs);
-    if (!p.im || !outputs)
-        return kl_fail(KL_ERR_OOM, "complex: no memory");
-    memset(p.im, 0xff, old->count * sizeof *p.im);
-    memcpy(outputs, old->outputs, old->noutputs * sizeof *outputs);
-    KL_TRY(kl_graph_rewrite(&u->graph, visit, &p));
-    for (uint32_t i = 0; i < u->graph->noutputs; i++)
+    for (kl_ref r = 0; r < n; r++)
+        if (p.cx[r] && kl_graph_at(g, r)->op == KL_OP_input)
+            KL_TRY(reveal_input(g, r));
+    const kl_ref *outputs = head.outputs;
+    KL_TRY(kl_graph_rewrite(&g, visit, &p));
+    for (uint32_t i = 0; i < g->noutputs; i++)
         if (p.im[outputs[i]] != KL_NONE) {
-            u->graph->outputs[i] =
-                interleave(u->graph, u->graph->outputs[i], p.im[outputs[i]]);
-            if (u->graph->outputs[i] == KL_NONE)
+            g->outputs[i] = interleave(g, g->outputs[i], p.im[outputs[i]]);
+            if (g->outputs[i] == KL_NONE)
                 return kl_error_status();
         }
+    u->graph = g;
     return KL_OK;
 }

@@ -32,7 +32,10 @@ kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b)
     return op == KL_SET ? b : kl_x_op(x, op, a, b, KL_NONE);
 }
 
-kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body)
+/* With siblings the number of workers is not known until the last part is lowered. */
+#define ANY_WORKER ((kl_dim)1 << 40)
+
+static kl_phase *new_phase(kl_lower *l, int64_t grain)
 {
     kl_kernel *k = l->k;
     kl_phase *ph = kl_arena_zeroed(k->arena, (size_t)k->nphases + 1, sizeof *ph);
@@ -41,14 +44,41 @@ kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *b
     memcpy(ph, k->phases, (size_t)k->nphases * sizeof *ph);
     k->phases = ph;
     ph = &k->phases[k->nphases++];
-    *ph = (kl_phase){.var = kl_x_newvar(k->x, "w", workers),
-                     .workers = workers,
-                     .grain = KL_MAX(grain, 1),
+    *ph = (kl_phase){.var = kl_x_newvar(k->x, "w", 1),
+                     .workers = 0,
+                     .grain = grain,
                      .group = 1,
                      .lane = 1};
     if (k->target && k->target->kind == KL_TARGET_CUDA)
         ph->lane = l->lanes;
+    return ph;
+}
+
+kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body,
+                         kl_x *w)
+{
+    kl_kernel *k = l->k;
+    kl_exprs *x = k->x;
+    kl_phase *ph =
+        l->nphases < k->nphases ? &k->phases[l->nphases] : new_phase(l, KL_MAX(grain, 1));
+    if (!ph)
+        return NULL;
+    l->nphases++;
+    kl_dim before = ph->workers;
+    ph->workers = kl_dim_add(x->dims, before, workers);
+    x->var_extent[ph->var] = k->nparts == 1 ? ph->workers : ANY_WORKER;
+    ph->grain = KL_MIN(ph->grain, KL_MAX(grain, 1));
     *body = (kl_build){.k = k, .at = &ph->body};
+    while (*body->at)
+        body->at = &(*body->at)->next;
+    *w = kl_x_var(x, ph->var);
+    if (k->nparts == 1)
+        return ph;
+    kl_x first = kl_x_dim(x, before), end = kl_x_dim(x, ph->workers);
+    kl_x in = kl_x_and(x, kl_x_op(x, KL_OP_le, first, *w, KL_NONE), kl_x_lt(x, *w, end));
+    kl_build part = kl_b_if(body, in == KL_NONE ? kl_x_bool(x, true) : in);
+    *w = kl_x_op(x, KL_OP_sub, *w, first, KL_NONE);
+    *body = part;
     return ph;
 }
 
@@ -83,11 +113,16 @@ void kl_outer_point(kl_lower *l, kl_x w, int n)
         l->axis[l->p->outer[i]] = idx[i];
 }
 
-void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
+void kl_lower_checks(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     for (int i = 0; i < s->nchecks; i++)
         kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
                    s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
+}
+
+void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
+{
+    kl_lower_checks(l, b, s);
     for (int i = 0; i < s->nstores && s->kind == KL_STAGE_MAP; i++)
         kl_b_store(b, s->stores[i].operand, kl_lower_expr(l, s->stores[i].index),
                    kl_lower_expr(l, s->stores[i].value),
@@ -107,6 +142,30 @@ static bool same_own_axes(const kl_lower *l, const kl_stage *a, const kl_stage *
     return true;
 }
 
+/* All values first, then all stores: a result may lie where an operand of a later stage
+ * does. */
+static void store_all(kl_lower *l, kl_build *b, int first, int last)
+{
+    const kl_stage *st = l->p->stages;
+    kl_x value[KL_MAX_STORES];
+    int n = 0;
+    bool lanes = l->in_lanes || st[first].nfree;
+    if (last - first == 1 || last - first > KL_MAX_STORES) {
+        for (int j = first; j < last; j++)
+            kl_lower_stores(l, b, &st[j]);
+        return;
+    }
+    for (int j = first; j < last; j++) {
+        kl_lower_checks(l, b, &st[j]);
+        value[n] = kl_b_reg(b, "v", l->x->nodes[st[j].stores[0].value].dtype,
+                            lanes ? l->lanes : 1, 0, NULL);
+        kl_b_set(b, value[n++], kl_lower_expr(l, st[j].stores[0].value));
+    }
+    for (int j = first; j < last; j++)
+        kl_b_store(b, st[j].stores[0].operand, kl_lower_expr(l, st[j].stores[0].index),
+                   value[j - first], kl_lower_expr(l, st[j].stores[0].pred));
+}
+
 /* Consecutive MAP stages over alike axes share their loops: [first, last). */
 static void lower_maps(kl_lower *l, kl_build *b, int first, int last)
 {
@@ -121,8 +180,7 @@ static void lower_maps(kl_lower *l, kl_build *b, int first, int last)
         for (int j = first; j < last; j++)
             l->axis[l->p->stages[j].axes[i]] = kl_x_var(l->x, v);
     }
-    for (int j = first; j < last; j++)
-        kl_lower_stores(l, s->nfree ? &in : b, &l->p->stages[j]);
+    store_all(l, s->nfree ? &in : b, first, last);
 }
 
 kl_status kl_lower_stages(kl_lower *l, kl_build *b)
@@ -184,10 +242,11 @@ static kl_status lower_map(kl_lower *l)
     if (kl_dim_is_const(d, chunks, &c) && c <= 1 && kl_dim_is_const(d, extent, &e))
         grain = chunk / KL_MAX(e, 1);
     kl_build b;
-    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, rows, chunks), grain, &b);
+    kl_x w;
+    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, rows, chunks), grain, &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(l->x, ph->var), nc = kl_x_dim(l->x, chunks);
+    kl_x nc = kl_x_dim(l->x, chunks);
     kl_x part = kl_x_mul(l->x, kl_x_mod(l->x, w, nc), kl_x_int(l->x, chunk));
     kl_outer_point(l, kl_x_divf(l->x, w, nc), n ? n - 1 : 0);
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), part, KL_NONE);
@@ -204,14 +263,14 @@ static kl_status lower_map(kl_lower *l)
 static kl_status lower_row(kl_lower *l)
 {
     kl_build b, in;
+    kl_x w;
     kl_dims *d = l->x->dims;
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);
     kl_phase *ph = kl_lower_phase(l, kl_dim_ceildiv(d, rows, group),
-                                  kl_param(l->k, l->part, "grain", 1), &b);
+                                  kl_param(l->k, l->part, "grain", 1), &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(l->x, ph->var);
     if (group == 1) {
         kl_outer_point(l, w, l->p->nouter);
         return kl_lower_stages(l, &b);
@@ -234,6 +293,7 @@ static kl_status lower_split(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
     kl_build b;
+    kl_x w;
     kl_dim rows = kl_outer_count(l, l->p->nouter), most = 1;
     uint32_t temp[32];
     kl_dim blocks[32];
@@ -245,10 +305,10 @@ static kl_status lower_split(kl_lower *l)
         temp[n] = kl_lower_tile(l, "part", l->p->stages[n].dtype,
                                 kl_dim_mul(d, rows, blocks[n]), KL_ROLE_TEMP);
     }
-    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, rows, most), 8, &b);
+    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, rows, most), 8, &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(l->x, ph->var), nb = kl_x_dim(l->x, most);
+    kl_x nb = kl_x_dim(l->x, most);
     kl_x row = kl_x_divf(l->x, w, nb), blk = kl_x_mod(l->x, w, nb),
          start = kl_x_mul(l->x, blk, kl_x_int(l->x, KL_BLOCK));
     kl_outer_point(l, row, l->p->nouter);
@@ -268,20 +328,16 @@ static kl_status lower_split(kl_lower *l)
         if (here == KL_NONE)
             b = in;
     }
-    ph = kl_lower_phase(l, rows, 16, &b);
+    ph = kl_lower_phase(l, rows, 16, &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    w = kl_x_var(l->x, ph->var);
     kl_outer_point(l, w, l->p->nouter);
     for (int i = 0; i < n; i++)
         l->stage[i] =
             kl_lower_tree(l, &b, &l->p->stages[i], temp[i],
                           kl_x_mul(l->x, w, kl_x_dim(l->x, blocks[i])), blocks[i]);
-    kl_part rest = *l->p;
-    for (int i = n; i < rest.nstages; i++) {
-        kl_stage *s = &l->p->stages[i];
-        kl_lower_stores(l, &b, s);
-    }
+    for (int i = n; i < l->p->nstages; i++)
+        kl_lower_stores(l, &b, &l->p->stages[i]);
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }
 
@@ -296,11 +352,12 @@ static kl_status lower_column(kl_lower *l)
             (size_t)(n - 1 - vec) * sizeof axis);
     l->p->outer[n - 1] = axis;
     kl_build b;
+    kl_x w;
     kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, kl_outer_count(l, n - 1), chunks),
-                                  kl_param(l->k, l->part, "grain", 1), &b);
+                                  kl_param(l->k, l->part, "grain", 1), &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(l->x, ph->var), nc = kl_x_dim(l->x, chunks);
+    kl_x nc = kl_x_dim(l->x, chunks);
     kl_outer_point(l, kl_x_divf(l->x, w, nc), n - 1);
     kl_x at = kl_x_mul(l->x, kl_x_mod(l->x, w, nc), kl_x_int(l->x, l->lanes));
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), at, KL_NONE);

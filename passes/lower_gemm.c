@@ -215,18 +215,17 @@ static kl_x packed_at(gemm *g, kl_x batch, kl_x panel, kl_x k)
 static kl_status pack_b(gemm *g)
 {
     kl_build b;
-    kl_x j, k, chunk;
+    kl_x j, k, chunk, w;
     kl_dim np = panels(g), chunks = kl_dim_ceildiv(g->d, g->k, KC),
            all = kl_dim_mul(g->d, g->batch.count, np);
     g->pb =
         kl_lower_tile(g->l, "pb", g->s->dtype,
                       kl_dim_mul(g->d, all, kl_dim_mul(g->d, g->k, g->nr)), KL_ROLE_TEMP);
     kl_phase *ph = kl_lower_phase(g->l, kl_dim_mul(g->d, all, chunks),
-                                  KL_MAX(16384 / (KC * g->nr), 1), &b);
+                                  KL_MAX(16384 / (KC * g->nr), 1), &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(g->x, ph->var), nc = kl_x_dim(g->x, chunks),
-         pn = kl_x_dim(g->x, np);
+    kl_x nc = kl_x_dim(g->x, chunks), pn = kl_x_dim(g->x, np);
     kl_x bp = kl_x_divf(g->x, w, nc), panel = kl_x_mod(g->x, bp, pn),
          batch = kl_x_divf(g->x, bp, pn);
     chunk = mul_x(g, kl_x_mod(g->x, w, nc), KC);
@@ -340,7 +339,7 @@ static kl_status multiply(gemm *g)
 {
     kl_exprs *x = g->x;
     kl_build b;
-    kl_x kb, ir, jr;
+    kl_x kb, ir, jr, w;
     bool many = g->blocks != 1;
     kl_dim mb = kl_dim_ceildiv(g->d, g->m.count, g->mc),
            nb = kl_dim_ceildiv(g->d, g->n.count, g->nc);
@@ -352,11 +351,11 @@ static kl_status multiply(gemm *g)
     g->ct = kl_lower_tile(g->l, "c", g->s->dtype, g->mc * g->nc, KL_ROLE_TILE);
     if (g->pack_a)
         g->pa = kl_lower_tile(g->l, "pa", g->s->dtype, g->mc * KC, KL_ROLE_TILE);
-    kl_phase *ph = kl_lower_phase(g->l, workers, KL_MAX(400000 / KL_MAX(work, 1), 1), &b);
+    kl_phase *ph =
+        kl_lower_phase(g->l, workers, KL_MAX(400000 / KL_MAX(work, 1), 1), &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(x, ph->var), nn = kl_x_dim(x, nb), mm = kl_x_dim(x, mb),
-         blk = kl_x_dim(x, g->blocks);
+    kl_x nn = kl_x_dim(x, nb), mm = kl_x_dim(x, mb), blk = kl_x_dim(x, g->blocks);
     tile t;
     t.col0 = mul_x(g, kl_x_mod(x, w, nn), g->nc);
     w = kl_x_divf(x, w, nn);
@@ -391,14 +390,14 @@ static kl_status fold_blocks(gemm *g)
 {
     kl_exprs *x = g->x;
     kl_build b;
-    kl_x j;
+    kl_x j, w;
     kl_dim rows = kl_dim_mul(g->d, g->batch.count, g->m.count),
            area = kl_dim_mul(g->d, rows, g->n.count);
     kl_phase *ph = kl_lower_phase(
-        g->l, rows, KL_MAX(16384 / KL_MAX(least(g->l->k, g->n.count), 1), 1), &b);
+        g->l, rows, KL_MAX(16384 / KL_MAX(least(g->l->k, g->n.count), 1), 1), &b, &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x w = kl_x_var(x, ph->var), row = kl_x_mod(x, w, kl_x_dim(x, g->m.count)),
+    kl_x row = kl_x_mod(x, w, kl_x_dim(x, g->m.count)),
          batch = kl_x_divf(x, w, kl_x_dim(x, g->m.count));
     kl_build in = loop(g, &b, "j", g->n.count, kl_x_dim(x, g->n.count), KL_BIND_LANE, &j);
     kl_x at = add_x(g, kl_x_mul(x, w, kl_x_dim(x, g->n.count)), j),

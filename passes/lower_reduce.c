@@ -30,13 +30,6 @@ static kl_x accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at)
     return kl_combine(l->x, KL_OP_add, acc, kl_combine(l->x, KL_OP_mul, v, r));
 }
 
-static void lower_checks(kl_lower *l, kl_build *b, const kl_stage *s)
-{
-    for (int i = 0; i < s->nchecks; i++)
-        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
-                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
-}
-
 /* The order's lanes are SIMD lanes. */
 static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len,
                            int32_t lanes)
@@ -46,7 +39,7 @@ static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
     uint32_t v = kl_x_newvar(l->x, "j", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_LANE, lanes);
     kl_x next = accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
-    lower_checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
     kl_x dst = kl_b_reg(b, "r", s->dtype, 1, 0, NULL);
     kl_b_fold(b, dst, s->combine, acc);
@@ -61,7 +54,7 @@ static kl_x block_in_order(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
     uint32_t v = kl_x_newvar(l->x, "k", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_SERIAL, 1);
     kl_x next = accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
-    lower_checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
     return acc;
 }
@@ -77,7 +70,7 @@ static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x
         in = kl_b_if(&in, kl_x_lt(l->x, at, len));
     kl_x acc = kl_x_reg(l->x, areg, s->dtype, &ui, 1);
     kl_x next = accumulate(l, s, acc, kl_x_add(l->x, base, at));
-    lower_checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
 }
 
@@ -261,7 +254,7 @@ kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s)
     kl_build in = kl_b_for(b, v, kl_x_dim(x, n), KL_BIND_SERIAL, 1);
     l->axis[s->axes[s->nfree]] = kl_x_var(x, v);
     kl_x value = kl_b_reg(&in, "v", dt, lanes, 0, NULL);
-    lower_checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_set(&in, value, kl_lower_expr(l, s->value));
     take_better(l, &in, s, best, at, value, kl_x_var(x, v));
     return at;

@@ -17,13 +17,6 @@ static kl_build walk_own(kl_lower *l, kl_build *b, const kl_stage *s, int from, 
     return in;
 }
 
-static void checks(kl_lower *l, kl_build *b, const kl_stage *s)
-{
-    for (int i = 0; i < s->nchecks; i++)
-        kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
-                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
-}
-
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
 {
     kl_exprs *x = l->x;
@@ -31,7 +24,7 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
     kl_x acc = kl_b_reg(at, "acc", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
     kl_b_set(at, acc, kl_x_const(x, s->dtype, kl_identity(s->combine, s->dtype)));
     kl_build in = walk_own(l, at, s, s->nfree - 1, s->nfree);
-    checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, kl_combine(x, s->combine, acc, kl_lower_expr(l, s->value)));
     kl_b_store(&in, s->stores[0].operand, kl_lower_expr(l, s->stores[0].index), acc,
                KL_NONE);
@@ -41,11 +34,11 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
 {
     kl_exprs *x = l->x;
-    if (l->k->target && l->k->target->kind == KL_TARGET_CUDA)
+    if (!l->in_lanes) /* the copy was spread over lanes */
         kl_b_barrier(b);
     kl_build own = walk_own(l, b, s, 0, s->nfree), *in = s->nfree ? &own : b;
     const kl_store *t = &s->stores[0];
-    checks(l, in, s);
+    kl_lower_checks(l, in, s);
     kl_x at = kl_lower_expr(l, t->index), ok = kl_lower_expr(l, t->pred),
          v = kl_lower_expr(l, s->value);
     if (s->combine != KL_SET)
@@ -190,7 +183,7 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
     kl_x i;
     kl_build in = each(&t, b, &i);
     kl_x at = place_of(&t, i);
-    checks(l, &in, s);
+    kl_lower_checks(l, &in, s);
     kl_b_store(&in, t.keys, at, kl_lower_expr(l, s->value), KL_NONE);
     kl_b_store(&in, t.perm, at, i, KL_NONE);
     kl_b_barrier(b);

@@ -170,6 +170,8 @@ void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t facto
                const char *name);
 int64_t kl_param(const kl_kernel *k, int part, const char *name, int64_t dflt);
 const char *kl_part_class(const kl_kernel *k, int part);
+/* Which of the first count expressions the part's stages use; kl_free(it, count + 1). */
+uint8_t *kl_part_uses(const kl_kernel *k, const kl_part *p, uint32_t count);
 
 /* What the recipes share. */
 enum {
@@ -188,12 +190,17 @@ typedef struct kl_lower {
     uint32_t lane_var; /* column: the lane's counter, 0 .. lanes-1 */
     bool in_lanes;     /* column: statements stand inside the lane loop */
     const char *cls;
+    int nphases;        /* of this part so far */
 } kl_lower;
 kl_x kl_lower_expr(kl_lower *l, kl_x a); /* axes and stages replaced */
 kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b);
-kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body);
+/* One more phase of the part: its body, and the number of the part's worker. Siblings' phases of
+ * like rank share a launch, each behind a range of worker numbers. NULL: no memory. */
+kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body, kl_x *w);
 uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count,
                        kl_role role);
+enum { KL_MAX_STORES = 16 };
+void kl_lower_checks(kl_lower *l, kl_build *b, const kl_stage *s);
 void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s);
 kl_dim kl_outer_count(kl_lower *l, int n); /* product of the first n outer extents */
 void kl_outer_point(kl_lower *l, kl_x w,

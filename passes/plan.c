@@ -141,31 +141,46 @@ static void place_all(planner *pl)
  * ---------------------------------------------------------------------------------------
  */
 
+/* All stages of the part map at one point: their values are computed before any store. */
+static bool maps_at_once(const kl_part *p)
+{
+    for (int s = 0; s < p->nstages; s++)
+        if (p->stages[s].kind != KL_STAGE_MAP || p->stages[s].nfree ||
+            p->stages[s].nstores != 1 || p->nstages > KL_MAX_STORES)
+            return false;
+    return true;
+}
+
 /* May OUT operand o lie where IN operand i lies? Only if every load of i is at the very
- * element that is stored to o at that point, in a kernel that only maps. */
+ * element that is stored to o at that point. */
 static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
 {
     const kl_operand *a = &k->operands[in], *b = &k->operands[out];
+    kl_x at = KL_NONE;
     if (a->count != b->count || kl_dtypes[a->dtype].size != kl_dtypes[b->dtype].size)
         return false;
-    kl_x at = KL_NONE;
     for (int p = 0; p < k->nparts; p++)
         for (int s = 0; s < k->parts[p].nstages; s++) {
             const kl_stage *st = &k->parts[p].stages[s];
-            if (st->kind != KL_STAGE_MAP)
-                return false;
-            for (int t = 0; t < st->nstores; t++)
-                if (st->stores[t].operand == out) {
-                    if (at != KL_NONE || s + 1 < k->parts[p].nstages || k->nparts > 1)
-                        return false; /* a later store may still read what this one
-                                         overwrote */
-                    at = st->stores[t].index;
-                }
+            for (int t = 0; t < st->nstores; t++) {
+                if (st->stores[t].operand != out)
+                    continue;
+                if (at != KL_NONE || !maps_at_once(&k->parts[p]))
+                    return false;
+                at = st->stores[t].index;
+            }
         }
-    for (kl_x e = 0; e < k->x->count; e++)
-        if (k->x->nodes[e].op == KL_X_LOAD && k->x->nodes[e].imm == in &&
-            k->x->nodes[e].src[0] != at)
+    for (int p = 0; p < k->nparts && at != KL_NONE; p++) {
+        uint32_t count = k->x->count;
+        uint8_t *used = kl_part_uses(k, &k->parts[p], count);
+        if (!used)
             return false;
+        for (kl_x e = 0; e < count; e++)
+            if (used[e] && k->x->nodes[e].op == KL_X_LOAD && k->x->nodes[e].imm == in &&
+                k->x->nodes[e].src[0] != at)
+                at = KL_NONE;
+        kl_free(used, count + 1);
+    }
     return at != KL_NONE;
 }
 

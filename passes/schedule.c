@@ -66,35 +66,42 @@ static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, la
         y->jump += weight;
 }
 
-/* All loads reachable from the marked expressions. Sources come before users. */
-static void mark_used(const kl_exprs *x, uint8_t *used, uint32_t count)
+static void use(uint8_t *used, kl_x e)
 {
-    for (kl_x e = count; e-- > 0;)
-        for (int s = 0; used[e] && s < x->nodes[e].nsrc; s++)
-            if (x->nodes[e].src[s] != KL_NONE)
-                used[x->nodes[e].src[s]] = 1;
+    if (e != KL_NONE)
+        used[e] = 1;
+}
+
+/* Sources come before users, so one walk backwards finds all. */
+uint8_t *kl_part_uses(const kl_kernel *k, const kl_part *p, uint32_t count)
+{
+    uint8_t *used = kl_alloc_zeroed(count + 1);
+    for (int i = 0; used && i < p->nstages; i++) {
+        const kl_stage *s = &p->stages[i];
+        use(used, s->value);
+        use(used, s->rhs);
+        for (int j = 0; j < s->nstores; j++) {
+            use(used, s->stores[j].value);
+            use(used, s->stores[j].pred);
+        }
+    }
+    for (kl_x e = used ? count : 0; e-- > 0;)
+        for (int s = 0; used[e] && s < k->x->nodes[e].nsrc; s++)
+            use(used, k->x->nodes[e].src[s]);
+    return used;
 }
 
 static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
 {
     lay y = {0, 0, 0};
     uint32_t count = k->x->count;
-    uint8_t *used = kl_alloc_zeroed(count + 1);
+    uint8_t *used = kl_part_uses(k, p, count);
     if (!used)
         return y;
-    for (int i = 0; i < p->nstages; i++) {
-        const kl_stage *s = &p->stages[i];
-        kl_x roots[2] = {s->value, s->rhs};
-        for (int j = 0; j < 2; j++)
-            if (roots[j] != KL_NONE)
-                used[roots[j]] = 1;
-        for (int j = 0; j < s->nstores; j++) {
-            used[s->stores[j].value] = 1;
-            if (s->kind == KL_STAGE_MAP || s->kind == KL_STAGE_PREFIX)
-                count_access(k, s->stores[j].index, axis, 2, &y);
-        }
-    }
-    mark_used(k->x, used, count);
+    for (int i = 0; i < p->nstages; i++)
+        for (int j = 0; j < p->stages[i].nstores; j++)
+            if (p->stages[i].kind == KL_STAGE_MAP || p->stages[i].kind == KL_STAGE_PREFIX)
+                count_access(k, p->stages[i].stores[j].index, axis, 2, &y);
     for (kl_x e = 0; e < count; e++)
         if (used[e] && k->x->nodes[e].op == KL_X_LOAD)
             count_access(k, k->x->nodes[e].src[0], axis, 1, &y);
@@ -163,12 +170,14 @@ static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t for
     param(k, part, "chunk", t->kind == KL_TARGET_CUDA ? CUDA_BLOCK * 4 : WORK);
 }
 
-static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own)
+static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own,
+                         bool ordered)
 {
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "row");
     param(k, part, "lanes", KL_LANES);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own, 1), 1));
-    if (t->kind == KL_TARGET_CUDA)
+    if (t->kind == KL_TARGET_CUDA && own <= KL_BLOCK &&
+        !ordered) /* no tile, no barrier */
         param(k, part, "group", 4);
 }
 
@@ -237,12 +246,12 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     if (!own && !sorts)
         schedule_map(k, part, t, forced);
     else if (sorts)
-        schedule_row(k, part, t, own);
+        schedule_row(k, part, t, own, sorts + ordered > 0);
     else if (!dots && !in_order && splits(k, p, own) &&
              (p->nouter == 0 || score <= 4 * (y.unit - y.jump)))
         schedule_split(k, part);
     else if (p->nouter == 0)
-        schedule_row(k, part, t, own);
+        schedule_row(k, part, t, own, sorts + ordered > 0);
     else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CPU)
         kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
     else if (in_order || ordered)
@@ -250,7 +259,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
         schedule_column(k, part, t, vec, own, forced);
     else
-        schedule_row(k, part, t, own);
+        schedule_row(k, part, t, own, sorts + ordered > 0);
 }
 
 kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes)

@@ -5,6 +5,7 @@
 
 #include "passes/passes.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct filled {
