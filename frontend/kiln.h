@@ -10,5 +10,6 @@
 #include "kiln/reduce.h"
 #include "kiln/shape.h"
 #include "kiln/autograd.h"
+#include "kiln/nn.h"
 
 #endif

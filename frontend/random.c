@@ -1,0 +1,227 @@
+/* random.c: Philox 4x32-10 as ordinary nodes, so that random numbers fuse with what uses
+ * them and are the same however and wherever they are computed.
+ *
+ *   counter = (element low, element high, call low, call high)   key = (seed low, seed
+ * high) word 0 of the block is the element's number; word 1 is its second where one is
+ * not enough
+ *
+ * Seed and call number are run-time inputs of the compiled program: no key contains them.
+ */
+#include "front.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t seed_now, calls_now;
+
+void kl_manual_seed(uint64_t seed)
+{
+    pthread_mutex_lock(&lock);
+    seed_now = seed;
+    calls_now = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+/* One 0-d u32 of the state. */
+static kl_lazy *state_word(kl_lazy *state, int i)
+{
+    return kl_n_reshape(kl_n_slice_axis(state, 0, i, 1, 1), 0, NULL);
+}
+
+static kl_lazy *high(kl_lazy *product)
+{
+    return kl_n_cast(kl_n_bin(KL_OP_shr, product, kl_n_const_int(KL_U64, 32)), KL_U32);
+}
+
+static kl_lazy *times(kl_lazy *a, uint32_t m)
+{
+    return kl_n_bin(KL_OP_mul, kl_n_cast(a, KL_U64), kl_n_const_int(KL_U64, m));
+}
+
+/* Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. */
+static void philox(kl_lazy *c[4], kl_lazy *k0, kl_lazy *k1)
+{
+    for (int round = 0; round < 10; round++) {
+        kl_lazy *p0 = times(c[0], 0xD2511F53u), *p1 = times(c[2], 0xCD9E8D57u);
+        kl_lazy *n0 = kl_n_bin(KL_OP_xor, kl_n_bin(KL_OP_xor, high(p1), c[1]), k0);
+        kl_lazy *n2 = kl_n_bin(KL_OP_xor, kl_n_bin(KL_OP_xor, high(p0), c[3]), k1);
+        c[1] = kl_n_cast(p1, KL_U32), c[3] = kl_n_cast(p0, KL_U32);
+        c[0] = n0, c[2] = n2;
+        k0 = k0 ? kl_n_bin(KL_OP_add, k0, kl_n_const_int(KL_U32, 0x9E3779B9u)) : NULL;
+        k1 = k1 ? kl_n_bin(KL_OP_add, k1, kl_n_const_int(KL_U32, 0xBB67AE85u)) : NULL;
+    }
+}
+
+/* Two words of 32 random bits an element. */
+static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
+{
+    int64_t four = 4, n = kl_count(rank, shape);
+    pthread_mutex_lock(&lock);
+    uint64_t call = calls_now++, seed = seed_now;
+    pthread_mutex_unlock(&lock);
+    uint32_t s[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)call,
+                     (uint32_t)(call >> 32)};
+    kl_lazy *state = kl_lazy_small(KL_U32, 1, &four, s);
+    kl_lazy *index = kl_n_iota(KL_U64, 1, &n, 0);
+    kl_lazy *c[4] = {kl_n_cast(index, KL_U32), high(index), NULL, NULL};
+    c[2] = kl_n_fill(state_word(state, 2), 1, &n);
+    c[3] = kl_n_fill(state_word(state, 3), 1, &n);
+    philox(c, kl_n_fill(state_word(state, 0), 1, &n),
+           kl_n_fill(state_word(state, 1), 1, &n));
+    *w0 = kl_n_reshape(c[0], rank, shape);
+    *w1 = kl_n_reshape(c[1], rank, shape);
+}
+
+/* [0, 1): 24 bits of one word, or 53 of two. */
+static kl_lazy *unit(kl_dtype dt, kl_lazy *w0, kl_lazy *w1)
+{
+    if (dt != KL_F64) {
+        kl_lazy *top = kl_n_bin(KL_OP_shr, w0, kl_n_const_int(KL_U32, 8));
+        return kl_n_binc(KL_OP_mul, kl_n_cast(top, KL_F32), 0x1p-24);
+    }
+    kl_lazy *both =
+        kl_n_bin(KL_OP_shl, kl_n_cast(w1, KL_U64), kl_n_const_int(KL_U64, 32));
+    both = kl_n_bin(KL_OP_or, both, kl_n_cast(w0, KL_U64));
+    both = kl_n_bin(KL_OP_shr, both, kl_n_const_int(KL_U64, 11));
+    return kl_n_binc(KL_OP_mul, kl_n_cast(both, KL_F64), 0x1p-53);
+}
+
+/* f16 would round values near 1 up to it: its numbers have as many bits as it can hold.
+ */
+static kl_lazy *narrow(kl_lazy *u, kl_dtype dt)
+{
+    int bits = dt == KL_F16 ? 11 : dt == KL_BF16 ? 8 : 0;
+    if (bits && u)
+        u = kl_n_binc(KL_OP_mul,
+                      kl_n_un(KL_OP_floor, kl_n_binc(KL_OP_mul, u, (double)(1 << bits))),
+                      1.0 / (double)(1 << bits));
+    return kl_n_cast(u, dt);
+}
+
+kl_lazy *kl_n_rand(kl_dtype dt, int rank, const int64_t *shape)
+{
+    kl_lazy *w0, *w1;
+    words(rank, shape, &w0, &w1);
+    return narrow(unit(dt, w0, w1), dt);
+}
+
+/* Box and Muller: sqrt(-2 ln u) cos(2 pi v), u in (0, 1]. */
+kl_lazy *kl_n_randn(kl_dtype dt, int rank, const int64_t *shape)
+{
+    kl_lazy *w0, *w1, *x0, *x1;
+    kl_dtype wide = dt == KL_F64 ? KL_F64 : KL_F32;
+    words(rank, shape, &w0, &w1);
+    x0 = w0, x1 = w1;
+    if (dt == KL_F64)
+        words(rank, shape, &x0, &x1);
+    kl_lazy *u = kl_n_cbin(KL_OP_sub, 1, unit(wide, w0, w1));
+    kl_lazy *v = dt == KL_F64 ? unit(wide, x0, x1) : unit(wide, x1, x0);
+    kl_lazy *r = kl_n_un(KL_OP_sqrt, kl_n_binc(KL_OP_mul, kl_n_un(KL_OP_log, u), -2));
+    kl_lazy *a = kl_n_un(KL_OP_cos, kl_n_binc(KL_OP_mul, v, 6.283185307179586));
+    return kl_n_cast(kl_n_bin(KL_OP_mul, r, a), dt);
+}
+
+/* ---- the calls
+ * -------------------------------------------------------------------------------- */
+
+static bool good(const char *fn, kl_ints s, kl_dtype dt)
+{
+    int64_t n;
+    if (!kl_is_float(dt)) {
+        kl_fail(KL_ERR_DTYPE, "%s: not for %s", fn,
+                dt < KL_DTYPE_COUNT ? kl_dtypes[dt].torch_name : "that dtype");
+        return false;
+    }
+    return kl_shape_count(s.n, s.v, dt, &n) == KL_OK;
+}
+
+kl_tensor *kl_rand_at(const char *at, kl_ints shape, kl_dtype dt)
+{
+    kl_call c = kl_call_begin(at);
+    return kl_call_end(&c,
+                       good("rand", shape, dt) ? kl_n_rand(dt, shape.n, shape.v) : NULL);
+}
+
+kl_tensor *kl_randn_at(const char *at, kl_ints shape, kl_dtype dt)
+{
+    kl_call c = kl_call_begin(at);
+    return kl_call_end(&c, good("randn", shape, dt) ? kl_n_randn(dt, shape.n, shape.v)
+                                                    : NULL);
+}
+
+kl_tensor *kl_uniform_at(const char *at, kl_ints shape, kl_dtype dt, double lo, double hi)
+{
+    kl_call c = kl_call_begin(at);
+    if (!good("uniform", shape, dt))
+        return kl_call_end(&c, NULL);
+    kl_lazy *u = kl_n_binc(KL_OP_mul, kl_n_rand(dt, shape.n, shape.v), hi - lo);
+    return kl_call_end(&c, kl_n_binc(KL_OP_add, u, lo));
+}
+
+kl_tensor *kl_kaiming_at(const char *at, kl_ints shape)
+{
+    kl_call c = kl_call_begin(at);
+    double fan = 1;
+    for (int i = 1; i < shape.n && i < KL_INTS_MAX; i++)
+        fan *= (double)shape.v[i];
+    double bound = 1 / sqrt(KL_MAX(fan, 1));
+    if (!good("kaiming", shape, KL_F32))
+        return kl_call_end(&c, NULL);
+    kl_lazy *u = kl_n_binc(KL_OP_mul, kl_n_rand(KL_F32, shape.n, shape.v), 2 * bound);
+    return kl_call_end(&c, kl_n_binc(KL_OP_add, u, -bound));
+}
+
+/* The high word of bits * range: even to one part in 2^64 / range. */
+kl_tensor *kl_randint_at(const char *at, int64_t lo, int64_t hi, kl_ints shape,
+                         kl_dtype dt)
+{
+    kl_call c = kl_call_begin(at);
+    int64_t n;
+    kl_lazy *w0, *w1;
+    if (hi <= lo || !(kl_is_int(dt) || dt == KL_BOOL || kl_is_float(dt))) {
+        kl_fail(
+            KL_ERR_ARG,
+            "random_ expects 'from' to be less than 'to', but got from=%lld >= to=%lld",
+            (long long)lo, (long long)hi);
+        return kl_call_end(&c, NULL);
+    }
+    if (kl_shape_count(shape.n, shape.v, dt, &n) != KL_OK)
+        return kl_call_end(&c, NULL);
+    words(shape.n, shape.v, &w0, &w1);
+    uint64_t range = (uint64_t)hi - (uint64_t)lo;
+    kl_lazy *r;
+    if (range <= UINT32_MAX) {
+        r = kl_n_bin(KL_OP_shr, times(w0, (uint32_t)range), kl_n_const_int(KL_U64, 32));
+    } else {
+        kl_lazy *both =
+            kl_n_bin(KL_OP_shl, kl_n_cast(w1, KL_U64), kl_n_const_int(KL_U64, 32));
+        both = kl_n_bin(KL_OP_or, both, kl_n_cast(w0, KL_U64));
+        r = kl_n_bin(KL_OP_mod, both, kl_n_const_int(KL_U64, (int64_t)range));
+    }
+    r = kl_n_bin(KL_OP_add, kl_n_cast(r, KL_I64), kl_n_const_int(KL_I64, lo));
+    return kl_call_end(&c, kl_n_cast(r, dt));
+}
+
+kl_tensor *kl_randperm_at(const char *at, int64_t n)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *w0, *w1, *index = NULL;
+    if (n < 0) {
+        kl_fail(KL_ERR_ARG, "randperm: n must be non-negative, got %lld", (long long)n);
+        return kl_call_end(&c, NULL);
+    }
+    words(1, &n, &w0, &w1);
+    kl_lazy *both =
+        kl_n_bin(KL_OP_shl, kl_n_cast(w1, KL_U64), kl_n_const_int(KL_U64, 32));
+    kl_n_sort(kl_n_bin(KL_OP_or, both, kl_n_cast(w0, KL_U64)), 0, false, &index);
+    return kl_call_end(&c, index);
+}
+
+kl_tensor *kl_bernoulli_at(const char *at, kl_tensor *p)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *a = kl_arg_tensor(p);
+    if (!a)
+        return kl_call_end(&c, NULL);
+    kl_lazy *u = kl_n_rand(KL_F32, a->rank, kl_lazy_shape(a));
+    kl_lazy *yes = kl_n_bin(KL_OP_lt, u, kl_n_cast(a, KL_F32));
+    return kl_call_end(&c, kl_n_cast(yes, (kl_dtype)a->dtype));
+}
