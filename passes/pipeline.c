@@ -60,6 +60,8 @@ static kl_status verify(const kl_unit *u, kl_level level)
 {
     if (level == KL_LEVEL_GRAPH)
         return kl_graph_verify(u->graph);
+    if (level == KL_LEVEL_PLAN)
+        return u->program ? kl_program_verify(u->program) : KL_OK;
     for (int i = 0; i < u->nkernels; i++) {
         if (u->kernels[i]->call)
             continue;

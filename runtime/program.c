@@ -11,11 +11,11 @@
 
 #include <pthread.h>
 
-enum { POOL = 8, SMALL = 64, SIZE_STACK = 64 };
+enum { POOL = 8, SMALL = 64 };
 
 int64_t kl_size_eval(kl_size s, const int64_t *syms)
 {
-    int64_t stack[SIZE_STACK];
+    int64_t stack[KL_SIZE_DEPTH];
     int n = 0;
     if (s.len == 1 && s.code[0] >= 0)
         return s.code[0];

@@ -4,7 +4,8 @@
  *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c
  *   data      buffer.c file.c archive.c npy.c npz.c zip.c csv.c safetensors.c philox.c
  *   running   thread.c device.c device_cpu.c device_cuda.c cuda_driver.c
- *             loader.c loader_elf.c loader_reloc.c loader_gdb.c program.c program_text.c
+ *             loader.c loader_elf.c loader_reloc.c loader_gdb.c
+ *             program.c program_verify.c program_text.c program_parse.c program_pack.c
  *   keeping   store.c disk.c module.c
  *   watching  stats.c profile.c env.c
  *   calling   native.c ffi.c
@@ -428,7 +429,7 @@ kl_debug_entry *kl_debugger_add(const kl_elf *e, uint64_t address); /* NULL: not
 void kl_debugger_remove(kl_debug_entry *d);
 void kl_perf_add(const kl_elf *e, uint64_t address);
 
-/* ---- program.c, program_text.c: the plan's structure, its runner, its text and binary form ---
+/* ---- program*.c: the plan's structure, its runner, its text and binary form ---
  * Filled in by passes/plan.c. Sizes that depend on symbols are small postfix programs over the
  * symbol values (kl_size), so that the runner needs no ir. */
 
@@ -439,6 +440,9 @@ enum {
 };
 typedef struct kl_size { const int64_t *code; int32_t len; } kl_size; /* len 1: a constant */
 int64_t kl_size_eval(kl_size s, const int64_t *syms);
+#define KL_SIZE_DEPTH 64 /* most values on its stack */
+/* Whether it leaves one value, never needs more places, and knows all its symbols. */
+bool kl_size_valid(kl_size s, int nsyms);
 
 typedef enum kl_slot_kind { KL_SLOT_IN, KL_SLOT_OUT, KL_SLOT_ARENA, KL_SLOT_CONST } kl_slot_kind;
 typedef struct kl_slot { /* one buffer of the program */
@@ -501,10 +505,13 @@ void kl_program_unref(kl_program *p);
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out, const int64_t *syms);
 /* Exact bytes of the arena for these symbol values. */
 int64_t kl_program_peak(const kl_program *p, const int64_t *syms);
-void kl_program_print(const kl_program *p, kl_text *out);                       /* level "plan" */
-kl_status kl_program_parse(const char *file, const char *text, kl_program **out); /* no code */
-kl_status kl_program_pack(const kl_program *p, kl_text *out);  /* binary form for the store */
+/* Whether everything that it names is there: KL_ERR_PARSE naming the part. */
+kl_status kl_program_verify(const kl_program *p);
+void kl_program_print(const kl_program *p, kl_text *out); /* level "plan" */
+/* Both give a verified plan without code: kernels' modules are NULL, their keys as kept. */
+kl_status kl_program_parse(const char *file, const char *text, kl_program **out);
 kl_status kl_program_unpack(const void *bytes, size_t size, kl_program **out);
+kl_status kl_program_pack(const kl_program *p, kl_text *out); /* appended: for the store */
 
 /* ---- store.c, disk.c: kernels and plans by content ------------------------------------------
  * In memory under a byte cap (least recently used goes first), behind it a folder: 0700, ours,
