@@ -107,14 +107,18 @@ typedef struct worst {
 static worst sweep(const function *f, uint64_t first, uint64_t step)
 {
     static float x[CHUNK], y[CHUNK];
-    worst w = {0, 0};
+    worst w = {0.5, 0};
     for (uint64_t bits = first; bits < UINT64_C(1) << 32;) {
         int n = 0;
         for (; n < CHUNK && bits < UINT64_C(1) << 32; bits += step)
             x[n++] = float_of((uint32_t)bits);
         kl_eval_n(f->op, KL_F32, n, y, x, NULL, NULL);
         for (int i = 0; i < n; i++) {
-            double e = ulps32(y[i], f->ref(x[i]));
+            double want = f->ref(x[i]), e;
+            float rounded = (float)want;
+            if (memcmp(&rounded, &y[i], sizeof rounded) == 0)
+                continue; /* at most half an ulp */
+            e = ulps32(y[i], want);
             if (e > w.ulp)
                 w = (worst){e, x[i]};
         }
