@@ -276,6 +276,7 @@ static void phase_state(kl_ll *e)
     e->scalar_lanes = 0;
     memset(e->vecs, 0, sizeof e->vecs);
     memset(e->mask, 0, sizeof e->mask);
+    memset(e->side, 0, sizeof e->side);
 }
 
 static void emit_phase(kl_ll *e, int p, const char *name)

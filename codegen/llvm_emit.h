@@ -91,6 +91,7 @@ typedef struct kl_ll {
     struct { int lanes, vec; } vecs[8]; /* kl_ll_vec_of's, of this phase */
     int scalar_lanes; /* > 0: a lane loop of this width runs a lane at a time */
     LLVMValueRef mask[KL_LL_CHUNKS]; /* active lanes; NULL: all */
+    LLVMValueRef side[KL_LL_CHUNKS]; /* of them, what branches in the body decide */
 } kl_ll;
 
 /* ---- llvm_emit.c --------------------------------------------------------------------------- */
@@ -183,6 +184,8 @@ LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- llvm_memory.c ----------------------------------------------------------------------------------- */
 
+/* llvm_clamp.c: a load equal to this one without the clamp in its index; KL_NONE: none. */
+kl_x kl_ll_unclamp(kl_ll *e, kl_x load);
 kl_ll_val *kl_ll_load(kl_ll *e, kl_x x);
 void kl_ll_store(kl_ll *e, const kl_stmt *s);
 LLVMValueRef kl_ll_any(kl_ll *e, LLVMValueRef mask); /* i1: some lane is set */

@@ -9,7 +9,8 @@
  *   for c: N lane 32 { y[c] = f(x[c]) }  ->  steps of 32 up to N / 32 * 32, then the
  * rest: masked vectors where the target has them, else a lane at a time
  *
- * On targets where masks cost nothing a long body is built once, all its steps masked. */
+ * Where masks cost nothing a long body is built once, all its steps masked; so is one
+ * with loops inside, for which a step's mask is cheap beside them. */
 #include "codegen/llvm_emit.h"
 
 enum { HEAVY = 128, LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
@@ -314,7 +315,7 @@ static void rest(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
                  LLVMValueRef full, kl_ll_val *end)
 {
     LLVMValueRef last = end->v[0];
-    if (b->carried || (b->masks && b->nested)) {
+    if (b->carried) {
         carried_rest(e, s, vec, n, full, last);
     } else if (b->masks) {
         loop_of_steps(e, s, vec, 1, full, last, false, true);
@@ -343,7 +344,7 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
         loop_of_steps(e, s, vec, n, zero, last, lo > 0, false);
         return;
     }
-    if (e->t->masked && b->weight > LIGHT) {
+    if ((e->t->masked && b->weight > LIGHT) || (b->masks && b->nested && !b->carried)) {
         loop_of_steps(e, s, vec, n, zero, last, lo > 0, true);
         return;
     }

@@ -324,10 +324,22 @@ static LLVMValueRef gather(kl_ll *e, const access *m, int c, LLVMValueRef mask,
     return kl_ll_call(e, "llvm.masked.gather", over, 2, args, 4);
 }
 
+/* One element for all lanes that are on. */
+static LLVMValueRef load_for_all(kl_ll *e, const access *m, LLVMValueRef mask,
+                                 LLVMValueRef other)
+{
+    LLVMValueRef on = mask ? kl_ll_any(e, mask) : NULL;
+    LLVMValueRef v = plain_load(e, m->dt, 1, guard(e, m->start, on));
+    v = kl_ll_broadcast(e, from_memory(e, m->dt, v), e->lane.vec);
+    return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
+}
+
 static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef mask,
                                LLVMValueRef other)
 {
     int vec = e->lane.vec;
+    if (m->shape == ONE)
+        return load_for_all(e, m, mask, other);
     if (m->shape == SCATTERED && e->t->gather && vec > 1 && kl_dtypes[m->dt].size >= 4)
         return gather(e, m, c, mask, other);
     bool vector = m->shape == VECTOR || (m->shape == REVERSED && vec > 1);
@@ -409,11 +421,24 @@ static kl_ll_val *load_uniform(kl_ll *e, kl_x x, access *m, kl_x other)
     return v;
 }
 
+/* x is worth what y is. */
+static kl_ll_val *same_as(kl_ll *e, kl_x x, kl_x y)
+{
+    const kl_ll_val *v = kl_ll_eval(e, y);
+    kl_ll_val *w = v ? kl_ll_new(e, x, v->level, v->vary, v->regs, v->mem) : NULL;
+    for (int c = 0; w && c < v->n; c++)
+        w->v[c] = v->v[c];
+    return w;
+}
+
 kl_ll_val *kl_ll_load(kl_ll *e, kl_x x)
 {
     const kl_xnode n = e->x->nodes[x];
     access m = {0};
     kl_x pred = n.nsrc > 1 ? n.src[1] : KL_NONE, other = n.nsrc > 2 ? n.src[2] : KL_NONE;
+    kl_x plain = has_masked(e, n.dtype) ? kl_ll_unclamp(e, x) : KL_NONE;
+    if (plain != KL_NONE)
+        return same_as(e, x, plain);
     if (!locate(e, &m, (uint32_t)n.imm, n.src[0], pred))
         return NULL;
     bool one = m.shape == ONE && (!m.pred || !m.pred->vary);

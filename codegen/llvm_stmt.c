@@ -9,7 +9,8 @@
  * : exit } a = phi(before, after) */
 #include "codegen/llvm_emit.h"
 
-enum { CARRIED_SHARE = 6 }; /* at least one value carried for so many instructions */
+/* A loop is about the values it carries: so many, or one for so few instructions. */
+enum { CARRIED_MANY = 8, CARRIED_SHARE = 6 };
 
 /* ---- what a body changes
  * ------------------------------------------------------------------- */
@@ -188,7 +189,8 @@ void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
     LLVMBasicBlockRef latch = e->block;
     incoming(l->iv, next, latch);
     int64_t body = e->u->instructions - l->built;
-    e->u->carried = e->u->carried || (l->nvals && l->nvals * CARRIED_SHARE >= body);
+    e->u->carried = e->u->carried || l->nvals >= CARRIED_MANY ||
+                    (l->nvals && l->nvals * CARRIED_SHARE >= body);
     for (int i = 0; i < l->nvals; i++)
         incoming(l->phi[i], after[i], latch);
     kl_ll_pop(e);
@@ -215,6 +217,7 @@ void kl_ll_branch_begin(kl_ll *e, kl_ll_branch *br, LLVMValueRef cond,
     br->after = value_list(e, br->nvals);
     if (e->status != KL_OK)
         return;
+    e->u->carried = e->u->carried || br->nvals >= CARRIED_MANY;
     save_values(e, sets, br->before);
     br->yes = later(e, "then");
     br->no = later(e, "else");
@@ -310,14 +313,16 @@ static void counted(kl_ll *e, const kl_stmt *s)
 static void side(kl_ll *e, const kl_stmt *body, kl_ll_val *cond, bool yes,
                  const uint8_t *sets)
 {
-    LLVMValueRef outer[KL_LL_CHUNKS], any = NULL;
+    LLVMValueRef outer[2][KL_LL_CHUNKS], any = NULL;
     if (!body)
         return;
-    memcpy(outer, e->mask, sizeof outer);
+    memcpy(outer[0], e->mask, sizeof e->mask);
+    memcpy(outer[1], e->side, sizeof e->side);
     kl_ll_here(e);
     for (int c = 0; c < e->lane.n; c++) {
         LLVMValueRef m = yes ? cond->v[c] : LL.BuildNot(e->b, cond->v[c], "");
         e->mask[c] = kl_ll_and(e, e->mask[c], m);
+        e->side[c] = kl_ll_and(e, e->side[c], m);
         LLVMValueRef some = kl_ll_any(e, e->mask[c]);
         any = any ? LL.BuildOr(e->b, any, some, "") : some;
     }
@@ -326,7 +331,8 @@ static void side(kl_ll *e, const kl_stmt *body, kl_ll_val *cond, bool yes,
     kl_ll_body(e, body);
     kl_ll_branch_else(e, &br);
     kl_ll_branch_end(e, &br);
-    memcpy(e->mask, outer, sizeof outer);
+    memcpy(e->mask, outer[0], sizeof e->mask);
+    memcpy(e->side, outer[1], sizeof e->side);
 }
 
 static void conditional(kl_ll *e, const kl_stmt *s)
@@ -373,17 +379,19 @@ static void declare(kl_ll *e, const kl_stmt *s)
     kl_ll_touch_reg(e, s->reg);
 }
 
-/* Chunk c of what a SET stores: masked lanes keep what they have. */
+/* Chunk c of what a SET stores: masked lanes keep what they have. A register of the
+ * loop's own body has nothing worth keeping in lanes past the end. */
 static LLVMValueRef set_chunk(kl_ll *e, kl_ll_val *v, const kl_ll_reg *g, int c,
                               LLVMValueRef was)
 {
     LLVMValueRef x = v->vary ? v->v[c] : kl_ll_splat(e, v, g->vec);
-    if (!e->lane.on || !e->mask[c])
+    LLVMValueRef mask = g->level < e->lane.level ? e->mask[c] : e->side[c];
+    if (!e->lane.on || !mask)
         return x;
     kl_ll_here(e);
     if (!was)
         was = LL.ConstNull(LL.TypeOf(x));
-    return LL.BuildSelect(e->b, e->mask[c], x, was, "");
+    return LL.BuildSelect(e->b, mask, x, was, "");
 }
 
 static void set(kl_ll *e, const kl_stmt *s)
