@@ -309,7 +309,6 @@ static void native_rows(kl_ll *e)
         e->native[op] =
             (kl_ops[op].kind == KL_KIND_ELT || kl_ops[op].kind == KL_KIND_CAST) &&
             !(kl_ops[op].flags & (KL_F_MATH | KL_F_GRAPH));
-    e->native[KL_OP_fma] = e->t->fma;
 }
 
 static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a)

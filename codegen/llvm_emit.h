@@ -177,6 +177,11 @@ LLVMValueRef kl_ll_cast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 int kl_ll_lanes_of(LLVMValueRef v); /* 1: scalar */
 LLVMValueRef kl_ll_as_bits(kl_ll *e, LLVMValueRef a);
+/* A node of an expression, its sources given. */
+LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b,
+                       LLVMValueRef c);
+/* llvm_fma.c: by a function of the module, for targets without the instruction. */
+LLVMValueRef kl_ll_fma(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* llvm_rem.c: the module's function for the exact remainder of two floats of that dtype. */
 LLVMValueRef kl_ll_rem_function(kl_ll *e, kl_dtype dt);
 /* Division of non-negative by positive: index arithmetic. */

@@ -235,8 +235,8 @@ static bool divides_plainly(const kl_ll *e, const kl_xnode *n)
     return lo > 0;
 }
 
-static LLVMValueRef row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b,
-                        LLVMValueRef c)
+LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b,
+                       LLVMValueRef c)
 {
     kl_dtype from = e->x->nodes[n->src[0]].dtype;
     if (n->op == KL_OP_cast)
@@ -269,7 +269,7 @@ static kl_ll_val *apply(kl_ll *e, kl_x x, const kl_xnode *n)
         for (int i = 0; i < n->nsrc; i++)
             a[i] = vary ? kl_ll_chunk(e, s[i], c) : s[i]->v[0];
         kl_ll_place(e, level);
-        v->v[c] = row(e, n, a[0], a[1], a[2]);
+        v->v[c] = kl_ll_row(e, n, a[0], a[1], a[2]);
     }
     return v;
 }

@@ -55,8 +55,10 @@ static void see_nodes(kl_ll *e, body *b, const kl_xlist *list)
             see_access(e, b, (uint32_t)n->imm);
         else if (n->op == KL_X_REG)
             see_reg(e, b, (uint32_t)n->imm);
-        else if (n->op < KL_OP_COUNT && n->dtype != KL_I64)
+        else if (n->op < KL_OP_COUNT && n->dtype != KL_I64) {
+            b->size = KL_MAX(b->size, kl_dtypes[n->dtype].size);
             b->weight++;
+        }
     }
 }
 

@@ -35,8 +35,10 @@ static kl_status emit_all(kl_llvm_unit *u, const kl_kernel *const *kernels, int 
     return KL_OK;
 }
 
-kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
-                         kl_llvm_output what, kl_text *out)
+/* cls < KL_LLVM_CLASS_COUNT is an order, else what was emitted decides; *used: which. */
+static kl_status attempt(const kl_kernel *const *kernels, int n, const kl_target *t,
+                         kl_llvm_output what, kl_llvm_class cls, kl_llvm_class *used,
+                         kl_text *out)
 {
     kl_llvm_unit u;
     kl_arena *a = kl_arena_new();
@@ -46,10 +48,28 @@ kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target
                                 KL_LLVM_NORMAL, what == KL_LLVM_IR);
     if (s == KL_OK)
         s = emit_all(&u, kernels, n, a);
-    if (s == KL_OK)
-        s = kl_llvm_emit(u.mod, t, kl_llvm_choose(t, u.instructions, u.carried), what,
-                         out);
+    if (s == KL_OK) {
+        if (cls == KL_LLVM_CLASS_COUNT)
+            cls = kl_llvm_choose(t, u.instructions, u.carried);
+        *used = cls;
+        s = kl_llvm_emit(u.mod, t, cls, what, out);
+    }
     kl_llvm_end(&u);
     kl_arena_free(a);
     return s;
+}
+
+/* The quick way gives each value that it spills a place of its own on the stack. Where
+ * that is more than a frame may have, the thorough way packs them. */
+kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
+                         kl_llvm_output what, kl_text *out)
+{
+    bool failed_before = kl_failed();
+    kl_llvm_class used = KL_LLVM_NORMAL;
+    kl_status s = attempt(kernels, n, t, what, KL_LLVM_CLASS_COUNT, &used, out);
+    if (s != KL_ERR_COMPILE || used != KL_LLVM_QUICK)
+        return s;
+    if (!failed_before)
+        kl_error_clear();
+    return attempt(kernels, n, t, what, KL_LLVM_NORMAL, &used, out);
 }

@@ -40,7 +40,7 @@ static kl_kernel *row_kernel(kl_arena *a, kl_op op, kl_dtype dt, kl_dtype to,
 static bool applies(int op, kl_dtype dt)
 {
     const kl_op_info *o = &kl_ops[op];
-    if (o->kind != KL_KIND_ELT || (o->flags & (KL_F_MATH | KL_F_GRAPH)))
+    if (o->kind != KL_KIND_ELT || (o->flags & KL_F_GRAPH))
         return false;
     if ((o->rule == KL_RULE_FLOAT && !kl_is_float(dt)) ||
         (o->flags & KL_F_NOBOOL && dt == KL_BOOL))
@@ -98,7 +98,7 @@ START_TEST(rows)
     } what[KL_OP_COUNT + KL_DTYPE_COUNT];
     int n = 0;
     for (int op = 0; op < KL_OP_COUNT; op++)
-        if (applies(op, dt) && !(op == KL_OP_fma && !t->fma)) {
+        if (applies(op, dt)) {
             kl_dtype to = kl_ops[op].rule == KL_RULE_BOOL ? KL_BOOL : dt;
             what[n].op = (kl_op)op, what[n].to = to;
             ks[n++] = row_kernel(a, (kl_op)op, dt, to, kl_ops[op].name);
