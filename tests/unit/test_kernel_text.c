@@ -88,6 +88,65 @@ static const char *const loops[] = {
     "}\n",
 };
 
+static const char *const kernels[] = {
+    "kernel softmax {\n"
+    "  dim B 1..4096\n"
+    "  in x: f32[64*B]\n"
+    "  out y: f32[64*B]\n"
+    "  part {\n"
+    "    outer r: B\n"
+    "    s0: f32 = reduce.max c: 64 of load x[r*64+c]\n"
+    "    s1: f32 = reduce.add c2: 64 of exp(sub(load x[r*64+c2], s0))\n"
+    "    map c3: 64\n"
+    "      let t0 = r*64+c3\n"
+    "      store y[t0] = div(exp(sub(load x[t0], s0)), s1)\n"
+    "  }\n"
+    "  schedule {\n"
+    "    class row\n"
+    "    bind r worker\n"
+    "    lanes 32\n"
+    "    split c3 16\n"
+    "  }\n"
+    "}\n",
+    "kernel mixed for x86-64-v3 {\n"
+    "  in a: f32[600]\n"
+    "  in i: i64[20]\n"
+    "  out y: f32[600]\n"
+    "  out p: i64[600]\n"
+    "  part {\n"
+    "    outer m: 10, n: 20\n"
+    "    s0: f32 = contract k: 3 of load a[m*3+k] times load a[n*3+k]\n"
+    "      store y[m*20+n] = s0\n"
+    "    s1: f32 = contract.dot f: 2 over k2: 3 of load a[m*3+k2] times load a[f*3+k2]\n"
+    "    s2: f32 = map f2: 2 of neg(s1[f2])\n"
+    "    s3: i64 = argmax k3: 3 of load a[k3]\n"
+    "  }\n"
+    "  part {\n"
+    "    s0: f32 = prefix.add b: 10, t: 20 of load a[b*20+t]\n"
+    "      store y[b*20+t] = s0[b, t]\n"
+    "    scatter.set j: 20\n"
+    "      let t0 = load i[j]\n"
+    "      check index and(le(0, t0), lt(t0, 600)) value t0 node 3\n"
+    "    scatter.add j2: 20\n"
+    "      store y[j2] = load a[j2] if lt(j2, 7)\n"
+    "    sort descending q: 600\n"
+    "      store y[q] = load a[q]\n"
+    "      store p[q] = q\n"
+    "    s4: f32 = reduce.add w: 600\n"
+    "      let t0 = load a[w]\n"
+    "      of mul(t0, t0)\n"
+    "  }\n"
+    "  schedule {\n"
+    "    class gemm\n"
+    "    param mr 6\n"
+    "    order n\n"
+    "    unroll k 3\n"
+    "    grain 4 part 1\n"
+    "  }\n"
+    "}\n",
+    "kernel solve {\n  in a: f64[4]\n  out y: f64[4]\n  call \"lapack_inverse\"\n}\n",
+};
+
 static char *print(print_fn fn, const kl_kernel *k)
 {
     kl_text t = {0};
@@ -108,6 +167,15 @@ static void round_trip(parse_fn parse, print_fn fn, const char *text)
 START_TEST(loops_round_trip)
 {
     round_trip(kl_loops_parse, kl_loops_print, loops[_i]);
+}
+END_TEST
+
+START_TEST(kernels_round_trip)
+{
+    kl_kernel *k;
+    round_trip(kl_kernel_parse, kl_kernel_print, kernels[_i]);
+    ck_assert_int_eq(kl_kernel_parse(a, "t.kl", kernels[_i], &k), KL_OK);
+    ck_assert_msg(!kl_kernel_verify(k), "%s", kl_error());
 }
 END_TEST
 
@@ -196,6 +264,52 @@ START_TEST(odd_names_and_depth)
 }
 END_TEST
 
+/* Well-formed texts that mean nothing: the verifiers' business. */
+#define PHASE(body)                                                                      \
+    "loops a {\n in x: f32[4]\n out y: f32[4]\n tile t: f32[4] lane\n phase p: 4 grain " \
+    "1 group 1 lane 1 {\n" body "}\n}\n"
+#define PART(body)                                                                       \
+    "kernel a {\n in x: f32[4]\n out y: f32[4]\n part {\n outer r: 4\n" body "}\n}\n"
+static const struct {
+    bool kernel;
+    const char *text, *error;
+} wrong[] = {
+    {false, PHASE("store x[0] = 1.0\n"), "to the input x"},
+    {false, PHASE("store t[0] = 1.0\n"), "outside lane loops to lane tile t"},
+    {false, PHASE("for i: 8 lane 8 { for j: 8 lane 8 { } }\n"), "lanes in lanes"},
+    {false, PHASE("reg a: f32 lanes 8 set a = 0.0 store y[0] = a\n"),
+     "lanes read outside a lane loop"},
+    {false, PHASE("reg a: f32 for i: 8 lane 8 { set a = 0.0 }\n"),
+     "lanes would race on register a"},
+    {false, PHASE("reg a: f32[2] set a = 0.0\n"), "the indices of register a"},
+    {false, PHASE("reg a: f32 reg b: f32 lanes 6 fold a = add b\n"), "no power of two"},
+    {false, PHASE("reg a: f32 reg b: f64 lanes 8 for i: 8 serial { fold a = add a }\n"),
+     NULL},
+    {true, PART("map c: 4\n store x[c] = 1.0\n"), "to an input"},
+    {true, PART("map r: 4\n store y[r] = 1.0\n"), "walked twice"},
+    {true, PART("s0: f32 = reduce.add c: 4 of load x[c] map d: 4 store y[c] = s0\n"),
+     "an axis that it does not walk"},
+    {true, PART("s0: f32 = reduce.add c: 4 of load x[c] times 1.0\n"),
+     "only a contraction"},
+    {true, PART("s0: f32 = argmax c: 4 of load x[c]\n"), "its value is an index"},
+    {true, PART("s0: f32 = map c: 4 of load x[c] map store y[r] = s0\n"),
+     "with other indices"},
+    {true, PART("map store y[r] = 1\n"), "wrong dtype"},
+};
+
+START_TEST(verifies)
+{
+    kl_kernel *k;
+    kl_status s = (wrong[_i].kernel ? kl_kernel_parse
+                                    : kl_loops_parse)(a, "t.kl", wrong[_i].text, &k);
+    ck_assert_msg(!s, "%s", kl_error());
+    s = (wrong[_i].kernel ? kl_kernel_verify : kl_loops_verify)(k);
+    ck_assert_int_eq(s, wrong[_i].error ? KL_ERR_INTERNAL : KL_OK);
+    ck_assert_msg(!s || strstr(kl_error(), wrong[_i].error), "\"%s\" lacks \"%s\"",
+                  kl_error(), wrong[_i].error);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("kernel_text");
@@ -203,6 +317,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, loops_round_trip, 0, (int)KL_COUNT(loops));
+    tcase_add_loop_test(tc, kernels_round_trip, 0, (int)KL_COUNT(kernels));
+    tcase_add_loop_test(tc, verifies, 0, (int)KL_COUNT(wrong));
     tcase_add_loop_test(tc, refuses, 0, (int)KL_COUNT(bad));
     tcase_add_test(tc, prefixes);
     tcase_add_test(tc, odd_names_and_depth);
