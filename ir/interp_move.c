@@ -115,6 +115,27 @@ kl_status kl_interp_expand(const kl_row *w)
     return read_through(w, kl_dense(a), through);
 }
 
+/* Symbols may take values that inference could not refuse: whether start + sum of
+ * (extent - 1) * step over the axes stays in [0, size). */
+static kl_status check_reach(const kl_row *w, int rank, const int64_t *shape,
+                             int64_t start, const int64_t *steps, int64_t size)
+{
+    int64_t lo = start, hi = start;
+    bool over = false;
+    for (int i = 0; i < rank; i++) {
+        int64_t reach;
+        if (shape[i] == 0)
+            return KL_OK;
+        over |= kl_mul_overflow(shape[i] - 1, steps[i], &reach);
+        over |=
+            !over && kl_add_overflow(reach < 0 ? lo : hi, reach, reach < 0 ? &lo : &hi);
+    }
+    if (!over && lo >= 0 && hi < size)
+        return KL_OK;
+    return kl_fail(KL_ERR_SHAPE, "%s: reaches outside its %lld elements",
+                   kl_ops[w->node->op].name, (long long)size);
+}
+
 kl_status kl_interp_slice(const kl_row *w)
 {
     axes as;
@@ -122,8 +143,10 @@ kl_status kl_interp_slice(const kl_row *w)
     const char *a = kl_dense(w->src[0]);
     dense_strides(w->src[0], as);
     for (int i = 0; i < rank; i++) {
-        a += as[i] * kl_row_dim(w, w->attr[i]);
-        as[i] *= kl_row_dim(w, w->attr[rank + i]);
+        int64_t start = kl_row_dim(w, w->attr[i]), by = kl_row_dim(w, w->attr[rank + i]);
+        KL_TRY(check_reach(w, 1, &w->y->shape[i], start, &by, w->src[0]->shape[i]));
+        a += as[i] * start;
+        as[i] *= by;
     }
     return read_through(w, a, as);
 }
@@ -164,10 +187,13 @@ kl_status kl_interp_window(const kl_row *w)
 kl_status kl_interp_strided(const kl_row *w)
 {
     axes as;
-    int64_t size = (int64_t)kl_dense_size(w->y);
+    int64_t size = (int64_t)kl_dense_size(w->y), start = kl_row_dim(w, w->attr[0]);
     for (int i = 0; i < w->y->rank; i++)
-        as[i] = kl_row_dim(w, w->attr[1 + i]) * size;
-    return read_through(w, kl_dense(w->src[0]) + kl_row_dim(w, w->attr[0]) * size, as);
+        as[i] = kl_row_dim(w, w->attr[1 + i]);
+    KL_TRY(check_reach(w, w->y->rank, w->y->shape, start, as, kl_dense_count(w->src[0])));
+    for (int i = 0; i < w->y->rank; i++)
+        as[i] *= size;
+    return read_through(w, kl_dense(w->src[0]) + start * size, as);
 }
 
 /* ---- through the strides of the result
@@ -205,11 +231,14 @@ kl_status kl_interp_update(const kl_row *w)
 {
     const kl_buffer *a = w->src[0], *b = w->src[1];
     axes ys;
-    int64_t size = (int64_t)kl_dense_size(a);
+    int64_t size = (int64_t)kl_dense_size(a), start = kl_row_dim(w, w->attr[0]);
+    for (int i = 0; i < b->rank; i++)
+        ys[i] = kl_row_dim(w, w->attr[1 + i]);
+    KL_TRY(check_reach(w, b->rank, b->shape, start, ys, kl_dense_count(a)));
     memcpy(kl_dense(w->y), kl_dense(a), (size_t)(kl_dense_count(a) * size));
     for (int i = 0; i < b->rank; i++)
-        ys[i] = kl_row_dim(w, w->attr[1 + i]) * size;
-    return write_through(b, kl_dense(w->y) + kl_row_dim(w, w->attr[0]) * size, ys);
+        ys[i] *= size;
+    return write_through(b, kl_dense(w->y) + start * size, ys);
 }
 
 /* y starts at +0; for each position in the window, in row-major order, every window adds

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 __extension__ typedef __int128 wide;
+__extension__ typedef unsigned __int128 uwide;
 
 static const char *op_name[KL_OP_COUNT] = {
 #define KL_OP(name, kind, arity, rule, flags) [KL_OP_##name] = #name,
@@ -66,7 +67,7 @@ static bool int_ref(kl_op op, kl_dtype dt, wide a, wide b, wide c, wide *y)
         *y = a - b;
         return true;
     case KL_OP_mul:
-        *y = a * b;
+        *y = (wide)((uwide)a * (uwide)b);
         return true;
     case KL_OP_div:
         *y = b ? a / b : 0;

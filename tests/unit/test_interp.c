@@ -249,6 +249,23 @@ START_TEST(strides)
 }
 END_TEST
 
+/* Sizes that only the run knows: refused, not read. */
+START_TEST(reaches)
+{
+    kl_dim n = kl_dim_sym(g->dims, "n");
+    kl_type t = {KL_F32, 1, {n}};
+    const int64_t syms[2][1] = {{3}, {4}};
+    kl_ref a = given(KL_F32, SHAPE(6), count6);
+    kl_ref y = _i ? row(KL_OP_strided, a, KL_NONE, 0, &t, ATTR(0, 2))
+                  : kl_g_slice(g, a, I64(1), &n, I64(2));
+    ck_assert(kl_graph_output(g, y, NULL) == KL_OK);
+    ck_assert(kl_graph_interp(g, in, syms[0], out) == KL_OK);
+    ck_assert_int_eq(out[0].shape[0], 3);
+    kl_memory_unref(out[0].mem);
+    ck_assert_int_eq(kl_graph_interp(g, in, syms[1], out), KL_ERR_SHAPE);
+}
+END_TEST
+
 START_TEST(updates)
 {
     kl_ref a = given(KL_F32, SHAPE(2, 3), count6), b = given(KL_F32, SHAPE(2), F32(8, 9));
@@ -732,6 +749,7 @@ int main(void)
     tcase_add_loop_test(tc, sums, 0, (int)KL_COUNT(lengths));
     tcase_add_loop_test(tc, contractions, 0, (int)KL_COUNT(sizes));
     tcase_add_loop_test(tc, calls, 0, 2);
+    tcase_add_loop_test(tc, reaches, 0, 2);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
