@@ -12,7 +12,7 @@ static pthread_cond_t made = PTHREAD_COND_INITIALIZER;
 static kl_entry *table[BUCKETS];
 static int count;
 static uint64_t clock_;
-static bool interp = true;
+static bool interp;
 
 void kl_force_interp(bool on)
 {
@@ -105,7 +105,7 @@ static kl_status make(kl_entry *e, const kl_linear *l, int device)
         return kl_fail(KL_ERR_OOM, "out of memory to compile");
     KL_TRY(kl_import(l, e->arena, &e->graph));
     KL_TICK(programs_compiled);
-    if (interp)
+    if (interp || !kl_compile_graph)
         return kl_prepare_interp(e->arena, &e->graph);
     KL_TRY(kl_compile_graph(e->graph, device, &e->program));
     kl_arena_free(e->arena);

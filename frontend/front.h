@@ -296,7 +296,8 @@ kl_lazy *kl_n_scatter(int combine, kl_lazy *a, kl_lazy *index, kl_lazy *v, int a
 kl_lazy *kl_n_sort(kl_lazy *a, int axis, bool descending, kl_lazy **index);
 kl_lazy *kl_n_grad(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n, kl_lazy **out);
 
-/* ---- random.c: [0, 1) and the normal distribution; each call draws from a stream of its own ---------- */
+/* ---- random.c: [0, 1) and the normal distribution; each call draws from a stream of its
+ * own ---------- */
 
 kl_lazy *kl_n_rand(kl_dtype dt, int rank, const int64_t *shape);
 kl_lazy *kl_n_randn(kl_dtype dt, int rank, const int64_t *shape);

@@ -10,6 +10,13 @@
 #include "kiln/reduce.h"
 #include "kiln/shape.h"
 #include "kiln/autograd.h"
+#include "kiln/linalg.h"
 #include "kiln/nn.h"
+#include "kiln/loss.h"
+#include "kiln/optim.h"
+#include "kiln/index.h"
+#include "kiln/io.h"
+#include "kiln/compile.h"
+#include "kiln/device.h"
 
 #endif

@@ -1,156 +1,237 @@
-/* loss.c: losses of kiln/nn.h, means over all elements.
+/* loss.c: losses, composed of nodes.
  *
- *   cross_entropy(x, t) = mean over N of (log sum e^x - x[t])
+ *   cross_entropy(x, y)  =  mean over rows of  -sum_c where(c = y, log_softmax(x), 0)
  *
- * The class is picked by a gather, whose gradient is a scatter-add into zeros. */
+ * The class is compared with an iota rather than gathered, so that forward and backward
+ * stay elementwise beside softmax's row; a gather from that iota checks the range of the
+ * targets. */
 #include "front.h"
 
-static kl_lazy *mean_all(kl_lazy *a)
+static kl_lazy *reduced(kl_lazy *l, kl_reduction r)
 {
-    return a ? kl_n_mean(a, (UINT64_C(1) << a->rank) - 1, false) : NULL;
+    if (!l || r == KL_REDUCE_NONE)
+        return l;
+    uint64_t all = (UINT64_C(1) << l->rank) - 1;
+    return r == KL_REDUCE_SUM ? kl_n_reduce(KL_OP_add, l, all, false)
+                              : kl_n_mean(l, all, false);
 }
 
-/* Classes last: [N, C, ..] -> [N * .., C]. */
-static kl_lazy *classes_last(kl_lazy *a)
+/* ---- classes ---- */
+
+static kl_status check_classes(const char *fn, kl_lazy *x, kl_lazy *y)
 {
-    int perm[KL_MAX_RANK];
-    int64_t flat[2] = {1, a->rank > 1 ? kl_lazy_shape(a)[1] : kl_lazy_shape(a)[0]};
-    for (int i = 0; i < a->rank; i++)
-        perm[i] = i == a->rank - 1 ? 1 : i > 0 ? i + 1 : 0;
-    if (a->rank > 2)
-        a = kl_n_permute(a, perm);
-    flat[0] = flat[1] && a ? kl_lazy_numel(a) / flat[1] : 0;
-    return kl_n_reshape(a, 2, flat);
+    char s[2][200];
+    bool indices = !kl_is_float((kl_dtype)y->dtype), ok = x->rank >= 1;
+    int at = x->rank == 1 ? 0 : 1;
+    if (!kl_is_float((kl_dtype)x->dtype))
+        return kl_fail(KL_ERR_DTYPE, "%s: not implemented for '%s'", fn,
+                       kl_dtypes[x->dtype].scalar);
+    ok = ok && y->rank == x->rank - indices;
+    for (int i = 0, k = 0; ok && i < x->rank; i++)
+        if (!indices || i != at)
+            ok = kl_lazy_shape(y)[k++] == kl_lazy_shape(x)[i];
+    return ok ? KL_OK
+              : kl_fail(KL_ERR_SHAPE, "%s: input %s and target %s do not fit", fn,
+                        kl_ints_text(kl_ints_of(x->rank, kl_lazy_shape(x)), s[0], 200),
+                        kl_ints_text(kl_ints_of(y->rank, kl_lazy_shape(y)), s[1], 200));
 }
 
-static bool classes_fit(const char *fn, kl_lazy *x, kl_lazy *t)
+/* The targets themselves, with a fault where one is no class. */
+static kl_lazy *checked(kl_lazy *y, int64_t classes)
 {
-    bool ok = x->rank >= 1 && (t->rank == x->rank - 1) && kl_is_int((kl_dtype)t->dtype);
-    for (int i = 0; ok && i < t->rank; i++)
-        ok = kl_lazy_shape(t)[i] == kl_lazy_shape(x)[i ? i + 1 : (x->rank > 1 ? 0 : 0)];
-    if (ok)
-        return true;
-    char sx[128], st[128];
-    kl_fail(KL_ERR_SHAPE, "%s: scores %s and class indices %s %s do not fit", fn,
-            kl_ints_text(kl_ints_of(x->rank, kl_lazy_shape(x)), sx, sizeof sx),
-            kl_dtypes[t->dtype].torch_name,
-            kl_ints_text(kl_ints_of(t->rank, kl_lazy_shape(t)), st, sizeof st));
-    return false;
+    return kl_n_gather(kl_n_iota(KL_I64, 1, &classes, 0), y, 0, 0);
 }
 
-/* -mean of logp[i, t[i]] */
-static kl_lazy *nll(kl_lazy *logp, kl_lazy *t)
+/* Axis `at` of extent C holds classes: which element is the target's. */
+static kl_lazy *hits(kl_lazy *y, kl_lazy *x, int at)
 {
-    int64_t n = kl_lazy_numel(t), two[2] = {n, 1};
-    kl_lazy *index = kl_n_reshape(kl_n_cast(t, KL_I64), 2, two);
-    kl_lazy *picked = kl_n_gather(logp, index, 1, 1);
-    return kl_n_un(KL_OP_neg, mean_all(picked));
+    kl_lazy *classes = kl_n_iota(KL_I64, x->rank, kl_lazy_shape(x), at);
+    return kl_n_bin(KL_OP_eq, classes, kl_n_unsqueeze(y, at));
 }
 
-static kl_tensor *of_classes(const char *at, const char *fn, kl_tensor *x,
-                             kl_tensor *target, bool logs)
+typedef struct picked {
+    kl_lazy *loss, *weight;
+} picked;
+
+/* -log p of the targets, and what each counts. */
+static picked pick(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_options *o)
 {
-    kl_call c = kl_call_enter(at, fn);
-    kl_lazy *a = kl_arg_tensor(x), *t = kl_arg_tensor(target);
-    if (!a || !t || !classes_fit(fn, a, t))
-        return kl_call_end(&c, NULL);
-    kl_lazy *flat = kl_n_widen(classes_last(a));
-    kl_lazy *loss = nll(logs ? flat : kl_n_log_softmax(flat, 1), t);
-    return kl_call_end(&c, kl_n_cast(loss, (kl_dtype)a->dtype));
+    int64_t classes = kl_lazy_shape(logp)[at];
+    kl_dtype dt = (kl_dtype)logp->dtype;
+    uint64_t axis = UINT64_C(1) << at;
+    kl_lazy *skip = NULL, *zero = kl_n_const(dt, 0),
+            *w = o->weight ? kl_arg_tensor(o->weight) : NULL;
+    y = kl_n_cast(y, KL_I64);
+    if (o->ignore) {
+        skip = kl_n_bin(KL_OP_eq, y, kl_n_const_int(KL_I64, o->ignore_index));
+        y = kl_n_where(skip, kl_n_const_int(KL_I64, 0), y);
+    }
+    y = checked(y, classes);
+    kl_lazy *hit = y ? hits(y, logp, at) : NULL;
+    kl_lazy *p = kl_n_reduce(KL_OP_add, kl_n_where(hit, logp, zero), axis, false);
+    kl_lazy *count = w ? kl_n_gather(kl_n_cast(w, dt), y, 0, 0) : NULL;
+    if (skip)
+        count = kl_n_where(skip, zero, count ? count : kl_n_const(dt, 1));
+    p = kl_n_un(KL_OP_neg, p);
+    return (picked){count ? kl_n_bin(KL_OP_mul, p, count) : p, count};
 }
 
-kl_tensor *kl_cross_entropy_at(const char *at, kl_tensor *logits, kl_tensor *target)
+static kl_lazy *average(picked p, kl_reduction r)
 {
-    return of_classes(at, "cross_entropy", logits, target, false);
+    if (!p.loss || r != KL_REDUCE_MEAN || !p.weight)
+        return reduced(p.loss, r);
+    uint64_t all = (UINT64_C(1) << p.loss->rank) - 1;
+    return kl_n_bin(
+        KL_OP_div, kl_n_reduce(KL_OP_add, p.loss, all, false),
+        kl_n_reduce(KL_OP_add, kl_n_expand_like(p.weight, p.loss), all, false));
 }
 
-kl_tensor *kl_nll_loss_at(const char *at, kl_tensor *logp, kl_tensor *target)
+/* Every class equally, for label smoothing: the mean of -log p. */
+static kl_lazy *smooth(kl_lazy *logp, kl_lazy *base, picked p, int at, double amount)
 {
-    return of_classes(at, "nll_loss", logp, target, true);
+    kl_lazy *all = kl_n_un(KL_OP_neg, kl_n_mean(logp, UINT64_C(1) << at, false));
+    if (p.weight)
+        all = kl_n_bin(KL_OP_mul, all, p.weight);
+    return kl_n_bin(KL_OP_add, kl_n_binc(KL_OP_mul, base, 1 - amount),
+                    kl_n_binc(KL_OP_mul, all, amount));
 }
 
-/* ---- of two tensors of one shape
- * ------------------------------------------------------------ */
-
-typedef kl_lazy *(*pair_fn)(kl_lazy *x, kl_lazy *y, double p);
-
-static kl_tensor *of_pair(const char *at, const char *fn, kl_tensor *x, kl_tensor *y,
-                          pair_fn f, double p)
+static kl_lazy *probabilities(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_options *o)
 {
-    kl_call c = kl_call_enter(at, fn);
-    kl_lazy *v[2] = {kl_arg_tensor(x), kl_arg_tensor(y)};
-    if (!v[0] || !v[1] || kl_broadcast(fn, 2, v) != KL_OK)
-        return kl_call_end(&c, NULL);
-    kl_dtype dt = kl_dtype_promote((kl_dtype)v[0]->dtype, (kl_dtype)v[1]->dtype);
-    kl_lazy *a = kl_n_widen(kl_n_cast(v[0], dt)), *b = kl_n_widen(kl_n_cast(v[1], dt));
-    return kl_call_end(&c, kl_n_cast(mean_all(f(a, b, p)), dt));
+    int64_t n = kl_lazy_shape(logp)[at];
+    y = kl_n_cast(y, (kl_dtype)logp->dtype);
+    if (o->label_smoothing > 0)
+        y = kl_n_binc(KL_OP_add, kl_n_binc(KL_OP_mul, y, 1 - o->label_smoothing),
+                      o->label_smoothing / (double)n);
+    kl_lazy *l = kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_mul, y, logp));
+    return reduced(kl_n_reduce(KL_OP_add, l, UINT64_C(1) << at, false), o->reduction);
 }
 
-static kl_lazy *squared(kl_lazy *x, kl_lazy *y, double p)
+static kl_tensor *classes(kl_call *c, const char *fn, kl_tensor *tx, kl_tensor *ty,
+                          bool logits, kl_loss_options o)
 {
-    (void)p;
+    kl_lazy *x = kl_arg_tensor(tx), *y = kl_arg_tensor(ty);
+    if (!x || !y || check_classes(fn, x, y))
+        return kl_call_end(c, NULL);
+    kl_dtype dt = (kl_dtype)x->dtype;
+    int at = x->rank == 1 ? 0 : 1;
+    kl_lazy *logp = kl_n_widen(x);
+    logp = logits ? kl_n_log_softmax(logp, at) : logp;
+    if (logp && kl_is_float((kl_dtype)y->dtype))
+        return kl_call_end(c, kl_n_cast(probabilities(logp, y, at, &o), dt));
+    picked p = logp ? pick(logp, y, at, &o) : (picked){0};
+    if (p.loss && o.label_smoothing > 0)
+        p.loss = smooth(logp, p.loss, p, at, o.label_smoothing);
+    return kl_call_end(c, kl_n_cast(average(p, o.reduction), dt));
+}
+
+kl_tensor *kl_cross_entropy_at(const char *at, kl_tensor *x, kl_tensor *y,
+                               kl_loss_options o)
+{
+    kl_call c = kl_call_begin(at);
+    return classes(&c, "cross_entropy", x, y, true, o);
+}
+
+kl_tensor *kl_nll_loss_at(const char *at, kl_tensor *x, kl_tensor *y, kl_loss_options o)
+{
+    kl_call c = kl_call_begin(at);
+    return classes(&c, "nll_loss", x, y, false, o);
+}
+
+/* ---- elements ---- */
+
+typedef kl_lazy *(*element_fn)(kl_lazy *x, kl_lazy *y, double beta);
+
+static kl_lazy *square(kl_lazy *x, kl_lazy *y, double beta)
+{
+    (void)beta;
     return kl_n_square(kl_n_bin(KL_OP_sub, x, y));
 }
 
-static kl_lazy *absolute(kl_lazy *x, kl_lazy *y, double p)
+static kl_lazy *absolute(kl_lazy *x, kl_lazy *y, double beta)
 {
-    (void)p;
+    (void)beta;
     return kl_n_un(KL_OP_abs, kl_n_bin(KL_OP_sub, x, y));
 }
 
-static kl_lazy *smooth(kl_lazy *x, kl_lazy *y, double beta)
+/* d^2 / 2 below beta, beta (d - beta / 2) above */
+static kl_lazy *huber(kl_lazy *x, kl_lazy *y, double beta)
 {
-    kl_lazy *d = kl_n_un(KL_OP_abs, kl_n_bin(KL_OP_sub, x, y));
-    if (beta == 0)
-        return d;
-    kl_lazy *inner =
-        kl_n_binc(KL_OP_div, kl_n_binc(KL_OP_mul, kl_n_square(d), 0.5), beta);
-    return kl_n_where(kl_n_binc(KL_OP_lt, d, beta), inner,
-                      kl_n_binc(KL_OP_sub, d, 0.5 * beta));
+    kl_lazy *d = absolute(x, y, 0);
+    kl_lazy *low = kl_n_binc(KL_OP_mul, kl_n_square(d), 0.5);
+    kl_lazy *high = kl_n_binc(KL_OP_mul, kl_n_binc(KL_OP_sub, d, 0.5 * beta), beta);
+    return kl_n_where(kl_n_binc(KL_OP_lt, d, beta), low, high);
 }
 
-static kl_lazy *held_log(kl_lazy *p)
+static kl_lazy *smooth_l1(kl_lazy *x, kl_lazy *y, double beta)
 {
-    return kl_n_binc(KL_OP_max, kl_n_un(KL_OP_log, p), -100);
+    return kl_n_binc(KL_OP_div, huber(x, y, beta), beta);
 }
 
-static kl_lazy *bce(kl_lazy *p, kl_lazy *y, double unused)
+/* max(log v, -100), as PyTorch bounds it */
+static kl_lazy *bounded_log(kl_lazy *v)
 {
-    (void)unused;
-    kl_lazy *one = kl_n_bin(KL_OP_mul, kl_n_cbin(KL_OP_sub, 1, y),
-                            held_log(kl_n_cbin(KL_OP_sub, 1, p)));
-    return kl_n_un(KL_OP_neg,
-                   kl_n_bin(KL_OP_add, kl_n_bin(KL_OP_mul, y, held_log(p)), one));
+    kl_lazy *l = kl_n_un(KL_OP_log, v);
+    return l ? kl_n_where(kl_n_binc(KL_OP_lt, l, -100),
+                          kl_n_const((kl_dtype)l->dtype, -100), l)
+             : NULL;
 }
 
-/* (1 - y) x + log(1 + e^-|x|) + max(-x, 0): no overflow either way. */
-static kl_lazy *bce_logits(kl_lazy *x, kl_lazy *y, double unused)
+static kl_lazy *bce(kl_lazy *p, kl_lazy *y, double beta)
 {
-    (void)unused;
-    kl_lazy *soft = kl_n_un(
-        KL_OP_log1p, kl_n_un(KL_OP_exp, kl_n_un(KL_OP_neg, kl_n_un(KL_OP_abs, x))));
-    kl_lazy *low = kl_n_relu(kl_n_un(KL_OP_neg, x));
-    kl_lazy *lin = kl_n_bin(KL_OP_mul, kl_n_cbin(KL_OP_sub, 1, y), x);
-    return kl_n_bin(KL_OP_add, lin, kl_n_bin(KL_OP_add, soft, low));
+    (void)beta;
+    kl_lazy *yes = kl_n_bin(KL_OP_mul, y, bounded_log(p));
+    kl_lazy *no = kl_n_bin(KL_OP_mul, kl_n_cbin(KL_OP_sub, 1, y),
+                           bounded_log(kl_n_cbin(KL_OP_sub, 1, p)));
+    return kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_add, yes, no));
 }
 
-kl_tensor *kl_mse_loss_at(const char *at, kl_tensor *x, kl_tensor *y)
+/* max(x, 0) - x y + log(1 + e^-|x|) */
+static kl_lazy *bce_logits(kl_lazy *x, kl_lazy *y, double beta)
 {
-    return of_pair(at, "mse_loss", x, y, squared, 0);
+    (void)beta;
+    kl_lazy *l = kl_n_un(KL_OP_log1p,
+                         kl_n_un(KL_OP_exp, kl_n_un(KL_OP_neg, kl_n_un(KL_OP_abs, x))));
+    return kl_n_bin(KL_OP_add,
+                    kl_n_bin(KL_OP_sub, kl_n_relu(x), kl_n_bin(KL_OP_mul, x, y)), l);
 }
-kl_tensor *kl_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y)
+
+static kl_lazy *divergence(kl_lazy *x, kl_lazy *y, double beta)
 {
-    return of_pair(at, "l1_loss", x, y, absolute, 0);
+    (void)beta;
+    kl_lazy *zero = y ? kl_n_const((kl_dtype)y->dtype, 0) : NULL;
+    kl_lazy *ylogy = kl_n_where(kl_n_binc(KL_OP_eq, y, 0), zero,
+                                kl_n_bin(KL_OP_mul, y, kl_n_un(KL_OP_log, y)));
+    return kl_n_bin(KL_OP_sub, ylogy, kl_n_bin(KL_OP_mul, y, x));
 }
-kl_tensor *kl_smooth_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y, double beta)
+
+static kl_tensor *elements(kl_call *c, const char *fn, element_fn f, kl_tensor *tx,
+                           kl_tensor *ty, kl_loss_options o)
 {
-    return of_pair(at, "smooth_l1_loss", x, y, smooth, beta);
+    kl_arg a[2] = {kl_arg_t(tx), kl_arg_t(ty)};
+    kl_dtype dt = kl_arg_promote_float(2, a);
+    kl_lazy *v[2] = {kl_n_widen(kl_arg_read(a[0], dt)),
+                     kl_n_widen(kl_arg_read(a[1], dt))};
+    if (!v[0] || !v[1] || kl_broadcast(fn, 2, v))
+        return kl_call_end(c, NULL);
+    kl_lazy *l = f(v[0], v[1], o.beta ? o.beta : 1);
+    if (l && o.weight)
+        l = kl_n_bin(KL_OP_mul, l,
+                     kl_n_cast(kl_arg_tensor(o.weight), (kl_dtype)l->dtype));
+    return kl_call_end(c, kl_n_cast(reduced(l, o.reduction), dt));
 }
-kl_tensor *kl_bce_loss_at(const char *at, kl_tensor *p, kl_tensor *y)
-{
-    return of_pair(at, "binary_cross_entropy", p, y, bce, 0);
-}
-kl_tensor *kl_bce_with_logits_at(const char *at, kl_tensor *x, kl_tensor *y)
-{
-    return of_pair(at, "binary_cross_entropy_with_logits", x, y, bce_logits, 0);
-}
+
+#define ELEMENTS(name, fn)                                                               \
+    kl_tensor *kl_##name##_at(const char *at, kl_tensor *x, kl_tensor *y,                \
+                              kl_loss_options o)                                         \
+    {                                                                                    \
+        kl_call c = kl_call_begin(at);                                                   \
+        return elements(&c, #name, fn, x, y, o);                                         \
+    }
+ELEMENTS(mse_loss, square)
+ELEMENTS(l1_loss, absolute)
+ELEMENTS(huber_loss, huber)
+ELEMENTS(smooth_l1_loss, smooth_l1)
+ELEMENTS(bce_loss, bce)
+ELEMENTS(bce_with_logits, bce_logits)
+ELEMENTS(kl_div, divergence)

@@ -1,6 +1,6 @@
-/* kiln/nn.h: layers as functions, losses, random numbers. Shapes in brackets; N is the batch, C
- * channels. Parameters are ordinary tensors. Statistics and losses of f16 and bf16 are computed in
- * f32 and rounded once, as PyTorch's kernels do. */
+/* kiln/nn.h: layers as functions, random numbers. Shapes in brackets; N is the batch, C
+ * channels. Parameters are ordinary tensors. Statistics and losses of f16 and bf16 are
+ * computed in f32 and rounded once, as PyTorch's kernels do. */
 #ifndef KILN_NN_H
 #define KILN_NN_H
 
@@ -19,15 +19,17 @@ KL_API kl_tensor *kl_linear_at(const char *at, kl_tensor *x, kl_tensor *w, kl_te
 /* Normalise over the last `dims` axes; w and b of their shape, or NULL. */
 KL_API kl_tensor *kl_layer_norm_at(const char *at, kl_tensor *x, int dims, kl_tensor *w,
                                    kl_tensor *b, double eps);
-KL_API kl_tensor *kl_rms_norm_at(const char *at, kl_tensor *x, int dims, kl_tensor *w, double eps);
+KL_API kl_tensor *kl_rms_norm_at(const char *at, kl_tensor *x, int dims, kl_tensor *w,
+                                 double eps);
 /* x [N, C, ..]: groups of C / groups channels; w and b [C] or NULL. */
 KL_API kl_tensor *kl_group_norm_at(const char *at, kl_tensor *x, int groups, kl_tensor *w,
                                    kl_tensor *b, double eps);
-/* x [N, C, ..]. Training: this batch's mean and biased variance, and mean, var (may be NULL) move
- * in place towards it by momentum (the variance unbiased). Else mean and var are used. */
-KL_API kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean, kl_tensor *var,
-                                   kl_tensor *w, kl_tensor *b, bool training, double momentum,
-                                   double eps);
+/* x [N, C, ..]. Training: this batch's mean and biased variance, and mean, var (may be
+ * NULL) move in place towards it by momentum (the variance unbiased). Else mean and var
+ * are used. */
+KL_API kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean,
+                                   kl_tensor *var, kl_tensor *w, kl_tensor *b,
+                                   bool training, double momentum, double eps);
 /* Rows of weight [n, d] at index [..]: [.., d]. */
 KL_API kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight);
 /* Zero with probability p, else x / (1 - p); x itself when not training. */
@@ -37,72 +39,61 @@ KL_API kl_tensor *kl_dropout_at(const char *at, kl_tensor *x, double p, bool tra
 #define kl_linear(x, w, b) kl_linear_at(KL_HERE, x, w, b)
 #define kl_layer_norm(x, dims, w, b, eps) kl_layer_norm_at(KL_HERE, x, dims, w, b, eps)
 #define kl_rms_norm(x, dims, w, eps) kl_rms_norm_at(KL_HERE, x, dims, w, eps)
-#define kl_group_norm(x, groups, w, b, eps) kl_group_norm_at(KL_HERE, x, groups, w, b, eps)
-#define kl_batch_norm(x, mean, var, w, b, training, momentum, eps)                         \
+#define kl_group_norm(x, groups, w, b, eps)                                              \
+    kl_group_norm_at(KL_HERE, x, groups, w, b, eps)
+#define kl_batch_norm(x, mean, var, w, b, training, momentum, eps)                       \
     kl_batch_norm_at(KL_HERE, x, mean, var, w, b, training, momentum, eps)
 #define kl_embedding(index, weight) kl_embedding_at(KL_HERE, index, weight)
 #define kl_dropout(x, p, training) kl_dropout_at(KL_HERE, x, p, training)
 
 /* ---- convolution and pooling over the last one, two or three axes ---- */
 typedef struct kl_conv_options { /* one number each: the same for all axes */
-    int stride, padding, dilation, groups; /* 0: stride 1, padding 0, dilation 1, one group */
+    int stride, padding, dilation,
+        groups; /* 0: stride 1, padding 0, dilation 1, one group */
+    int end_;
 } kl_conv_options;
 /* x [N, C, spatial..] w [O, C / groups, kernel..] b [O] or NULL: [N, O, spatial..]. */
 KL_API kl_tensor *kl_conv_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
                              kl_conv_options o);
-#define kl_conv(x, w, b, ...) kl_conv_at(KL_HERE, x, w, b, (kl_conv_options){__VA_ARGS__})
+#define kl_conv(x, w, ...) KL_CONV_(x, w, __VA_ARGS__, .end_ = 0)
+#define KL_CONV_(x, w, b, ...)                                                           \
+    kl_conv_at(KL_HERE, x, w, b, (kl_conv_options){__VA_ARGS__})
 #define kl_conv1d kl_conv
 #define kl_conv2d kl_conv
 #define kl_conv3d kl_conv
 typedef struct kl_pool_options {
     int stride, padding; /* 0: stride of the kernel's size */
+    int end_;
 } kl_pool_options;
 /* Windows of `size` along each of the last `dims` axes. Averages count the padding. */
 KL_API kl_tensor *kl_max_pool_at(const char *at, kl_tensor *x, int dims, int size,
                                  kl_pool_options o);
 KL_API kl_tensor *kl_avg_pool_at(const char *at, kl_tensor *x, int dims, int size,
                                  kl_pool_options o);
-#define kl_max_pool2d(x, size, ...)                                                        \
-    kl_max_pool_at(KL_HERE, x, 2, size, (kl_pool_options){__VA_ARGS__})
-#define kl_max_pool1d(x, size, ...)                                                        \
-    kl_max_pool_at(KL_HERE, x, 1, size, (kl_pool_options){__VA_ARGS__})
-#define kl_avg_pool2d(x, size, ...)                                                        \
-    kl_avg_pool_at(KL_HERE, x, 2, size, (kl_pool_options){__VA_ARGS__})
-#define kl_avg_pool1d(x, size, ...)                                                        \
-    kl_avg_pool_at(KL_HERE, x, 1, size, (kl_pool_options){__VA_ARGS__})
-
-/* ---- losses: means over all elements unless said otherwise ---- */
-/* logits [N, C] or [N, C, ..]; target: class indices [N] or [N, ..]. */
-KL_API kl_tensor *kl_cross_entropy_at(const char *at, kl_tensor *logits, kl_tensor *target);
-/* The same on log-probabilities. */
-KL_API kl_tensor *kl_nll_loss_at(const char *at, kl_tensor *logp, kl_tensor *target);
-KL_API kl_tensor *kl_mse_loss_at(const char *at, kl_tensor *x, kl_tensor *y);
-KL_API kl_tensor *kl_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y);
-KL_API kl_tensor *kl_smooth_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y, double beta);
-/* Probabilities p in (0, 1); logarithms are held at -100 from below, as PyTorch's. */
-KL_API kl_tensor *kl_bce_loss_at(const char *at, kl_tensor *p, kl_tensor *y);
-KL_API kl_tensor *kl_bce_with_logits_at(const char *at, kl_tensor *x, kl_tensor *y);
-#define kl_cross_entropy(logits, target) kl_cross_entropy_at(KL_HERE, logits, target)
-#define kl_nll_loss(logp, target) kl_nll_loss_at(KL_HERE, logp, target)
-#define kl_mse_loss(x, y) kl_mse_loss_at(KL_HERE, x, y)
-#define kl_l1_loss(x, y) kl_l1_loss_at(KL_HERE, x, y)
-#define kl_smooth_l1_loss(x, y, beta) kl_smooth_l1_loss_at(KL_HERE, x, y, beta)
-#define kl_bce_loss(p, y) kl_bce_loss_at(KL_HERE, p, y)
-#define kl_bce_with_logits(x, y) kl_bce_with_logits_at(KL_HERE, x, y)
+#define KL_POOL_(fn, x, dims, ...) KL_POOL2_(fn, x, dims, __VA_ARGS__, .end_ = 0)
+#define KL_POOL2_(fn, x, dims, size, ...)                                                \
+    fn(KL_HERE, x, dims, size, (kl_pool_options){__VA_ARGS__})
+#define kl_max_pool1d(x, ...) KL_POOL_(kl_max_pool_at, x, 1, __VA_ARGS__)
+#define kl_max_pool2d(x, ...) KL_POOL_(kl_max_pool_at, x, 2, __VA_ARGS__)
+#define kl_avg_pool1d(x, ...) KL_POOL_(kl_avg_pool_at, x, 1, __VA_ARGS__)
+#define kl_avg_pool2d(x, ...) KL_POOL_(kl_avg_pool_at, x, 2, __VA_ARGS__)
 
 /* ---- random numbers: Philox 4x32-10 ----
- * Call number n after manual_seed draws from stream n: values depend on the program's order of
- * calls alone, not on threads, fusion or device. */
+ * Call number n after manual_seed draws from stream n: values depend on the program's
+ * order of calls alone, not on threads, fusion or device. */
 KL_API void kl_manual_seed(uint64_t seed);
-KL_API kl_tensor *kl_rand_at(const char *at, kl_ints shape, kl_dtype dt);  /* [0, 1) */
-KL_API kl_tensor *kl_randn_at(const char *at, kl_ints shape, kl_dtype dt); /* mean 0, var 1 */
-KL_API kl_tensor *kl_uniform_at(const char *at, kl_ints shape, kl_dtype dt, double lo, double hi);
-KL_API kl_tensor *kl_randint_at(const char *at, int64_t lo, int64_t hi, kl_ints shape, kl_dtype dt);
+KL_API kl_tensor *kl_rand_at(const char *at, kl_ints shape, kl_dtype dt); /* [0, 1) */
+KL_API kl_tensor *kl_randn_at(const char *at, kl_ints shape,
+                              kl_dtype dt); /* mean 0, var 1 */
+KL_API kl_tensor *kl_uniform_at(const char *at, kl_ints shape, kl_dtype dt, double lo,
+                                double hi);
+KL_API kl_tensor *kl_randint_at(const char *at, int64_t lo, int64_t hi, kl_ints shape,
+                                kl_dtype dt);
 KL_API kl_tensor *kl_randperm_at(const char *at, int64_t n); /* i64 */
 /* 1 with probability p, in p's dtype. */
 KL_API kl_tensor *kl_bernoulli_at(const char *at, kl_tensor *p);
-/* As nn.Linear and nn.Conv start: uniform in +-1 / sqrt(fan in), f32; fan in: all axes but the
- * first. */
+/* As nn.Linear and nn.Conv start: uniform in +-1 / sqrt(fan in), f32; fan in: all axes
+ * but the first. */
 KL_API kl_tensor *kl_kaiming_at(const char *at, kl_ints shape);
 #define kl_rand(shape, dt) kl_rand_at(KL_HERE, shape, dt)
 #define kl_randn(shape, dt) kl_randn_at(KL_HERE, shape, dt)

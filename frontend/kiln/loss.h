@@ -1,0 +1,61 @@
+/* kiln/loss.h: losses. Without options they give the mean over all elements. */
+#ifndef KILN_LOSS_H
+#define KILN_LOSS_H
+
+#include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum kl_reduction { KL_REDUCE_MEAN, KL_REDUCE_SUM, KL_REDUCE_NONE } kl_reduction;
+typedef struct kl_loss_options {
+    kl_reduction reduction;
+    kl_tensor *weight;      /* of each class; bce: of each element */
+    double label_smoothing; /* cross entropy */
+    double beta;            /* huber's delta, smooth l1's beta; 0: 1 */
+    bool ignore;            /* cross entropy: leave out targets equal to ignore_index */
+    int64_t ignore_index;
+    int end_;
+} kl_loss_options;
+
+/* logits [N, C, ..]; target: class indices [N, ..], or probabilities of logits' shape */
+KL_API kl_tensor *kl_cross_entropy_at(const char *at, kl_tensor *logits,
+                                      kl_tensor *target, kl_loss_options o);
+/* the same on log-probabilities */
+KL_API kl_tensor *kl_nll_loss_at(const char *at, kl_tensor *logp, kl_tensor *target,
+                                 kl_loss_options o);
+KL_API kl_tensor *kl_mse_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                 kl_loss_options o);
+KL_API kl_tensor *kl_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                kl_loss_options o);
+KL_API kl_tensor *kl_huber_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                   kl_loss_options o);
+KL_API kl_tensor *kl_smooth_l1_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                       kl_loss_options o);
+KL_API kl_tensor *kl_bce_loss_at(const char *at, kl_tensor *p, kl_tensor *y,
+                                 kl_loss_options o);
+KL_API kl_tensor *kl_bce_with_logits_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                        kl_loss_options o);
+/* y (log x's target) in probabilities, x in logs */
+KL_API kl_tensor *kl_kl_div_at(const char *at, kl_tensor *x, kl_tensor *y,
+                               kl_loss_options o);
+
+#ifndef __cplusplus
+#define KL_LOSS_(fn, x, ...) KL_LOSS2_(fn, x, __VA_ARGS__, .end_ = 0)
+#define KL_LOSS2_(fn, x, y, ...) fn(KL_HERE, x, y, (kl_loss_options){__VA_ARGS__})
+#define kl_cross_entropy(x, ...) KL_LOSS_(kl_cross_entropy_at, x, __VA_ARGS__)
+#define kl_nll_loss(x, ...) KL_LOSS_(kl_nll_loss_at, x, __VA_ARGS__)
+#define kl_mse_loss(x, ...) KL_LOSS_(kl_mse_loss_at, x, __VA_ARGS__)
+#define kl_l1_loss(x, ...) KL_LOSS_(kl_l1_loss_at, x, __VA_ARGS__)
+#define kl_huber_loss(x, ...) KL_LOSS_(kl_huber_loss_at, x, __VA_ARGS__)
+#define kl_smooth_l1_loss(x, ...) KL_LOSS_(kl_smooth_l1_loss_at, x, __VA_ARGS__)
+#define kl_bce_loss(x, ...) KL_LOSS_(kl_bce_loss_at, x, __VA_ARGS__)
+#define kl_bce_with_logits(x, ...) KL_LOSS_(kl_bce_with_logits_at, x, __VA_ARGS__)
+#define kl_kl_div(x, ...) KL_LOSS_(kl_kl_div_at, x, __VA_ARGS__)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

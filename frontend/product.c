@@ -1,0 +1,134 @@
+/* product.c: products of matrices of kiln/linalg.h: matmul, einsum, attention, all one
+ * primitive.
+ *
+ *   kl_einsum("bik,bjk->bij", a, b)  ->  contract a, b "bik,bjk->bij" */
+#include "front.h"
+
+/* The dtypes of a product's operands do not promote, as PyTorch's do not. */
+static kl_status same_dtype(const char *fn, kl_lazy *a, kl_lazy *b)
+{
+    if (!a || !b)
+        return KL_ERR_ARG;
+    if (a->dtype == b->dtype)
+        return KL_OK;
+    return kl_fail(KL_ERR_DTYPE,
+                   "%s: expected m1 and m2 to have the same dtype, but got: %s != %s; "
+                   "cast one with kl_to",
+                   fn, kl_dtypes[a->dtype].torch_name, kl_dtypes[b->dtype].torch_name);
+}
+
+kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
+    return kl_call_end(&c, same_dtype("matmul", x, y) ? NULL : kl_n_matmul(x, y));
+}
+
+/* ---- einsum ---- */
+
+static kl_status check_labels(const char *labels, kl_lazy *a, kl_lazy *b)
+{
+    const char *arrow = strstr(labels, "->"), *comma = strchr(labels, ',');
+    int64_t extent[128] = {0};
+    kl_lazy *x[2] = {a, b};
+    int at = 0;
+    if (!arrow || !!b != (comma && comma < arrow) || strlen(labels) > 60)
+        return kl_fail(KL_ERR_ARG,
+                       "einsum: \"%s\" does not name the operands and the result as "
+                       "\"ij,jk->ik\"",
+                       labels);
+    for (int o = 0; o < (b ? 2 : 1); o++, at++) {
+        uint64_t own[2] = {0};
+        for (int i = 0; i < x[o]->rank; i++, at++) {
+            unsigned char l = (unsigned char)labels[at];
+            int64_t n = kl_lazy_shape(x[o])[i];
+            if (l >= 128 || l == ',' || l == '-' || own[l / 64] >> (l % 64) & 1)
+                return kl_fail(KL_ERR_ARG,
+                               "einsum: \"%s\" does not fit operand %d of %d dimensions",
+                               labels, o, x[o]->rank);
+            if (extent[l] && extent[l] != n + 1)
+                return kl_fail(KL_ERR_SHAPE, "einsum: label %c has extents %lld and %lld",
+                               l, (long long)extent[l] - 1, (long long)n);
+            own[l / 64] |= UINT64_C(1) << (l % 64);
+            extent[l] = n + 1;
+        }
+        if (labels[at] != (o == 0 && b ? ',' : '-'))
+            return kl_fail(KL_ERR_ARG,
+                           "einsum: \"%s\" does not fit operand %d of %d dimensions",
+                           labels, o, x[o]->rank);
+    }
+    for (const char *p = arrow + 2; *p; p++)
+        if ((unsigned char)*p >= 128 || !extent[(unsigned char)*p] || strchr(p + 1, *p))
+            return kl_fail(KL_ERR_ARG,
+                           "einsum: the result of \"%s\" repeats or invents a label",
+                           labels);
+    return KL_OK;
+}
+
+/* One operand: sum what the result lacks, then order. */
+static kl_lazy *rearrange(kl_lazy *a, const char *labels)
+{
+    const char *out = strstr(labels, "->") + 2;
+    char left[KL_MAX_RANK + 1] = "";
+    uint64_t axes = 0;
+    int perm[KL_MAX_RANK], n = 0;
+    for (int i = 0; i < a->rank; i++) {
+        if (strchr(out, labels[i]))
+            left[n++] = labels[i];
+        else
+            axes |= UINT64_C(1) << i;
+    }
+    for (int i = 0; out[i]; i++)
+        perm[i] = (int)(strchr(left, out[i]) - left);
+    return kl_n_permute(kl_n_reduce(KL_OP_add, a, axes, false), perm);
+}
+
+kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = b ? kl_arg_tensor(b) : NULL;
+    if (!x || (b && same_dtype("einsum", x, y)) || check_labels(labels, x, y))
+        return kl_call_end(&c, NULL);
+    if (!b)
+        return kl_call_end(&c, rearrange(x, labels));
+    kl_dtype dt = (kl_dtype)x->dtype, acc = kl_n_widen(x) == x ? dt : KL_F32;
+    return kl_call_end(&c, kl_n_cast(kl_n_contract(x, y, labels, acc), dt));
+}
+
+/* ---- attention ---- */
+
+static kl_lazy *masked_scores(kl_lazy *s, kl_lazy *mask, bool causal)
+{
+    kl_lazy *low = s ? kl_n_const((kl_dtype)s->dtype, -INFINITY) : NULL;
+    if (s && mask)
+        s = mask->dtype == KL_BOOL
+                ? kl_n_where(mask, s, low)
+                : kl_n_bin(KL_OP_add, s, kl_n_cast(mask, (kl_dtype)s->dtype));
+    if (s && causal) {
+        const int64_t *shape = kl_lazy_shape(s) + s->rank - 2;
+        kl_lazy *keep = kl_n_bin(KL_OP_le, kl_n_iota(KL_I64, 2, shape, 1),
+                                 kl_n_iota(KL_I64, 2, shape, 0));
+        s = kl_n_where(keep, s, low);
+    }
+    return s;
+}
+
+kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor *v,
+                           kl_tensor *mask, bool causal, double scale)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *nq = kl_arg_tensor(q), *nk = kl_arg_tensor(k), *nv = kl_arg_tensor(v);
+    kl_lazy *nm = mask ? kl_arg_tensor(mask) : NULL;
+    if (same_dtype("attention", nq, nk) || same_dtype("attention", nk, nv))
+        return kl_call_end(&c, NULL);
+    if (nq->rank < 2 || nk->rank < 2 || nv->rank < 2) {
+        kl_fail(KL_ERR_SHAPE,
+                "attention: query, key and value need at least 2 dimensions");
+        return kl_call_end(&c, NULL);
+    }
+    double e = (double)kl_lazy_shape(nq)[nq->rank - 1];
+    kl_lazy *s = kl_n_matmul(nq, kl_n_swap(nk, nk->rank - 2, nk->rank - 1));
+    s = kl_n_binc(KL_OP_mul, s, scale != 0 ? scale : 1 / sqrt(e));
+    s = masked_scores(s, nm, causal);
+    return kl_call_end(&c, kl_n_matmul(kl_n_softmax(s, s ? s->rank - 1 : 0), nv));
+}
