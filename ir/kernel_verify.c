@@ -118,7 +118,10 @@ static kl_status check_stores(scope *c, const kl_stage *s)
             c->k->operands[t->operand].role == KL_ROLE_IN)
             return bad(c, "it stores to no operand, or to an input");
         KL_TRY(check_expr(c, t->index, KL_I64, readable));
-        KL_TRY(check_expr(c, t->value, c->k->operands[t->operand].dtype, readable));
+        kl_dtype dt = c->k->operands[t->operand].dtype;
+        if (s->kind == KL_STAGE_SORT && i == 1) /* the permutation: it has no value */
+            dt = KL_DTYPE_NONE;
+        KL_TRY(check_expr(c, t->value, dt, readable));
         if (t->pred != KL_NONE)
             KL_TRY(check_expr(c, t->pred, KL_BOOL, readable));
     }

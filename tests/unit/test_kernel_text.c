@@ -3,7 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "ir/ir.h"
+#include "passes/passes.h"
 
 static kl_arena *a;
 
@@ -264,6 +264,48 @@ START_TEST(odd_names_and_depth)
 }
 END_TEST
 
+/* Kernels as the passes make them, with symbols and without, for the CPU and the GPU. */
+static const char *const graphs[] = {
+    "graph softmax(%x: f32[B,64]) {\n"
+    "  dim B 1..4096\n"
+    "  %1: f32[B] = reduce.max %x axes (1)\n  %2: f32[B,1] = reshape %1\n"
+    "  %3: f32[B,64] = expand %2\n  %4: f32[B,64] = sub %x, %3\n  %5: f32[B,64] = exp "
+    "%4\n"
+    "  %6: f32[B] = reduce.add %5 axes (1)\n  %7: f32[B,1] = reshape %6\n"
+    "  %8: f32[B,64] = expand %7\n  %9: f32[B,64] = div %5, %8\n  out %9\n}\n",
+    "graph head(%x: f32[33,70], %w: f32[10,70], %b: f32[10]) {\n"
+    "  %3: f32[33,10] = contract %x, %w \"bk,nk->bn\"\n  %4: f32[33,10] = expand %b\n"
+    "  %5: f32[33,10] = add %3, %4\n  %6: i64[33] = argmax %5 axis 1\n  out %5, %6\n}\n",
+    "graph take(%x: f16[9,20], %i: i64[7]) {\n"
+    "  %2: f16[7,20] = gather %x, %i axis 0 batch 0\n  %3: f16[7,20] = tanh %2\n"
+    "  %4: f16[7,20] = prefix.add %3 axis 1\n  out %4\n}\n",
+};
+
+static void same_again(const kl_kernel *k)
+{
+    round_trip(kl_kernel_parse, kl_kernel_print, print(kl_kernel_print, k));
+    char *text = print(kl_loops_print, k);
+    round_trip(kl_loops_parse, kl_loops_print, text);
+    ck_assert_msg(!kl_kernel_verify(k) && !kl_loops_verify(k), "%s", kl_error());
+    kl_kernel *again;
+    ck_assert_int_eq(kl_loops_parse(a, "t.kl", text, &again), KL_OK);
+    ck_assert_msg(!kl_loops_verify(again), "%s", kl_error());
+}
+
+START_TEST(real_kernels_round_trip)
+{
+    static const char *const targets[] = {"x86-64-v3", "x86-64-v4", "sm_90a"};
+    for (size_t t = 0; t < KL_COUNT(targets); t++) {
+        kl_unit u = {.arena = a, .target = kl_target_find(targets[t])};
+        ck_assert_msg(!kl_graph_parse(a, "g.kl", graphs[_i], &u.graph), "%s", kl_error());
+        ck_assert_msg(!kl_pipeline_run(&u, "inline", NULL), "%s", kl_error());
+        for (int i = 0; i < u.nkernels; i++)
+            same_again(u.kernels[i]);
+        kl_program_unref(u.program);
+    }
+}
+END_TEST
+
 /* Well-formed texts that mean nothing: the verifiers' business. */
 #define PHASE(body)                                                                      \
     "loops a {\n in x: f32[4]\n out y: f32[4]\n tile t: f32[4] lane\n phase p: 4 grain " \
@@ -318,6 +360,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, loops_round_trip, 0, (int)KL_COUNT(loops));
     tcase_add_loop_test(tc, kernels_round_trip, 0, (int)KL_COUNT(kernels));
+    tcase_add_loop_test(tc, real_kernels_round_trip, 0, (int)KL_COUNT(graphs));
     tcase_add_loop_test(tc, verifies, 0, (int)KL_COUNT(wrong));
     tcase_add_loop_test(tc, refuses, 0, (int)KL_COUNT(bad));
     tcase_add_test(tc, prefixes);
