@@ -105,7 +105,7 @@ static kl_status make(kl_entry *e, const kl_linear *l, int device)
         return kl_fail(KL_ERR_OOM, "out of memory to compile");
     KL_TRY(kl_import(l, e->arena, &e->graph));
     KL_TICK(programs_compiled);
-    if (interp || !kl_compile_graph)
+    if (interp)
         return kl_prepare_interp(e->arena, &e->graph);
     KL_TRY(kl_compile_graph(e->graph, device, &e->program));
     kl_arena_free(e->arena);

@@ -166,14 +166,17 @@ static kl_lazy *through(kl_lazy *n)
     pthread_mutex_lock(&kl_graph_lock);
     while (n->op == KL_OP_detach && n->nsrc > 0 && !n->mem)
         n = kl_lazy_src(n, 0);
+    kl_lazy_ref(n);
     pthread_mutex_unlock(&kl_graph_lock);
-    return n;
+    return kl_lazy_temp(n);
 }
 
 kl_status kl_value(kl_lazy *n, const void **bytes)
 {
     *bytes = NULL;
     n = through(n);
+    if (!n)
+        return KL_ERR_OOM;
     KL_TRY(kl_force_one(n));
     if (n->small) {
         *bytes = kl_lazy_small_bytes(n);

@@ -383,8 +383,7 @@ bool kl_list_add(kl_list *l, kl_lazy *n); /* out of memory: false */
 /* ---- compile.c: graph -> passes -> codegen -> program
  * -------------------------------------------------- */
 
-__attribute__((weak)) kl_status kl_compile_graph(kl_graph *g, int device,
-                                                 kl_program **out);
+kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out);
 /* What the interpreter needs done: gradients expanded. */
 kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
 

@@ -27,8 +27,12 @@
         kl_error_clear();                                                                \
     } while (0)
 
+/* Every suite runs twice: compiled, and through the reference interpreter. */
+static bool front_interp;
+
 static void front_setup(void)
 {
+    kl_force_interp(front_interp);
     kl_error_clear();
     kl_scope_begin();
 }
@@ -44,8 +48,12 @@ static void front_teardown(void)
 static inline int front_run(Suite *s)
 {
     SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        front_interp = i;
+        srunner_run_all(sr, CK_ENV);
+        failed += srunner_ntests_failed(sr);
+    }
     srunner_free(sr);
     return failed != 0;
 }
