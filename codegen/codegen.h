@@ -235,4 +235,23 @@ void kl_codegen_symbol(const char *name, char *out, size_t cap);
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out);
 
+/* ---- cuda_emit.c (with cuda_stmt.c cuda_expr.c cuda_op.c): a lowered kernel as CUDA C ------------ */
+
+/* Append one function a phase, SYMBOL_0, SYMBOL_1, ..; parts gains what they need of the prelude.
+ * a: working memory. */
+kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a, unsigned *parts,
+                         kl_text *out);
+
+/* ---- cuda_object.c: kernels to bytes for a CUDA target --------------------------------------------- */
+
+typedef enum kl_cuda_output {
+    KL_CUDA_TEXT, /* CUDA C with the parts of the prelude that it needs: what NVRTC is given */
+    KL_CUDA_BODY, /* the kernels alone, for reading */
+    KL_CUDA_PTX,
+    KL_CUDA_CUBIN /* PTX where this NVRTC does not know the target */
+} kl_cuda_output;
+/* Append n lowered kernels as one text or module. Phase 1 of kernel "head.0" is head_0_1. */
+kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_target *t,
+                          kl_cuda_output what, kl_text *out);
+
 #endif
