@@ -4,7 +4,10 @@
  * epoch). Each byte has a cell of two record numbers: who wrote it last, who read it
  * last.
  *
- *   cell   |many blocks|many threads|  reader:30  |  0  |atomic|  writer:30  |
+ *   cell   |many blocks|many warps|many lanes|  reader:29  |  0  |atomic|0|  writer:29  |
+ *
+ * many: others than the last reader read it too, in its launch; in its block's epoch; in
+ * its warp's.
  *
  * Two accesses are ordered if they are of one thread, of one block in different epochs (a
  * __syncthreads was between), or of one warp in different warp epochs (a __syncwarp was).
@@ -16,9 +19,10 @@
 #include <stdlib.h>
 
 #define ATOMIC (1u << 30)
-#define MANY_THREADS (1u << 30)
+#define MANY_LANES (1u << 29)
+#define MANY_WARPS (1u << 30)
 #define MANY_BLOCKS (1u << 31)
-#define NUMBER ((1u << 30) - 1)
+#define NUMBER ((1u << 29) - 1)
 
 typedef struct record {
     uint32_t block, epoch;
@@ -33,7 +37,7 @@ void race_launch(void)
     base += count;
     count = 0;
     if (base > NUMBER / 2)
-        abort(); /* half a billion records: no test is that long */
+        abort(); /* a quarter of a billion records: no test is that long */
 }
 
 void race_block(unsigned block)
@@ -60,13 +64,18 @@ static const record *find(uint32_t number)
     return number >= base ? &records[number - base] : NULL;
 }
 
+static bool same_warp(const record *a, const record *b)
+{
+    return a->thread / 32 == b->thread / 32;
+}
+
 static bool ordered(const record *a, const record *b)
 {
     if (a->block != b->block)
         return false;
     if (a->thread == b->thread || a->epoch != b->epoch)
         return true;
-    return a->thread / 32 == b->thread / 32 && a->warp_epoch != b->warp_epoch;
+    return same_warp(a, b) && a->warp_epoch != b->warp_epoch;
 }
 
 static bool report(const record *other, const record *me, bool wrote, race_report *out)
@@ -81,13 +90,17 @@ static uint32_t add_reader(uint32_t cell, const record *me, uint32_t mine)
     const record *last = find(cell);
     if (!last)
         return mine;
-    uint32_t many = cell & (MANY_THREADS | MANY_BLOCKS);
+    uint32_t many = cell & (MANY_LANES | MANY_WARPS | MANY_BLOCKS);
     if (last->block != me->block)
         many |= MANY_BLOCKS;
-    else if (!ordered(last, me))
-        many |= MANY_THREADS;
-    else if (last->thread != me->thread || last->epoch != me->epoch)
-        many &= ~MANY_THREADS;
+    else if (last->epoch != me->epoch)
+        many &= ~(MANY_LANES | MANY_WARPS);
+    else if (!same_warp(last, me))
+        many |= MANY_WARPS;
+    else if (last->warp_epoch != me->warp_epoch)
+        many &= ~MANY_LANES;
+    else if (last->thread != me->thread)
+        many |= MANY_LANES;
     return mine | many;
 }
 
@@ -96,8 +109,10 @@ static bool read_races(uint32_t cell, const record *me, race_report *out)
     const record *last = find(cell);
     if (!last)
         return false;
+    bool epoch = last->epoch == me->epoch;
+    bool warp_epoch = epoch && same_warp(last, me) && last->warp_epoch == me->warp_epoch;
     bool races = (cell & MANY_BLOCKS) || !ordered(last, me) ||
-                 ((cell & MANY_THREADS) && last->epoch == me->epoch);
+                 ((cell & MANY_WARPS) && epoch) || ((cell & MANY_LANES) && warp_epoch);
     return races && report(last, me, false, out);
 }
 

@@ -1,0 +1,173 @@
+/* test_emit.c: whole graphs as CUDA C, run on the device (stood in for, or real), against
+ * the interpreter: equal bits. And every elementwise row and cast of every dtype over
+ * special values, against kl_eval.
+ *
+ * All kernels of all programs are one text, compiled once before the tests; each test
+ * loads it. */
+#include "kernels.h"
+#include "passes/passes.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/programs.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NPROGRAMS = KL_COUNT(programs), FORMS = 2 /* fused, not */ };
+
+typedef struct made {
+    kl_arena *arena;
+    kl_unit unit;
+    kl_graph *graph; /* as parsed */
+    char why[400];   /* what went wrong, or "" */
+} made;
+
+static made all[NPROGRAMS * FORMS];
+static kl_text code;
+
+static kl_status make_one(int n, kl_text *body, unsigned *parts)
+{
+    made *m = &all[n];
+    m->arena = kl_arena_new();
+    KL_TRY(kl_graph_parse(m->arena, "test", programs[n / FORMS], &m->graph));
+    m->unit = (kl_unit){.arena = m->arena,
+                        .target = kl_target_find("sm_90a"),
+                        .graph = m->graph,
+                        .fuse_off = n % FORMS};
+    KL_TRY(kl_pipeline_run(&m->unit, "inline", NULL));
+    kl_text t = {0};
+    kl_status s = KL_OK;
+    for (int i = 0; i < m->unit.nkernels && s == KL_OK; i++)
+        s = kl_cuda_kernel(m->unit.kernels[i], kl_arena_printf(m->arena, "p%d_%d", n, i),
+                           m->arena, parts, &t);
+    if (s == KL_OK && t.s)
+        kl_text_put(body, t.s);
+    kl_text_free(&t);
+    return s;
+}
+
+static void make_all(void)
+{
+    unsigned parts = 0;
+    kl_text body = {0}, text = {0};
+    kl_nvrtc_code out;
+    for (int n = 0; n < NPROGRAMS * FORMS; n++) {
+        kl_error_clear();
+        if (make_one(n, &body, &parts) != KL_OK)
+            snprintf(all[n].why, sizeof all[n].why, "%s", kl_error());
+    }
+    kl_error_clear();
+    kl_cuda_prelude(&text, parts);
+    kl_text_put(&text, body.s);
+    if (getenv("KILN_TEST_TEXT"))
+        kl_file_write(getenv("KILN_TEST_TEXT"), text.s, text.len);
+    ck_assert_msg(kl_nvrtc_compile("programs", text.s, "sm_90a", KL_NVRTC_CUBIN, &out) ==
+                      KL_OK,
+                  "%s\n%.3000s", kl_error(), kl_error_log());
+    kl_text_putn(&code, out.bytes, out.size);
+    kl_nvrtc_free(&out);
+    kl_text_free(&body);
+    kl_text_free(&text);
+}
+
+static void drop_all(void)
+{
+    for (int n = 0; n < NPROGRAMS * FORMS; n++) {
+        kl_program_unref(all[n].unit.program);
+        kl_arena_free(all[n].arena);
+    }
+    kl_text_free(&code);
+}
+
+static void link_one(made *m, int n, kl_module *module)
+{
+    kl_program *p = m->unit.program;
+    p->device = 1;
+    for (int i = 0, next = 0; i < m->unit.nkernels; i++) {
+        const kl_kernel *k = m->unit.kernels[i];
+        for (int ph = 0; ph < k->nphases; ph++) {
+            char name[64];
+            snprintf(name, sizeof name, "p%d_%d.%d", n, i, ph);
+            p->kernels[next].entry[ph] = CUDA->symbol(module, name);
+            ck_assert_msg(p->kernels[next].entry[ph] != NULL, "%s", name);
+        }
+        next += !k->call;
+    }
+}
+
+static size_t bytes_of(const kl_buffer *b)
+{
+    return kl_buffer_bytes(b) + 1;
+}
+
+static void draw_inputs(const kl_graph *g, kl_buffer *in)
+{
+    uint64_t seed = 7;
+    for (uint32_t i = 0; i < g->ninputs; i++) {
+        kl_type t;
+        kl_graph_type(g, g->inputs[i], &t);
+        OK(new_dense(t.dtype, t.rank, t.shape, &in[i]));
+        fill_buffer(&in[i], &seed, true);
+        for (int64_t j = 0; t.dtype == KL_I64 && j < t.shape[0]; j++)
+            ((int64_t *)in[i].mem->base)[j] = (int64_t)(draw(&seed) % 9);
+    }
+}
+
+static void compare(const made *m, const kl_buffer *want, const kl_buffer *got, uint32_t i)
+{
+    int64_t d = first_difference(want, got);
+    if (d < 0)
+        return;
+    kl_text t = {0};
+    for (int k = 0; k < m->unit.nkernels; k++)
+        kl_codegen_cuda((const kl_kernel *const *)&m->unit.kernels[k], 1, m->unit.target,
+                        KL_CUDA_BODY, &t);
+    ck_abort_msg("output %u differs at %lld\n%s", i, (long long)d, t.s);
+}
+
+START_TEST(test_program)
+{
+    made *m = &all[_i];
+    kl_buffer in[8], want[8], got[8];
+    void *din[8], *dout[8];
+    kl_module *module;
+    ck_assert_msg(!*m->why, "%s: %s", programs[_i / FORMS], m->why);
+    kl_error_clear();
+    draw_inputs(m->graph, in);
+    OK(kl_graph_interp(m->graph, in, NULL, want));
+    OK(CUDA->load(0, code.s, code.len, &module));
+    link_one(m, _i, module);
+    for (uint32_t i = 0; i < m->graph->ninputs; i++)
+        din[i] = to_device(in[i].mem->base, bytes_of(&in[i]));
+    for (uint32_t i = 0; i < m->graph->noutputs; i++)
+        OK(CUDA->alloc(0, bytes_of(&want[i]), &dout[i]));
+    ck_assert_msg(kl_program_run(m->unit.program, din, dout, NULL) == KL_OK, "%s: %s",
+                  programs[_i / FORMS], kl_error());
+    ck_assert_msg(CUDA->sync(0) == KL_OK, "%s: %s", programs[_i / FORMS], kl_error());
+    for (uint32_t i = 0; i < m->graph->noutputs; i++) {
+        OK(new_dense(want[i].dtype, want[i].rank, want[i].shape, &got[i]));
+        from_device(got[i].mem->base, dout[i], bytes_of(&got[i]) - 1);
+        compare(m, &want[i], &got[i], i);
+    }
+}
+END_TEST
+
+/* Asked in a child, so that the tests' own processes start CUDA themselves. */
+static bool have_device(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(CUDA->count() > 0 && kl_nvrtc_found() ? 0 : 1);
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
+int main(void)
+{
+    if (!have_device())
+        return 77;
+    TCase *tc = tcase_create("programs");
+    tcase_add_unchecked_fixture(tc, make_all, drop_all);
+    tcase_add_loop_test(tc, test_program, 0, NPROGRAMS * FORMS);
+    return run_suite(tc);
+}
