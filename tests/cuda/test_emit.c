@@ -112,7 +112,8 @@ static void draw_inputs(const kl_graph *g, kl_buffer *in)
     }
 }
 
-static void compare(const made *m, const kl_buffer *want, const kl_buffer *got, uint32_t i)
+static void compare(const made *m, const kl_buffer *want, const kl_buffer *got,
+                    uint32_t i)
 {
     int64_t d = first_difference(want, got);
     if (d < 0)
