@@ -311,7 +311,7 @@ static kl_status build_sort(builder *b, kl_root *root)
     s->value = read_source(b, root, 0, axis);
     if (s->value == KL_NONE)
         return kl_error_status();
-    kl_x at = out_index(b, root, axis);
+    kl_x at = out_index(b, root, axis), number = kl_x_var(b->k->x, s->axes[s->nfree - 1]);
     s->stores = kl_arena_zeroed(b->k->arena, 2, sizeof *s->stores);
     if (!s->stores)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
@@ -328,7 +328,7 @@ static kl_status build_sort(builder *b, kl_root *root)
         s->stores[k] = (kl_store){.operand = kl_kernel_operand(b->k, &o),
                                   .index = at,
                                   .pred = KL_NONE,
-                                  .value = s->value};
+                                  .value = k ? number : s->value};
     }
     s->nstores = 2;
     return finish(b, s);
