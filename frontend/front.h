@@ -319,6 +319,7 @@ kl_lazy *kl_n_wrap_index(kl_lazy *index,
                          int64_t extent); /* negative ones from the end, i64 */
 kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
+kl_lazy *kl_n_nonzero(kl_lazy *a); /* index.c: computed at once, i64 [count, rank] */
 
 /* ---- force.c, key.c, cache.c: computing
  * ------------------------------------------------------------- */

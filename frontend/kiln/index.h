@@ -1,5 +1,61 @@
-/* kiln/index.h */
+/* kiln/index.h: indexing by tensors of indices. Negative indices count from the end; one
+ * out of range is an error, found when the value is computed. */
 #ifndef KILN_INDEX_H
 #define KILN_INDEX_H
+
 #include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* t[i0, i1, ..]: one index tensor a dimension, NULL for a whole dimension (:), as
+ * PyTorch's advanced indexing; the index tensors broadcast. */
+KL_API kl_tensor *kl_index_at(const char *at, kl_tensor *t, kl_tensor *const *index,
+                              int n);
+#define kl_index(t, index, n) kl_index_at(KL_HERE, t, index, n)
+/* t[i0, i1, ..] = v (or += v) in place */
+KL_API kl_tensor *kl_index_put_at(const char *at, kl_tensor *t, kl_tensor *const *index,
+                                  int n, kl_arg v, bool accumulate);
+#define kl_index_put_(t, index, n, v, accumulate)                                        \
+    kl_index_put_at(KL_HERE, t, index, n, KL_ARG(v), accumulate)
+/* whole slices at index (1-d) along dim */
+KL_API kl_tensor *kl_index_select_at(const char *at, kl_tensor *t, int dim,
+                                     kl_tensor *index);
+#define kl_index_select(t, dim, index) kl_index_select_at(KL_HERE, t, dim, index)
+/* out[i][j] = t[index[i][j]][j] for dim 0, and so on */
+KL_API kl_tensor *kl_gather_at(const char *at, kl_tensor *t, int dim, kl_tensor *index);
+#define kl_gather(t, dim, index) kl_gather_at(KL_HERE, t, dim, index)
+/* Its reverse into a copy of t: replace, or combine by "sum", "prod", "amin", "amax". */
+KL_API kl_tensor *kl_scatter_at(const char *at, kl_tensor *t, int dim, kl_tensor *index,
+                                kl_arg src, const char *reduce);
+#define kl_scatter(t, dim, index, src)                                                   \
+    kl_scatter_at(KL_HERE, t, dim, index, KL_ARG(src), NULL)
+#define kl_scatter_add(t, dim, index, src)                                               \
+    kl_scatter_at(KL_HERE, t, dim, index, KL_ARG(src), "sum")
+#define kl_scatter_reduce(t, dim, index, src, reduce)                                    \
+    kl_scatter_at(KL_HERE, t, dim, index, KL_ARG(src), reduce)
+/* whole slices added at index (1-d) along dim, into a copy of t */
+KL_API kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *index,
+                                  kl_tensor *src);
+#define kl_index_add(t, dim, index, src) kl_index_add_at(KL_HERE, t, dim, index, src)
+KL_API kl_tensor *kl_take_at(const char *at, kl_tensor *t,
+                             kl_tensor *index); /* of t flattened */
+#define kl_take(t, index) kl_take_at(KL_HERE, t, index)
+KL_API kl_tensor *kl_masked_fill_at(const char *at, kl_tensor *t, kl_tensor *mask,
+                                    kl_arg v);
+#define kl_masked_fill(t, mask, v) kl_masked_fill_at(KL_HERE, t, mask, KL_ARG(v))
+/* i64 index [..] to [.., n]: 1 at the index */
+KL_API kl_tensor *kl_one_hot_at(const char *at, kl_tensor *index, int64_t n);
+#define kl_one_hot(index, n) kl_one_hot_at(KL_HERE, index, n)
+/* Extents that depend on data: computed at once. Indices [count, rank] of what is not
+ * zero; the elements where mask is true, as 1-d. */
+KL_API kl_tensor *kl_nonzero_at(const char *at, kl_tensor *t);
+#define kl_nonzero(t) kl_nonzero_at(KL_HERE, t)
+KL_API kl_tensor *kl_masked_select_at(const char *at, kl_tensor *t, kl_tensor *mask);
+#define kl_masked_select(t, mask) kl_masked_select_at(KL_HERE, t, mask)
+
+#ifdef __cplusplus
+}
+#endif
 #endif
