@@ -45,8 +45,7 @@ static kl_status want_dtype(kl_parser *p, kl_x e, kl_dtype dt, const char *what)
                        kl_dtypes[dt].name);
 }
 
-/* ---- literals
- * -------------------------------------------------------------------------------- */
+/* ---- literals ----------------------------------------------------- */
 
 static kl_dtype dtype_of(const char *s, size_t n)
 {
@@ -140,9 +139,7 @@ static kl_status negative(kl_parser *p, kl_x *out)
     return put_float(p, dt, -v, out);
 }
 
-/* ---- names
- * ----------------------------------------------------------------------------------------
- */
+/* ---- names -------------------------------------------------------- */
 
 const kl_named *kl_parse_find(const kl_parser *p, const char *name, size_t len)
 {
@@ -294,8 +291,7 @@ static kl_status word(kl_parser *p, kl_x *out)
     return KL_OK;
 }
 
-/* ---- loads and precedence
- * ----------------------------------------------------------------------------- */
+/* ---- loads and precedence ----------------------------------------- */
 
 static kl_status parse_load(kl_parser *p, kl_x *out)
 {
@@ -389,8 +385,7 @@ kl_status kl_parse_expr(kl_parser *p, kl_x *out)
     return KL_OK;
 }
 
-/* ---- heads, symbols, operands
- * --------------------------------------------------------------------------- */
+/* ---- heads, symbols, operands ------------------------------------- */
 
 kl_status kl_parse_word(kl_parser *p, const char *const *words, int n, const char *what,
                         int *out)

@@ -581,7 +581,7 @@ kl_status kl_loops_verify(const kl_kernel *k);
 /* Runs a graph on dense host buffers by its definition alone (DESIGN.md, "One number"): the
  * oracle. out[i] are new dense buffers. Faults come back as KL_ERR_INDEX. */
 kl_status kl_graph_interp(const kl_graph *g, const kl_buffer *in, const int64_t *syms, kl_buffer *out);
-/* Runs loops on operands (base pointers by operand number; TILEs are its own). Also finds: a load
+/* Runs loops on operands (base pointers by operand number; a TILE's is not read: tiles are its own). Also finds: a load
  * or store outside an operand, a read of a tile never written, two lanes, groups or workers that
  * touch one place without a barrier between (one of them writing). */
 kl_status kl_loops_interp(const kl_kernel *k, void *const *bufs, const int64_t *syms, int64_t error[3]);

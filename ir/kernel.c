@@ -54,8 +54,7 @@ uint32_t kl_kernel_reg(kl_kernel *k, const kl_reg *r)
     return k->nregs++;
 }
 
-/* ---- statements
- * --------------------------------------------------------------------------- */
+/* ---- statements --------------------------------------------------- */
 
 kl_stmt *kl_stmt_new(kl_kernel *k, kl_stmt_kind kind)
 {
@@ -183,8 +182,7 @@ void kl_b_check(kl_build *b, kl_x ok, int32_t fault, uint32_t node, kl_x value)
     s->at = value;
 }
 
-/* ---- the schedule
- * ---------------------------------------------------------------------------- */
+/* ---- the schedule ------------------------------------------------- */
 
 /* The last decision of that kind counts. KL_DEC_PARAM is looked up by name in schedule.c.
  */
@@ -207,8 +205,7 @@ const char *kl_kernel_class(const kl_kernel *k)
     return NULL;
 }
 
-/* ---- what a launch needs
- * ---------------------------------------------------------------------- */
+/* ---- what a launch needs ------------------------------------------ */
 
 kl_status kl_stmt_walk(const kl_stmt *s, kl_stmt_fn fn, void *ctx)
 {

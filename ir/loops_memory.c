@@ -19,15 +19,21 @@ static kl_status mark_written(void *ctx, const kl_stmt *s)
     return KL_OK;
 }
 
+/* The memory of operand j is that of operand i: tiles have none given. */
+static bool shared(const kl_irun *r, uint32_t i, uint32_t j, void *const *bufs)
+{
+    const kl_operand *o = r->k->operands;
+    return o[i].role != KL_ROLE_TILE && o[j].role != KL_ROLE_TILE && bufs[i] == bufs[j];
+}
+
 static kl_status shadow_of(kl_irun *r, uint32_t i, void *const *bufs, const bool *written)
 {
     kl_imem *m = &r->mem[i];
     bool needed = m->own;
     for (uint32_t j = 0; j < r->k->noperands; j++)
-        if (written[j] && (j == i || (!m->own && bufs[j] == bufs[i])))
-            needed = true;
-    for (uint32_t j = 0; j < i && !m->own; j++)
-        if (bufs[j] == bufs[i] && r->mem[j].count >= m->count && r->mem[j].shadow)
+        needed |= written[j] && (j == i || shared(r, i, j, bufs));
+    for (uint32_t j = 0; j < i; j++)
+        if (shared(r, i, j, bufs) && r->mem[j].count >= m->count && r->mem[j].shadow)
             m->shadow = r->mem[j].shadow;
     if (!needed || m->shadow || !m->count)
         return KL_OK;
@@ -87,8 +93,7 @@ void kl_imem_close(kl_irun *r)
     }
 }
 
-/* ---- one access
- * --------------------------------------------------------------------------- */
+/* ---- one access --------------------------------------------------- */
 
 static uint32_t agent_of(const kl_irun *r, int p)
 {

@@ -14,8 +14,7 @@
  *       .. */
 #include "ir/kernel_text.h"
 
-/* ---- printing
- * ----------------------------------------------------------------------------- */
+/* ---- printing ----------------------------------------------------- */
 
 static void put_list(kl_printer *p, const kl_stmt *s);
 
@@ -245,8 +244,7 @@ void kl_loops_print(const kl_kernel *k, kl_text *out)
     kl_printer_close(&p);
 }
 
-/* ---- parsing
- * ---------------------------------------------------------------------------------- */
+/* ---- parsing ------------------------------------------------------ */
 
 static kl_status parse_body(kl_parser *p, kl_build b);
 

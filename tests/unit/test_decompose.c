@@ -21,8 +21,7 @@ static void teardown(void)
     kl_arena_free(a);
 }
 
-/* ---- operands
- * ------------------------------------------------------------------------------- */
+/* ---- operands ----------------------------------------------------- */
 
 enum { MAXN = 1 << 17 };
 static uint64_t seed = 1;
@@ -179,8 +178,7 @@ static void free_table(table *t)
         free(t->col[k]);
 }
 
-/* ---- evaluation: loads of operand k are column k
- * ------------------------------------------------ */
+/* ---- evaluation: loads of operand k are column k ------------------ */
 
 static kl_x input(int k, kl_dtype dt)
 {
