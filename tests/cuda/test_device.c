@@ -6,8 +6,6 @@
 #include "kernels.h"
 
 #include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 START_TEST(test_saxpy)
 {
@@ -311,17 +309,6 @@ START_TEST(test_describe)
     ck_assert(ops == CUDA && index == 0);
 }
 END_TEST
-
-/* Asked in a child, so that the tests' own processes start CUDA themselves. */
-static bool have_device(void)
-{
-    int status;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(CUDA->count() > 0 && kl_nvrtc_found() ? 0 : 1);
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
-}
 
 int main(void)
 {

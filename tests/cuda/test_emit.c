@@ -9,9 +9,6 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/programs.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 enum { NPROGRAMS = KL_COUNT(programs), FORMS = 2 /* fused, not */ };
 
 typedef struct made {
@@ -151,17 +148,6 @@ START_TEST(test_program)
     }
 }
 END_TEST
-
-/* Asked in a child, so that the tests' own processes start CUDA themselves. */
-static bool have_device(void)
-{
-    int status;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(CUDA->count() > 0 && kl_nvrtc_found() ? 0 : 1);
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
-}
 
 int main(void)
 {
