@@ -21,6 +21,48 @@ static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
     return text.failed ? kl_fail(KL_ERR_OOM, "out of memory for a kernel's text") : KL_OK;
 }
 
+/* ---- what a device runs ---- */
+
+/* The newest target that is not newer than the device. Features of one architecture alone
+ * (a suffix) are for that one. */
+static const kl_target *cuda_target(int index)
+{
+    int major, minor;
+    const kl_target *best = NULL;
+    if (kl_cuda_compute(index, &major, &minor) != KL_OK)
+        return NULL;
+    for (int i = 0; i < kl_target_count(); i++) {
+        const kl_target *t = kl_target_at(i);
+        bool runs = t->kind == KL_TARGET_CUDA && t->arch <= 10 * major + minor &&
+                    (!t->arch_suffix || t->arch == 10 * major + minor);
+        if (runs && (!best || t->arch > best->arch))
+            best = t;
+    }
+    if (!best)
+        kl_fail(KL_ERR_UNSUPPORTED, "cuda:%d: compute capability %d.%d is too old", index,
+                major, minor);
+    return best;
+}
+
+/* Machine code runs on devices of its own generation; on newer ones the driver compiles
+ * PTX. */
+static kl_cuda_output cuda_form(const kl_target *t, int index)
+{
+    int major = 0, minor;
+    if (kl_cuda_compute(index, &major, &minor) != KL_OK)
+        return KL_CUDA_PTX;
+    return t->arch / 10 == major ? KL_CUDA_CUBIN : KL_CUDA_PTX;
+}
+
+static const kl_target *target_of(int device)
+{
+    const kl_device_ops *ops;
+    int index;
+    if (device == 0)
+        return kl_target_host();
+    return kl_device_get(device, &ops, &index) == KL_OK ? cuda_target(index) : NULL;
+}
+
 /* Generate and load one kernel. */
 static kl_status build(const kl_kernel *k, const kl_target *t, int device,
                        kl_module **out)
@@ -32,7 +74,9 @@ static kl_status build(const kl_kernel *k, const kl_target *t, int device,
     if (st == KL_OK && kl_env_get()->no_compile)
         st = kl_fail(KL_ERR_COMPILE,
                      "KILN_NO_COMPILE is set and kernel %s is in no cache", k->name);
-    if (st == KL_OK)
+    if (st == KL_OK && t->kind == KL_TARGET_CUDA)
+        st = kl_codegen_cuda(&k, 1, t, cuda_form(t, index), &object);
+    else if (st == KL_OK)
         st = kl_codegen_cpu(&k, 1, t, KL_LLVM_OBJECT, &object);
     if (st == KL_OK)
         st = ops->load(index, object.s, object.len, out);
@@ -114,15 +158,17 @@ static kl_status link_all(kl_unit *u, int device)
     for (int i = 0; i < u->nkernels; i++)
         if (!u->kernels[i]->call)
             j.kernels[n++] = u->kernels[i];
+        else if (device != 0)
+            return kl_fail(KL_ERR_UNSUPPORTED,
+                           "%s: a native function works on host memory, not on a device",
+                           u->kernels[i]->call);
     kl_parallel_for(n, 1, link_some, &j);
     return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
 }
 
 kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
 {
-    kl_unit u = {.arena = g->arena, .target = kl_target_host(), .graph = g};
-    if (device != 0)
-        return kl_fail(KL_ERR_UNSUPPORTED, "programs for device %d", device);
+    kl_unit u = {.arena = g->arena, .target = target_of(device), .graph = g};
     if (!u.target)
         return kl_error_status();
     KL_TRY(kl_pipeline_run(&u, NULL, NULL));
@@ -130,6 +176,6 @@ kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
     if (st != KL_OK)
         kl_program_unref(u.program);
     else
-        *out = u.program;
+        u.program->device = device, *out = u.program;
     return st;
 }

@@ -5,7 +5,7 @@
  * All kernels of all programs are one text, compiled once before the tests; each test
  * loads it. */
 #include "kernels.h"
-#include "passes/passes.h"
+#include "frontend/front.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/programs.h"
 
@@ -149,6 +149,33 @@ START_TEST(test_program)
 }
 END_TEST
 
+/* The whole way from a graph: target by the device, kernels compiled once a process. */
+START_TEST(test_compiled)
+{
+    enum { SOFTMAX = 10 };
+    made m = {.arena = kl_arena_new()};
+    kl_buffer in[8], want[8], got;
+    void *din, *dout;
+    OK(kl_graph_parse(m.arena, "test", programs[SOFTMAX], &m.graph));
+    draw_inputs(m.graph, in);
+    OK(kl_graph_interp(m.graph, in, NULL, want));
+    din = to_device(in[0].mem->base, bytes_of(&in[0]));
+    OK(CUDA->alloc(0, bytes_of(&want[0]), &dout));
+    for (int round = 0; round < 2; round++) {
+        kl_program *p;
+        int64_t compiled = kl_counts.kernels_compiled;
+        OK(kl_graph_parse(m.arena, "test", programs[SOFTMAX], &m.graph));
+        OK(kl_compile_graph(m.graph, 1, &p));
+        ck_assert_int_eq(kl_counts.kernels_compiled - compiled, round == 0);
+        OK(kl_program_run(p, &din, &dout, NULL));
+        OK(new_dense(want[0].dtype, want[0].rank, want[0].shape, &got));
+        from_device(got.mem->base, dout, bytes_of(&got) - 1);
+        ck_assert_int_eq(first_difference(&want[0], &got), -1);
+        kl_program_unref(p);
+    }
+}
+END_TEST
+
 int main(void)
 {
     if (!have_device())
@@ -156,5 +183,6 @@ int main(void)
     TCase *tc = tcase_create("programs");
     tcase_add_unchecked_fixture(tc, make_all, drop_all);
     tcase_add_loop_test(tc, test_program, 0, NPROGRAMS * FORMS);
+    tcase_add_test(tc, test_compiled);
     return run_suite(tc);
 }
