@@ -219,8 +219,9 @@ enum { /* parts of the prelude; types, bit casts and kl_fault are always there *
 };
 void kl_cuda_prelude(kl_text *out, unsigned parts);
 
-/* ---- llvm_emit.c (with llvm_stmt.c llvm_lane.c llvm_expr.c llvm_op.c llvm_cast.c llvm_rem.c
- *      llvm_memory.c): a lowered kernel as functions of a module -------------------------------- */
+/* ---- llvm_emit.c: a lowered kernel as functions of a module --------------------------
+ * with llvm_stmt.c llvm_lane.c llvm_stream.c (statements) llvm_expr.c llvm_op.c llvm_cast.c
+ * llvm_rem.c llvm_fma.c (values) llvm_memory.c llvm_clamp.c (loads and stores) */
 
 /* One function a phase, named symbol.0, symbol.1, .. (kl_phase_fn). a: working memory. */
 kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol, kl_arena *a);

@@ -298,6 +298,7 @@ static void emit_phase(kl_ll *e, int p, const char *name)
     kl_ll_body(e, ph->body);
     kl_ll_loop_end(e, &l);
     kl_ll_here(e);
+    kl_ll_stream_end(e);
     LL.BuildRetVoid(e->b);
     kl_ll_pop(e);
 }

@@ -1,19 +1,19 @@
-/* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases), llvm_stmt.c
- * and llvm_lane.c (statements), llvm_expr.c (values), llvm_op.c llvm_cast.c (rows),
- * llvm_memory.c (loads, stores).
+/* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
+ * llvm_stmt.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c llvm_op.c llvm_cast.c
+ * llvm_rem.c llvm_fma.c (values), llvm_memory.c llvm_clamp.c (loads, stores).
  *
- * The IR is in SSA form when it is made, so no pass has to run over it. Control is structured,
- * so that is easy: a loop's phis are the registers that its body sets. Each open loop or branch
- * is a frame; every value knows the outermost frame it can be computed in (its level) and is
- * put there, before the branch that leads further in:
+ * The IR is in SSA form when it is made, so no pass has to run over it. Control is
+ * structured, so that is easy: a loop's phis are the registers that its body sets. Each
+ * open loop or branch is a frame; every value knows the outermost frame it can be
+ * computed in (its level) and is put there, before the branch that leads further in:
  *
  *   for r { for c lane 32 { store y[r*64+c] = sub(load x[r*64+c], m) } }
  *
  *   frame 1 (r)   r*64; x + r*64; y + r*64; splat m
  *   frame 2 (c)   load, sub, store, a vector each chunk
  *
- * Inside a lane loop of width W a varying value is W / vec vectors ("chunks") of vec lanes;
- * uniform ones stay scalars until a vector needs them. */
+ * Inside a lane loop of width W a varying value is W / vec vectors ("chunks") of vec
+ * lanes; uniform ones stay scalars until a vector needs them. */
 #ifndef KL_LLVM_EMIT_H
 #define KL_LLVM_EMIT_H
 
@@ -30,17 +30,19 @@ typedef struct kl_ll_val {
     uint32_t stamp;     /* when; regs or mem changed since: no longer true */
     uint64_t regs, mem; /* what it depends on, hashed to a bit each */
     bool vary;
-    int n;                /* chunks; 1 when uniform */
-    LLVMValueRef splat;   /* of a uniform value, for splat_lanes lanes */
+    int n;              /* chunks; 1 when uniform */
+    LLVMValueRef splat; /* of a uniform value, for splat_lanes lanes */
     int splat_lanes;
     LLVMValueRef v[];
 } kl_ll_val;
 
 typedef struct kl_ll_frame {
-    LLVMValueRef enter;  /* the branch that leads here; NULL: goes on in the parent's block */
-    kl_ll_val *vals;     /* forgotten when the frame is left */
-    bool cond;           /* may not run although its parent does: loads stay inside */
-    const uint8_t *sets; /* per register, then per operand: changed in this frame's body */
+    LLVMValueRef
+        enter;       /* the branch that leads here; NULL: goes on in the parent's block */
+    kl_ll_val *vals; /* forgotten when the frame is left */
+    bool cond;       /* may not run although its parent does: loads stay inside */
+    const uint8_t
+        *sets; /* per register, then per operand: changed in this frame's body */
 } kl_ll_frame;
 
 typedef struct kl_ll_reg { /* one register of the kernel, now */
@@ -66,6 +68,8 @@ typedef struct kl_ll {
     kl_arena *a;
     kl_status status;
     bool bounds;
+    bool stream; /* vector stores go past the caches */
+    bool fence;  /* and did */
     bool native[KL_OP_COUNT];
     const kl_phase *phase;
     LLVMValueRef fn, args;
@@ -79,7 +83,7 @@ typedef struct kl_ll {
     int *var_level;
     uint32_t nvars;
     kl_ll_reg *regs;
-    bool *local; /* per register: declared in the body being looked at */
+    bool *local;       /* per register: declared in the body being looked at */
     LLVMValueRef *ops; /* per operand: base pointer; NULL: not loaded yet */
     LLVMValueRef worker, dummy;
     kl_dim *tile_offset;
@@ -88,13 +92,16 @@ typedef struct kl_ll {
     LLVMValueRef *dim_values;
     uint32_t stamp, reg_stamp[64], mem_stamp[64];
     kl_ll_lane lane;
-    struct { int lanes, vec; } vecs[8]; /* kl_ll_vec_of's, of this phase */
+    struct {
+        int lanes, vec;
+    } vecs[8];        /* kl_ll_vec_of's, of this phase */
     int scalar_lanes; /* > 0: a lane loop of this width runs a lane at a time */
     LLVMValueRef mask[KL_LL_CHUNKS]; /* active lanes; NULL: all */
     LLVMValueRef side[KL_LL_CHUNKS]; /* of them, what branches in the body decide */
 } kl_ll;
 
-/* ---- llvm_emit.c --------------------------------------------------------------------------- */
+/* ---- llvm_emit.c
+ * --------------------------------------------------------------------------- */
 
 void kl_ll_fail(kl_ll *e, kl_status s, const char *what); /* keeps the first */
 void kl_ll_push(kl_ll *e, LLVMValueRef enter, bool cond, const uint8_t *sets);
@@ -103,9 +110,14 @@ void kl_ll_pop(kl_ll *e);
 void kl_ll_place(kl_ll *e, int level);
 /* Build next at the end of the innermost frame. */
 void kl_ll_here(kl_ll *e);
-static inline int kl_ll_top(const kl_ll *e) { return e->depth - 1; }
-LLVMTypeRef kl_ll_type(kl_ll *e, kl_dtype dt, int lanes);     /* in registers; lanes 1: scalar */
-LLVMTypeRef kl_ll_mem_type(kl_ll *e, kl_dtype dt, int lanes); /* in memory: bool is a byte */
+static inline int kl_ll_top(const kl_ll *e)
+{
+    return e->depth - 1;
+}
+LLVMTypeRef kl_ll_type(kl_ll *e, kl_dtype dt,
+                       int lanes); /* in registers; lanes 1: scalar */
+LLVMTypeRef kl_ll_mem_type(kl_ll *e, kl_dtype dt,
+                           int lanes); /* in memory: bool is a byte */
 LLVMTypeRef kl_ll_int(kl_ll *e, int bits, int lanes);
 LLVMValueRef kl_ll_i64(kl_ll *e, int64_t v);
 LLVMValueRef kl_ll_const(kl_ll *e, kl_dtype dt, uint64_t bits, int lanes);
@@ -113,21 +125,23 @@ LLVMValueRef kl_ll_const_int(kl_ll *e, int bits, uint64_t v, int lanes);
 LLVMValueRef kl_ll_call(kl_ll *e, const char *intrinsic, LLVMTypeRef *over, int nover,
                         LLVMValueRef *args, int n);
 LLVMValueRef kl_ll_gep(kl_ll *e, LLVMTypeRef t, LLVMValueRef p, LLVMValueRef index);
-LLVMValueRef kl_ll_extent(kl_ll *e, kl_dim d);      /* NULL and a failure: not given */
-LLVMValueRef kl_ll_operand(kl_ll *e, uint32_t i);   /* an operand's base pointer */
+LLVMValueRef kl_ll_extent(kl_ll *e, kl_dim d);    /* NULL and a failure: not given */
+LLVMValueRef kl_ll_operand(kl_ll *e, uint32_t i); /* an operand's base pointer */
 LLVMValueRef kl_ll_arg(kl_ll *e, int64_t byte, LLVMTypeRef t); /* a field of kl_args */
-LLVMBasicBlockRef kl_ll_block(kl_ll *e, const char *name); /* at the function's end */
+LLVMBasicBlockRef kl_ll_block(kl_ll *e, const char *name);     /* at the function's end */
 void kl_ll_set_block(kl_ll *e, LLVMBasicBlockRef b);
 LLVMValueRef kl_ll_name(LLVMValueRef v, const char *name);
 
-/* ---- llvm_stmt.c ------------------------------------------------------------------------------ */
+/* ---- llvm_stmt.c
+ * ------------------------------------------------------------------------------ */
 
 void kl_ll_body(kl_ll *e, const kl_stmt *s);
 /* What a body changes, for a frame. */
 const uint8_t *kl_ll_sets(kl_ll *e, const kl_stmt *body);
 /* A counted loop, open: for (iv = begin; iv < end; iv += step), tested at its end. */
 typedef struct kl_ll_loop {
-    LLVMBasicBlockRef from, head, exit; /* from: where it may be stepped over; NULL: runs */
+    LLVMBasicBlockRef from, head,
+        exit; /* from: where it may be stepped over; NULL: runs */
     LLVMValueRef iv, end;
     int64_t step;
     const uint8_t *sets;
@@ -146,30 +160,37 @@ typedef struct kl_ll_branch {
     int nvals;
     LLVMValueRef *before, *after;
 } kl_ll_branch;
-void kl_ll_branch_begin(kl_ll *e, kl_ll_branch *br, LLVMValueRef cond, const uint8_t *sets);
+void kl_ll_branch_begin(kl_ll *e, kl_ll_branch *br, LLVMValueRef cond,
+                        const uint8_t *sets);
 void kl_ll_branch_else(kl_ll *e, kl_ll_branch *br);
 void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br);
 void kl_ll_touch_reg(kl_ll *e, uint32_t reg);
 void kl_ll_touch_mem(kl_ll *e, uint32_t operand);
 
-/* ---- llvm_lane.c --------------------------------------------------------------------------------- */
+/* ---- llvm_lane.c
+ * --------------------------------------------------------------------------------- */
 
 void kl_ll_lanes(kl_ll *e, const kl_stmt *s);
 int kl_ll_vec_of(kl_ll *e, int lanes); /* vector length of registers of that many lanes */
 
-/* ---- llvm_expr.c ----------------------------------------------------------------------------------- */
+/* ---- llvm_expr.c
+ * ----------------------------------------------------------------------------------- */
 
-kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x); /* x as kl_ll_lower gave it; NULL: failed */
-kl_x kl_ll_lower(kl_ll *e, kl_x x);      /* exact native rows only */
+kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x);      /* x as kl_ll_lower gave it; NULL: failed */
+kl_x kl_ll_lower(kl_ll *e, kl_x x);           /* exact native rows only */
 LLVMValueRef kl_ll_uniform(kl_ll *e, kl_x x); /* NULL and a failure when it varies */
 LLVMValueRef kl_ll_chunk(kl_ll *e, kl_ll_val *v, int c); /* as a vector in a lane loop */
-LLVMValueRef kl_ll_broadcast(kl_ll *e, LLVMValueRef s, int lanes); /* where the builder stands */
+LLVMValueRef kl_ll_broadcast(kl_ll *e, LLVMValueRef s,
+                             int lanes); /* where the builder stands */
 LLVMValueRef kl_ll_splat(kl_ll *e, kl_ll_val *v, int lanes);
-bool kl_ll_static(kl_ll *e, kl_x x, int64_t *out); /* a constant here (unrolled variables are) */
-int kl_ll_element(kl_ll *e, uint32_t reg, const kl_x *index); /* of an array; -1: failed */
+bool kl_ll_static(kl_ll *e, kl_x x,
+                  int64_t *out); /* a constant here (unrolled variables are) */
+int kl_ll_element(kl_ll *e, uint32_t reg,
+                  const kl_x *index); /* of an array; -1: failed */
 kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint64_t mem);
 
-/* ---- llvm_op.c, llvm_cast.c: one row on scalars or vectors, where the builder stands ------------------ */
+/* ---- llvm_op.c, llvm_cast.c: one row on scalars or vectors, where the builder stands
+ * ------------------ */
 
 LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
                       LLVMValueRef c);
@@ -181,21 +202,35 @@ LLVMValueRef kl_ll_as_bits(kl_ll *e, LLVMValueRef a);
 LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b,
                        LLVMValueRef c);
 /* llvm_fma.c: by a function of the module, for targets without the instruction. */
-LLVMValueRef kl_ll_fma(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* llvm_rem.c: the module's function for the exact remainder of two floats of that dtype. */
+LLVMValueRef kl_ll_fma(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
+                       LLVMValueRef c);
+/* llvm_rem.c: the module's function for the exact remainder of two floats of that dtype.
+ */
 LLVMValueRef kl_ll_rem_function(kl_ll *e, kl_dtype dt);
 /* Division of non-negative by positive: index arithmetic. */
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b);
 
-/* ---- llvm_memory.c ----------------------------------------------------------------------------------- */
+/* ---- llvm_stream.c
+ * ------------------------------------------------------------------------- */
 
-/* llvm_clamp.c: a load equal to this one without the clamp in its index; KL_NONE: none. */
+/* i1, whether the lane loop's stores, vec lanes each, should go past the caches; NULL:
+ * no. */
+LLVMValueRef kl_ll_may_stream(kl_ll *e, const kl_stmt *loop, int vec);
+void kl_ll_streamed(kl_ll *e, LLVMValueRef store, int bytes); /* this store does */
+void kl_ll_stream_end(kl_ll *e);                              /* at the phase's end */
+
+/* ---- llvm_memory.c
+ * ----------------------------------------------------------------------------------- */
+
+/* llvm_clamp.c: a load equal to this one without the clamp in its index; KL_NONE: none.
+ */
 kl_x kl_ll_unclamp(kl_ll *e, kl_x load);
 kl_ll_val *kl_ll_load(kl_ll *e, kl_x x);
 void kl_ll_store(kl_ll *e, const kl_stmt *s);
 LLVMValueRef kl_ll_any(kl_ll *e, LLVMValueRef mask); /* i1: some lane is set */
 LLVMValueRef kl_ll_and(kl_ll *e, LLVMValueRef a, LLVMValueRef b); /* NULL: all set */
-LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask); /* v's first lane in mask */
+LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v,
+                         LLVMValueRef mask); /* v's first lane in mask */
 /* If bad (i1) then set the error word, once. */
 void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, uint32_t node, LLVMValueRef value);
 

@@ -13,7 +13,7 @@
  * with loops inside, for which a step's mask is cheap beside them. */
 #include "codegen/llvm_emit.h"
 
-enum { HEAVY = 128, LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
+enum { HEAVY = 256, LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
 
 /* What one lane loop's body is like. */
 typedef struct body {
@@ -208,6 +208,27 @@ static void loop_of_steps(kl_ll *e, const kl_stmt *s, int vec, int n, LLVMValueR
     kl_ll_loop_end(e, &l);
 }
 
+/* Unmasked steps, in two versions if the stores may be worth sending past the caches. */
+static void main_loop(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
+                      LLVMValueRef end, bool runs)
+{
+    LLVMValueRef zero = kl_ll_i64(e, 0);
+    bool simple = !b->carried && !b->nested && b->weight <= LIGHT;
+    LLVMValueRef stream = simple ? kl_ll_may_stream(e, s, vec) : NULL;
+    if (!stream || e->status != KL_OK) {
+        loop_of_steps(e, s, vec, n, zero, end, runs, false);
+        return;
+    }
+    kl_ll_branch br;
+    kl_ll_branch_begin(e, &br, stream, kl_ll_sets(e, s->body));
+    e->stream = true;
+    loop_of_steps(e, s, vec, n, zero, end, runs, false);
+    e->stream = false;
+    kl_ll_branch_else(e, &br);
+    loop_of_steps(e, s, vec, n, zero, end, runs, false);
+    kl_ll_branch_end(e, &br);
+}
+
 /* A lane at a time: the variable is a number like any other. */
 static void loop_of_lanes(kl_ll *e, const kl_stmt *s, LLVMValueRef begin,
                           LLVMValueRef end, bool runs)
@@ -258,7 +279,7 @@ static void of_known_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, 
     if (full == step_lanes)
         one_step(e, s, vec, n, kl_ll_i64(e, 0));
     else if (full > 0)
-        loop_of_steps(e, s, vec, n, kl_ll_i64(e, 0), kl_ll_i64(e, full), true, false);
+        main_loop(e, s, b, vec, n, kl_ll_i64(e, full), true);
     if (full == extent || e->status != KL_OK)
         return;
     if (b->carried || b->masks)
@@ -343,7 +364,7 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
     LLVMValueRef zero = kl_ll_i64(e, 0), last = end->v[0];
     kl_x_range(e->x, extent, &lo, &hi);
     if (divides(e, step_lanes, extent)) {
-        loop_of_steps(e, s, vec, n, zero, last, lo > 0, false);
+        main_loop(e, s, b, vec, n, last, lo > 0);
         return;
     }
     if ((e->t->masked && b->weight > LIGHT) || (b->masks && b->nested && !b->carried)) {
@@ -351,7 +372,7 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
         return;
     }
     LLVMValueRef full = whole(e, end, step_lanes);
-    loop_of_steps(e, s, vec, n, zero, full, lo >= step_lanes, false);
+    main_loop(e, s, b, vec, n, full, lo >= step_lanes);
     if (e->status == KL_OK)
         rest(e, s, b, vec, n, full, end);
 }

@@ -235,9 +235,11 @@ static LLVMValueRef plain_load(kl_ll *e, kl_dtype dt, int lanes, LLVMValueRef p)
     return v;
 }
 
-static void plain_store(kl_ll *e, kl_dtype dt, LLVMValueRef v, LLVMValueRef p)
+static LLVMValueRef plain_store(kl_ll *e, kl_dtype dt, LLVMValueRef v, LLVMValueRef p)
 {
-    LL.SetAlignment(LL.BuildStore(e->b, v, p), kl_dtypes[dt].size);
+    LLVMValueRef store = LL.BuildStore(e->b, v, p);
+    LL.SetAlignment(store, kl_dtypes[dt].size);
+    return store;
 }
 
 /* ---- bounds
@@ -485,7 +487,9 @@ static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef v,
         mask = mask ? reverse(e, mask) : NULL;
     }
     if (!mask) {
-        plain_store(e, m->dt, v, p);
+        LLVMValueRef store = plain_store(e, m->dt, v, p);
+        if (e->stream)
+            kl_ll_streamed(e, store, vec * kl_dtypes[m->dt].size);
         return;
     }
     LLVMTypeRef over[] = {LL.TypeOf(v), LL.PointerTypeInContext(e->c, 0)};

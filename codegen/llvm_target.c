@@ -35,7 +35,7 @@ static const struct {
 };
 _Static_assert(KL_COUNT(classes) == KL_LLVM_CLASS_COUNT, "a row a class");
 
-enum { LONG = 200, VERY_LONG = 600 }; /* vector instructions: 7 ms and 18 ms as NORMAL */
+enum { LONG = 100, VERY_LONG = 600 }; /* vector instructions: 5 ms and 18 ms as NORMAL */
 
 kl_llvm_class kl_llvm_choose(const kl_target *t, int64_t instructions, bool carried)
 {

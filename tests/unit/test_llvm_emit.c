@@ -58,8 +58,8 @@ static void check_row(const kl_code *c, const char *name, kl_op op, kl_dtype dt,
     for (int j = 0; j < arity; j++) {
         kl_dtype t = op == KL_OP_where && j == 0 ? KL_BOOL : dt;
         g[j] = guarded_new((size_t)n * kl_dtypes[t].size, at_end);
-        for (int64_t i = 0; i < n;
-             i++) /* all pairs of the specials come up over the runs */
+        /* all pairs of the specials come up over the runs */
+        for (int64_t i = 0; i < n; i++)
             put(g[j].p, t, i, element(t, rnd() % 3 ? rnd() % 60 : 100 + (uint64_t)i));
         bufs[j] = g[j].p;
     }
@@ -119,12 +119,41 @@ START_TEST(rows)
 }
 END_TEST
 
+/* An output larger than the caches is written past them where it is aligned. */
+START_TEST(large)
+{
+    const kl_target *t = kl_target_find(levels[_i % 3]);
+    kl_dtype dt = _i / 3 ? KL_U8 : KL_F32;
+    size_t size = (36 << 20) + 37 * kl_dtypes[dt].size;
+    int64_t n = (int64_t)(size / kl_dtypes[dt].size);
+    kl_arena *a = kl_arena_new();
+    const kl_kernel *k = row_kernel(a, KL_OP_neg, dt, dt, "large");
+    kl_code *c = compile(&k, 1, t);
+    guarded want = guarded_new(size, true);
+    for (int end = 0; c && end < 2; end++) {
+        guarded x = guarded_new(size, end), y = guarded_new(size, end);
+        void *bufs[] = {x.p, y.p};
+        for (size_t i = 0; i + 8 <= size; i += 8)
+            memcpy(x.p + i, &(uint64_t){i * 0x9e3779b97f4a7c15}, 8);
+        run(c, "large.0", bufs, &n, 1, NULL, NULL);
+        kl_eval_n(KL_OP_neg, dt, n, want.p, x.p, NULL, NULL);
+        ck_assert(memcmp(want.p, y.p, size) == 0);
+        guarded_free(&x);
+        guarded_free(&y);
+    }
+    guarded_free(&want);
+    kl_code_free(c);
+    kl_arena_free(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("llvm_emit");
     TCase *tc = tcase_create("rows");
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, rows, 0, (int)KL_COUNT(levels) * KL_C64);
+    tcase_add_loop_test(tc, large, 0, 6);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
