@@ -346,6 +346,7 @@ typedef struct kl_linear {
     uint32_t nnodes;
     kl_list inputs, outputs; /* by number; referenced */
     kl_list stack;
+    kl_list first;       /* leaves to be numbered before all others; borrowed */
     const char **labels; /* place and name of each node */
     uint32_t cap_labels;
     int device;

@@ -166,6 +166,8 @@ static void walk(kl_linear *l, kl_lazy *root, bool extra, uint32_t mark)
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
 {
     uint32_t mark = kl_next_mark();
+    for (uint32_t i = 0; i < l->first.n; i++)
+        walk(l, l->first.v[i], false, mark);
     for (int i = 0; i < n; i++) {
         walk(l, roots[i], extra, mark);
         add_output(l, roots[i], mark);
@@ -195,7 +197,7 @@ void kl_linear_reset(kl_linear *l)
 void kl_linear_free(kl_linear *l)
 {
     kl_linear_reset(l);
-    kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack};
+    kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack, &l->first};
     for (size_t i = 0; i < KL_COUNT(lists); i++)
         kl_free(lists[i]->v, lists[i]->cap * sizeof *lists[i]->v);
     kl_free(l->key, l->cap_key);

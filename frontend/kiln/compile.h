@@ -1,5 +1,60 @@
-/* kiln/compile.h */
+/* kiln/compile.h: functions traced once and called many times on plain memory.
+ *
+ *   static void f(kl_tensor *const *in, kl_tensor **out, void *user)
+ *   {
+ *       out[0] = kl_relu(kl_linear(in[0], w, b));       w, b: tensors from outside
+ *   }
+ *   kl_input in[] = {{"x", KL_F32, kl_shape(32, 64)}};
+ *   kl_function *g = kl_compile(f, NULL, in, 1, 1);
+ *   kl_function_call(g, (const void *[]){x}, (void *[]){y});
+ *
+ * The ABI of a call: in[i] and out[i] are dense row-major arrays of the i-th dtype and
+ * shape (f16 and bf16 as uint16_t, bool as uint8_t, complex interleaved), aligned to the
+ * element; inputs may overlap each other, an output overlaps nothing else. Tensors from
+ * outside are captured with the value that they have when the function is compiled;
+ * random numbers drawn in it are drawn then. A function may be called from several
+ * threads at once. */
 #ifndef KILN_COMPILE_H
 #define KILN_COMPILE_H
+
 #include "kiln/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kl_function kl_function;
+typedef struct kl_input {
+    const char *name; /* NULL: x0, x1, .. */
+    kl_dtype dtype;
+    kl_ints shape;
+} kl_input;
+/* Build out[0 .. nout) from in; runs in a scope of its own, its elements cannot be looked
+ * at. */
+typedef void (*kl_trace_fn)(kl_tensor *const *in, kl_tensor **out, void *user);
+
+KL_API kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user,
+                                  const kl_input *in, int nin, int nout);
+#define kl_compile(fn, user, in, nin, nout)                                              \
+    kl_compile_at(KL_HERE, fn, user, in, nin, nout)
+KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
+                                  void *const *out);
+KL_API void kl_function_free(kl_function *f);
+KL_API int kl_function_inputs(const kl_function *f);
+KL_API int kl_function_outputs(const kl_function *f);
+KL_API const char *kl_function_name(const kl_function *f, int i); /* of input i */
+KL_API kl_dtype kl_function_in(const kl_function *f, int i, kl_ints *shape);
+KL_API kl_dtype kl_function_out(const kl_function *f, int i, kl_ints *shape);
+
+/* As kiln's text: path ends in .kl; captured tensors go to .safetensors beside it. kilnc
+ * reads it, and kl_program_load. */
+KL_API kl_status kl_program_save_at(const char *at, const kl_function *f,
+                                    const char *path);
+#define kl_program_save(f, path) kl_program_save_at(KL_HERE, f, path)
+KL_API kl_function *kl_program_load_at(const char *at, const char *path);
+#define kl_program_load(path) kl_program_load_at(KL_HERE, path)
+
+#ifdef __cplusplus
+}
+#endif
 #endif

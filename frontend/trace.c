@@ -1,0 +1,171 @@
+/* trace.c: calling the user's function on parameters without values, for kl_compile.
+ *
+ *   in[0] = input f32[32,64] without memory;  fn(in, out);  linear form of out, in[..]
+ * first */
+#include "function.h"
+
+static kl_tensor *parameter(const kl_input *in)
+{
+    kl_call c = kl_call_enter(kl_place(), "parameter");
+    int64_t n;
+    kl_lazy *p = NULL;
+    if (in->shape.n > KL_INTS_MAX || in->dtype >= KL_DTYPE_COUNT)
+        kl_fail(KL_ERR_ARG, "input %s has no such dtype or too many dimensions",
+                in->name ? in->name : "");
+    else if (kl_shape_count(in->shape.n, in->shape.v, in->dtype, &n) == KL_OK)
+        p = kl_lazy_input(NULL, in->dtype, in->shape.n, in->shape.v);
+    if (p && in->name)
+        p->name = kl_intern(in->name);
+    return kl_call_end(&c, p);
+}
+
+/* ---- what is constant ---- */
+
+/* Under the lock: nodes of the cone that depend on no parameter and belong to a tensor of
+ * somebody outside: the highest of them. */
+static bool constants(kl_lazy *root, kl_list *stack, kl_list *out, uint32_t mark)
+{
+    bool ok = kl_list_add(stack, root);
+    while (ok && stack->n > 0) {
+        kl_lazy *n = stack->v[stack->n - 1];
+        bool leaf = n->op == KL_OP_input || n->mem != NULL;
+        if (n->mark == mark && n->index != KL_NONE) {
+            stack->n--;
+        } else if (n->mark == mark || leaf || n->nsrc == 0) {
+            bool depends = n->op == KL_OP_input && !n->mem && !n->small;
+            for (int i = 0; !leaf && i < n->nsrc; i++)
+                depends |= kl_lazy_src(n, i)->index == 1;
+            n->mark = mark;
+            n->index = depends;
+            for (int i = 0; !leaf && depends && ok && i < n->nsrc; i++) {
+                kl_lazy *s = kl_lazy_src(n, i);
+                if (s->index == 0 && s->stored && !s->mem && s->nsrc > 0 &&
+                    !(kl_ops[s->op].flags & KL_F_MULTI))
+                    ok = kl_list_add(out, kl_lazy_ref(s));
+            }
+            stack->n--;
+        } else {
+            n->mark = mark;
+            n->index = KL_NONE;
+            for (int i = n->nsrc; ok && i-- > 0;)
+                if (kl_lazy_src(n, i)->mark != mark)
+                    ok = kl_list_add(stack, kl_lazy_src(n, i));
+        }
+    }
+    return ok;
+}
+
+static kl_status compute_constants(kl_lazy *const *roots, int n)
+{
+    kl_list stack = {0}, found = {0};
+    bool ok = true;
+    pthread_mutex_lock(&kl_graph_lock);
+    uint32_t mark = kl_next_mark();
+    for (int i = 0; i < n && ok; i++)
+        ok = constants(roots[i], &stack, &found, mark);
+    pthread_mutex_unlock(&kl_graph_lock);
+    kl_status st = !ok       ? kl_fail(KL_ERR_OOM, "out of memory for a function")
+                   : found.n ? kl_force(found.v, (int)found.n)
+                             : KL_OK;
+    for (uint32_t i = 0; i < found.n; i++)
+        kl_lazy_unref(found.v[i]);
+    kl_free(found.v, found.cap * sizeof *found.v);
+    kl_free(stack.v, stack.cap * sizeof *stack.v);
+    return st;
+}
+
+/* End the trace's scope. Storages written in it must have been the function's own: they
+ * hang on parameters without values and are not to be computed. */
+static kl_status end_scope(size_t before)
+{
+    kl_state *s = kl_thread();
+    size_t n = s->ndirty - before;
+    kl_storage **d = kl_alloc((n + 1) * sizeof *d);
+    kl_status st = d ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for a function");
+    if (d)
+        memcpy(d, s->dirty + before, n * sizeof *d);
+    s->ndirty = d ? before : s->ndirty;
+    kl_scope_end();
+    for (size_t i = 0; d && i < n; i++) {
+        if (__atomic_load_n(&d[i]->refs, __ATOMIC_RELAXED) > 1)
+            st = kl_fail(KL_ERR_STATE,
+                         "a traced function wrote in place to a tensor from outside");
+        __atomic_store_n(&d[i]->dirty, 0, __ATOMIC_RELAXED);
+        kl_storage_unref(d[i]);
+    }
+    kl_free(d, (n + 1) * sizeof *d);
+    return st;
+}
+
+/* ---- the trace ---- */
+
+/* Each result a node of its own that is no input. */
+static kl_status results(kl_tensor *const *out, int nout, kl_lazy **roots)
+{
+    for (int i = 0; i < nout; i++) {
+        kl_lazy *n = kl_arg_tensor(out[i]);
+        bool copy = n && (n->op == KL_OP_input || n->mem);
+        for (int k = 0; k < i && n; k++)
+            copy |= roots[k] == n;
+        roots[i] = copy ? kl_n_copy(n) : n;
+        if (!roots[i])
+            return kl_error_status();
+        if (out[i]->name && !roots[i]->name)
+            roots[i]->name = out[i]->name;
+    }
+    return KL_OK;
+}
+
+static kl_function *finish(kl_tensor *const *in, int nin, kl_lazy *const *roots, int nout,
+                           const char *const *names)
+{
+    kl_linear l = {0};
+    kl_function *f = NULL;
+    kl_status st = compute_constants(roots, nout);
+    if (st == KL_OK) {
+        pthread_mutex_lock(&kl_graph_lock);
+        for (int i = 0; i < nin; i++)
+            l.failed |= !kl_list_add(&l.first, in[i]->storage->node);
+        st = kl_linearise(&l, roots, nout, false);
+        pthread_mutex_unlock(&kl_graph_lock);
+    }
+    if (st == KL_OK)
+        f = kl_function_from(&l, nin, names);
+    kl_linear_free(&l);
+    return f;
+}
+
+kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_input *in,
+                           int nin, int nout)
+{
+    size_t n = (size_t)(nin + nout + 1);
+    kl_call c = kl_call_begin(at);
+    kl_function *f = NULL;
+    kl_force_dirty();
+    size_t before = kl_thread()->ndirty;
+    kl_tensor **t = kl_alloc_zeroed(n * sizeof *t);
+    kl_lazy **roots = kl_alloc_zeroed(n * sizeof *roots);
+    const char **names = kl_alloc_zeroed(n * sizeof *names);
+    bool ok = t && roots && names && nin >= 0 && nout > 0;
+    if (!ok)
+        kl_fail(KL_ERR_ARG, "a function of %d inputs and %d outputs", nin, nout);
+    kl_scope_begin();
+    for (int i = 0; ok && i < nin; i++) {
+        names[i] = in[i].name;
+        ok = (t[i] = parameter(&in[i])) != NULL;
+    }
+    if (ok)
+        fn(t, t + nin, user);
+    ok = ok && !kl_failed() && results(t + nin, nout, roots) == KL_OK;
+    if (ok)
+        f = finish(t, nin, roots, nout, names);
+    if (end_scope(before) != KL_OK && f) {
+        kl_function_free(f);
+        f = NULL;
+    }
+    kl_free(t, n * sizeof *t);
+    kl_free(roots, n * sizeof *roots);
+    kl_free(names, n * sizeof *names);
+    kl_call_done(&c, KL_OK);
+    return f;
+}

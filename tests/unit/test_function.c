@@ -1,0 +1,143 @@
+/* test_function.c: compiled functions: what a call computes, what is captured, saving and
+ * loading, and what tracing refuses. */
+#include "tests/unit/front_test.h"
+
+#include <unistd.h>
+
+typedef struct model {
+    kl_tensor *w, *b;
+} model;
+
+static void layer(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    model *m = user;
+    out[0] = kl_relu(kl_linear(in[0], m->w, m->b));
+    out[1] = kl_sum(out[0]);
+}
+
+static const float x[4] = {1, 2, -3, 4};
+
+static kl_function *compiled(model *m)
+{
+    kl_input in[] = {{"x", KL_F32, kl_shape(2, 2)}};
+    m->w = kl_named(kl_of(KL_F32, kl_shape(3, 2), 1, 0, 0, 1, 1, 1), "weight");
+    m->b = kl_add(kl_zeros(kl_shape(3), KL_F32), 0.5); /* pending: computed once, here */
+    return kl_compile(layer, m, in, 1, 2);
+}
+
+static void check_call(const kl_function *f)
+{
+    float y[6] = {0}, s[1] = {0};
+    static const float want[6] = {1.5f, 2.5f, 3.5f, 0, 4.5f, 1.5f};
+    ck_assert_int_eq(kl_function_call(f, (const void *[]){x}, (void *[]){y, s}), KL_OK);
+    for (int i = 0; i < 6; i++)
+        ck_assert_msg(y[i] == want[i], "%d: %g", i, (double)y[i]);
+    ck_assert(s[0] == 13.5f);
+}
+
+START_TEST(calls)
+{
+    model m;
+    kl_function *f = compiled(&m);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_inputs(f), 1);
+    ck_assert_int_eq(kl_function_outputs(f), 2);
+    ck_assert_str_eq(kl_function_name(f, 0), "x");
+    kl_ints s;
+    ck_assert_int_eq(kl_function_out(f, 0, &s), KL_F32);
+    ck_assert(s.n == 2 && s.v[0] == 2 && s.v[1] == 3);
+    check_call(f);
+    kl_zero_(m.w); /* captured with its value */
+    check_call(f);
+    kl_function_free(f);
+}
+END_TEST
+
+START_TEST(saved_and_loaded)
+{
+    char path[64], weights[80];
+    model m;
+    kl_function *f = compiled(&m);
+    snprintf(path, sizeof path, "test_function_%d.kl", (int)getpid());
+    snprintf(weights, sizeof weights, "test_function_%d.safetensors", (int)getpid());
+    ck_assert_msg(f && kl_program_save(f, path) == KL_OK, "%s", kl_error());
+    kl_function *g = kl_program_load(path);
+    ck_assert_msg(g != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_inputs(g), 1);
+    check_call(g);
+    ck_assert_int_eq(kl_program_save(g, path), KL_OK); /* and once more the same */
+    kl_function_free(g);
+    kl_function_free(f);
+    unlink(path);
+    unlink(weights);
+}
+END_TEST
+
+static void gradient(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    kl_tensor *leaf = kl_requires_grad_(kl_detach(in[0]));
+    kl_grad(kl_sum(kl_mul(kl_mul(leaf, leaf), leaf)), &leaf, 1, &out[0]);
+    out[1] = in[0];
+}
+
+START_TEST(gradients_inside)
+{
+    kl_input in[] = {{NULL, KL_F32, kl_shape(4)}};
+    kl_function *f = kl_compile(gradient, NULL, in, 1, 2);
+    float g[4], same[4];
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_call(f, (const void *[]){x}, (void *[]){g, same}),
+                     KL_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert(g[i] == 3 * x[i] * x[i] && same[i] == x[i]);
+    kl_function_free(f);
+}
+END_TEST
+
+static void looks(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_mul(in[0], kl_item(in[0]));
+}
+
+static void writes(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    out[0] = kl_add_((kl_tensor *)user, in[0]);
+}
+
+static void writes_its_own(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_zeros(kl_shape(2), KL_F32);
+    kl_add_(kl_slice(out[0], 0, 0, 1), in[0]);
+}
+
+START_TEST(tracing_rules)
+{
+    kl_input in[] = {{NULL, KL_F32, kl_shape(1)}};
+    FAILS(kl_compile(looks, NULL, in, 1, 1),
+          "a parameter of a function being traced has no value");
+    FAILS(kl_compile(writes, kl_ones(kl_shape(1), KL_F32), in, 1, 1),
+          "wrote in place to a tensor from outside");
+    kl_function *f = kl_compile(writes_its_own, NULL, in, 1, 1);
+    float y[2];
+    ck_assert_msg(f && kl_function_call(f, (const void *[]){x + 1}, (void *[]){y}) ==
+                           KL_OK,
+                  "%s", kl_error());
+    ck_assert(y[0] == 2 && y[1] == 0);
+    kl_function_free(f);
+    FAILS(kl_program_load("nowhere.kl"), "nowhere.kl");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("function");
+    TCase *tc = front_case(s, "all");
+    tcase_add_test(tc, calls);
+    tcase_add_test(tc, saved_and_loaded);
+    tcase_add_test(tc, gradients_inside);
+    tcase_add_test(tc, tracing_rules);
+    return front_run(s);
+}
