@@ -1,0 +1,33 @@
+#!/bin/sh
+# The main job on real input: build kiln, train a digit classifier from a CSV file through our own
+# compiler, and show what it compiled. Does all set-up on a fresh Debian 12 or Ubuntu 24.04.
+#   sh samples/run.sh
+set -eu
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+
+say "set-up and build"
+sh tests/setup.sh
+[ -f build/build.ninja ] || meson setup build >build-setup.log 2>&1 || { tail -20 build-setup.log; exit 1; }
+rm -f build-setup.log
+ninja -C build >build/make.log 2>&1 || { grep -E 'error|FAILED' build/make.log | head; exit 1; }
+echo "built build/libkiln.so ($(wc -c <build/libkiln.so) bytes)"
+out=build/samples-out
+mkdir -p "$out/kernels"
+
+say "1. train a classifier of hand-written digits from a CSV file: 64-128-10, five seeds"
+build/samples/digits samples/data/digits.csv "$out/digits.npz"
+
+say "   the same with one thread: the same bits"
+KILN_THREADS=1 build/samples/digits samples/data/digits.csv "$out/digits-1.npz" 20 1
+cmp "$out/digits.npz" "$out/digits-1.npz" && echo "digits.npz is equal to the last bit"
+
+say "2. a small convolutional network on the same digits, five seeds"
+build/samples/conv samples/data/digits.csv "$out/conv.npz"
+
+say "3. every kernel of one training step, as kernel and as loops"
+KILN_CACHE= KILN_DUMP=fuse,lower,plan build/samples/digits samples/data/digits.csv "$out/one.npz" 1 1 2>"$out/kernels/stages.txt" >/dev/null
+echo "written to $out/kernels/stages.txt: $(grep -c '^kernel ' "$out/kernels/stages.txt") kernels; one of them:"
+awk '/^kernel /{n++} n==1' "$out/kernels/stages.txt" | awk '/^}/{print; exit} {print}' | cut -c1-100
+
+say "done"
