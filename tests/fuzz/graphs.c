@@ -1,0 +1,460 @@
+/* graphs.c: random graphs through the interpreter and through the compiler, equal to the bit.
+ *
+ *   graphs [--count N] [--seed FIRST] [--jobs J] [--loops PERCENT] [--dir FOLDER] [FILE.kl ..]
+ *
+ * A graph is compiled fused and unfused, each for another vector width of those that this machine
+ * has, and both run on one thread and on two. All kernels of some graphs for one width share an
+ * LLVM module. A share of the graphs also goes through the loops' interpreter, which knows bounds,
+ * races and reads of what was never written, for CPU and GPU schedules. Seeds are worked off by
+ * child processes, so that a crash or an endless loop is a failure like others. A failing graph is
+ * shrunk, and the smallest is written to a file that this program runs again when given it. */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH = 12, CHUNK = 96, MAX_WAYS = 8, CASE_SECONDS = 60, MAX_FAILURES = 5 };
+
+static struct {
+    int64_t count, first, jobs, loops;
+    const char *dir;
+} opt = {.count = 300, .first = 1, .jobs = 2, .loops = 12, .dir = "."};
+
+/* What a child tells its parent while it lives. */
+typedef struct report {
+    uint64_t seed;       /* now at */
+    int64_t done, cases; /* seeds; those that gave a case */
+    uint64_t failed[CHUNK];
+    char why[CHUNK][200];
+    int nfailed;
+} report;
+
+/* ---- ways that this machine can run ---- */
+
+static way ways[MAX_WAYS];
+static int nways;
+
+static void find_ways(void)
+{
+    const kl_target *host = kl_target_host();
+    static const struct {
+        const char *target;
+        int bits;
+        int64_t lanes;
+    } all[] = {{"x86-64-v2", 128, 0}, {"x86-64-v3", 256, 0}, {"x86-64-v4", 512, 0},
+               {"x86-64-v3", 256, 4}, {"aarch64-neon", 128, 0}};
+    for (size_t i = 0; i < KL_COUNT(all); i++) {
+        const kl_target *t = kl_target_find(all[i].target);
+        if (strcmp(t->triple, host->triple) == 0 && all[i].bits <= host->isa_bits)
+            ways[nways++] = (way){.target = all[i].target, .lanes = all[i].lanes};
+    }
+}
+
+/* ---- one batch ---- */
+
+typedef struct entry {
+    testcase c;
+    kl_text text;
+    compiled fused, unfused;
+    const char *bad;
+    char why[200];
+    uint64_t seed;
+    bool open;
+} entry;
+
+static void blame(entry *e, const char *how, const char *why)
+{
+    if (e->bad)
+        return;
+    snprintf(e->why, sizeof e->why, "%s: %s", how, why);
+    e->bad = e->why;
+}
+
+static bool text_of(uint64_t seed, kl_text *out)
+{
+    kl_arena *a = kl_arena_new();
+    kl_graph *g = a ? fuzz_graph(a, seed) : NULL;
+    if (g)
+        case_print(g, out);
+    kl_error_clear();
+    kl_arena_free(a);
+    return g && !out->failed;
+}
+
+/* Two ways for a seed: which widths go together changes from batch to batch. */
+static void ways_of(uint64_t batch, way out[2])
+{
+    out[0] = ways[batch % (uint64_t)nways];
+    out[1] = ways[(batch / (uint64_t)nways + batch) % (uint64_t)nways];
+    out[1].fuse_off = true;
+}
+
+static void compile_entry(entry *e, const way w[2])
+{
+    char name[40];
+    snprintf(name, sizeof name, "f%llu", (unsigned long long)e->seed);
+    if (!way_compile(&e->c, &w[0], name, &e->fused))
+        blame(e, "passes, fused", kl_error());
+    snprintf(name, sizeof name, "u%llu", (unsigned long long)e->seed);
+    if (!e->bad && !way_compile(&e->c, &w[1], name, &e->unfused))
+        blame(e, "passes, unfused", kl_error());
+}
+
+/* One object of all kernels of these units; NULL: kl_error. */
+static kl_code *object_of(entry *e, int n, bool unfused, const char *target)
+{
+    const kl_kernel *kernels[BATCH * 64];
+    int count = 0;
+    kl_text object = {0};
+    kl_code *code = NULL;
+    for (int i = 0; i < n; i++) {
+        const kl_unit *u = unfused ? &e[i].unfused.u : &e[i].fused.u;
+        for (int k = 0; e[i].open && !e[i].bad && k < u->nkernels; k++)
+            if (!u->kernels[k]->call && count < (int)KL_COUNT(kernels))
+                kernels[count++] = u->kernels[k];
+    }
+    kl_error_clear();
+    if (kl_codegen_cpu(kernels, count, kl_target_find(target), KL_LLVM_OBJECT, &object) == KL_OK)
+        kl_code_load(object.s, object.len, &code);
+    kl_text_free(&object);
+    return code;
+}
+
+static void run_entry(entry *e, bool unfused, const kl_code *code, const char *target)
+{
+    compiled *u = unfused ? &e->unfused : &e->fused;
+    for (int threads = 1; threads <= 2 && !e->bad; threads++) {
+        char how[80];
+        const char *bad = run_on_cpu(&e->c, u, code, threads);
+        snprintf(how, sizeof how, "%s, %s, %d threads", target, unfused ? "unfused" : "fused", threads);
+        if (bad)
+            blame(e, how, bad);
+    }
+}
+
+static void run_batch(entry *e, int n, const way w[2])
+{
+    for (int side = 0; side < 2; side++) {
+        kl_code *code = object_of(e, n, side == 1, w[side].target);
+        for (int i = 0; i < n; i++) {
+            if (!e[i].open || e[i].bad)
+                continue;
+            kl_code *own = code ? NULL : object_of(&e[i], 1, side == 1, w[side].target);
+            if (!code && !own)
+                blame(&e[i], w[side].target, kl_error());
+            else
+                run_entry(&e[i], side == 1, code ? code : own, w[side].target);
+            kl_code_free(own);
+        }
+        kl_code_free(code);
+    }
+}
+
+/* By the loops alone: slow, so small graphs only. */
+static void run_loops(entry *e)
+{
+    static const way by[] = {{"x86-64-v3", false, 0}, {"sm_90a", false, 0}, {"x86-64-v4", true, 0},
+                             {"sm_90a", true, 0}};
+    for (size_t i = 0; i < KL_COUNT(by) && !e->bad && e->c.work < 20000; i++) {
+        compiled u;
+        char how[64];
+        snprintf(how, sizeof how, "loops for %s, %s", by[i].target, by[i].fuse_off ? "unfused" : "fused");
+        if (!way_compile(&e->c, &by[i], "loops", &u))
+            blame(e, how, kl_error());
+        else {
+            const char *bad = run_on_loops(&e->c, &u);
+            if (bad)
+                blame(e, how, bad);
+        }
+        way_close(&u);
+    }
+}
+
+static bool wants_loops(uint64_t seed)
+{
+    uint64_t s = seed ^ 0x100f5;
+    return below(&s, 100) < opt.loops;
+}
+
+static void open_entry(entry *e, uint64_t seed, const char *text)
+{
+    *e = (entry){.seed = seed};
+    kl_text_put(&e->text, text);
+    e->open = case_open(&e->c, e->text.s, seed);
+    kl_text again = {0};
+    if (e->c.g)
+        case_print(e->c.g, &again);
+    if (e->open && strcmp(again.s, e->text.s) != 0)
+        blame(e, "text", "printed again it differs");
+    kl_text_free(&again);
+}
+
+static void close_entry(entry *e)
+{
+    way_close(&e->fused);
+    way_close(&e->unfused);
+    case_close(&e->c);
+    kl_text_free(&e->text);
+}
+
+/* ---- one case in all ways, in a process of its own: for files and shrinking ---- */
+
+static int check_text(const char *text, uint64_t seed, char why[200])
+{
+    entry *e = calloc(1, sizeof *e);
+    for (int i = 0; i < nways * nways && !e->bad; i++) {
+        way w[2];
+        if (i)
+            close_entry(e);
+        open_entry(e, seed, text);
+        if (!e->open)
+            break;
+        ways_of((uint64_t)i, w);
+        if (i == 0)
+            run_loops(e);
+        if (!e->bad)
+            compile_entry(e, w);
+        if (!e->bad)
+            run_batch(e, 1, w);
+    }
+    int rc = !e->open ? 2 : e->bad ? 1 : 0;
+    snprintf(why, 200, "%s", e->bad ? e->bad : "");
+    close_entry(e);
+    free(e);
+    return rc;
+}
+
+/* 0: all equal, 1: not, 2: no case. */
+static int check_apart(const char *text, uint64_t seed, char why[200])
+{
+    char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(CASE_SECONDS);
+        _exit(check_text(text, seed, shared));
+    }
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFSIGNALED(status))
+        snprintf(shared, 200, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    memcpy(why, shared, 200);
+    munmap(shared, 4096);
+    return WIFSIGNALED(status) ? 1 : WEXITSTATUS(status);
+}
+
+/* Fails as the first did: by a signal, or with a message of the same beginning. */
+typedef struct same_way {
+    uint64_t seed;
+    char why[200];
+} same_way;
+
+static bool still_fails(void *ctx, const char *text)
+{
+    const same_way *s = ctx;
+    char why[200];
+    if (check_apart(text, s->seed, why) != 1)
+        return false;
+    bool signal = strncmp(s->why, "signal", 6) == 0, differs = strstr(s->why, "differs") != NULL;
+    return signal ? strncmp(why, "signal", 6) == 0 : differs ? strstr(why, "differs") != NULL : true;
+}
+
+static void write_failure(uint64_t seed, const char *text, const char *first)
+{
+    same_way s = {.seed = seed};
+    kl_text small = {0}, file = {0};
+    char path[512], why[200] = "";
+    snprintf(s.why, sizeof s.why, "%s", first);
+    if (check_apart(text, seed, s.why) == 1)
+        shrink(text, still_fails, &s, &small);
+    else
+        kl_text_put(&small, text); /* only in company: the whole is the smallest known */
+    check_apart(small.s, seed, why);
+    kl_text_printf(&file, "# seed %llu\n# %s\n%s", (unsigned long long)seed, why[0] ? why : first, small.s);
+    snprintf(path, sizeof path, "%s/graph-%llu.kl", opt.dir, (unsigned long long)seed);
+    kl_file_write(path, file.s, file.len);
+    printf("seed %llu: %s\n  smallest: %s: %s\n%s", (unsigned long long)seed, first, path, why, small.s);
+    fflush(stdout);
+    kl_text_free(&small);
+    kl_text_free(&file);
+}
+
+/* ---- children ---- */
+
+static void note(report *r, const entry *e)
+{
+    if (!e->bad || r->nfailed == CHUNK)
+        return;
+    r->failed[r->nfailed] = e->seed;
+    snprintf(r->why[r->nfailed], sizeof r->why[0], "%s", e->bad);
+    r->nfailed++;
+}
+
+static void work(report *r, uint64_t first, int64_t count)
+{
+    entry *e = calloc(BATCH, sizeof *e);
+    for (int64_t at = 0; at < count; at += BATCH) {
+        int n = (int)KL_MIN(BATCH, count - at);
+        way w[2];
+        alarm(4 * CASE_SECONDS);
+        ways_of((first + (uint64_t)at) / BATCH, w);
+        for (int i = 0; i < n; i++) {
+            kl_text t = {0};
+            r->seed = first + (uint64_t)(at + i);
+            if (text_of(r->seed, &t))
+                open_entry(&e[i], r->seed, t.s);
+            else
+                e[i] = (entry){.seed = r->seed};
+            kl_text_free(&t);
+            if (e[i].open && wants_loops(r->seed))
+                run_loops(&e[i]);
+            if (e[i].open && !e[i].bad)
+                compile_entry(&e[i], w);
+            r->cases += e[i].open;
+        }
+        r->seed = 0; /* a batch as a whole */
+        run_batch(e, n, w);
+        for (int i = 0; i < n; i++) {
+            note(r, &e[i]);
+            close_entry(&e[i]);
+        }
+        r->done = at + n;
+    }
+    free(e);
+}
+
+typedef struct child {
+    pid_t pid;
+    report *r;
+    uint64_t first;
+    int64_t count;
+} child;
+
+static void start(child *c, uint64_t first, int64_t count)
+{
+    c->r = mmap(NULL, sizeof *c->r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    c->first = first, c->count = count;
+    fflush(NULL);
+    c->pid = fork();
+    if (c->pid == 0) {
+        work(c->r, first, count);
+        _exit(0);
+    }
+}
+
+/* A child that died says in which batch: its seeds are tried one by one. */
+static void find_culprit(const child *c, int status, int64_t *failures)
+{
+    char why[200];
+    for (int64_t i = c->r->done; i < KL_MIN(c->count, c->r->done + BATCH); i++) {
+        kl_text t = {0};
+        uint64_t seed = c->first + (uint64_t)i;
+        if (text_of(seed, &t) && check_apart(t.s, seed, why) == 1) {
+            write_failure(seed, t.s, why);
+            ++*failures;
+            kl_text_free(&t);
+            return;
+        }
+        kl_text_free(&t);
+    }
+    printf("seeds %llu..: signal %d, and none of them alone\n",
+           (unsigned long long)(c->first + (uint64_t)c->r->done), WTERMSIG(status));
+    ++*failures;
+}
+
+static void finish(child *c, int status, int64_t *cases, int64_t *failures)
+{
+    *cases += c->r->cases;
+    for (int i = 0; i < c->r->nfailed && *failures < MAX_FAILURES; i++, ++*failures) {
+        kl_text t = {0};
+        if (text_of(c->r->failed[i], &t))
+            write_failure(c->r->failed[i], t.s, c->r->why[i]);
+        kl_text_free(&t);
+    }
+    if (!WIFEXITED(status))
+        find_culprit(c, status, failures);
+    munmap(c->r, sizeof *c->r);
+    c->pid = 0;
+}
+
+static int64_t run_all(int64_t *cases)
+{
+    child c[64] = {{0}};
+    int64_t next = 0, failures = 0;
+    int running = 0;
+    for (;;) {
+        for (int j = 0; j < opt.jobs && j < (int)KL_COUNT(c); j++)
+            if (!c[j].pid && next < opt.count && failures < MAX_FAILURES) {
+                int64_t n = KL_MIN(CHUNK, opt.count - next);
+                start(&c[j], (uint64_t)(opt.first + next), n);
+                next += n, running++;
+            }
+        if (running == 0)
+            return failures;
+        int status;
+        pid_t pid = waitpid(-1, &status, 0);
+        for (int j = 0; j < (int)KL_COUNT(c); j++)
+            if (pid > 0 && c[j].pid == pid) {
+                finish(&c[j], status, cases, &failures);
+                running--;
+            }
+    }
+}
+
+/* ---- files ---- */
+
+static int run_file(const char *path)
+{
+    void *bytes;
+    size_t size;
+    unsigned long long seed = 0;
+    char why[200] = "";
+    kl_text t = {0};
+    if (kl_file_read(path, &bytes, &size) != KL_OK)
+        return fprintf(stderr, "%s\n", kl_error()), 1;
+    kl_text_putn(&t, bytes, size);
+    kl_free(bytes, size);
+    sscanf(t.s, "# seed %llu", &seed);
+    const char *body = strstr(t.s, "graph ");
+    int rc = getenv("FUZZ_DIRECT") ? check_text(body ? body : t.s, seed, why)
+                                   : check_apart(body ? body : t.s, seed, why);
+    printf("%s: %s\n", path, rc == 0 ? "equal" : rc == 2 ? "not a case" : why);
+    kl_text_free(&t);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = 0, files = 0;
+    int64_t cases = 0;
+    find_ways();
+    if (kl_llvm_open() != KL_OK || nways == 0)
+        return fprintf(stderr, "%s\n", kl_error()), 77;
+    for (int i = 1; i < argc; i++) {
+        int64_t *number = strcmp(argv[i], "--count") == 0   ? &opt.count
+                          : strcmp(argv[i], "--seed") == 0  ? &opt.first
+                          : strcmp(argv[i], "--jobs") == 0  ? &opt.jobs
+                          : strcmp(argv[i], "--loops") == 0 ? &opt.loops
+                                                            : NULL;
+        if (number && i + 1 < argc)
+            *number = strtoll(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc)
+            opt.dir = argv[++i];
+        else
+            rc |= run_file(argv[i]), files++;
+    }
+    if (files)
+        return rc;
+    struct timespec t0, t1;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    int64_t failures = run_all(&cases);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    printf("%lld graphs of %lld seeds, %lld failures, %.1f s\n", (long long)cases, (long long)opt.count,
+           (long long)failures, (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-9);
+    return failures != 0 || cases == 0;
+}

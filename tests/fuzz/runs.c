@@ -1,0 +1,225 @@
+/* runs.c: a case through the passes, then by its loops' meaning alone, or as machine code, and
+ * compared with the oracle to the bit (all NaNs are one). Inputs that nobody donated must be
+ * unchanged afterwards. */
+#include "fuzz.h"
+
+static char wrong[512];
+
+bool way_compile(const testcase *c, const way *w, const char *name, compiled *out)
+{
+    *out = (compiled){.arena = kl_arena_new()};
+    kl_graph *g;
+    kl_error_clear();
+    if (!out->arena || kl_graph_parse(out->arena, "case", c->text, &g) != KL_OK)
+        return false;
+    g->name = kl_arena_strdup(out->arena, name);
+    out->u = (kl_unit){.arena = out->arena,
+                       .target = kl_target_find(w->target),
+                       .graph = g,
+                       .fuse_off = w->fuse_off,
+                       .lanes = w->lanes};
+    return out->u.target && kl_pipeline_run(&out->u, NULL, NULL) == KL_OK;
+}
+
+void way_close(compiled *u)
+{
+    kl_program_unref(u->u.program);
+    if (u->arena)
+        kl_arena_free(u->arena);
+    *u = (compiled){0};
+}
+
+/* ---- comparing ---- */
+
+/* Bits equal; all NaNs count as one. */
+static bool same_element(kl_dtype dt, const char *a, const char *b)
+{
+    size_t size = kl_dtypes[dt].size;
+    if (memcmp(a, b, size) == 0)
+        return true;
+    if (kl_is_complex(dt))
+        return same_element(kl_dtypes[dt].real, a, b) &&
+               same_element(kl_dtypes[dt].real, a + size / 2, b + size / 2);
+    if (!kl_is_float(dt))
+        return false;
+    kl_scalar x = {.bits = 0}, y = {.bits = 0};
+    memcpy(&x, a, size), memcpy(&y, b, size);
+    double dx = kl_scalar_to_double(dt, x), dy = kl_scalar_to_double(dt, y);
+    return dx != dx && dy != dy;
+}
+
+static void hex(char *out, const char *p, size_t n)
+{
+    for (size_t i = n; i-- > 0;)
+        out += sprintf(out, "%02x", (unsigned char)p[i]);
+}
+
+static const char *compare(uint32_t output, const kl_buffer *want, const char *got)
+{
+    size_t size = kl_dtypes[want->dtype].size;
+    int64_t n = 1;
+    for (int i = 0; i < want->rank; i++)
+        n *= want->shape[i];
+    const char *w = (char *)want->mem->base + want->offset;
+    for (int64_t i = 0; i < n; i++) {
+        if (same_element(want->dtype, w + i * (int64_t)size, got + i * (int64_t)size))
+            continue;
+        char a[40], b[40];
+        hex(a, w + i * (int64_t)size, size), hex(b, got + i * (int64_t)size, size);
+        snprintf(wrong, sizeof wrong, "output %u differs at element %lld of %lld: %s, not %s (%s)",
+                 output, (long long)i, (long long)n, b, a, kl_dtypes[want->dtype].name);
+        return wrong;
+    }
+    return NULL;
+}
+
+/* ---- places for one run ---- */
+
+typedef struct places {
+    guarded out[MAX_PORTS], copy[MAX_PORTS]; /* outputs; inputs that are donated */
+    void *in_at[MAX_PORTS], *out_at[MAX_PORTS];
+} places;
+
+static bool places_new(const testcase *c, places *p)
+{
+    const kl_graph *g = c->g;
+    uint64_t s = c->seed ^ 0x5eed;
+    memset(p, 0, sizeof *p);
+    for (uint32_t i = 0; i < g->ninputs; i++)
+        p->in_at[i] = kl_buffer_data(&c->in[i].view);
+    for (uint32_t i = 0; i < g->noutputs; i++) {
+        const kl_buffer *w = &c->want[i];
+        int64_t n = 1, k = g->donated ? g->donated[i] : 0;
+        for (int a = 0; a < w->rank; a++)
+            n *= w->shape[a];
+        if (!guarded_new(&p->out[i], w->dtype, 0, n, draw(&s) % 4 != 0))
+            return false;
+        p->out_at[i] = p->out[i].at;
+        if (k) { /* the input is a copy, and the output lies on it */
+            memcpy(p->out[i].at, c->in[k - 1].at, c->in[k - 1].bytes);
+            p->in_at[k - 1] = p->out[i].at;
+        }
+    }
+    return true;
+}
+
+static void places_free(places *p)
+{
+    for (int i = 0; i < MAX_PORTS; i++)
+        guarded_free(&p->out[i]), guarded_free(&p->copy[i]);
+}
+
+static kl_hash inputs_hash(const testcase *c)
+{
+    kl_hash h = {0, 0};
+    for (uint32_t i = 0; i < c->g->ninputs; i++) {
+        kl_hash k = kl_hash_bytes(c->in[i].at, c->in[i].bytes);
+        h.lo = h.lo * 31 + k.lo, h.hi = h.hi * 31 + k.hi;
+    }
+    return h;
+}
+
+static const char *judge(const testcase *c, const places *p, kl_status st, kl_hash before)
+{
+    const char *bad = NULL;
+    kl_hash after = inputs_hash(c);
+    if (st != KL_OK && !(c->faults && st == KL_ERR_INDEX)) {
+        snprintf(wrong, sizeof wrong, "%s", kl_error());
+        return wrong;
+    }
+    for (uint32_t i = 0; !c->faults && !bad && i < c->g->noutputs; i++)
+        bad = compare(i, &c->want[i], p->out_at[i]);
+    return bad ? bad : before.lo != after.lo || before.hi != after.hi ? "an input was changed" : NULL;
+}
+
+/* ---- by the loops ---- */
+
+static kl_status loop_step(const compiled *u, const places *p, const kl_step *s, char *arena,
+                           const int64_t *syms, int *next)
+{
+    const kl_program *pr = u->u.program;
+    void *at[256], *bufs[512];
+    for (int j = 0; j < s->nslots; j++) {
+        const kl_slot *sl = &pr->slots[s->slots[j]];
+        at[j] = sl->kind == KL_SLOT_IN    ? p->in_at[sl->index]
+                : sl->kind == KL_SLOT_OUT ? p->out_at[sl->index]
+                                          : arena + kl_size_eval(sl->offset, syms);
+    }
+    if (s->kind == KL_STEP_COPY)
+        memmove(at[0], at[1], (size_t)kl_size_eval(pr->slots[s->slots[0]].bytes, syms));
+    if (s->kind != KL_STEP_LAUNCH)
+        return KL_OK;
+    const kl_kernel *k = u->u.kernels[(*next)++];
+    int64_t error[3] = {0};
+    for (uint32_t o = 0, j = 0; o < k->noperands; o++)
+        bufs[o] = k->operands[o].role == KL_ROLE_TILE ? NULL : at[j++];
+    KL_TRY(kl_loops_interp(k, bufs, syms, error));
+    return error[0] ? kl_fail(KL_ERR_INDEX, "fault %d", (int)error[0]) : KL_OK;
+}
+
+const char *run_on_loops(const testcase *c, const compiled *u)
+{
+    places p;
+    size_t peak = (size_t)kl_program_peak(u->u.program, c->syms) + 64;
+    if (c->faults)
+        return NULL;
+    char *arena = kl_alloc(peak);
+    kl_status st = arena && places_new(c, &p) ? KL_OK : KL_ERR_OOM;
+    kl_hash before = inputs_hash(c);
+    memset(arena, 0xa5, peak);
+    for (int i = 0, next = 0; i < u->u.program->nsteps && st == KL_OK; i++)
+        st = loop_step(u, &p, &u->u.program->steps[i], arena, c->syms, &next);
+    const char *bad = judge(c, &p, st, before);
+    kl_error_clear();
+    places_free(&p);
+    kl_free(arena, peak);
+    return bad;
+}
+
+/* ---- on the CPU ---- */
+
+static const char *find_entries(const compiled *u, const kl_code *code)
+{
+    char base[160], name[180];
+    kl_program *p = u->u.program;
+    for (int i = 0, n = 0; i < u->u.nkernels; i++) {
+        const kl_kernel *k = u->u.kernels[i];
+        if (k->call)
+            continue;
+        kl_codegen_symbol(k->name, base, sizeof base);
+        for (int ph = 0; ph < k->nphases; ph++) {
+            snprintf(name, sizeof name, "%s.%d", base, ph);
+            p->kernels[n].entry[ph] = kl_code_symbol(code, name);
+            if (!p->kernels[n].entry[ph]) {
+                snprintf(wrong, sizeof wrong, "no entry %s", name);
+                return wrong;
+            }
+        }
+        n++;
+    }
+    /* one item may be worth a thread: that is where mistakes between threads show */
+    for (int i = 0; i < p->nsteps; i++)
+        for (int ph = 0; ph < p->steps[i].nphases; ph++)
+            ((kl_plan_phase *)(uintptr_t)p->steps[i].phases)[ph].grain = 1;
+    return NULL;
+}
+
+const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code, int threads)
+{
+    places p;
+    const char *bad = find_entries(u, code);
+    if (bad)
+        return bad;
+    if (c->faults) /* no shapes to put results in */
+        return NULL;
+    kl_hash before = inputs_hash(c);
+    kl_set_threads(threads);
+    kl_error_clear();
+    kl_status st = places_new(c, &p) ? KL_OK : KL_ERR_OOM;
+    if (st == KL_OK)
+        st = kl_program_run(u->u.program, p.in_at, p.out_at, c->syms);
+    bad = judge(c, &p, st, before);
+    kl_error_clear();
+    places_free(&p);
+    return bad;
+}
