@@ -101,7 +101,7 @@ static bool strides(gen *n, const kl_type *t, int64_t *stride)
     }
     for (int i = 0; i < t->rank; i++) {
         bool zero = expands && chance(n, 50);
-        stride[order[i]] = zero ? 0 : chance(n, 25) ? -at : at;
+        stride[order[i]] = kl_dim_const(n->g->dims, zero ? 0 : chance(n, 25) ? -at : at);
         if (!zero)
             at *= t->shape[order[i]] * (widens && chance(n, 50) ? 2 : 1);
     }
@@ -415,7 +415,7 @@ static kl_type view(gen *n, const kl_type *t, int64_t *attr)
         int64_t e = extent(n, size[i]);
         bool back = e > 0 && chance(n, 20);
         v.shape[i] = e;
-        attr[1 + i] = (back ? -1 : 1) * step[i] * dense;
+        attr[1 + i] = kl_dim_const(n->g->dims, (back ? -1 : 1) * step[i] * dense);
         offset += (start[i] + (back ? (e - 1) * step[i] : 0)) * dense;
         dense *= extent(n, t->shape[i]);
     }

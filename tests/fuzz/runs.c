@@ -18,7 +18,11 @@ bool way_compile(const testcase *c, const way *w, const char *name, compiled *ou
                        .graph = g,
                        .fuse_off = w->fuse_off,
                        .lanes = w->lanes};
-    return out->u.target && kl_pipeline_run(&out->u, NULL, NULL) == KL_OK;
+    if (!out->u.target || kl_pipeline_run(&out->u, NULL, NULL) != KL_OK)
+        return false;
+    for (int i = 0; i < out->u.nkernels; i++) /* many graphs share a module */
+        out->u.kernels[i]->name = kl_arena_printf(out->arena, "%s.%d", name, i);
+    return true;
 }
 
 void way_close(compiled *u)
