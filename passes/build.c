@@ -24,7 +24,7 @@ typedef struct builder {
 /* ---- operands
  * --------------------------------------------------------------------------------- */
 
-/* The lowest and the one-past-highest element a strided input touches. */
+/* The lowest element that a strided input touches, and how many it spans. */
 static void strided_extent(const kl_graph *g, kl_ref r, kl_dim *low, kl_dim *count)
 {
     const int64_t *stride = kl_graph_attr(g, r) + 1;
@@ -39,7 +39,7 @@ static void strided_extent(const kl_graph *g, kl_ref r, kl_dim *low, kl_dim *cou
         else
             hi = kl_dim_add(g->dims, hi, span);
     }
-    *low = lo, *count = hi;
+    *low = lo, *count = kl_dim_sub(g->dims, hi, lo);
 }
 
 static uint32_t operand_of(builder *b, kl_ref r, kl_role role)

@@ -342,8 +342,66 @@ kl_status kl_group_roots(kl_fusion *f)
     return KL_OK;
 }
 
+/* ---- what is handed on whole is dense
+ * ----------------------------------------------------------------------------- */
+
+static bool strided_input(const kl_graph *g, kl_ref r)
+{
+    return kl_graph_at(g, r)->op == KL_OP_input && kl_graph_at(g, r)->nattr > 1;
+}
+
+/* A reshape to the same shape: a root that copies. */
+static kl_ref dense(kl_graph *to, const kl_graph *from, kl_ref r, kl_ref src)
+{
+    kl_spec s = {.op = KL_OP_reshape, .src = &src, .nsrc = 1};
+    kl_graph_type(from, r, &s.want);
+    return kl_graph_node(to, &s);
+}
+
+static kl_ref copy_for_calls(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
+                             const kl_ref *src)
+{
+    const kl_node *n = kl_graph_at(from, r);
+    kl_kind kind = kl_ops[n->op].kind;
+    kl_ref *own = ctx;
+    if (kind != KL_KIND_CALL && kind != KL_KIND_CONTROL)
+        return kl_graph_copy_node(to, from, r, src);
+    for (uint32_t i = 0; i < n->nsrc; i++) {
+        kl_ref s = kl_graph_src(from, r, i);
+        own[i] = strided_input(from, s) ? dense(to, from, s, src[i]) : src[i];
+    }
+    return kl_graph_copy_node(to, from, r, own);
+}
+
+/* Outputs and the operands of calls have no strides: a strided input there is copied. */
+static kl_status make_dense(kl_unit *u)
+{
+    kl_graph *g = u->graph;
+    uint32_t most = 0;
+    bool any = false;
+    for (uint32_t i = 0; i < g->ninputs; i++)
+        any = any || strided_input(g, g->inputs[i]);
+    if (!any)
+        return KL_OK;
+    for (kl_ref r = 0; r < g->count; r++)
+        most = KL_MAX(most, kl_graph_at(g, r)->nsrc);
+    kl_ref *own = kl_arena_alloc(u->arena, (most + 1) * sizeof *own);
+    if (!own)
+        return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
+    KL_TRY(kl_graph_rewrite(&u->graph, copy_for_calls, own));
+    g = u->graph;
+    for (uint32_t i = 0; i < g->noutputs; i++)
+        if (strided_input(g, g->outputs[i])) {
+            g->outputs[i] = dense(g, g, g->outputs[i], g->outputs[i]);
+            if (g->outputs[i] == KL_NONE)
+                return kl_error_status();
+        }
+    return KL_OK;
+}
+
 kl_status kl_pass_fuse(kl_unit *u)
 {
+    KL_TRY(make_dense(u));
     kl_fusion f = {.u = u, .g = u->graph, .arena = kl_arena_new()};
     kl_status s = KL_OK;
     if (!f.arena ||

@@ -317,6 +317,9 @@ static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **
  * write? */
 static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_read)
 {
+    for (uint32_t o = 0; o < pl->g->noutputs; o++)
+        if (pl->g->outputs[o] == in) /* copied at the end */
+            return false;
     for (int n = 0; n < pl->u->nkernels; n++) {
         const kl_kernel *k = pl->u->kernels[n];
         for (uint32_t o = 0; o < k->noperands; o++) {
@@ -356,15 +359,50 @@ static void claim_outputs(planner *pl, const int *last_read)
     }
 }
 
+/* Does an output other than i lie where this input slot lies? */
+static bool overwritten(const planner *pl, uint32_t i, int from)
+{
+    const kl_slot *s = &pl->slots[from];
+    for (uint32_t o = 0; s->kind == KL_SLOT_IN && o < pl->g->noutputs; o++)
+        if (o != i && pl->slots[pl->g->ninputs + o].donated == s->index + 1)
+            return true;
+    return false;
+}
+
+/* An input that is an output, and whose memory another output takes over, waits in the
+ * arena until all copies into outputs are about to be made. */
+static kl_status save_inputs(planner *pl, int *from)
+{
+    kl_graph *g = pl->g;
+    for (uint32_t i = 0; i < g->noutputs; i++) {
+        kl_ref r = g->outputs[i];
+        from[i] = pl->slot_of[r];
+        if (from[i] < 0)
+            return kl_fail(KL_ERR_INTERNAL, "plan: output %u is never computed", i);
+        if (!overwritten(pl, i, from[i]))
+            continue;
+        kl_dtype dt = kl_graph_at(g, r)->dtype;
+        kl_dim count = kl_graph_numel(g, r);
+        int slot = new_slot(pl, KL_SLOT_ARENA, dt, count, r);
+        if (slot < 0)
+            return kl_fail(KL_ERR_OOM, "plan: no memory");
+        KL_TRY(new_life(pl, slot, (int)pl->nsteps, bytes_of(pl, count, dt)));
+        KL_TRY(plan_copy(pl, slot, from[i]));
+        from[i] = slot;
+    }
+    return KL_OK;
+}
+
 static kl_status copy_outputs(planner *pl)
 {
-    for (uint32_t i = 0; i < pl->g->noutputs; i++) {
-        int out = (int)(pl->g->ninputs + i), from = pl->slot_of[pl->g->outputs[i]];
-        if (from < 0)
-            return kl_fail(KL_ERR_INTERNAL, "plan: output %u is never computed", i);
-        if (from != out)
-            KL_TRY(plan_copy(pl, out, from));
-    }
+    kl_graph *g = pl->g;
+    int *from = kl_arena_alloc(pl->u->arena, (g->noutputs + 1) * sizeof *from);
+    if (!from)
+        return kl_fail(KL_ERR_OOM, "plan: no memory");
+    KL_TRY(save_inputs(pl, from));
+    for (uint32_t i = 0; i < g->noutputs; i++)
+        if (from[i] != (int)(g->ninputs + i))
+            KL_TRY(plan_copy(pl, (int)(g->ninputs + i), from[i]));
     return KL_OK;
 }
 

@@ -261,7 +261,9 @@ static bool still_fails(void *ctx, const char *text)
     if (check_apart(text, s->seed, why) != 1)
         return false;
     bool signal = strncmp(s->why, "signal", 6) == 0, differs = strstr(s->why, "differs") != NULL;
-    return signal ? strncmp(why, "signal", 6) == 0 : differs ? strstr(why, "differs") != NULL : true;
+    if (strncmp(why, "signal", 6) == 0)
+        return signal;
+    return !signal && (strstr(why, "differs") != NULL) == differs;
 }
 
 static void write_failure(uint64_t seed, const char *text, const char *first)
