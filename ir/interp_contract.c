@@ -5,8 +5,8 @@
  * In a block
  *
  *   M >= 4 and N >= 4:  acc = +0;  for k in order: acc = fma(a, b, acc)
- *   otherwise:          the same in 16 lanes of k (k mod 16), folded by halves, absent
- * ones left out
+ *   otherwise:          the same in 16 lanes of k (k mod 16), all folded by halves; a
+ * lane that meets no k is +0
  *
  * at the result's dtype, to which operands are widened first. Integers multiply and add;
  * bool has and, or. A complex contraction is four real ones: re = aR.bR - aI.bI, im =
@@ -145,16 +145,13 @@ static void dot_in_lanes(const job *j, const char *a, const char *b, char *y, ch
     memset(y, 0, size);
     for (int64_t t = 0; t < blocks; t++) {
         _Alignas(16) char lanes[LANES * 8] = {0}, tmp[LANES * 8];
-        int64_t end = KL_MIN(k, (t + 1) * BLOCK), have = KL_MIN(end - t * BLOCK, LANES);
+        int64_t end = KL_MIN(k, (t + 1) * BLOCK);
         for (int64_t i = t * BLOCK; i < end; i += LANES)
             madd(j->dt, KL_MIN(end - i, LANES), lanes, a + (size_t)i * size,
                  b + (size_t)i * size, tmp);
-        for (int64_t half = LANES / 2; half > 0; half /= 2) {
-            if (have > half)
-                kl_eval_n(KL_OP_add, j->dt, have - half, lanes, lanes,
-                          lanes + (size_t)half * size, NULL);
-            have = KL_MIN(have, half);
-        }
+        for (int64_t half = LANES / 2; half > 0; half /= 2)
+            kl_eval_n(KL_OP_add, j->dt, half, lanes, lanes, lanes + (size_t)half * size,
+                      NULL);
         memcpy(sums + (size_t)t * size, lanes, size);
     }
     kl_fold_pairs(KL_OP_add, j->dt, blocks, 1, sums);
