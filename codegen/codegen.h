@@ -4,6 +4,7 @@
  *   LLVM      llvm_api.c (the library, by dlopen) llvm_target.c (a machine of our table)
  *             llvm_object.c (a module to object, assembly or IR text)
  *             llvm_emit.c and its kin (loops to a module) object.c (kernels to bytes)
+ *             artefact.c and its kin (a whole program to one C function)
  *
  * Nothing of LLVM is needed to build: its functions stand in llvm_api.def, its handles
  * and the enumerators that we use below. */
@@ -178,7 +179,12 @@ kl_status kl_llvm_begin(kl_llvm_unit *u, const char *name, const kl_target *t,
                         kl_llvm_class cls, bool names);
 void kl_llvm_end(kl_llvm_unit *u); /* a zeroed or ended unit is fine */
 
-typedef enum kl_llvm_output { KL_LLVM_OBJECT, KL_LLVM_ASM, KL_LLVM_IR } kl_llvm_output;
+typedef enum kl_llvm_output {
+    KL_LLVM_OBJECT,
+    KL_LLVM_ASM,
+    KL_LLVM_IR,
+    KL_LLVM_OPEN_OBJECT /* for a linker: may have undefined symbols and writable data */
+} kl_llvm_output;
 /* Append the module's object bytes, assembly, or IR (after the passes) to out. Every
  * function defined is made nounwind, keeps its frame pointer, calls no library function,
  * and may not have a frame over 16 KiB. An object is checked to be closed. The module is
@@ -254,5 +260,58 @@ typedef enum kl_cuda_output {
 /* Append n lowered kernels as one text or module. Phase 1 of kernel "head.0" is head_0_1. */
 kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_target *t,
                           kl_cuda_output what, kl_text *out);
+
+/* ---- artefact.c, artefact_ll.c, artefact_size.c: a program as one C function --------------------
+ *
+ *   int NAME(int64_t dims.., const T *in.., T *out.. [, void *scratch])
+ *
+ * in an object that needs nothing but libc and the functions that the program calls. What it
+ * returns: */
+#define KL_ARTEFACT_CODES(X)                                                                 \
+    X(OK, "done")                                                                            \
+    X(DIM, "a dimension is outside its bounds")                                              \
+    X(OVERLAP, "an output overlaps an input that is not donated to it, or another output")   \
+    X(BUSY, "the function's own scratch is in use by another call")                          \
+    X(INDEX, "an index among the inputs was out of range; the outputs are not valid")        \
+    X(CALL, "a function that was called returned other than 0")                              \
+    X(POINTER, "a pointer is null")                                                          \
+    X(WEIGHTS, "the weights are not loaded, or the file is not theirs")
+typedef enum kl_artefact_code {
+#define X(name, text) KL_ARTEFACT_##name,
+    KL_ARTEFACT_CODES(X)
+#undef X
+} kl_artefact_code;
+
+enum {
+    KL_ARTEFACT_WORKERS = 64, /* most that a caller's parallel_for may use at a time */
+    KL_ARTEFACT_ALIGN = 64,
+    KL_WEIGHTS_HEAD = 64 /* a weights file begins with so many bytes of its own */
+};
+typedef struct kl_artefact {
+    const char *name; /* a C identifier */
+    const kl_target *target;
+    const kl_program *program;
+    const kl_kernel *const *kernels; /* lowered; found by the program's names */
+    int nkernels;
+    const int *syms;         /* the entry's dims, by the program's symbol numbers */
+    const int64_t *weight;   /* per input: where it lies among the weights, or -1: an argument */
+    const void *weights;     /* KL_WEIGHTS_HEAD bytes, then the inputs that are weights */
+    size_t nweights;
+    bool weights_file;       /* not in the object: NAME_load maps them */
+    bool scratch_caller;     /* the last argument, else static */
+} kl_artefact;
+/* Head and inputs as one run of bytes, in memory or a file: weight[i] is filled in for each
+ * input whose buffer has memory. */
+kl_status kl_artefact_weights(const kl_buffer *in, int n, int64_t *weight, kl_text *out);
+kl_status kl_artefact_emit(const kl_artefact *a, kl_llvm_output what, kl_text *out);
+
+/* Sizes as postfix code (artefact_size.c); made in `into`; len 0: out of memory. */
+kl_size kl_size_const(kl_arena *into, int64_t v);
+kl_size kl_size_op(kl_arena *into, int op, kl_size a, kl_size b);
+/* Scratch of a call: fixed bytes, then `tile` bytes a worker. */
+typedef struct kl_artefact_scratch { kl_size fixed, tile; } kl_artefact_scratch;
+kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *into);
+/* fixed + workers * tile with all symbols at their largest; -1: no such number. */
+int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s, int64_t workers);
 
 #endif

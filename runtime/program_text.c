@@ -82,7 +82,7 @@ static void negate(piece *a)
     *a = y;
 }
 
-static void put_size(kl_text *out, const kl_program *p, kl_size s)
+void kl_size_print(const kl_program *p, kl_size s, kl_text *out)
 {
     piece st[KL_SIZE_DEPTH];
     int n = 0;
@@ -118,7 +118,7 @@ static void put_sizes(kl_text *out, const kl_program *p, const char *open,
     kl_text_put(out, open);
     for (int i = 0; i < n; i++) {
         kl_text_put(out, i ? "," : "");
-        put_size(out, p, s[i]);
+        kl_size_print(p, s[i], out);
     }
     kl_text_put(out, close);
 }

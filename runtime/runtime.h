@@ -508,6 +508,7 @@ int64_t kl_program_peak(const kl_program *p, const int64_t *syms);
 /* Whether everything that it names is there: KL_ERR_PARSE naming the part. */
 kl_status kl_program_verify(const kl_program *p);
 void kl_program_print(const kl_program *p, kl_text *out); /* level "plan" */
+void kl_size_print(const kl_program *p, kl_size s, kl_text *out); /* "4*B+1" */
 /* Both give a verified plan without code: kernels' modules are NULL, their keys as kept. */
 kl_status kl_program_parse(const char *file, const char *text, kl_program **out);
 kl_status kl_program_unpack(const void *bytes, size_t size, kl_program **out);
@@ -535,6 +536,13 @@ void *kl_disk_get(kl_hash key, const char *kind, size_t *size, const char **why)
 void kl_disk_put(kl_hash key, const char *kind, const void *bytes, size_t size);
 void kl_disk_drop(kl_hash key, const char *kind);
 void kl_disk_trim(int64_t most);
+typedef struct kl_disk_entry {
+    kl_hash key;
+    char kind[16];
+    int64_t size, used; /* bytes of the file; seconds since 1970 */
+    bool ours, whole;   /* written by this build; its checksum fits */
+} kl_disk_entry;
+void kl_disk_list(void (*visit)(void *user, const kl_disk_entry *e), void *user);
 
 /* ---- module.c: loaded modules by key ----------------------------------------------------------- */
 
