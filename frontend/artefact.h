@@ -1,0 +1,79 @@
+/* artefact.h: from a model's file to files that a C program is built with.
+ *
+ *   artefact_model.c    a graph and its weights, read and compiled
+ *   artefact_header.c   the C header of an entry
+ *   artefact_file.c     static and shared libraries around an object
+ *   shrink.c            the smallest part of a graph that still goes wrong */
+#ifndef KL_FRONT_ARTEFACT_H
+#define KL_FRONT_ARTEFACT_H
+
+#include "codegen/codegen.h"
+#include "passes/passes.h"
+
+/* ---- artefact_model.c
+ * ---------------------------------------------------------------------- */
+
+typedef enum kl_weights_mode {
+    KL_WEIGHTS_EMBED,
+    KL_WEIGHTS_ARGS,
+    KL_WEIGHTS_FILE
+} kl_weights_mode;
+
+typedef struct kl_model {
+    kl_arena *arena;
+    kl_graph *graph;    /* as read */
+    kl_archive archive; /* the weights' file */
+    kl_buffer *in;      /* per input: its value, or no memory: an argument */
+    kl_unit unit;       /* once compiled */
+    kl_text weights;    /* as kl_artefact_weights gives them */
+    int64_t *weight;
+    int *syms; /* the entry's dims in order of first appearance among the inputs */
+} kl_model;
+
+/* A .kl file; with_weights: the file that its head names is read too, and inputs that it
+ * names are checked against it. Whatever comes back, kl_model_free. */
+kl_status kl_model_read(const char *path, bool with_weights, kl_model *m);
+kl_status kl_model_parse(const char *path, const char *text, bool with_weights,
+                         kl_model *m);
+void kl_model_free(kl_model *m);
+/* Passes up to `last` (NULL: all) for that target; afterwards m->unit has what they made.
+ */
+kl_status kl_model_compile(kl_model *m, const kl_target *t, const char *last);
+/* The compiled model as codegen takes it; name must be kl_c_name's. */
+kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weights,
+                            bool scratch_caller, kl_artefact *out);
+
+/* ---- artefact_header.c
+ * ---------------------------------------------------------------------- */
+
+/* text as a C and C++ identifier: other characters become '_', a keyword gets one more.
+ */
+void kl_c_name(const char *text, char *out, size_t cap);
+bool kl_is_c_name(const char *text);
+/* What dtype's elements are in C; complex numbers are pairs. */
+const char *kl_c_type(kl_dtype dt);
+/* source: what it was made of, for the first line. */
+kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out);
+
+/* ---- artefact_file.c
+ * --------------------------------------------------------------------------- */
+
+/* The symbols that a linker sees of an artefact: at most 4. */
+int kl_artefact_symbols(const kl_artefact *a, char names[4][320]);
+/* A static library of one object. */
+kl_status kl_static_library(const kl_artefact *a, const void *object, size_t size,
+                            kl_text *out);
+/* A shared library, by ld.lld or ld, whichever is found first on the path. */
+kl_status kl_shared_library(const char *soname, const void *object, size_t size,
+                            kl_text *out);
+
+/* ---- shrink.c
+ * ------------------------------------------------------------------------------ */
+
+/* While fails(user, part) is true of a smaller part of *g, take that: one output instead
+ * of all, an input in place of a node. A part lies in g's arena; fails must not change
+ * it. */
+typedef bool (*kl_fails_fn)(void *user, const kl_graph *part);
+kl_status kl_graph_shrink(kl_graph **g, kl_fails_fn fails, void *user);
+
+#endif

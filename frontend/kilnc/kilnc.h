@@ -1,0 +1,34 @@
+/* kilnc.h: the command's parts.
+ *
+ *   main.c     options, targets, files in and out
+ *   stages.c   the text of each stage; the table of operations
+ *   dot.c      a graph for Graphviz
+ *   cache.c    kilnc cache
+ *   bisect.c   kilnc bisect */
+#ifndef KL_KILNC_H
+#define KL_KILNC_H
+
+#include "artefact.h"
+
+typedef struct kl_options {
+    const char *model, *out, *header, *emit, *report;
+    const char *target, *cpu, *arch, *weights, *scratch, *name;
+    bool check, list_ops, help, version;
+} kl_options;
+
+/* Text of a stage of m (read, not compiled) for that target, appended. */
+kl_status kl_emit_stage(kl_model *m, const char *stage, const kl_target *t, kl_text *out);
+bool kl_emit_known(const char *stage);
+bool kl_emit_is_cuda(const char *stage);
+extern const char kl_emit_names[]; /* "graph, kernel, .." */
+void kl_ops_list(kl_text *out);
+void kl_graph_dot(const kl_graph *g, kl_text *out);
+
+/* What the options name; recorded with the list of known ones when there is none such. */
+const kl_target *kl_target_choose(const kl_options *o);
+
+/* Sub-commands: their arguments, without their name; text for standard output. */
+kl_status kl_command_cache(int argc, char **argv, kl_text *out);
+kl_status kl_command_bisect(int argc, char **argv, kl_text *out);
+
+#endif

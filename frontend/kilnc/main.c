@@ -1,0 +1,504 @@
+/* main.c: kilnc, the compiler as a command.
+ *
+ *   kilnc net.kl -o net.o --header net.h          an object and its header
+ *   kilnc net.kl --emit=loops                     any stage, to standard output
+ *   kilnc cache list                              sub-commands: cache, bisect
+ *
+ * Everything is made in memory first and written at the end: on failure there is one line
+ * on standard error, nothing on standard output, no file, and the result is 1. */
+#include "kilnc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "kilnc MODEL.kl [OPTION..]\n"
+    "  -o OUT.{o,a,so}          an object, a static or a shared library\n"
+    "  --header OUT.h           its C header\n"
+    "  --emit=STAGE             graph, kernel, loops, plan, llvm, asm, cuda, ptx, cubin "
+    "or dot,\n"
+    "                           to standard output, or to -o\n"
+    "  --check                  read and compile only\n"
+    "  --target=TRIPLE --cpu=NAME --arch=sm_NN\n"
+    "                           the machine; this one's CPU unless given\n"
+    "  --weights=embed|args|FILE  where the weights are: in the object, arguments, a "
+    "file\n"
+    "  --scratch=static|caller  whose the working memory is\n"
+    "  --name=NAME              the function's name; the model's unless given\n"
+    "  --list-ops               the table of operations\n"
+    "kilnc cache list | trim BYTES | why KEY\n"
+    "kilnc bisect MODEL.kl      the first pass that changes a result\n";
+
+/* ---- options
+ * --------------------------------------------------------------------------------------
+ */
+
+typedef struct option_row {
+    const char *name;
+    size_t value; /* offset of a text in kl_options; or */
+    size_t flag;  /* offset of a bool */
+} option_row;
+#define TEXT(n, f)                                                                       \
+    {                                                                                    \
+        n, offsetof(kl_options, f), 0                                                    \
+    }
+#define FLAG(n, f)                                                                       \
+    {                                                                                    \
+        n, 0, offsetof(kl_options, f)                                                    \
+    }
+static const option_row rows[] = {
+    TEXT("-o", out),          TEXT("--header", header),   TEXT("--emit", emit),
+    TEXT("--report", report), TEXT("--target", target),   TEXT("--cpu", cpu),
+    TEXT("--arch", arch),     TEXT("--weights", weights), TEXT("--scratch", scratch),
+    TEXT("--name", name),     FLAG("--check", check),     FLAG("--list-ops", list_ops),
+    FLAG("--help", help),     FLAG("-h", help),           FLAG("--version", version)};
+
+static kl_status set_option(kl_options *o, const option_row *row, const char *value)
+{
+    if (row->flag) {
+        if (value)
+            return kl_fail(KL_ERR_ARG, "%s takes no value", row->name);
+        *(bool *)((char *)o + row->flag) = true;
+        return KL_OK;
+    }
+    const char **at = (const char **)(void *)((char *)o + row->value);
+    if (!value || !*value)
+        return kl_fail(KL_ERR_ARG, "%s needs a value", row->name);
+    if (*at)
+        return kl_fail(KL_ERR_ARG, "%s is given twice", row->name);
+    *at = value;
+    return KL_OK;
+}
+
+/* "--emit=x", "--emit x", "-o x". */
+static kl_status read_option(kl_options *o, char **argv, int argc, int *i)
+{
+    const char *arg = argv[*i], *equals = strchr(arg, '=');
+    size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
+    for (size_t k = 0; k < KL_COUNT(rows); k++) {
+        if (strlen(rows[k].name) != n || memcmp(rows[k].name, arg, n) != 0)
+            continue;
+        if (equals || rows[k].flag)
+            return set_option(o, &rows[k], equals ? equals + 1 : NULL);
+        return set_option(o, &rows[k], *i + 1 < argc ? argv[++*i] : NULL);
+    }
+    return kl_fail(KL_ERR_ARG, "no option %.80s; kilnc --help lists them", arg);
+}
+
+static kl_status read_options(kl_options *o, int argc, char **argv)
+{
+    *o = (kl_options){0};
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1]) {
+            KL_TRY(read_option(o, argv, argc, &i));
+        } else if (o->model) {
+            return kl_fail(KL_ERR_ARG, "one model at a time: %.80s and %.80s", o->model,
+                           argv[i]);
+        } else {
+            o->model = argv[i];
+        }
+    }
+    return KL_OK;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static bool is_one_of(const char *s, const char *a, const char *b)
+{
+    return strcmp(s, a) == 0 || strcmp(s, b) == 0;
+}
+
+static kl_status check_options(const kl_options *o)
+{
+    if (!o->model)
+        return kl_fail(KL_ERR_ARG, "no model; kilnc --help shows what can be given");
+    if (ends_with(o->model, ".onnx"))
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: ONNX models are not read by this version",
+                       o->model);
+    if (!ends_with(o->model, ".kl"))
+        return kl_fail(KL_ERR_ARG, "%s: a model is a .kl or .onnx file", o->model);
+    if (o->report)
+        return kl_fail(KL_ERR_UNSUPPORTED, "--report is not there in this version");
+    if (!o->out && !o->header && !o->emit && !o->check)
+        return kl_fail(KL_ERR_ARG, "nothing to do: give -o, --header, --emit or --check");
+    if (o->emit && !kl_emit_known(o->emit))
+        return kl_fail(KL_ERR_ARG, "no stage '%.60s'; there are %s", o->emit,
+                       kl_emit_names);
+    if (o->scratch && !is_one_of(o->scratch, "static", "caller"))
+        return kl_fail(KL_ERR_ARG, "--scratch is static or caller, not '%.60s'",
+                       o->scratch);
+    if (o->name && !kl_is_c_name(o->name))
+        return kl_fail(KL_ERR_ARG, "--name: '%.60s' is no C identifier", o->name);
+    return KL_OK;
+}
+
+/* ---- targets
+ * -----------------------------------------------------------------------------------------
+ */
+
+static const char *triple_of(const char *given)
+{
+    static const char *const same[][2] = {
+        {"x86_64-linux-gnu", "x86_64-unknown-linux-gnu"},
+        {"x86_64-pc-linux-gnu", "x86_64-unknown-linux-gnu"},
+        {"aarch64-linux-gnu", "aarch64-unknown-linux-gnu"}};
+    for (size_t i = 0; i < KL_COUNT(same); i++)
+        if (strcmp(same[i][0], given) == 0)
+            return same[i][1];
+    return given;
+}
+
+/* The first row of that triple: the least that its machines have. */
+static const kl_target *target_of_triple(const char *triple)
+{
+    kl_text known = {0};
+    for (int i = 0; i < kl_target_count(); i++) {
+        const kl_target *t = kl_target_at(i);
+        if (t->kind != KL_TARGET_CPU)
+            continue;
+        if (strcmp(t->triple, triple_of(triple)) == 0) {
+            kl_text_free(&known);
+            return t;
+        }
+        if (!known.s || !strstr(known.s, t->triple))
+            kl_text_printf(&known, "%s%s", known.len ? ", " : "", t->triple);
+    }
+    kl_fail(KL_ERR_ARG, "no target '%.60s'; known are %s", triple,
+            known.s ? known.s : "");
+    kl_text_free(&known);
+    return NULL;
+}
+
+/* sm_90 and sm_90a are one row. */
+static const kl_target *target_of_arch(const char *arch)
+{
+    kl_text known = {0};
+    size_t n = strlen(arch);
+    for (int i = 0; i < kl_target_count(); i++) {
+        const kl_target *t = kl_target_at(i);
+        if (t->kind != KL_TARGET_CUDA)
+            continue;
+        size_t m = strlen(t->name) - (t->arch_suffix != 0);
+        if (strcmp(t->name, arch) == 0 || (n == m && strncmp(t->name, arch, n) == 0)) {
+            kl_text_free(&known);
+            return t;
+        }
+        kl_text_printf(&known, "%s%s", known.len ? ", " : "", t->name);
+    }
+    kl_fail(KL_ERR_ARG, "no GPU '%.60s'; known are %s", arch, known.s ? known.s : "");
+    kl_text_free(&known);
+    return NULL;
+}
+
+static const kl_target *target_of_cpu(const char *cpu)
+{
+    kl_text known = {0};
+    if (strcmp(cpu, "host") == 0)
+        return kl_target_host();
+    for (int i = 0; i < kl_target_count(); i++) {
+        const kl_target *t = kl_target_at(i);
+        if (t->kind != KL_TARGET_CPU)
+            continue;
+        if (strcmp(t->name, cpu) == 0) {
+            kl_text_free(&known);
+            return t;
+        }
+        kl_text_printf(&known, ", %s", t->name);
+    }
+    kl_fail(KL_ERR_ARG, "no CPU '%.60s'; known are host%s", cpu, known.s ? known.s : "");
+    kl_text_free(&known);
+    return NULL;
+}
+
+static bool is_module(const char *path)
+{
+    return ends_with(path, ".ptx") || ends_with(path, ".cubin");
+}
+
+/* A GPU's stages, or any other stage of its kernels when one is named. */
+static bool is_for_gpu(const kl_options *o)
+{
+    if (!o->emit)
+        return o->out && is_module(o->out);
+    return kl_emit_is_cuda(o->emit) || (o->arch && !is_one_of(o->emit, "llvm", "asm"));
+}
+
+const kl_target *kl_target_choose(const kl_options *o)
+{
+    const kl_target *t = o->target ? target_of_triple(o->target) : kl_target_host();
+    const kl_target *gpu = o->arch ? target_of_arch(o->arch) : NULL;
+    if (!t || (o->arch && !gpu))
+        return NULL;
+    if (o->cpu) {
+        const kl_target *cpu = target_of_cpu(o->cpu);
+        if (cpu && o->target && strcmp(cpu->triple, t->triple) != 0) {
+            kl_fail(KL_ERR_ARG, "CPU %s is %s, not %s", o->cpu, cpu->triple, t->triple);
+            return NULL;
+        }
+        t = cpu;
+    }
+    if (!is_for_gpu(o))
+        return t;
+    return gpu ? gpu : target_of_arch("sm_80");
+}
+
+/* ---- what is made
+ * ---------------------------------------------------------------------------------------
+ */
+
+enum { FILES = 4 };
+typedef struct product {
+    kl_text text, files[FILES];
+    const char *paths[FILES];
+    int nfiles;
+} product;
+
+static kl_text *add_file(product *p, const char *path)
+{
+    p->paths[p->nfiles] = path;
+    return &p->files[p->nfiles++];
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void entry_name(const kl_options *o, char *out, size_t cap)
+{
+    char stem[256];
+    snprintf(stem, sizeof stem, "%s", base_name(o->model));
+    char *dot = strrchr(stem, '.');
+    if (dot)
+        *dot = 0;
+    kl_c_name(o->name ? o->name : stem, out, cap);
+}
+
+static kl_status make_library(const kl_artefact *a, const char *path, kl_text *out)
+{
+    kl_text object = {0};
+    kl_status s = kl_artefact_emit(a, KL_LLVM_OPEN_OBJECT, &object);
+    if (s == KL_OK && ends_with(path, ".a"))
+        s = kl_static_library(a, object.s, object.len, out);
+    else if (s == KL_OK && ends_with(path, ".so"))
+        s = kl_shared_library(base_name(path), object.s, object.len, out);
+    else if (s == KL_OK)
+        kl_text_putn(out, object.s, object.len);
+    kl_text_free(&object);
+    return s;
+}
+
+static kl_weights_mode weights_mode(const kl_options *o)
+{
+    if (!o->weights || strcmp(o->weights, "embed") == 0)
+        return KL_WEIGHTS_EMBED;
+    return strcmp(o->weights, "args") == 0 ? KL_WEIGHTS_ARGS : KL_WEIGHTS_FILE;
+}
+
+static kl_status make_artefact(const kl_options *o, kl_model *m, product *p)
+{
+    char name[200];
+    kl_artefact a;
+    const char *out = o->emit ? NULL : o->out;
+    entry_name(o, name, sizeof name);
+    kl_weights_mode w = weights_mode(o);
+    KL_TRY(kl_model_artefact(m, name, w, o->scratch && strcmp(o->scratch, "caller") == 0,
+                             &a));
+    if (out || o->check) {
+        kl_text unused = {0};
+        kl_status s = make_library(&a, out ? out : "", out ? add_file(p, out) : &unused);
+        kl_text_free(&unused);
+        KL_TRY(s);
+    }
+    if (o->header)
+        KL_TRY(kl_artefact_header(&a, base_name(o->model), add_file(p, o->header)));
+    if (w == KL_WEIGHTS_FILE && out && m->weights.len > KL_WEIGHTS_HEAD)
+        kl_text_putn(add_file(p, o->weights), m->weights.s, m->weights.len);
+    return KL_OK;
+}
+
+static kl_status check_out(const kl_options *o)
+{
+    static const char *const ends[] = {".o", ".a", ".so", ".ptx", ".cubin"};
+    if (!o->out || o->emit)
+        return KL_OK;
+    if (ends_with(o->out, ".c"))
+        return kl_fail(KL_ERR_UNSUPPORTED, "%s: C source is not written by this version",
+                       o->out);
+    for (size_t i = 0; i < KL_COUNT(ends); i++)
+        if (ends_with(o->out, ends[i]))
+            return KL_OK;
+    return kl_fail(KL_ERR_ARG, "%s: what to write is told by .o, .a, .so, .ptx or .cubin",
+                   o->out);
+}
+
+/* A stage needs a compile of its own: the passes replace the graph that they are given.
+ */
+static kl_status make_stage(const kl_options *o, const kl_target *t, product *p)
+{
+    bool ptx = !o->emit && o->out && ends_with(o->out, ".ptx");
+    bool cubin = !o->emit && o->out && ends_with(o->out, ".cubin");
+    const char *stage = o->emit ? o->emit : ptx ? "ptx" : cubin ? "cubin" : NULL;
+    kl_model m;
+    if (!stage)
+        return KL_OK;
+    kl_status s = kl_model_read(o->model, false, &m);
+    if (s == KL_OK)
+        s = kl_emit_stage(&m, stage, t, o->out ? add_file(p, o->out) : &p->text);
+    kl_model_free(&m);
+    return s;
+}
+
+static kl_status make_native(const kl_options *o, const kl_target *t, product *p)
+{
+    bool cuda =
+        o->out && !o->emit && (ends_with(o->out, ".ptx") || ends_with(o->out, ".cubin"));
+    kl_model m;
+    if (!((o->out && !o->emit && !cuda) || o->header || o->check))
+        return KL_OK;
+    if (t->kind != KL_TARGET_CPU)
+        return kl_fail(KL_ERR_ARG, "--header and --check are for a CPU, not for %s",
+                       t->name);
+    kl_status s = kl_model_read(o->model, weights_mode(o) != KL_WEIGHTS_ARGS, &m);
+    if (s == KL_OK)
+        s = kl_model_compile(&m, t, NULL);
+    if (s == KL_OK)
+        s = make_artefact(o, &m, p);
+    if (s == KL_OK && o->check)
+        kl_text_printf(&p->text, "%s: ok: %u nodes, %d kernels, %d steps for %s\n",
+                       o->model, m.graph->count, m.unit.nkernels, m.unit.program->nsteps,
+                       t->name);
+    kl_model_free(&m);
+    return s;
+}
+
+static kl_status make_all(const kl_options *o, product *p)
+{
+    KL_TRY(check_options(o));
+    KL_TRY(check_out(o));
+    const kl_target *t = kl_target_choose(o);
+    if (!t)
+        return kl_error_status();
+    KL_TRY(make_stage(o, t, p));
+    return make_native(o, t, p);
+}
+
+/* ---- writing
+ * ---------------------------------------------------------------------------------------------
+ */
+
+/* Pipes and devices cannot be renamed to. */
+static bool is_plain(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+static void temporary(const char *path, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s.kilnc-%d", path, (int)getpid());
+}
+
+static kl_status write_temporaries(const product *p, int *made)
+{
+    char name[4200];
+    for (*made = 0; *made < p->nfiles; (*made)++) {
+        if (!is_plain(p->paths[*made]))
+            continue;
+        temporary(p->paths[*made], name, sizeof name);
+        const kl_text *t = &p->files[*made];
+        KL_TRY(kl_file_write(name, t->s ? t->s : "", t->len));
+    }
+    return KL_OK;
+}
+
+static kl_status place_file(const product *p, int i)
+{
+    char name[4200];
+    const kl_text *t = &p->files[i];
+    if (!is_plain(p->paths[i]))
+        return kl_file_write(p->paths[i], t->s ? t->s : "", t->len);
+    temporary(p->paths[i], name, sizeof name);
+    if (rename(name, p->paths[i]) != 0)
+        return kl_fail(KL_ERR_IO, "%s: cannot write: %s", p->paths[i], strerror(errno));
+    return KL_OK;
+}
+
+/* All or nothing: first under other names, then renamed. */
+static kl_status write_files(const product *p)
+{
+    int made = 0;
+    for (int i = 0; i < p->nfiles; i++)
+        if (p->files[i].failed)
+            return kl_fail(KL_ERR_OOM, "%s: out of memory", p->paths[i]);
+    kl_status s = write_temporaries(p, &made);
+    for (int i = 0; i < p->nfiles && s == KL_OK; i++)
+        s = place_file(p, i);
+    for (int i = 0; i < made && s != KL_OK; i++) {
+        char name[4200];
+        temporary(p->paths[i], name, sizeof name);
+        unlink(name);
+    }
+    return s;
+}
+
+static kl_status write_out(const product *p)
+{
+    if (p->text.failed)
+        return kl_fail(KL_ERR_OOM, "out of memory: standard output");
+    KL_TRY(write_files(p));
+    if (p->text.len &&
+        (fwrite(p->text.s, 1, p->text.len, stdout) != p->text.len || fflush(stdout) != 0))
+        return kl_fail(KL_ERR_IO, "standard output: %s", strerror(errno));
+    return KL_OK;
+}
+
+/* ---- the command
+ * --------------------------------------------------------------------------------------------
+ */
+
+static kl_status run(int argc, char **argv, product *p)
+{
+    kl_options o;
+    if (argc > 1 && strcmp(argv[1], "cache") == 0)
+        return kl_command_cache(argc - 2, argv + 2, &p->text);
+    if (argc > 1 && strcmp(argv[1], "bisect") == 0)
+        return kl_command_bisect(argc - 2, argv + 2, &p->text);
+    KL_TRY(read_options(&o, argc, argv));
+    if (o.help)
+        kl_text_put(&p->text, usage);
+    else if (o.version)
+        kl_text_printf(&p->text, "kilnc %s\n", KILN_VERSION);
+    else if (o.list_ops)
+        kl_ops_list(&p->text);
+    else
+        return make_all(&o, p);
+    return KL_OK;
+}
+
+int main(int argc, char **argv)
+{
+    product p = {0};
+    kl_status s = run(argc, argv, &p);
+    if (s == KL_OK)
+        s = write_out(&p);
+    kl_text_free(&p.text);
+    for (int i = 0; i < p.nfiles; i++)
+        kl_text_free(&p.files[i]);
+    if (s == KL_OK)
+        return 0;
+    char line[1200];
+    snprintf(line, sizeof line, "%s", *kl_error() ? kl_error() : kl_status_name(s));
+    for (char *c = line; *c; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    fprintf(stderr, "kilnc: %s\n", line);
+    return 1;
+}
