@@ -128,7 +128,7 @@ typedef struct kl_state {
     size_t ndirty, cap_dirty;
     uint32_t pending;   /* nodes made since the last force */
     kl_lazy *last_base; /* what the last kl_tensor_read stood on; compared only */
-    uint32_t last_version;
+    uint32_t last_stamp;
     int numbers;  /* of the call under way, so far */
     int no_grad;  /* how many no_grad are open */
     bool exposed; /* the call now under way read an exposed storage */
@@ -149,6 +149,7 @@ typedef struct kl_storage {
     uint8_t dirty;   /* on some thread's dirty list */
     int32_t exposed; /* outside holders of a pointer */
     uint32_t version;
+    uint32_t stamp; /* moves whenever what was read before may no longer hold */
     int64_t numel;
     kl_lazy *node;   /* the current version */
     kl_memory *home; /* exposed: the memory that pointers outside point to */
@@ -159,8 +160,8 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     int32_t refs;
     kl_tensor *grad;
     kl_lazy *var;  /* detach of `base`, which gradients are taken by */
-    kl_lazy *base; /* not a reference: compared only, with the version */
-    uint32_t version;
+    kl_lazy *base; /* not a reference: compared only, with the stamp */
+    uint32_t stamp;
 };
 
 struct kl_tensor {
@@ -175,8 +176,8 @@ struct kl_tensor {
     const char *place, *name;
     const char *fn; /* the public function that made its value, "kl_add_at" */
     kl_lazy *cache; /* view: reading of `base` by movement nodes */
-    kl_lazy *base;  /* not a reference: compared only, with the version */
-    uint32_t version;
+    kl_lazy *base;  /* not a reference: compared only, with the stamp */
+    uint32_t stamp;
     int64_t words[]; /* shape[rank], stride[rank] in elements */
 };
 static inline int64_t *kl_t_shape(kl_tensor *t)

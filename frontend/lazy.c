@@ -101,12 +101,21 @@ static bool is_real(kl_dtype dt)
     return kl_is_float(dt) || kl_is_complex(dt);
 }
 
+/* Whether kl_infer takes the attributes without a table of expressions. */
+static bool plain(const kl_make *m)
+{
+    bool maps = m->op == KL_OP_strided || m->op == KL_OP_update;
+    for (int i = 0; maps && i < m->nattr; i++)
+        if (m->attr[i] < 0)
+            return false;
+    return m->nsrc <= 64 && kl_ops[m->op].kind < KL_KIND_CONTROL;
+}
+
 static void verify(const kl_make *m)
 {
     kl_type src[64], want = {.dtype = m->dtype, .rank = m->rank}, got;
     uint32_t n = (uint32_t)m->nsrc;
-    if (kl_env_get()->verify <= 0 || m->nsrc > 64 ||
-        kl_ops[m->op].kind >= KL_KIND_CONTROL)
+    if (kl_env_get()->verify <= 0 || !plain(m))
         return;
     memcpy(want.shape, m->shape, (size_t)m->rank * sizeof *m->shape);
     for (uint32_t i = 0; i < n; i++) {

@@ -221,9 +221,10 @@ kl_status kl_storage_expose(kl_storage *s)
     size_t size = (size_t)s->numel * kl_dtypes[n->dtype].size;
     if (st == KL_OK && !s->home) {
         kl_memory *m = kl_lazy_mem(n);
-        /* pending nodes may hold the value: they keep the old memory, we get our own */
+        /* others may hold the value: they keep the old memory, we get our own. The three
+         * are the storage, n and kl_value's temporary. */
         bool alone = m && m->refs == 1 &&
-                     __atomic_load_n(&n->refs, __ATOMIC_RELAXED) == 2 && !m->read_only;
+                     __atomic_load_n(&n->refs, __ATOMIC_RELAXED) == 3 && !m->read_only;
         kl_memory *own = alone ? kl_memory_ref(m) : kl_memory_new(0, size);
         st = own ? KL_OK : kl_error_status();
         if (own && !alone && size)
@@ -232,8 +233,10 @@ kl_status kl_storage_expose(kl_storage *s)
             st = kl_storage_rebase(s, n, own);
         s->home = own;
     }
-    if (st == KL_OK)
+    if (st == KL_OK) {
         s->exposed++;
+        s->stamp++;
+    }
     kl_lazy_unref(n);
     return st;
 }
@@ -258,6 +261,7 @@ void kl_data_done(kl_tensor *t)
     if (!t || t->storage->exposed <= 0)
         return;
     t->storage->exposed--;
+    t->storage->stamp++;
     if (t->storage->exposed ==
         0) { /* from here on its memory is a value like any other */
         kl_memory_unref(t->storage->home);

@@ -95,9 +95,9 @@ void kl_leaf_unref(kl_leaf *l)
 }
 
 /* The variable that stands for this version of a leaf; under the storage's lock. */
-static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t version)
+static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t stamp)
 {
-    if (l->var && l->base == base && l->version == version)
+    if (l->var && l->base == base && l->stamp == stamp)
         return kl_lazy_temp(kl_lazy_ref(l->var));
     kl_lazy *v = kl_n_detach(base);
     if (!v)
@@ -111,7 +111,7 @@ static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t version)
     pthread_mutex_unlock(&kl_graph_lock);
     l->var = kl_lazy_ref(v);
     l->base = base;
-    l->version = version;
+    l->stamp = stamp;
     kl_lazy_unref(old);
     return v;
 }
@@ -143,10 +143,19 @@ static kl_tensor *handle_new(kl_dtype dt, int rank, const int64_t *shape)
     return t;
 }
 
+/* A storage has its versions to itself: a node that others hold (a version of another
+ * storage, what a view has read) is copied. Only this call's temporaries hold a new one.
+ */
+static kl_lazy *own_node(kl_lazy *n)
+{
+    bool shared = n && (__atomic_load_n(&n->stored, __ATOMIC_RELAXED) ||
+                        __atomic_load_n(&n->refs, __ATOMIC_RELAXED) > 1);
+    return shared ? kl_n_copy(n) : n;
+}
+
 kl_tensor *kl_tensor_wrap(kl_lazy *n)
 {
-    if (n && __atomic_load_n(&n->stored, __ATOMIC_RELAXED))
-        n = kl_n_copy(n); /* a storage has its versions to itself */
+    n = own_node(n);
     kl_tensor *t = n ? handle_new((kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
     if (!t)
         return NULL;
@@ -175,7 +184,7 @@ kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t 
     if (n) {
         v->cache = kl_lazy_ref(n);
         v->base = kl_thread()->last_base;
-        v->version = kl_thread()->last_version;
+        v->stamp = kl_thread()->last_stamp;
     }
     return v;
 }
@@ -225,7 +234,7 @@ static kl_lazy *read_base(kl_tensor *t, kl_state *st)
     if (!n || (!n->track && (!t->leaf || st->no_grad)))
         return n;
     if (!n->track)
-        return leaf_var(t->leaf, n, t->storage->version);
+        return leaf_var(t->leaf, n, t->storage->stamp);
     return st->no_grad || t->detached ? kl_n_detach(n) : n;
 }
 
@@ -235,13 +244,15 @@ kl_lazy *kl_tensor_read(kl_tensor *t)
     lock(t->storage);
     kl_lazy *base = read_base(t, st), *n = base;
     st->last_base = base;
-    st->last_version = t->storage->version;
+    st->last_stamp = t->storage->stamp;
     if (base && !t->whole) {
-        if (t->base != base || t->version != st->last_version || !t->cache) {
+        bool fresh = t->base == base && t->stamp == st->last_stamp && t->cache &&
+                     t->storage->exposed == 0;
+        if (!fresh) {
             kl_lazy_unref(t->cache);
             t->cache = kl_lazy_ref(apply_map(t, base));
             t->base = base;
-            t->version = st->last_version;
+            t->stamp = st->last_stamp;
         }
         n = kl_lazy_temp(kl_lazy_ref(t->cache));
     }
@@ -276,6 +287,7 @@ static void advance(kl_storage *s, kl_lazy *next)
     set_stored(next, 1);
     s->node = kl_lazy_ref(next);
     s->version++;
+    s->stamp++;
     if (s->counter)
         __atomic_store_n(&s->counter->version, s->version, __ATOMIC_RELAXED);
     kl_lazy_temp(old); /* released after the lock */
@@ -295,6 +307,7 @@ kl_status kl_storage_rebase(kl_storage *s, kl_lazy *n, kl_memory *mem)
     set_stored(old, 0);
     set_stored(own, 1);
     s->node = kl_lazy_ref(own);
+    s->stamp++;
     unlock(s);
     kl_lazy_temp(old);
     return KL_OK;
@@ -344,11 +357,8 @@ static kl_lazy *next_version(kl_tensor *t, kl_lazy *v)
 {
     kl_lazy *cur = t->storage->node;
     if (is_dense_whole(t)) {
-        v = kl_n_reshape(v, cur->rank, kl_lazy_shape(cur));
-        return v && (__atomic_load_n(&v->stored, __ATOMIC_RELAXED) ||
-                     v->op == KL_OP_input)
-                   ? kl_n_copy(v)
-                   : v;
+        v = own_node(kl_n_reshape(v, cur->rank, kl_lazy_shape(cur)));
+        return v && v->op == KL_OP_input ? kl_n_copy(v) : v;
     }
     kl_lazy *old =
         cur->track && (kl_thread()->no_grad || t->detached) ? kl_n_detach(cur) : cur;
@@ -378,6 +388,8 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
     unlock(s);
     if (next && exposed)
         next = write_home(s, next);
+    else if (next && kl_thread()->exposed && kl_force_one(next))
+        next = NULL;
     if (!next)
         return kl_error_status();
     lock(s);
