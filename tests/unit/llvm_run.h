@@ -1,6 +1,6 @@
-/* llvm_run.h: what the tests of emitted code share: buffers that end or begin at a page that may
- * not be touched, random elements with many special ones, kernels built by hand, compiled for a
- * target and called. */
+/* llvm_run.h: what the tests of emitted code share: buffers that end or begin at a page
+ * that may not be touched, random elements with many special ones, kernels built by hand,
+ * compiled for a target and called. */
 #ifndef KL_TEST_LLVM_RUN_H
 #define KL_TEST_LLVM_RUN_H
 
@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64-neon"};
+static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4",
+                                     "aarch64-neon"};
 
 static inline bool runs_here(const kl_target *t)
 {
@@ -18,10 +19,13 @@ static inline bool runs_here(const kl_target *t)
     return h && strcmp(h->triple, t->triple) == 0 && h->isa_bits >= t->isa_bits;
 }
 
-/* ---- buffers beside forbidden pages ------------------------------------------------------ */
+/* ---- buffers beside forbidden pages --------------------------------------- */
 
 enum { PAGE = 4096 };
-typedef struct guarded { char *map, *p; size_t bytes, size; } guarded;
+typedef struct guarded {
+    char *map, *p;
+    size_t bytes, size;
+} guarded;
 
 static inline guarded guarded_new(size_t size, bool at_end)
 {
@@ -37,7 +41,10 @@ static inline guarded guarded_new(size_t size, bool at_end)
     return g;
 }
 
-static inline void guarded_free(guarded *g) { munmap(g->map, g->bytes); }
+static inline void guarded_free(guarded *g)
+{
+    munmap(g->map, g->bytes);
+}
 
 static uint64_t seed = 88172645463325252u;
 static inline uint64_t rnd(void)
@@ -48,20 +55,84 @@ static inline uint64_t rnd(void)
     return seed;
 }
 
-/* ---- elements --------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------- */
 
-static const double specials[] = {0.0, -0.0, 1, -1, 2, -2, 3, 7, -7, 0.5, -0.5, 1.5, 2.5, -2.5,
-                                  127, 128, -128, -129, 255, 256, 32767, 32768, 65504, 65519,
-                                  65520, 65535, 2147483647, 2147483648.0, -2147483648.0,
-                                  4294967295.0, 4294967296.0, 9223372036854775807.0,
-                                  -9223372036854775808.0, 18446744073709551615.0, 1e-8, 6e-8,
-                                  3e-5, 6.1e-5, 1e-40, -1e-45, 1e-310, 3.4e38, -3.4e38, 1e300,
-                                  (double)INFINITY, -(double)INFINITY, (double)NAN, 0.1, 1.0 / 3};
-static const uint64_t int_specials[] = {0, 1, 2, 3, 7, 8, 15, 31, 63, 64, 0x7f, 0x80, 0x81, 0xff,
-                                        0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-                                        0xffffffff, 0x7fffffffffffffff, 0x8000000000000000,
-                                        0xffffffffffffffff, 0x20000000000001, 0x7ffffffffffffdff,
-                                        0x8000000000000400, 0x1000000000000081};
+static const double specials[] = {0.0,
+                                  -0.0,
+                                  1,
+                                  -1,
+                                  2,
+                                  -2,
+                                  3,
+                                  7,
+                                  -7,
+                                  0.5,
+                                  -0.5,
+                                  1.5,
+                                  2.5,
+                                  -2.5,
+                                  127,
+                                  128,
+                                  -128,
+                                  -129,
+                                  255,
+                                  256,
+                                  32767,
+                                  32768,
+                                  65504,
+                                  65519,
+                                  65520,
+                                  65535,
+                                  2147483647,
+                                  2147483648.0,
+                                  -2147483648.0,
+                                  4294967295.0,
+                                  4294967296.0,
+                                  9223372036854775807.0,
+                                  -9223372036854775808.0,
+                                  18446744073709551615.0,
+                                  1e-8,
+                                  6e-8,
+                                  3e-5,
+                                  6.1e-5,
+                                  1e-40,
+                                  -1e-45,
+                                  1e-310,
+                                  3.4e38,
+                                  -3.4e38,
+                                  1e300,
+                                  (double)INFINITY,
+                                  -(double)INFINITY,
+                                  (double)NAN,
+                                  0.1,
+                                  1.0 / 3};
+static const uint64_t int_specials[] = {0,
+                                        1,
+                                        2,
+                                        3,
+                                        7,
+                                        8,
+                                        15,
+                                        31,
+                                        63,
+                                        64,
+                                        0x7f,
+                                        0x80,
+                                        0x81,
+                                        0xff,
+                                        0x7fff,
+                                        0x8000,
+                                        0xffff,
+                                        0x7fffffff,
+                                        0x80000000,
+                                        0xffffffff,
+                                        0x7fffffffffffffff,
+                                        0x8000000000000000,
+                                        0xffffffffffffffff,
+                                        0x20000000000001,
+                                        0x7ffffffffffffdff,
+                                        0x8000000000000400,
+                                        0x1000000000000081};
 
 static inline uint64_t element(kl_dtype dt, uint64_t i)
 {
@@ -101,7 +172,7 @@ static inline bool same(kl_dtype dt, uint64_t a, uint64_t b)
     return a == b || (is_nan(dt, a) && is_nan(dt, b));
 }
 
-/* ---- compiling and running ---------------------------------------------------------------------- */
+/* ---- compiling and running ------------------------------------------------ */
 
 static inline kl_code *compile(const kl_kernel *const *ks, int n, const kl_target *t)
 {
@@ -117,11 +188,13 @@ static inline kl_code *compile(const kl_kernel *const *ks, int n, const kl_targe
     return code;
 }
 
-static inline void run(const kl_code *c, const char *name, void *const *bufs, const int64_t *dims,
-                int64_t workers, char *scratch, int64_t *error)
+static inline void run(const kl_code *c, const char *name, void *const *bufs,
+                       const int64_t *dims, int64_t workers, char *scratch,
+                       int64_t *error)
 {
     int64_t word[3] = {0};
-    kl_args args = {.bufs = bufs, .dims = dims, .scratch = scratch, .error = error ? error : word};
+    kl_args args = {
+        .bufs = bufs, .dims = dims, .scratch = scratch, .error = error ? error : word};
     kl_phase_fn fn = NULL;
     void *p = kl_code_symbol(c, name);
     ck_assert_msg(p != NULL, "no %s", name);
@@ -132,23 +205,26 @@ static inline void run(const kl_code *c, const char *name, void *const *bufs, co
 }
 
 /* A kernel with one phase, whose body is to be filled. */
-static inline kl_kernel *kernel_new(kl_arena *a, kl_dims *d, const char *name, kl_dim workers,
-                             kl_build *b, uint32_t *worker)
+static inline kl_kernel *kernel_new(kl_arena *a, kl_dims *d, const char *name,
+                                    kl_dim workers, kl_build *b, uint32_t *worker)
 {
     kl_kernel *k = kl_kernel_new(a, d, name);
     ck_assert(k != NULL);
     *worker = kl_x_newvar(k->x, "w", workers);
     k->phases = kl_arena_zeroed(a, 1, sizeof *k->phases);
     k->nphases = 1;
-    k->phases[0] = (kl_phase){.var = *worker, .workers = workers, .grain = 1, .group = 1, .lane = 1};
+    k->phases[0] =
+        (kl_phase){.var = *worker, .workers = workers, .grain = 1, .group = 1, .lane = 1};
     *b = (kl_build){k, &k->phases[0].body};
     return k;
 }
 
-static inline uint32_t operand(kl_kernel *k, const char *name, kl_dtype dt, kl_role role, kl_dim count)
+static inline uint32_t operand(kl_kernel *k, const char *name, kl_dtype dt, kl_role role,
+                               kl_dim count)
 {
-    return kl_kernel_operand(k, &(kl_operand){.name = name, .dtype = dt, .role = role,
-                                              .count = count, .node = KL_NONE});
+    return kl_kernel_operand(
+        k, &(kl_operand){
+               .name = name, .dtype = dt, .role = role, .count = count, .node = KL_NONE});
 }
 
 #endif
