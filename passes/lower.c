@@ -377,6 +377,7 @@ static const struct {
 } recipes[] = {
     {"map", lower_map},       {"row", lower_row},      {"split", lower_split},
     {"column", lower_column}, {"gemm", kl_lower_gemm},
+    {"tiles", kl_lower_tiles},
 };
 
 kl_status kl_lower_kernel(kl_kernel *k)

@@ -12,47 +12,27 @@
  * and columns): they are flat numbers here, and operands are read through their index
  * expressions (implicit GEMM). Rows and columns past the edge read the last one again and
  * are not stored. */
-#include "passes/passes.h"
+#include "passes/gemm.h"
 
 enum { KC = 512, SMALL_FLOPS = 16 * 16 * 16 };
-
-typedef struct side {
-    int n;
-    uint16_t axes[KL_MAX_RANK];
-    kl_dim count;
-} side; /* flat axes */
-
-typedef struct gemm {
-    kl_lower *l;
-    kl_exprs *x;
-    kl_dims *d;
-    kl_stage *s;
-    kl_x a, b; /* expressions: rows' side, lanes' side */
-    side batch, m, n;
-    kl_dim k, blocks;
-    int32_t mr, nr;
-    int64_t mc, nc; /* rows and columns of a worker's tile */
-    bool pack_a, pack_b;
-    uint32_t pb, pa, ct, part; /* operands: packed B, packed A, C tile, partial sums */
-} gemm;
 
 /* ---- what the axes are
  * ------------------------------------------------------------------------- */
 
-static void split_axes(kl_kernel *k, const kl_part *p, const kl_stage *s, side *batch,
-                       side *m, side *n)
+void kl_gemm_sides(kl_kernel *k, const kl_part *p, const kl_stage *s, kl_side *batch,
+                   kl_side *m, kl_side *n)
 {
-    *batch = *m = *n = (side){.count = 1};
+    *batch = *m = *n = (kl_side){.count = 1};
     for (int i = 0; i < p->nouter; i++) {
         bool in_a = kl_x_uses_var(k->x, s->value, p->outer[i]),
              in_b = kl_x_uses_var(k->x, s->rhs, p->outer[i]);
-        side *to = in_a && !in_b ? m : in_b && !in_a ? n : batch;
+        kl_side *to = in_a && !in_b ? m : in_b && !in_a ? n : batch;
         to->axes[to->n++] = p->outer[i];
         to->count = kl_dim_mul(k->x->dims, to->count, k->axes[p->outer[i]].extent);
     }
 }
 
-static int64_t least(const kl_kernel *k, kl_dim d)
+int64_t kl_gemm_hint(const kl_kernel *k, kl_dim d)
 {
     int64_t lo, hi;
     kl_dim_range(k->x->dims, d, &lo, &hi);
@@ -68,17 +48,17 @@ bool kl_gemm_fits(const kl_kernel *k, const kl_part *p)
     for (int i = 1; i < p->nstages; i++)
         if (p->stages[i].kind != KL_STAGE_MAP || p->stages[i].nfree)
             return false;
-    side batch, m, n;
-    split_axes((kl_kernel *)k, p, s, &batch, &m, &n);
-    int64_t mm = least(k, m.count), nn = least(k, n.count),
-            kk = least(k, k->axes[s->axes[0]].extent), work;
+    kl_side batch, m, n;
+    kl_gemm_sides((kl_kernel *)k, p, s, &batch, &m, &n);
+    int64_t mm = kl_gemm_hint(k, m.count), nn = kl_gemm_hint(k, n.count),
+            kk = kl_gemm_hint(k, k->axes[s->axes[0]].extent), work;
     if (kl_mul_overflow(mm, nn, &work) || kl_mul_overflow(work, kk, &work))
         work = INT64_MAX;
     return mm >= 4 && nn >= 4 && work >= SMALL_FLOPS;
 }
 
 /* The lanes' side is the one along which results are stored one after the other. */
-static bool stored_along(gemm *g, const side *sd)
+static bool stored_along(kl_gemm *g, const kl_side *sd)
 {
     const kl_part *p = g->l->p;
     for (int i = 1; i < p->nstages; i++)
@@ -94,7 +74,7 @@ static bool stored_along(gemm *g, const side *sd)
     return false;
 }
 
-static bool unit_in(gemm *g, kl_x e, uint32_t axis)
+bool kl_gemm_unit(kl_gemm *g, kl_x e, uint32_t axis)
 {
     for (kl_x i = 0; i <= e; i++) {
         kl_x base;
@@ -107,19 +87,19 @@ static bool unit_in(gemm *g, kl_x e, uint32_t axis)
     return false;
 }
 
-static bool plain_load(const gemm *g, kl_x e)
+static bool plain_load(const kl_gemm *g, kl_x e)
 {
     const kl_xnode *n = &g->x->nodes[e];
     return n->op == KL_X_LOAD && (n->nsrc < 2 || n->src[1] == KL_NONE);
 }
 
 /* Register tile from the target's registers: MR rows of NR lanes beside NR lanes of B. */
-static void choose_tile(gemm *g)
+static void choose_tile(kl_gemm *g)
 {
     const kl_target *t = g->l->k->target;
     int32_t v = KL_MAX(t->vector_bits / (8 * kl_dtypes[g->s->dtype].size), 1),
             regs = t->vector_regs;
-    int64_t n = least(g->l->k, g->n.count), m = least(g->l->k, g->m.count);
+    int64_t n = kl_gemm_hint(g->l->k, g->n.count), m = kl_gemm_hint(g->l->k, g->m.count);
     int32_t nv = regs >= 32 ? 3 : 2;
     while (nv > 1 && (n <= (nv - 1) * v ||
                       (n % (nv * v) != 0 && n < 8 * nv * v && n % ((nv - 1) * v) == 0)))
@@ -138,7 +118,7 @@ static void choose_tile(gemm *g)
 /* ---- reading operands at flat numbers
  * ---------------------------------------------------------------- */
 
-static void set_side(gemm *g, const side *sd, kl_x flat)
+void kl_gemm_point(kl_gemm *g, const kl_side *sd, kl_x flat)
 {
     kl_dim shape[KL_MAX_RANK];
     kl_x idx[KL_MAX_RANK];
@@ -149,48 +129,48 @@ static void set_side(gemm *g, const side *sd, kl_x flat)
         g->l->axis[sd->axes[i]] = idx[i];
 }
 
-static kl_x int_x(gemm *g, int64_t v)
+static kl_x int_x(kl_gemm *g, int64_t v)
 {
     return kl_x_int(g->x, v);
 }
-static kl_x add_x(gemm *g, kl_x a, kl_x b)
+static kl_x add_x(kl_gemm *g, kl_x a, kl_x b)
 {
     return kl_x_add(g->x, a, b);
 }
-static kl_x mul_x(gemm *g, kl_x a, int64_t b)
+static kl_x mul_x(kl_gemm *g, kl_x a, int64_t b)
 {
     return kl_x_mul(g->x, a, kl_x_int(g->x, b));
 }
-static kl_x min_x(gemm *g, kl_x a, kl_x b)
+static kl_x min_x(kl_gemm *g, kl_x a, kl_x b)
 {
     return kl_x_op(g->x, KL_OP_min, a, b, KL_NONE);
 }
-static kl_x sub_x(gemm *g, kl_x a, kl_x b)
+static kl_x sub_x(kl_gemm *g, kl_x a, kl_x b)
 {
     return kl_x_op(g->x, KL_OP_sub, a, b, KL_NONE);
 }
 
 /* The last row or column again, past the edge. */
-static kl_x clamp(gemm *g, kl_x i, kl_dim count)
+static kl_x clamp(kl_gemm *g, kl_x i, kl_dim count)
 {
     return min_x(g, i, kl_x_dim(g->x, kl_dim_sub(g->d, count, 1)));
 }
 
-static kl_x read_a(gemm *g, kl_x row, kl_x k)
+static kl_x read_a(kl_gemm *g, kl_x row, kl_x k)
 {
-    set_side(g, &g->m, clamp(g, row, g->m.count));
+    kl_gemm_point(g, &g->m, clamp(g, row, g->m.count));
     g->l->axis[g->s->axes[0]] = k;
     return kl_lower_expr(g->l, g->a);
 }
 
-static kl_x read_b(gemm *g, kl_x col, kl_x k)
+static kl_x read_b(kl_gemm *g, kl_x col, kl_x k)
 {
-    set_side(g, &g->n, g->pack_b ? clamp(g, col, g->n.count) : col);
+    kl_gemm_point(g, &g->n, g->pack_b ? clamp(g, col, g->n.count) : col);
     g->l->axis[g->s->axes[0]] = k;
     return kl_lower_expr(g->l, g->b);
 }
 
-static kl_build loop(gemm *g, kl_build *b, const char *name, kl_dim bound, kl_x extent,
+static kl_build loop(kl_gemm *g, kl_build *b, const char *name, kl_dim bound, kl_x extent,
                      kl_bind bind, kl_x *v)
 {
     uint32_t var = kl_x_newvar(g->x, name, bound);
@@ -201,18 +181,18 @@ static kl_build loop(gemm *g, kl_build *b, const char *name, kl_dim bound, kl_x 
 /* ---- phase 0: B into panels
  * ---------------------------------------------------------------------------- */
 
-static kl_dim panels(gemm *g)
+static kl_dim panels(kl_gemm *g)
 {
     return kl_dim_ceildiv(g->d, g->n.count, g->nr);
 }
 
-static kl_x packed_at(gemm *g, kl_x batch, kl_x panel, kl_x k)
+static kl_x packed_at(kl_gemm *g, kl_x batch, kl_x panel, kl_x k)
 {
     kl_x p = add_x(g, kl_x_mul(g->x, batch, kl_x_dim(g->x, panels(g))), panel);
     return mul_x(g, add_x(g, kl_x_mul(g->x, p, kl_x_dim(g->x, g->k)), k), g->nr);
 }
 
-static kl_status pack_b(gemm *g)
+static kl_status pack_b(kl_gemm *g)
 {
     kl_build b;
     kl_x j, k, chunk, w;
@@ -229,10 +209,10 @@ static kl_status pack_b(gemm *g)
     kl_x bp = kl_x_divf(g->x, w, nc), panel = kl_x_mod(g->x, bp, pn),
          batch = kl_x_divf(g->x, bp, pn);
     chunk = mul_x(g, kl_x_mod(g->x, w, nc), KC);
-    set_side(g, &g->batch, batch);
+    kl_gemm_point(g, &g->batch, batch);
     kl_x len = min_x(g, int_x(g, KC), sub_x(g, kl_x_dim(g->x, g->k), chunk));
-    bool along_k = !g->n.n || (!unit_in(g, g->b, g->n.axes[g->n.n - 1]) &&
-                               unit_in(g, g->b, g->s->axes[0]));
+    bool along_k = !g->n.n || (!kl_gemm_unit(g, g->b, g->n.axes[g->n.n - 1]) &&
+                               kl_gemm_unit(g, g->b, g->s->axes[0]));
     kl_build in = along_k ? loop(g, &b, "j", g->nr, int_x(g, g->nr), KL_BIND_SERIAL, &j)
                           : loop(g, &b, "j", g->nr, int_x(g, g->nr), KL_BIND_LANE, &j);
     kl_build body = loop(g, &in, "k", KC, len, KL_BIND_SERIAL, &k);
@@ -245,13 +225,13 @@ static kl_status pack_b(gemm *g)
  * -------------------------------------------------------------------------------- */
 
 /* A's rows [row0, row0 + MC) at k in [k0, k0 + len): pa[panel][k][MR]. */
-static void pack_a(gemm *g, kl_build *b, kl_x row0, kl_x rows, kl_x k0, kl_x len)
+static void pack_a(kl_gemm *g, kl_build *b, kl_x row0, kl_x rows, kl_x k0, kl_x len)
 {
     kl_x p, m, k;
     int64_t np = g->mc / g->mr;
     kl_x used = kl_x_divf(g->x, add_x(g, rows, int_x(g, g->mr - 1)), int_x(g, g->mr));
     kl_build in = loop(g, b, "p", np, used, KL_BIND_SERIAL, &p);
-    bool along_k = unit_in(g, g->a, g->s->axes[0]);
+    bool along_k = kl_gemm_unit(g, g->a, g->s->axes[0]);
     kl_build o = along_k ? loop(g, &in, "m", g->mr, int_x(g, g->mr), KL_BIND_SERIAL, &m)
                          : loop(g, &in, "k", KC, len, KL_BIND_SERIAL, &k);
     kl_build body = along_k
@@ -267,7 +247,7 @@ typedef struct tile {
 } tile;
 
 /* acc[MR] lanes NR over one kb, from and back to the C tile. */
-static void micro(gemm *g, kl_build *b, const tile *t, kl_x kb, kl_x k0, kl_x len,
+static void micro(kl_gemm *g, kl_build *b, const tile *t, kl_x kb, kl_x k0, kl_x len,
                   kl_x ir, kl_x jr)
 {
     kl_exprs *x = g->x;
@@ -311,7 +291,7 @@ static void micro(gemm *g, kl_build *b, const tile *t, kl_x kb, kl_x k0, kl_x le
 }
 
 /* The finished tile goes through the epilogue, or to the partial sums of its block. */
-static void finish(gemm *g, kl_build *b, const tile *t, kl_x blk)
+static void finish(kl_gemm *g, kl_build *b, const tile *t, kl_x blk)
 {
     kl_x m, j;
     kl_build in = loop(g, b, "m", g->mc, t->rows, KL_BIND_SERIAL, &m);
@@ -320,22 +300,20 @@ static void finish(gemm *g, kl_build *b, const tile *t, kl_x blk)
     kl_x c = kl_x_load(g->x, g->ct, g->s->dtype, add_x(g, mul_x(g, m, g->nc), j), KL_NONE,
                        KL_NONE);
     if (blk != KL_NONE) {
-        kl_x at = add_x(g, kl_x_mul(g->x, blk, kl_x_dim(g->x, g->batch.count)), t->batch);
-        at = add_x(g, kl_x_mul(g->x, at, kl_x_dim(g->x, g->m.count)), row);
-        at = add_x(g, kl_x_mul(g->x, at, kl_x_dim(g->x, g->n.count)), col);
+        kl_x at = kl_gemm_part_at(g, blk, t->batch, row, col);
         kl_b_store(&lanes, g->part, at, c, KL_NONE);
         return;
     }
-    set_side(g, &g->batch, t->batch);
-    set_side(g, &g->m, row);
-    set_side(g, &g->n, col);
+    kl_gemm_point(g, &g->batch, t->batch);
+    kl_gemm_point(g, &g->m, row);
+    kl_gemm_point(g, &g->n, col);
     g->l->stage[0] = c;
     g->l->in_lanes = true;
     for (int i = 1; i < g->l->p->nstages; i++)
         kl_lower_stores(g->l, &lanes, &g->l->p->stages[i]);
 }
 
-static kl_status multiply(gemm *g)
+static kl_status multiply(kl_gemm *g)
 {
     kl_exprs *x = g->x;
     kl_build b;
@@ -345,9 +323,9 @@ static kl_status multiply(gemm *g)
            nb = kl_dim_ceildiv(g->d, g->n.count, g->nc);
     kl_dim workers = kl_dim_mul(g->d, kl_dim_mul(g->d, g->batch.count, g->blocks),
                                 kl_dim_mul(g->d, mb, nb));
-    int64_t work = KL_MIN(g->mc, least(g->l->k, g->m.count)) *
-                   KL_MIN(g->nc, least(g->l->k, g->n.count)) *
-                   KL_MIN(least(g->l->k, g->k), KL_BLOCK);
+    int64_t work = KL_MIN(g->mc, kl_gemm_hint(g->l->k, g->m.count)) *
+                   KL_MIN(g->nc, kl_gemm_hint(g->l->k, g->n.count)) *
+                   KL_MIN(kl_gemm_hint(g->l->k, g->k), KL_BLOCK);
     g->ct = kl_lower_tile(g->l, "c", g->s->dtype, g->mc * g->nc, KL_ROLE_TILE);
     if (g->pack_a)
         g->pa = kl_lower_tile(g->l, "pa", g->s->dtype, g->mc * KC, KL_ROLE_TILE);
@@ -367,7 +345,7 @@ static kl_status multiply(gemm *g)
     t.cols = min_x(g, int_x(g, g->nc), sub_x(g, kl_x_dim(x, g->n.count), t.col0));
     t.k0 = mul_x(g, block, KL_BLOCK);
     t.klen = min_x(g, int_x(g, KL_BLOCK), sub_x(g, kl_x_dim(x, g->k), t.k0));
-    set_side(g, &g->batch, t.batch);
+    kl_gemm_point(g, &g->batch, t.batch);
     kl_x steps = kl_x_divf(x, add_x(g, t.klen, int_x(g, KC - 1)), int_x(g, KC));
     kl_build in = loop(g, &b, "kb", KL_BLOCK / KC, steps, KL_BIND_SERIAL, &kb);
     kl_x from = mul_x(g, kb, KC), len = min_x(g, int_x(g, KC), sub_x(g, t.klen, from)),
@@ -386,7 +364,7 @@ static kl_status multiply(gemm *g)
 /* ---- phase 2: blocks of k fold
  * -------------------------------------------------------------------------------- */
 
-static kl_status fold_blocks(gemm *g)
+kl_status kl_gemm_fold(kl_gemm *g)
 {
     kl_exprs *x = g->x;
     kl_build b;
@@ -394,7 +372,8 @@ static kl_status fold_blocks(gemm *g)
     kl_dim rows = kl_dim_mul(g->d, g->batch.count, g->m.count),
            area = kl_dim_mul(g->d, rows, g->n.count);
     kl_phase *ph = kl_lower_phase(
-        g->l, rows, KL_MAX(16384 / KL_MAX(least(g->l->k, g->n.count), 1), 1), &b, &w);
+        g->l, rows, KL_MAX(16384 / KL_MAX(kl_gemm_hint(g->l->k, g->n.count), 1), 1), &b,
+        &w);
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x row = kl_x_mod(x, w, kl_x_dim(x, g->m.count)),
@@ -425,42 +404,60 @@ static kl_status fold_blocks(gemm *g)
                KL_NONE);
     kl_x sum = kl_b_reg(&in, "sum", g->s->dtype, g->nr, 0, NULL);
     kl_b_set(&in, sum, kl_x_load(x, g->part, g->s->dtype, at, KL_NONE, KL_NONE));
-    set_side(g, &g->batch, batch);
-    set_side(g, &g->m, row);
-    set_side(g, &g->n, j);
+    kl_gemm_point(g, &g->batch, batch);
+    kl_gemm_point(g, &g->m, row);
+    kl_gemm_point(g, &g->n, j);
     g->l->stage[0] = sum;
     for (int s = 1; s < g->l->p->nstages; s++)
         kl_lower_stores(g->l, &in, &g->l->p->stages[s]);
     return KL_OK;
 }
 
+void kl_gemm_open(kl_gemm *g, kl_lower *l)
+{
+    kl_stage *s = &l->p->stages[0];
+    *g =
+        (kl_gemm){.l = l, .x = l->x, .d = l->x->dims, .s = s, .a = s->value, .b = s->rhs};
+    kl_gemm_sides(l->k, l->p, s, &g->batch, &g->m, &g->n);
+    if (stored_along(g, &g->m) && !stored_along(g, &g->n)) {
+        kl_side m = g->m;
+        g->m = g->n, g->n = m;
+        g->a = s->rhs, g->b = s->value;
+    }
+    g->k = l->k->axes[s->axes[0]].extent;
+    g->blocks = kl_dim_ceildiv(g->d, g->k, KL_BLOCK);
+}
+
+void kl_gemm_part(kl_gemm *g)
+{
+    kl_dim area = kl_dim_mul(g->d, g->m.count, g->n.count);
+    area = kl_dim_mul(g->d, kl_dim_mul(g->d, g->blocks, g->batch.count), area);
+    g->part = kl_lower_tile(g->l, "part", g->s->dtype, area, KL_ROLE_TEMP);
+}
+
+kl_x kl_gemm_part_at(kl_gemm *g, kl_x block, kl_x batch, kl_x row, kl_x col)
+{
+    kl_x at = add_x(g, kl_x_mul(g->x, block, kl_x_dim(g->x, g->batch.count)), batch);
+    at = add_x(g, kl_x_mul(g->x, at, kl_x_dim(g->x, g->m.count)), row);
+    return add_x(g, kl_x_mul(g->x, at, kl_x_dim(g->x, g->n.count)), col);
+}
+
 kl_status kl_lower_gemm(kl_lower *l)
 {
-    gemm g = {.l = l, .x = l->x, .d = l->x->dims, .s = &l->p->stages[0]};
-    g.a = g.s->value, g.b = g.s->rhs;
-    split_axes(l->k, l->p, g.s, &g.batch, &g.m, &g.n);
-    if (stored_along(&g, &g.m) && !stored_along(&g, &g.n)) {
-        side m = g.m;
-        g.m = g.n, g.n = m;
-        g.a = g.s->rhs, g.b = g.s->value;
-    }
-    g.k = l->k->axes[g.s->axes[0]].extent;
-    g.blocks = kl_dim_ceildiv(g.d, g.k, KL_BLOCK);
+    kl_gemm g;
+    kl_gemm_open(&g, l);
     choose_tile(&g);
-    int64_t m = least(l->k, g.m.count), n = least(l->k, g.n.count);
+    int64_t m = kl_gemm_hint(l->k, g.m.count), n = kl_gemm_hint(l->k, g.n.count);
     bool b_lies_well = plain_load(&g, g.b) && g.n.n == 1 &&
-                       unit_in(&g, g.b, g.n.axes[0]) && n % g.nr == 0;
+                       kl_gemm_unit(&g, g.b, g.n.axes[0]) && n % g.nr == 0;
     g.pack_b = !(b_lies_well && m <= 64) || !kl_dim_divides(g.d, g.nr, g.n.count);
     g.pack_a = !(plain_load(&g, g.a) && g.m.n <= 1) || n >= 512;
     if (g.pack_b)
         KL_TRY(pack_b(&g));
     if (g.blocks != 1)
-        g.part = kl_lower_tile(l, "part", g.s->dtype,
-                               kl_dim_mul(g.d, kl_dim_mul(g.d, g.blocks, g.batch.count),
-                                          kl_dim_mul(g.d, g.m.count, g.n.count)),
-                               KL_ROLE_TEMP);
+        kl_gemm_part(&g);
     KL_TRY(multiply(&g));
     if (g.blocks != 1)
-        KL_TRY(fold_blocks(&g));
+        KL_TRY(kl_gemm_fold(&g));
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }

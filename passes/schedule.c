@@ -5,7 +5,7 @@
  *   the same, few rows and a long axis       -> class split
  *   reduce over an outer axis                -> class column  lanes = 2 vectors
  *   no axes of its own                       -> class map     lanes = 2 vectors
- *   a large contraction                      -> class gemm
+ *   a large contraction                      -> class gemm (CUDA: tiles)
  *
  * A decision never changes a result's bits (DESIGN.md, "One number"); it may only change
  * speed. */
@@ -252,7 +252,9 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         schedule_split(k, part);
     else if (p->nouter == 0)
         schedule_row(k, part, t, own, sorts + ordered > 0);
-    else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CPU)
+    else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CUDA)
+        kl_schedule_tiles(k, part, t);
+    else if (in_order && kl_gemm_fits(k, p))
         kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
     else if (in_order || ordered)
         schedule_column(k, part, t, vec, own, forced);
