@@ -4,6 +4,7 @@
  *
  * All kernels of all programs are one text, compiled once before the tests; each test
  * loads it. */
+#define KL_TEST_LARGE
 #include "kernels.h"
 #include "frontend/front.h"
 #include "tests/unit/harness.h"

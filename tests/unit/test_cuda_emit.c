@@ -2,6 +2,7 @@
  * it for the three architectures that the project promises, with nothing spilled and no
  * stack; no line is longer than 100 columns; the same kernels give the same text.
  * Compiling is skipped where there is no NVRTC. */
+#define KL_TEST_LARGE
 #include "codegen/codegen.h"
 #include "harness.h"
 #include "programs.h"
