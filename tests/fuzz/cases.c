@@ -1,10 +1,11 @@
-/* cases.c: a text and a number become everything that a run needs: the graph, the values of its
- * symbols, inputs in guarded memory, and the outputs that the interpreter gives.
+/* cases.c: a text and a number become everything that a run needs: the graph, the values
+ * of its symbols, inputs in guarded memory, and the outputs that the interpreter gives.
  *
  * Most inputs hold plain values, some one special value in sixteen (NaN, infinities, -0,
- * denormals, extreme integers), a few nothing but random bits. An input that indexes something is
- * drawn within its bounds. Elements end right before a page that may not be touched, or begin
- * right behind one, so they are rarely aligned to more than themselves. */
+ * denormals, extreme integers), a few nothing but random bits. An input that indexes
+ * something is drawn within its bounds. Elements end right before a page that may not be
+ * touched, or begin right behind one, so they are rarely aligned to more than themselves.
+ */
 #include "fuzz.h"
 
 #include <math.h>
@@ -41,17 +42,20 @@ void guarded_free(guarded *m)
 
 static void real_element(kl_dtype dt, uint64_t r, int mode, char *out)
 {
-    static const double odd[] = {0.0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 1e-40, -1e-40, 3e38,
-                                 0.5, 65504, -65520, 1e-7, 5e-324, 16777217};
-    static const int64_t whole[] = {0, 1, -1, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, 127,
-                                    -128, 255, 65535, 32768, 31, 32, 63, 64};
+    static const double odd[] = {0.0,    -0.0,  1,      -1,      INFINITY, -INFINITY,
+                                 NAN,    1e-40, -1e-40, 3e38,    0.5,      65504,
+                                 -65520, 1e-7,  5e-324, 16777217};
+    static const int64_t whole[] = {0,         1,   -1,   INT64_MIN, INT64_MAX, INT32_MIN,
+                                    INT32_MAX, 127, -128, 255,       65535,     32768,
+                                    31,        32,  63,   64};
     bool special = mode == 2 || (mode == 1 && r % 16 == 0);
     kl_scalar s = {.bits = r >> 3};
     if (mode == 2 && r % 4 == 0)
         ; /* random bits */
     else if (kl_is_float(dt))
-        s = kl_scalar_from(dt, special ? odd[(r >> 8) % KL_COUNT(odd)]
-                                       : (double)(int64_t)((r >> 16) % 400001) / 100000.0 - 2.0);
+        s = kl_scalar_from(
+            dt, special ? odd[(r >> 8) % KL_COUNT(odd)]
+                        : (double)(int64_t)((r >> 16) % 400001) / 100000.0 - 2.0);
     else
         s = kl_scalar_from_int(dt, special ? whole[(r >> 8) % KL_COUNT(whole)]
                                            : (int64_t)(r >> 40) % 21 - 10);
@@ -154,7 +158,8 @@ bool case_open(testcase *c, const char *text, uint64_t seed)
 {
     *c = (testcase){.text = text, .seed = seed, .arena = kl_arena_new()};
     kl_error_clear();
-    if (!c->arena || kl_graph_parse(c->arena, "case", text, &c->g) != KL_OK || !open_inputs(c))
+    if (!c->arena || kl_graph_parse(c->arena, "case", text, &c->g) != KL_OK ||
+        !open_inputs(c))
         return false;
     kl_buffer in[MAX_PORTS];
     for (uint32_t i = 0; i < c->g->ninputs; i++)

@@ -6,8 +6,8 @@
  *   shrink.c  a failing text -> a smaller one that fails alike
  *   graphs.c  the driver: many seeds, in processes of their own
  *
- * A case is its text and a number: extents' symbols and all data follow from both, so the file
- * that a failure leaves is the whole of it. */
+ * A case is its text and a number: extents' symbols and all data follow from both, so the
+ * file that a failure leaves is the whole of it. */
 #ifndef KL_FUZZ_H
 #define KL_FUZZ_H
 
@@ -37,12 +37,13 @@ int64_t fuzz_symbol(const kl_dims *d, int i, uint64_t seed);
 typedef struct guarded { /* elements between pages that may not be touched */
     char *pages;
     size_t size;
-    kl_buffer view;   /* of the memory below; strided where the graph's input is */
+    kl_buffer view; /* of the memory below; strided where the graph's input is */
     kl_memory memory;
-    char *at;         /* first byte of the elements, and how many */
+    char *at; /* first byte of the elements, and how many */
     size_t bytes;
 } guarded;
-/* Memory for elements lo..hi (one past) of a dtype; they end (or begin) at a page boundary. */
+/* Memory for elements lo..hi (one past) of a dtype; they end (or begin) at a page
+ * boundary. */
 bool guarded_new(guarded *m, kl_dtype dt, int64_t lo, int64_t hi, bool at_end);
 void guarded_free(guarded *m);
 
@@ -54,7 +55,7 @@ typedef struct testcase {
     int64_t syms[MAX_SYMS];
     guarded in[MAX_PORTS];
     kl_buffer want[MAX_PORTS];
-    bool faults; /* the oracle met an index out of range */
+    bool faults;  /* the oracle met an index out of range */
     int64_t work; /* elements of all nodes */
 } testcase;
 /* False: not a case (the reason is in kl_error). */
@@ -76,7 +77,8 @@ bool way_compile(const testcase *c, const way *w, const char *name, compiled *ou
 void way_close(compiled *u);
 /* NULL, or what was wrong (kept in a buffer of the callee's). */
 const char *run_on_loops(const testcase *c, const compiled *u);
-const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code, int threads);
+const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
+                       int threads);
 
 /* ---- shrink.c ---- */
 typedef bool (*fails_fn)(void *ctx, const char *text);

@@ -1,10 +1,10 @@
 /* gen.c: a seed becomes a graph of at most a dozen operations.
  *
- * A few extents are drawn first, around what vectors, blocks and unrolling care for (0, 1,
- * multiples of 32 and 4096, one more, one less); shapes are made of them, so that values meet.
- * Then operations are tried, one kind after another; what inference refuses is not there. An
- * operand of a certain type is found (match) among the values, or made by casting, expanding,
- * or a new input. */
+ * A few extents are drawn first, around what vectors, blocks and unrolling care for (0,
+ * 1, multiples of 32 and 4096, one more, one less); shapes are made of them, so that
+ * values meet. Then operations are tried, one kind after another; what inference refuses
+ * is not there. An operand of a certain type is found (match) among the values, or made
+ * by casting, expanding, or a new input. */
 #include "fuzz.h"
 
 enum { MAX_VALUES = 64, MAX_DIMS = 4, MAX_DTYPES = 3 };
@@ -61,7 +61,8 @@ static kl_ref keep(gen *n, kl_ref r, bool exact)
 /* Any value, the latest most often. */
 static kl_ref any(gen *n)
 {
-    int64_t back = chance(n, 60) ? below(&n->s, KL_MIN(3, n->count)) : below(&n->s, n->count);
+    int64_t back =
+        chance(n, 60) ? below(&n->s, KL_MIN(3, n->count)) : below(&n->s, n->count);
     return n->values[n->count - 1 - back];
 }
 
@@ -73,8 +74,8 @@ static bool is_exact(const gen *n, kl_ref r)
     return false;
 }
 
-static kl_ref node(gen *n, kl_op op, const kl_type *want, const kl_ref *src, uint32_t nsrc,
-                   const int64_t *attr, uint32_t nattr)
+static kl_ref node(gen *n, kl_op op, const kl_type *want, const kl_ref *src,
+                   uint32_t nsrc, const int64_t *attr, uint32_t nattr)
 {
     kl_spec s = {.op = op, .src = src, .nsrc = nsrc, .attr = attr, .nattr = nattr};
     if (want)
@@ -114,8 +115,9 @@ static kl_ref new_input(gen *n, const kl_type *t)
     if (n->g->ninputs >= 6)
         return KL_NONE;
     bool strided = strides(n, t, attr + 1);
-    return keep(n, node(n, KL_OP_input, t, NULL, 0, attr, strided ? 1 + (uint32_t)t->rank : 1),
-                true);
+    return keep(
+        n, node(n, KL_OP_input, t, NULL, 0, attr, strided ? 1 + (uint32_t)t->rank : 1),
+        true);
 }
 
 /* ---- an operand of a type ---- */
@@ -129,13 +131,14 @@ static bool same_shape(const kl_type *a, const kl_type *b)
 static kl_ref constant(gen *n, kl_dtype dt)
 {
     static const double nice[] = {0, 1, -1, 2, 0.5, 3, -0.0, -2.5, 7, 1e30};
-    static const int64_t whole[] = {0, 1, -1, 2, 3, 7, 31, 100, -128, INT64_MAX, INT64_MIN};
+    static const int64_t whole[] = {0,  1,   -1,   2,         3,        7,
+                                    31, 100, -128, INT64_MAX, INT64_MIN};
     if (kl_is_float(dt))
         return kl_g_const(n->g, dt, nice[below(&n->s, KL_COUNT(nice))]);
     if (kl_is_complex(dt))
         return kl_g_const(n->g, dt, (double)below(&n->s, 4));
-    return kl_g_const_int(n->g, dt,
-                          dt == KL_BOOL ? below(&n->s, 2) : whole[below(&n->s, KL_COUNT(whole))]);
+    return kl_g_const_int(
+        n->g, dt, dt == KL_BOOL ? below(&n->s, 2) : whole[below(&n->s, KL_COUNT(whole))]);
 }
 
 static kl_ref expandable(gen *n, const kl_type *want)
@@ -146,7 +149,8 @@ static kl_ref expandable(gen *n, const kl_type *want)
         for (int j = 0; j < t.rank && fits; j++)
             fits = t.shape[j] == 1 || t.shape[j] == want->shape[want->rank - t.rank + j];
         if (fits)
-            return kl_g_expand(n->g, n->values[(i + 3) % n->count], want->rank, want->shape);
+            return kl_g_expand(n->g, n->values[(i + 3) % n->count], want->rank,
+                               want->shape);
     }
     return KL_NONE;
 }
@@ -208,14 +212,16 @@ static kl_ref make_elt(gen *n)
         src[1] = a;
         src[0] = chance(n, 40) || (kl_ops[KL_OP_lt].flags & KL_F_CPLX) != 0
                      ? match(n, &b)
-                     : kl_g_elt(n->g, chance(n, 50) ? KL_OP_ne : KL_OP_eq, a, match(n, &t), KL_NONE);
+                     : kl_g_elt(n->g, chance(n, 50) ? KL_OP_ne : KL_OP_eq, a,
+                                match(n, &t), KL_NONE);
         src[2] = match(n, &t);
     } else {
         for (int i = 1; i < kl_ops[op].arity; i++)
             src[i] = match(n, &t);
     }
-    bool exact = op == KL_OP_where ? is_exact(n, src[1]) && is_exact(n, src[2])
-                                   : (op == KL_OP_neg || op == KL_OP_abs) && is_exact(n, a);
+    bool exact = op == KL_OP_where
+                     ? is_exact(n, src[1]) && is_exact(n, src[2])
+                     : (op == KL_OP_neg || op == KL_OP_abs) && is_exact(n, a);
     return keep(n, kl_g_elt(n->g, op, src[0], src[1], src[2]), exact);
 }
 
@@ -246,7 +252,9 @@ static kl_ref make_leaf(gen *n)
     for (int i = 0; i < t.rank; i++)
         t.shape[i] = n->dims[below(&n->s, MAX_DIMS)];
     if (t.rank > 0 && chance(n, 60) && numel(n, &t) <= n->limit)
-        return keep(n, kl_g_iota(n->g, t.dtype, t.rank, t.shape, (int)below(&n->s, t.rank)), true);
+        return keep(n,
+                    kl_g_iota(n->g, t.dtype, t.rank, t.shape, (int)below(&n->s, t.rank)),
+                    true);
     uint8_t bytes[64];
     kl_dim count = 1 + below(&n->s, 64 / kl_dtypes[t.dtype].size);
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -307,8 +315,9 @@ static kl_ref make_expand(gen *n)
     for (int i = 0; i < y.rank; i++)
         if (i < lead || (y.shape[i] == 1 && chance(n, 70)))
             y.shape[i] = n->dims[below(&n->s, MAX_DIMS)];
-    return numel(n, &y) <= n->limit ? keep(n, kl_g_expand(n->g, a, y.rank, y.shape), is_exact(n, a))
-                                    : KL_NONE;
+    return numel(n, &y) <= n->limit
+               ? keep(n, kl_g_expand(n->g, a, y.rank, y.shape), is_exact(n, a))
+               : KL_NONE;
 }
 
 static kl_ref make_pad(gen *n)
@@ -352,7 +361,8 @@ static kl_ref make_flip(gen *n)
 {
     kl_ref a = any(n);
     kl_type t = type_of(n, a);
-    return keep(n, kl_g_flip(n->g, a, (uint64_t)below(&n->s, 1 << t.rank)), is_exact(n, a));
+    return keep(n, kl_g_flip(n->g, a, (uint64_t)below(&n->s, 1 << t.rank)),
+                is_exact(n, a));
 }
 
 static kl_ref make_concat(gen *n)
@@ -366,7 +376,8 @@ static kl_ref make_concat(gen *n)
     for (uint32_t i = 1; i < count; i++) {
         kl_type u = t;
         if (chance(n, 50))
-            u.shape[axis] = chance(n, 50) ? n->dims[below(&n->s, MAX_DIMS)] : below(&n->s, 5);
+            u.shape[axis] =
+                chance(n, 50) ? n->dims[below(&n->s, MAX_DIMS)] : below(&n->s, 5);
         src[i] = numel(n, &u) <= n->limit ? match(n, &u) : src[0];
     }
     return keep(n, kl_g_concat(n->g, src, count, axis), false);
@@ -467,7 +478,9 @@ static kl_ref make_arg(gen *n)
     int64_t axis = below(&n->s, t.rank);
     if (t.rank == 0 || extent(n, t.shape[axis]) == 0)
         return KL_NONE;
-    return keep(n, node(n, chance(n, 50) ? KL_OP_argmax : KL_OP_argmin, NULL, &a, 1, &axis, 1), true);
+    return keep(
+        n, node(n, chance(n, 50) ? KL_OP_argmax : KL_OP_argmin, NULL, &a, 1, &axis, 1),
+        true);
 }
 
 static kl_ref make_prefix(gen *n)
@@ -478,7 +491,8 @@ static kl_ref make_prefix(gen *n)
     return t.rank ? keep(n, node(n, KL_OP_prefix, NULL, &a, 1, attr, 2), false) : KL_NONE;
 }
 
-/* Each axis of a is free, contracted or batch; b has the latter two and free ones of its own. */
+/* Each axis of a is free, contracted or batch; b has the latter two and free ones of its
+ * own. */
 static kl_ref make_contract(gen *n)
 {
     kl_ref a = any(n);
@@ -500,7 +514,8 @@ static kl_ref make_contract(gen *n)
         }
     }
     for (int i = 0; i < 2 && nb < 4 && chance(n, 60); i++) {
-        int at = chance(n, 50) ? 0 : nb; /* leading or trailing: either operand transposed */
+        int at =
+            chance(n, 50) ? 0 : nb; /* leading or trailing: either operand transposed */
         memmove(lb + at + 1, lb + at, (size_t)(nb - at));
         memmove(u.shape + at + 1, u.shape + at, (size_t)(nb - at) * sizeof *u.shape);
         lb[at] = (char)('p' + i), u.shape[at] = n->dims[below(&n->s, MAX_DIMS)];
@@ -542,7 +557,8 @@ static kl_ref make_gather(gen *n)
     kl_type t = type_of(n, src[0]), j = {.rank = 0};
     if (t.rank == 0)
         return KL_NONE;
-    int64_t axis = below(&n->s, t.rank), batch = chance(n, 30) ? below(&n->s, axis + 1) : 0;
+    int64_t axis = below(&n->s, t.rank),
+            batch = chance(n, 30) ? below(&n->s, axis + 1) : 0;
     if (extent(n, t.shape[axis]) == 0)
         return KL_NONE;
     for (int i = 0; i < batch; i++)
@@ -560,7 +576,8 @@ static kl_ref make_gather(gen *n)
     if (g == KL_NONE || chance(n, 50))
         return keep(n, g, is_exact(n, src[0]));
     kl_type c = type_of(n, g); /* what a scatter at the same indices takes */
-    int64_t attr[3] = {chance(n, 30) ? (int64_t)KL_SET : (int64_t)combining(n), axis, batch};
+    int64_t attr[3] = {chance(n, 30) ? (int64_t)KL_SET : (int64_t)combining(n), axis,
+                       batch};
     src[2] = match(n, &c);
     return keep(n, node(n, KL_OP_scatter, NULL, src, 3, attr, 3), false);
 }
@@ -585,10 +602,11 @@ static const struct {
     kl_ref (*fn)(gen *n);
     int weight;
 } kinds[] = {
-    {make_elt, 60},    {make_cast, 6},    {make_complex, 1}, {make_leaf, 3},   {make_reshape, 7},
-    {make_permute, 6}, {make_expand, 5},  {make_pad, 4},     {make_slice, 5},  {make_flip, 3},
-    {make_concat, 4},  {make_window, 4},  {make_view, 4},    {make_reduce, 14}, {make_arg, 3},
-    {make_prefix, 4},  {make_contract, 8}, {make_gather, 5}, {make_sort, 2},
+    {make_elt, 60},     {make_cast, 6},    {make_complex, 1}, {make_leaf, 3},
+    {make_reshape, 7},  {make_permute, 6}, {make_expand, 5},  {make_pad, 4},
+    {make_slice, 5},    {make_flip, 3},    {make_concat, 4},  {make_window, 4},
+    {make_view, 4},     {make_reduce, 14}, {make_arg, 3},     {make_prefix, 4},
+    {make_contract, 8}, {make_gather, 5},  {make_sort, 2},
 };
 
 static void one_more(gen *n)
@@ -610,14 +628,16 @@ int64_t fuzz_symbol(const kl_dims *d, int i, uint64_t seed)
     int64_t min, max, divisor;
     kl_dim_sym_facts(d, i, &min, &max, &divisor);
     uint64_t s = kl_hash_text(kl_dim_sym_name(d, i)).lo ^ seed;
-    int64_t first = (min + divisor - 1) / divisor, last = KL_MIN(max, min + 4999) / divisor;
+    int64_t first = (min + divisor - 1) / divisor,
+            last = KL_MIN(max, min + 4999) / divisor;
     return (first + below(&s, last - first + 1)) * divisor;
 }
 
 static void choose_dims(gen *n, uint64_t seed)
 {
-    static const int64_t small[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16, 17, 24, 31, 32, 33,
-                                    48, 63, 64, 65, 95, 96, 97, 100, 127, 128, 129, 160, 257};
+    static const int64_t small[] = {1,  2,  3,   4,   5,   7,   8,   9,  15, 16,
+                                    17, 24, 31,  32,  33,  48,  63,  64, 65, 95,
+                                    96, 97, 100, 127, 128, 129, 160, 257};
     static const int64_t big[] = {1000, 4095, 4096, 4097, 5000, 8191, 8192, 8193, 12289};
     static const char *const names[] = {"B", "N", "M", "K"};
     for (int i = 0; i < MAX_DIMS; i++) {
@@ -628,7 +648,8 @@ static void choose_dims(gen *n, uint64_t seed)
             continue;
         int64_t by = chance(n, 25) ? 8 : 1, most = chance(n, 20) ? 5000 : 70;
         n->dims[i] = kl_dim_sym(n->g->dims, names[i]);
-        kl_dim_sym_bound(n->g->dims, n->dims[i], below(&n->s, 3) * by, most / by * by, by);
+        kl_dim_sym_bound(n->g->dims, n->dims[i], below(&n->s, 3) * by, most / by * by,
+                         by);
         int k = kl_dim_sym_index(n->g->dims, n->dims[i]);
         n->syms[k] = fuzz_symbol(n->g->dims, k, seed);
     }
@@ -652,7 +673,8 @@ static void maybe_donate(gen *n)
         }
 }
 
-static kl_ref same_node(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static kl_ref same_node(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
+                        const kl_ref *src)
 {
     (void)ctx;
     return kl_graph_copy_node(to, from, r, src);
@@ -661,13 +683,14 @@ static kl_ref same_node(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
 kl_graph *fuzz_graph(kl_arena *a, uint64_t seed)
 {
     gen n = {.s = seed * 2 + 1, .g = kl_graph_new(a, NULL, "g")};
-    static const kl_dtype usual[] = {KL_F32, KL_F32, KL_F32, KL_F64, KL_I32, KL_I64, KL_BF16, KL_F16};
+    static const kl_dtype usual[] = {KL_F32, KL_F32, KL_F32,  KL_F64,
+                                     KL_I32, KL_I64, KL_BF16, KL_F16};
     if (!n.g)
         return NULL;
     n.limit = chance(&n, 10) ? 60000 : 9000;
     choose_dims(&n, seed);
     for (int i = 0; i < MAX_DTYPES; i++)
-        n.dtypes[i] = chance(&n, 75) ? usual[below(&n.s, KL_COUNT(usual))]
+        n.dtypes[i] = chance(&n, 75)  ? usual[below(&n.s, KL_COUNT(usual))]
                       : chance(&n, 6) ? (chance(&n, 70) ? KL_C64 : KL_C128)
                                       : (kl_dtype)below(&n.s, KL_C64);
     for (int tries = 0; tries < 20 && n.g->ninputs < 1 + (uint32_t)(seed & 1); tries++) {

@@ -1,13 +1,16 @@
-/* graphs.c: random graphs through the interpreter and through the compiler, equal to the bit.
+/* graphs.c: random graphs through the interpreter and through the compiler, equal to the
+ * bit.
  *
- *   graphs [--count N] [--seed FIRST] [--jobs J] [--loops PERCENT] [--dir FOLDER] [FILE.kl ..]
+ *   graphs [--count N] [--seed FIRST] [--jobs J] [--loops PERCENT] [--dir FOLDER]
+ * [FILE.kl ..]
  *
- * A graph is compiled fused and unfused, each for another vector width of those that this machine
- * has, and both run on one thread and on two. All kernels of some graphs for one width share an
- * LLVM module. A share of the graphs also goes through the loops' interpreter, which knows bounds,
- * races and reads of what was never written, for CPU and GPU schedules. Seeds are worked off by
- * child processes, so that a crash or an endless loop is a failure like others. A failing graph is
- * shrunk, and the smallest is written to a file that this program runs again when given it. */
+ * A graph is compiled fused and unfused, each for another vector width of those that this
+ * machine has, and both run on one thread and on two. All kernels of some graphs for one
+ * width share an LLVM module. A share of the graphs also goes through the loops'
+ * interpreter, which knows bounds, races and reads of what was never written, for CPU and
+ * GPU schedules. Seeds are worked off by child processes, so that a crash or an endless
+ * loop is a failure like others. A failing graph is shrunk, and the smallest is written
+ * to a file that this program runs again when given it. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -46,8 +49,11 @@ static void find_ways(void)
         const char *target;
         int bits;
         int64_t lanes;
-    } all[] = {{"x86-64-v2", 128, 0}, {"x86-64-v3", 256, 0}, {"x86-64-v4", 512, 0},
-               {"x86-64-v3", 256, 4}, {"aarch64-neon", 128, 0}};
+    } all[] = {{"x86-64-v2", 128, 0},
+               {"x86-64-v3", 256, 0},
+               {"x86-64-v4", 512, 0},
+               {"x86-64-v3", 256, 4},
+               {"aarch64-neon", 128, 0}};
     for (size_t i = 0; i < KL_COUNT(all); i++) {
         const kl_target *t = kl_target_find(all[i].target);
         if (strcmp(t->triple, host->triple) == 0 && all[i].bits <= host->isa_bits)
@@ -119,7 +125,8 @@ static kl_code *object_of(entry *e, int n, bool unfused, const char *target)
                 kernels[count++] = u->kernels[k];
     }
     kl_error_clear();
-    if (kl_codegen_cpu(kernels, count, kl_target_find(target), KL_LLVM_OBJECT, &object) == KL_OK)
+    if (kl_codegen_cpu(kernels, count, kl_target_find(target), KL_LLVM_OBJECT, &object) ==
+        KL_OK)
         kl_code_load(object.s, object.len, &code);
     kl_text_free(&object);
     return code;
@@ -131,7 +138,8 @@ static void run_entry(entry *e, bool unfused, const kl_code *code, const char *t
     for (int threads = 1; threads <= 2 && !e->bad; threads++) {
         char how[80];
         const char *bad = run_on_cpu(&e->c, u, code, threads);
-        snprintf(how, sizeof how, "%s, %s, %d threads", target, unfused ? "unfused" : "fused", threads);
+        snprintf(how, sizeof how, "%s, %s, %d threads", target,
+                 unfused ? "unfused" : "fused", threads);
         if (bad)
             blame(e, how, bad);
     }
@@ -158,12 +166,15 @@ static void run_batch(entry *e, int n, const way w[2])
 /* By the loops alone: slow, so small graphs only. */
 static void run_loops(entry *e)
 {
-    static const way by[] = {{"x86-64-v3", false, 0}, {"sm_90a", false, 0}, {"x86-64-v4", true, 0},
+    static const way by[] = {{"x86-64-v3", false, 0},
+                             {"sm_90a", false, 0},
+                             {"x86-64-v4", true, 0},
                              {"sm_90a", true, 0}};
     for (size_t i = 0; i < KL_COUNT(by) && !e->bad && e->c.work < 20000; i++) {
         compiled u;
         char how[64];
-        snprintf(how, sizeof how, "loops for %s, %s", by[i].target, by[i].fuse_off ? "unfused" : "fused");
+        snprintf(how, sizeof how, "loops for %s, %s", by[i].target,
+                 by[i].fuse_off ? "unfused" : "fused");
         if (!way_compile(&e->c, &by[i], "loops", &u))
             blame(e, how, kl_error());
         else {
@@ -232,7 +243,8 @@ static int check_text(const char *text, uint64_t seed, char why[200])
 /* 0: all equal, 1: not, 2: no case. */
 static int check_apart(const char *text, uint64_t seed, char why[200])
 {
-    char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *shared =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t pid = fork();
     if (pid == 0) {
         alarm(CASE_SECONDS);
@@ -242,7 +254,8 @@ static int check_apart(const char *text, uint64_t seed, char why[200])
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFSIGNALED(status))
-        snprintf(shared, 200, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(shared, 200, "signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     memcpy(why, shared, 200);
     munmap(shared, 4096);
     return WIFSIGNALED(status) ? 1 : WEXITSTATUS(status);
@@ -260,7 +273,8 @@ static bool still_fails(void *ctx, const char *text)
     char why[200];
     if (check_apart(text, s->seed, why) != 1)
         return false;
-    bool signal = strncmp(s->why, "signal", 6) == 0, differs = strstr(s->why, "differs") != NULL;
+    bool signal = strncmp(s->why, "signal", 6) == 0,
+         differs = strstr(s->why, "differs") != NULL;
     if (strncmp(why, "signal", 6) == 0)
         return signal;
     return !signal && (strstr(why, "differs") != NULL) == differs;
@@ -277,10 +291,12 @@ static void write_failure(uint64_t seed, const char *text, const char *first)
     else
         kl_text_put(&small, text); /* only in company: the whole is the smallest known */
     check_apart(small.s, seed, why);
-    kl_text_printf(&file, "# seed %llu\n# %s\n%s", (unsigned long long)seed, why[0] ? why : first, small.s);
+    kl_text_printf(&file, "# seed %llu\n# %s\n%s", (unsigned long long)seed,
+                   why[0] ? why : first, small.s);
     snprintf(path, sizeof path, "%s/graph-%llu.kl", opt.dir, (unsigned long long)seed);
     kl_file_write(path, file.s, file.len);
-    printf("seed %llu: %s\n  smallest: %s: %s\n%s", (unsigned long long)seed, first, path, why, small.s);
+    printf("seed %llu: %s\n  smallest: %s: %s\n%s", (unsigned long long)seed, first, path,
+           why, small.s);
     fflush(stdout);
     kl_text_free(&small);
     kl_text_free(&file);
@@ -339,7 +355,8 @@ typedef struct child {
 
 static void start(child *c, uint64_t first, int64_t count)
 {
-    c->r = mmap(NULL, sizeof *c->r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    c->r = mmap(NULL, sizeof *c->r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                -1, 0);
     c->first = first, c->count = count;
     fflush(NULL);
     c->pid = fork();
@@ -456,7 +473,8 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &t0);
     int64_t failures = run_all(&cases);
     clock_gettime(CLOCK_MONOTONIC, &t1);
-    printf("%lld graphs of %lld seeds, %lld failures, %.1f s\n", (long long)cases, (long long)opt.count,
-           (long long)failures, (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-9);
+    printf("%lld graphs of %lld seeds, %lld failures, %.1f s\n", (long long)cases,
+           (long long)opt.count, (long long)failures,
+           (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-9);
     return failures != 0 || cases == 0;
 }

@@ -1,6 +1,6 @@
-/* runs.c: a case through the passes, then by its loops' meaning alone, or as machine code, and
- * compared with the oracle to the bit (all NaNs are one). Inputs that nobody donated must be
- * unchanged afterwards. */
+/* runs.c: a case through the passes, then by its loops' meaning alone, or as machine
+ * code, and compared with the oracle to the bit (all NaNs are one). Inputs that nobody
+ * donated must be unchanged afterwards. */
 #include "fuzz.h"
 
 static char wrong[512];
@@ -70,8 +70,9 @@ static const char *compare(uint32_t output, const kl_buffer *want, const char *g
             continue;
         char a[40], b[40];
         hex(a, w + i * (int64_t)size, size), hex(b, got + i * (int64_t)size, size);
-        snprintf(wrong, sizeof wrong, "output %u differs at element %lld of %lld: %s, not %s (%s)",
-                 output, (long long)i, (long long)n, b, a, kl_dtypes[want->dtype].name);
+        snprintf(wrong, sizeof wrong,
+                 "output %u differs at element %lld of %lld: %s, not %s (%s)", output,
+                 (long long)i, (long long)n, b, a, kl_dtypes[want->dtype].name);
         return wrong;
     }
     return NULL;
@@ -133,13 +134,15 @@ static const char *judge(const testcase *c, const places *p, kl_status st, kl_ha
     }
     for (uint32_t i = 0; !c->faults && !bad && i < c->g->noutputs; i++)
         bad = compare(i, &c->want[i], p->out_at[i]);
-    return bad ? bad : before.lo != after.lo || before.hi != after.hi ? "an input was changed" : NULL;
+    return bad                                              ? bad
+           : before.lo != after.lo || before.hi != after.hi ? "an input was changed"
+                                                            : NULL;
 }
 
 /* ---- by the loops ---- */
 
-static kl_status loop_step(const compiled *u, const places *p, const kl_step *s, char *arena,
-                           const int64_t *syms, int *next)
+static kl_status loop_step(const compiled *u, const places *p, const kl_step *s,
+                           char *arena, const int64_t *syms, int *next)
 {
     const kl_program *pr = u->u.program;
     void *at[256], *bufs[512];
@@ -208,7 +211,8 @@ static const char *find_entries(const compiled *u, const kl_code *code)
     return NULL;
 }
 
-const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code, int threads)
+const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
+                       int threads)
 {
     places p;
     const char *bad = find_entries(u, code);

@@ -1,17 +1,17 @@
 /* shrink.c: a failing program becomes a smaller one that still fails.
  *
- * Four kinds of change are tried in turn until none helps: one output instead of several, a node
- * replaced by a source of its type, a node cut off (its value becomes an input), an extent made
- * smaller wherever it occurs. Each gives a text; what the parser refuses is no candidate. The
- * number of trials is bounded, for each may cost a process. */
+ * Four kinds of change are tried in turn until none helps: one output instead of several,
+ * a node replaced by a source of its type, a node cut off (its value becomes an input),
+ * an extent made smaller wherever it occurs. Each gives a text; what the parser refuses
+ * is no candidate. The number of trials is bounded, for each may cost a process. */
 #include "fuzz.h"
 
 enum { TRIALS = 1500 };
 
 typedef struct change {
     enum { ONE_OUTPUT, DROP_OUTPUT, NO_DONATION, USE_SOURCE, CUT, EXTENT } kind;
-    uint32_t at, which;   /* output or node; source */
-    int64_t from, to;     /* EXTENT */
+    uint32_t at, which; /* output or node; source */
+    int64_t from, to;   /* EXTENT */
     const kl_graph *g;
 } change;
 
@@ -23,11 +23,13 @@ static void replace_extents(const change *h, kl_dim *e, int n)
 }
 
 /* The node again, in the new graph, from its parts: shapes are inferred afresh. */
-static kl_ref again(const change *h, kl_graph *to, const kl_graph *from, kl_ref r, const kl_ref *src)
+static kl_ref again(const change *h, kl_graph *to, const kl_graph *from, kl_ref r,
+                    const kl_ref *src)
 {
     const kl_node *n = kl_graph_at(from, r);
     int64_t attr[64];
-    kl_spec s = {.op = (kl_op)n->op, .src = src, .nsrc = n->nsrc, .attr = attr, .nattr = n->nattr};
+    kl_spec s = {
+        .op = (kl_op)n->op, .src = src, .nsrc = n->nsrc, .attr = attr, .nattr = n->nattr};
     if (n->nattr > KL_COUNT(attr))
         return KL_NONE;
     memcpy(attr, kl_graph_attr(from, r), n->nattr * sizeof *attr);
@@ -74,7 +76,8 @@ static bool rebuild(const change *h, kl_graph *to)
             return false;
     }
     for (uint32_t o = 0, n = 0; map && o < g->noutputs; o++) {
-        if ((h->kind == ONE_OUTPUT && o != h->at) || (h->kind == DROP_OUTPUT && o == h->at))
+        if ((h->kind == ONE_OUTPUT && o != h->at) ||
+            (h->kind == DROP_OUTPUT && o == h->at))
             continue;
         if (kl_graph_output(to, map[g->outputs[o]], NULL) != KL_OK)
             return false;
@@ -132,7 +135,8 @@ typedef struct state {
 static bool attempt(state *s, const change *h)
 {
     kl_text t = {0};
-    bool better = s->trials < TRIALS && apply(h, s->best.s, &t) && (s->trials++, s->fails(s->ctx, t.s));
+    bool better = s->trials < TRIALS && apply(h, s->best.s, &t) &&
+                  (s->trials++, s->fails(s->ctx, t.s));
     if (better) {
         kl_text_free(&s->best);
         s->best = t;
@@ -142,7 +146,8 @@ static bool attempt(state *s, const change *h)
     return better;
 }
 
-/* One round over a graph's nodes and extents; the graph is read anew after each success. */
+/* One round over a graph's nodes and extents; the graph is read anew after each success.
+ */
 static bool round_of(state *s)
 {
     bool better = false, changed = true;
