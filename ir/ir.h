@@ -561,7 +561,8 @@ int kl_stmt_exprs(const kl_stmt *s, kl_x out[6]);
 int64_t kl_kernel_decided(const kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t dflt);
 const char *kl_kernel_class(const kl_kernel *k);
 int32_t kl_kernel_lanes(const kl_kernel *k); /* of the widest lane loop */
-/* The dims the loops use (KL_X_DIM, each once), by first use: the launch's dims array. */
+/* The dims the loops use (KL_X_DIM, each once), by first use, then the symbols of operands' sizes
+ * that are not among them: the launch's dims array. */
 int kl_kernel_dims(const kl_kernel *k, kl_dim *out, int cap);
 /* Bytes of one worker's tiles, and each tile's offset (64-byte aligned). A LANE tile has one copy
  * a lane of the widest lane loop: element i of lane l lies at i * lanes + l. */

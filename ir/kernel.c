@@ -252,6 +252,36 @@ static kl_status list_exprs(void *ctx, const kl_stmt *s)
     return KL_OK;
 }
 
+/* One more, unless it is there. */
+static int add_dim(kl_dim d, kl_dim *out, int n, int cap, const kl_xlist *l, const kl_exprs *x)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        if (x->nodes[l->items[i]].op == KL_X_DIM && (kl_dim)x->nodes[l->items[i]].imm == d)
+            return n;
+    if (n < cap)
+        out[n] = d;
+    return n + 1;
+}
+
+/* Operands' sizes (bounds, tiles' places) rest on symbols that the loops may not name. */
+static int operand_symbols(const kl_kernel *k, kl_dim *out, int n, int cap, const kl_xlist *l)
+{
+    kl_dims *d = k->x->dims;
+    int count = kl_dim_sym_count(d);
+    bool *used = kl_alloc_zeroed((size_t)count + 1);
+    if (!used)
+        return -1;
+    for (uint32_t i = 0; i < k->noperands; i++) {
+        kl_dim_uses(d, k->operands[i].count, used);
+        kl_dim_uses(d, k->operands[i].low, used);
+    }
+    for (int i = 0; i < count; i++)
+        if (used[i])
+            n = add_dim(kl_dim_sym(d, kl_dim_sym_name(d, i)), out, n, cap, l, k->x);
+    kl_free(used, (size_t)count + 1);
+    return n;
+}
+
 /* More than cap: the count, of which out has the first cap. -1: out of memory. */
 int kl_kernel_dims(const kl_kernel *k, kl_dim *out, int cap)
 {
@@ -265,6 +295,8 @@ int kl_kernel_dims(const kl_kernel *k, kl_dim *out, int cap)
         if (e->op == KL_X_DIM && n++ < cap)
             out[n - 1] = (kl_dim)e->imm;
     }
+    if (s == KL_OK)
+        n = operand_symbols(k, out, n, cap, &c.list);
     kl_xlist_free(&c.list);
     return s == KL_OK ? n : -1;
 }

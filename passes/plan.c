@@ -152,11 +152,12 @@ static bool maps_at_once(const kl_part *p)
 }
 
 /* May OUT operand o lie where IN operand i lies? Only if every load of i is at the very
- * element that is stored to o at that point. */
+ * element that is stored to o at that point, by the same worker. */
 static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
 {
     const kl_operand *a = &k->operands[in], *b = &k->operands[out];
     kl_x at = KL_NONE;
+    int part = -1;
     if (a->count != b->count || kl_dtypes[a->dtype].size != kl_dtypes[b->dtype].size)
         return false;
     for (int p = 0; p < k->nparts; p++)
@@ -168,6 +169,7 @@ static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
                 if (at != KL_NONE || !maps_at_once(&k->parts[p]))
                     return false;
                 at = st->stores[t].index;
+                part = p;
             }
         }
     for (int p = 0; p < k->nparts && at != KL_NONE; p++) {
@@ -177,7 +179,7 @@ static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
             return false;
         for (kl_x e = 0; e < count; e++)
             if (used[e] && k->x->nodes[e].op == KL_X_LOAD && k->x->nodes[e].imm == in &&
-                k->x->nodes[e].src[0] != at)
+                (p != part || k->x->nodes[e].src[0] != at))
                 at = KL_NONE;
         kl_free(used, count + 1);
     }
@@ -317,9 +319,6 @@ static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **
  * write? */
 static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_read)
 {
-    for (uint32_t o = 0; o < pl->g->noutputs; o++)
-        if (pl->g->outputs[o] == in) /* copied at the end */
-            return false;
     for (int n = 0; n < pl->u->nkernels; n++) {
         const kl_kernel *k = pl->u->kernels[n];
         for (uint32_t o = 0; o < k->noperands; o++) {
@@ -438,6 +437,8 @@ static kl_status plan(planner *pl)
         for (uint32_t i = 0; i < pl->u->kernels[n]->noperands; i++)
             if (pl->u->kernels[n]->operands[i].role == KL_ROLE_IN)
                 last_read[pl->u->kernels[n]->operands[i].node] = n;
+    for (uint32_t i = 0; i < g->noutputs; i++) /* it may be copied at the end */
+        last_read[g->outputs[i]] = pl->u->nkernels;
     for (uint32_t i = 0; i < g->ninputs; i++) {
         kl_ref r = g->inputs[i];
         pl->slot_of[r] =

@@ -18,7 +18,7 @@
 /* ---- rules
  * ------------------------------------------------------------------------------------ */
 
-enum { RULE_ANY, RULE_INT, RULE_FLOAT, RULE_BOOL };
+enum { RULE_ANY, RULE_INT, RULE_FLOAT, RULE_BOOL, RULE_SINT };
 static const kl_rule_row rows[] = {
 #define KL_RULE(name, cls, before, after) {#name, RULE_##cls, before, after},
 #include "passes/rules.def"
@@ -133,6 +133,7 @@ static bool class_is(const kl_graph *g, kl_ref operand, int cls)
     kl_class c = (kl_class)kl_dtypes[kl_graph_at(g, operand)->dtype].cls;
     return cls == RULE_ANY || (cls == RULE_BOOL && c == KL_CLS_BOOL) ||
            (cls == RULE_FLOAT && c == KL_CLS_FLOAT) ||
+           (cls == RULE_SINT && c == KL_CLS_SINT) ||
            (cls == RULE_INT && (c == KL_CLS_UINT || c == KL_CLS_SINT));
 }
 

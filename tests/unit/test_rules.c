@@ -75,8 +75,10 @@ static void fill(kl_buffer *b, int v, uint64_t *seed)
 
 static bool in_class(const kl_rule_row *r, kl_dtype dt)
 {
-    static const kl_class first[] = {KL_CLS_BOOL, KL_CLS_UINT, KL_CLS_FLOAT, KL_CLS_BOOL};
-    static const kl_class last[] = {KL_CLS_FLOAT, KL_CLS_SINT, KL_CLS_FLOAT, KL_CLS_BOOL};
+    static const kl_class first[] = {KL_CLS_BOOL, KL_CLS_UINT, KL_CLS_FLOAT, KL_CLS_BOOL,
+                                     KL_CLS_SINT};
+    static const kl_class last[] = {KL_CLS_FLOAT, KL_CLS_SINT, KL_CLS_FLOAT, KL_CLS_BOOL,
+                                    KL_CLS_SINT};
     return kl_dtypes[dt].cls >= first[r->cls] && kl_dtypes[dt].cls <= last[r->cls];
 }
 
