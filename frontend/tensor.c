@@ -394,6 +394,8 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
         return kl_error_status();
     lock(s);
     kl_status st = outdate(s);
+    if (st == KL_OK && t->whole && t->name && !next->name)
+        next->name = t->name;
     if (st == KL_OK)
         advance(s, next);
     unlock(s);

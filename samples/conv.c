@@ -4,10 +4,12 @@
  *
  * Adam at 0.003, 12 epochs, minibatches of 32, the same split as digits.c. The convolution is a
  * window and a contraction over it: no window is ever stored.
+ * Seed 0's net is saved: its weights, and the net as a program for 32 images (conv.kl).
  *   ./conv samples/data/digits.csv conv.npz [epochs] [seeds] */
 #include <kiln.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BATCH = 32, NPARAMS = 6 };
 
@@ -58,6 +60,25 @@ static void epoch(const digits *d, kl_tensor *const *p, kl_adam *opt)
     kl_scope_end();
 }
 
+static void predict(kl_tensor *const *in, kl_tensor **out, void *p)
+{
+    out[0] = kl_named(kl_argmax(net(in[0], p), 1, false), "label");
+}
+
+/* net.npz: the weights, net.kl and net.safetensors: the program with them. */
+static void save_all(kl_tensor **p, const char *npz)
+{
+    char kl[4096];
+    kl_input in[] = {{"images", KL_F32, kl_shape(BATCH, 1, 8, 8)}};
+    snprintf(kl, sizeof kl, "%.*s.kl", (int)strlen(npz) - 4, npz);
+    kl_no_grad_begin();
+    kl_function *f = kl_compile(predict, p, in, 1, 1);
+    kl_no_grad_end();
+    kl_save(npz, p, NPARAMS);
+    kl_program_save(f, kl);
+    kl_function_free(f);
+}
+
 static double train(const digits *d, int seed, int epochs, const char *save)
 {
     kl_manual_seed((uint64_t)seed);
@@ -72,7 +93,7 @@ static double train(const digits *d, int seed, int epochs, const char *save)
     printf("seed %d: test accuracy %.2f%%\n", seed, 100 * a);
     fflush(stdout);
     if (save)
-        kl_save(save, p, NPARAMS);
+        save_all(p, save);
     kl_optim_free(opt);
     return a;
 }

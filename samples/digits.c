@@ -4,10 +4,13 @@
  *
  * The test rows are those whose number mod 5 is 4. A step (gather the minibatch, forward, backward,
  * update) is one compiled program: the first step compiles it, the others run it.
- *   ./digits samples/data/digits.csv net.npz [epochs] [seeds] */
+ * Seed 0's net is saved: its weights, the compiled net as text with them (digits.kl, for kilnc;
+ * predict.c uses that), and what it says of the test rows.
+ *   ./digits samples/data/digits.csv digits.npz [epochs] [seeds] */
 #include <kiln.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { PIXELS = 64, HIDDEN = 128, CLASSES = 10, BATCH = 32, NPARAMS = 4 };
@@ -74,6 +77,37 @@ static double epoch(const digits *d, kl_tensor *const *p, kl_adam *opt)
     return sum / (double)steps;
 }
 
+/* The test rows' pixels, 0 to 16, to their labels. */
+static void predict(kl_tensor *const *in, kl_tensor **out, void *p)
+{
+    out[0] = kl_named(kl_argmax(net(kl_div(in[0], 16.0), p), 1, false), "label");
+}
+
+/* net.npz: the weights, net.kl and net.safetensors: the program, net.txt: its labels. */
+static void save_all(const digits *d, kl_tensor **p, const char *npz)
+{
+    char kl[4096], txt[4096];
+    int stem = (int)strlen(npz) - 4;
+    int64_t rows = kl_extent(d->test_x, 0), *label = calloc((size_t)rows, sizeof *label);
+    kl_tensor *pixels = kl_mul(d->test_x, 16.0);
+    kl_input in[] = {{"pixels", KL_F32, kl_shape(rows, PIXELS)}};
+    kl_no_grad_begin();
+    kl_function *f = kl_compile(predict, p, in, 1, 1);
+    kl_no_grad_end();
+    snprintf(kl, sizeof kl, "%.*s.kl", stem, npz);
+    snprintf(txt, sizeof txt, "%.*s.txt", stem, npz);
+    FILE *out = fopen(txt, "w");
+    kl_save(npz, p, NPARAMS);
+    kl_program_save(f, kl);
+    kl_function_call(f, (const void *[]){kl_data(pixels)}, (void *[]){label});
+    for (int64_t i = 0; out && label && i < rows; i++)
+        fprintf(out, "%lld\n", (long long)label[i]);
+    if (out)
+        fclose(out);
+    free(label);
+    kl_function_free(f);
+}
+
 static double train(const digits *d, int seed, int epochs, const char *save)
 {
     kl_manual_seed((uint64_t)seed);
@@ -88,7 +122,7 @@ static double train(const digits *d, int seed, int epochs, const char *save)
     printf("seed %d: loss %.4f, test accuracy %.2f%%  (%.2f s)\n", seed, loss, 100 * a, seconds() - began);
     fflush(stdout);
     if (save)
-        kl_save(save, p, NPARAMS);
+        save_all(d, p, save);
     kl_optim_free(opt);
     return a;
 }
@@ -97,7 +131,7 @@ int main(int argc, char **argv)
 {
     int epochs = argc > 3 ? atoi(argv[3]) : 20, seeds = argc > 4 ? atoi(argv[4]) : 5;
     if (argc < 3)
-        return fprintf(stderr, "usage: digits digits.csv net.npz [epochs] [seeds]\n"), 2;
+        return fprintf(stderr, "usage: digits digits.csv digits.npz [epochs] [seeds]\n"), 2;
     digits d = load(argv[1]);
     double sum = 0;
     for (int s = 0; s < seeds && !kl_failed(); s++) {

@@ -30,4 +30,7 @@ KILN_CACHE= KILN_DUMP=fuse,lower,plan build/samples/digits samples/data/digits.c
 echo "written to $out/kernels/stages.txt: $(grep -c '^kernel ' "$out/kernels/stages.txt") kernels; one of them:"
 awk '/^kernel /{n++} n==1' "$out/kernels/stages.txt" | awk '/^}/{print; exit} {print}' | cut -c1-100
 
+say "4. an expression compiled at run time over one's own memory, and a comparison for qsort"
+build/samples/jit
+
 say "done"

@@ -46,6 +46,18 @@ KL_API const char *kl_function_name(const kl_function *f, int i); /* of input i 
 KL_API kl_dtype kl_function_in(const kl_function *f, int i, kl_ints *shape);
 KL_API kl_dtype kl_function_out(const kl_function *f, int i, kl_ints *shape);
 
+/* A compiled function as an ordinary C function pointer, for libraries that know nothing
+ * of kiln. The signature is its result and its arguments, one letter each: v void, i
+ * int32, l int64, f float, d double, p pointer. "i:pp" is int f(const T0 *, const T1 *):
+ * the result is the only output; with v the outputs' addresses follow the inputs'. A call
+ * that fails gives 0 and is told by kl_failed(). Free it before the function. */
+typedef struct kl_pointer kl_pointer;
+KL_API kl_pointer *kl_function_pointer_at(const char *at, const kl_function *f,
+                                          const char *signature);
+#define kl_function_pointer(f, signature) kl_function_pointer_at(KL_HERE, f, signature)
+KL_API void (*kl_pointer_code(const kl_pointer *p))(void);
+KL_API void kl_pointer_free(kl_pointer *p);
+
 /* As kiln's text: path ends in .kl; captured tensors go to .safetensors beside it. kilnc
  * reads it, and kl_program_load. */
 KL_API kl_status kl_program_save_at(const char *at, const kl_function *f,
