@@ -101,8 +101,8 @@ static bool is_input(kl_arg a)
     const char *place = kl_place();
     kl_state *s = kl_thread();
     memcpy(&bits, a.kind == KL_ARG_FLOAT ? (void *)&a.d : (void *)&a.i, sizeof bits);
-    if (!place)
-        return true;
+    if (!place || s->tracing)
+        return !s->tracing;
     pthread_mutex_lock(&sites_lock);
     bool v = varies(place, s->numbers++, bits);
     pthread_mutex_unlock(&sites_lock);

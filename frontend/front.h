@@ -132,6 +132,7 @@ typedef struct kl_state {
     int numbers;  /* of the call under way, so far */
     int no_grad;  /* how many no_grad are open */
     bool exposed; /* the call now under way read an exposed storage */
+    bool tracing; /* a function is traced: numbers are its constants */
     kl_dtype default_dtype;
     bool registered;
 } kl_state;

@@ -154,8 +154,11 @@ kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_
         names[i] = in[i].name;
         ok = (t[i] = parameter(&in[i])) != NULL;
     }
+    bool inner = kl_thread()->tracing;
+    kl_thread()->tracing = true;
     if (ok)
         fn(t, t + nin, user);
+    kl_thread()->tracing = inner;
     ok = ok && !kl_failed() && results(t + nin, nout, roots) == KL_OK;
     if (ok)
         f = finish(t, nin, roots, nout, names);

@@ -13,7 +13,7 @@ rm -f build-setup.log
 ninja -C build >build/make.log 2>&1 || { grep -E 'error|FAILED' build/make.log | head; exit 1; }
 echo "built build/libkiln.so ($(wc -c <build/libkiln.so) bytes)"
 out=build/samples-out
-mkdir -p "$out/kernels"
+mkdir -p "$out"
 
 say "1. train a classifier of hand-written digits from a CSV file: 64-128-10, five seeds"
 build/samples/digits samples/data/digits.csv "$out/digits.npz"
@@ -25,12 +25,13 @@ cmp "$out/digits.npz" "$out/digits-1.npz" && echo "digits.npz is equal to the la
 say "2. a small convolutional network on the same digits, five seeds"
 build/samples/conv samples/data/digits.csv "$out/conv.npz"
 
-say "3. every kernel of one training step, as kernel and as loops"
-KILN_CACHE= KILN_DUMP=fuse,lower,plan build/samples/digits samples/data/digits.csv "$out/one.npz" 1 1 2>"$out/kernels/stages.txt" >/dev/null
-echo "written to $out/kernels/stages.txt: $(grep -c '^kernel ' "$out/kernels/stages.txt") kernels; one of them:"
-awk '/^kernel /{n++} n==1' "$out/kernels/stages.txt" | awk '/^}/{print; exit} {print}' | cut -c1-100
+say "3. the trained net compiled ahead of time, in a program without kiln: the same labels"
+sh samples/predict.sh build "$out"
 
-say "4. an expression compiled at run time over one's own memory, and a comparison for qsort"
+say "4. every stage of one training step, as text in $out/kernels"
+sh samples/stages.sh build "$out/kernels"
+
+say "5. an expression compiled at run time over one's own memory, and a comparison for qsort"
 build/samples/jit
 
 say "done"
