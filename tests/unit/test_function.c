@@ -95,6 +95,48 @@ START_TEST(gradients_inside)
 }
 END_TEST
 
+static void scaled_sum(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    for (double k = 2; k < 4; k++) /* numbers are the function's constants */
+        out[0] = kl_mul(kl_sum(in[0]), k);
+    (void)user;
+}
+
+static void twice(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_mul(in[0], 2.0);
+}
+
+/* As C sees them: the result returned, or written through the last argument. */
+START_TEST(function_pointers)
+{
+    kl_input array[] = {{"x", KL_F32, kl_shape(4)}}, one[] = {{"x", KL_F64, kl_shape()}};
+    kl_function *f = kl_compile(scaled_sum, NULL, array, 1, 1);
+    kl_function *g = kl_compile(twice, NULL, one, 1, 1);
+    kl_pointer *value = kl_function_pointer(f, "f:p"),
+               *into = kl_function_pointer(f, "vpp");
+    kl_pointer *real = kl_function_pointer(g, "dd");
+    float y = 0;
+    ck_assert_msg(value && into && real, "%s", kl_error());
+    ck_assert(((float (*)(const float *))kl_pointer_code(value))(x) == 12.0f);
+    ((void (*)(const float *, float *))kl_pointer_code(into))(x, &y);
+    ck_assert(y == 12.0f);
+    ck_assert(((double (*)(double))kl_pointer_code(real))(1.25) == 2.5);
+    static const char *const bad[] = {"f:f", "d:p", "f:pp", "v:p", "", "i:p", "p:p"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_ptr_null(kl_function_pointer(f, bad[i]));
+        ck_assert_int_eq(kl_error_status(), KL_ERR_ARG);
+        kl_error_clear();
+    }
+    kl_pointer_free(value);
+    kl_pointer_free(into);
+    kl_pointer_free(real);
+    kl_function_free(f);
+    kl_function_free(g);
+}
+END_TEST
+
 static void looks(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     (void)user;
@@ -139,5 +181,6 @@ int main(void)
     tcase_add_test(tc, saved_and_loaded);
     tcase_add_test(tc, gradients_inside);
     tcase_add_test(tc, tracing_rules);
+    tcase_add_test(tc, function_pointers);
     return front_run(s);
 }
