@@ -188,7 +188,8 @@ static kl_status add_store(builder *b, kl_stage *s, kl_ref node, kl_x index, kl_
     kl_store *t = kl_arena_alloc(b->k->arena, (size_t)(s->nstores + 1) * sizeof *t);
     if (!t)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    memcpy(t, s->stores, (size_t)s->nstores * sizeof *t);
+    if (s->nstores)
+        memcpy(t, s->stores, (size_t)s->nstores * sizeof *t);
     t[s->nstores++] = (kl_store){.operand = operand_of(b, node, KL_ROLE_OUT),
                                  .index = index,
                                  .value = value,
@@ -480,7 +481,8 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel *k)
     b.rd = kl_arena_zeroed(f->arena, 1, sizeof(kl_reader));
     if (!parts || !b.stage_of || !b.rd)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    memcpy(parts, k->parts, (size_t)k->nparts * sizeof(kl_part));
+    if (k->nparts)
+        memcpy(parts, k->parts, (size_t)k->nparts * sizeof(kl_part));
     k->parts = parts;
     b.part = &parts[k->nparts++];
     b.part->stages =

@@ -41,7 +41,8 @@ static kl_phase *new_phase(kl_lower *l, int64_t grain)
     kl_phase *ph = kl_arena_zeroed(k->arena, (size_t)k->nphases + 1, sizeof *ph);
     if (!ph)
         return NULL;
-    memcpy(ph, k->phases, (size_t)k->nphases * sizeof *ph);
+    if (k->nphases)
+        memcpy(ph, k->phases, (size_t)k->nphases * sizeof *ph);
     k->phases = ph;
     ph = &k->phases[k->nphases++];
     *ph = (kl_phase){.var = kl_x_newvar(k->x, "w", 1),

@@ -1,0 +1,242 @@
+/* test_artefact.c: plans that no pass makes yet, as artefacts: loops, fills, calls in a
+ * loop; the sizes of scratch; names in C; and how graphs shrink. Objects are linked and
+ * opened here. */
+#include "artefact.h"
+
+#include <check.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- a loop
+ * ------------------------------------------------------------------------------------ */
+
+static const char add_loops[] = "loops grow for x86-64-v2 {\n"
+                                "  in a0: f32[n]\n"
+                                "  out y0: f32[n]\n"
+                                "  phase w: n grain 1 group 1 lane 1 {\n"
+                                "    store y0[w] = add(load a0[w], 1.5)\n"
+                                "  }\n"
+                                "}\n";
+static const char less_loops[] = "loops less for x86-64-v2 {\n"
+                                 "  in a0: i64[1]\n"
+                                 "  out y0: bool[1]\n"
+                                 "  out y1: i64[1]\n"
+                                 "  phase w: 1 grain 1 group 1 lane 1 {\n"
+                                 "    store y0[w] = lt(load a0[w], 4)\n"
+                                 "    store y1[w] = load a0[w]+1\n"
+                                 "  }\n"
+                                 "}\n";
+/* y = x + 1.5 each time; i from 0: five times, for the body runs before it is asked. */
+static const char loop_plan[] =
+    "program count for cpu {\n"
+    "  dim n 1..8 % 1\n"
+    "  in x: f32[n]\n"
+    "  out y: f32[n]\n"
+    "  out i: i64[]\n"
+    "  arena 0\n"
+    "  slot 0: in 0 f32[n] bytes 4*n\n"
+    "  slot 1: out 0 f32[n] bytes 4*n\n"
+    "  slot 2: out 1 i64[] bytes 8\n"
+    "  copy begin (1, 0)\n"
+    "  fill zero (2) byte 0\n"
+    "  loop again (2, 1) carries 2\n"
+    "    program body for cpu {\n"
+    "      dim n 1..8 % 1\n"
+    "      in i: i64[]\n"
+    "      in x: f32[n]\n"
+    "      out go: bool[]\n"
+    "      out i: i64[]\n"
+    "      out x: f32[n]\n"
+    "      arena 64\n"
+    "      slot 0: in 0 i64[] bytes 8\n"
+    "      slot 1: in 1 f32[n] bytes 4*n\n"
+    "      slot 2: out 0 bool[] bytes 1\n"
+    "      slot 3: out 1 i64[] bytes 8\n"
+    "      slot 4: out 2 f32[n] bytes 4*n\n"
+    "      slot 5: arena f32[n] offset 0 bytes 4*n\n"
+    "      kernel 0: less\n"
+    "      kernel 1: grow\n"
+    "      launch less kernel 0 (0, 2, 3) workers (1) grain 1\n"
+    "      launch grow kernel 1 (1, 5) dims (n) workers (n) grain 1\n"
+    "      copy result (4, 5)\n"
+    "    }\n"
+    "}\n";
+
+static kl_kernel *loops(kl_arena *a, const char *text)
+{
+    kl_kernel *k = NULL;
+    ck_assert_msg(kl_loops_parse(a, "t.kl", text, &k) == KL_OK, "%s", kl_error());
+    return k;
+}
+
+static void *open_library(const kl_artefact *a, const char *path)
+{
+    kl_text object = {0}, library = {0};
+    ck_assert_msg(kl_artefact_emit(a, KL_LLVM_OPEN_OBJECT, &object) == KL_OK, "%s",
+                  kl_error());
+    ck_assert_msg(kl_shared_library("t.so", object.s, object.len, &library) == KL_OK,
+                  "%s", kl_error());
+    ck_assert(kl_file_write(path, library.s, library.len) == KL_OK);
+    void *h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    ck_assert_msg(h != NULL, "%s", dlerror());
+    unlink(path);
+    kl_text_free(&object);
+    kl_text_free(&library);
+    return h;
+}
+
+typedef int (*count_fn)(int64_t n, const float *x, float *y, int64_t *i);
+typedef int (*count_own_fn)(int64_t n, const float *x, float *y, int64_t *i,
+                            void *scratch);
+
+START_TEST(loops_run)
+{
+    static const int syms[] = {0};
+    static const int64_t weight[] = {-1};
+    kl_arena *a = kl_arena_new();
+    const kl_kernel *kernels[] = {loops(a, add_loops), loops(a, less_loops)};
+    kl_program *p = NULL;
+    ck_assert_msg(kl_program_parse("t.kl", loop_plan, &p) == KL_OK, "%s", kl_error());
+    kl_artefact art = {.name = "count",
+                       .target = kl_target_host(),
+                       .program = p,
+                       .kernels = kernels,
+                       .nkernels = 2,
+                       .syms = syms,
+                       .weight = weight,
+                       .scratch_caller = _i == 1};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/test_artefact-%d-%d.so", (int)getpid(), _i);
+    void *h = open_library(&art, path);
+    float x[8] = {0, 1, 2, 3, 4, 5, 6, 7}, y[8] = {0};
+    int64_t i = -1;
+    _Alignas(64) char scratch[4096];
+    void *entry = dlsym(h, "count"), *bytes = dlsym(h, "count_scratch_bytes");
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_int_eq(bytes != NULL, _i);
+    int rc = _i ? ((count_own_fn)(uintptr_t)entry)(5, x, y, &i, scratch)
+                : ((count_fn)(uintptr_t)entry)(5, x, y, &i);
+    if (_i) /* flag, counter, values, the body's arena: 64 each */
+        ck_assert_int_eq(((int64_t(*)(int64_t))(uintptr_t)bytes)(5), 256);
+    ck_assert_int_eq(rc, KL_ARTEFACT_OK);
+    ck_assert_int_eq(i, 4);
+    for (int j = 0; j < 8; j++)
+        ck_assert(y[j] == (j < 5 ? x[j] + 6.0f : 0));
+    dlclose(h);
+    kl_program_unref(p);
+    kl_arena_free(a);
+}
+END_TEST
+
+/* ---- names
+ * ----------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *text, *name;
+} names[] = {{"net", "net"},    {"int", "int_"}, {"layer.0/w 1", "layer_0_w_1"},
+             {"2x", "_2x"},     {"", "_"},       {"class", "class_"},
+             {"\303\251", "__"}};
+
+START_TEST(names_are_identifiers)
+{
+    char out[32];
+    kl_c_name(names[_i].text, out, sizeof out);
+    ck_assert_str_eq(out, names[_i].name);
+    ck_assert(kl_is_c_name(out));
+}
+END_TEST
+
+START_TEST(names_that_are_none)
+{
+    static const char *const bad[] = {"", "1a", "a b", "while", "a-b", "xor"};
+    for (size_t i = 0; i < KL_COUNT(bad); i++)
+        ck_assert_msg(!kl_is_c_name(bad[i]), "%s", bad[i]);
+    char small[8];
+    kl_c_name("a_very_long_name", small, sizeof small);
+    ck_assert_str_eq(small, "a_very");
+}
+END_TEST
+
+/* ---- shrinking
+ * --------------------------------------------------------------------------------------
+ */
+
+static const char large[] = "graph g(%x: f32[4], %y: f32[4]) {\n"
+                            "  %a: f32[4] = exp %x\n"
+                            "  %b: f32[4] = add %a, %y\n"
+                            "  %c: f32[4] = tanh %b\n"
+                            "  %d: f32[4] = sqrt %c\n"
+                            "  %e: f32[4] = mul %d, %x\n"
+                            "  out %e, %b\n"
+                            "}\n";
+
+/* "Goes wrong" where the square root of a tanh is. */
+static bool has_both(void *user, const kl_graph *g)
+{
+    (*(int *)user)++;
+    for (kl_ref r = 0; r < g->count; r++)
+        if (g->nodes[r].op == KL_OP_sqrt &&
+            g->nodes[kl_graph_src(g, r, 0)].op == KL_OP_tanh)
+            return true;
+    return false;
+}
+
+START_TEST(graphs_shrink)
+{
+    kl_arena *a = kl_arena_new();
+    kl_graph *g = NULL;
+    kl_text t = {0};
+    int calls = 0;
+    ck_assert_msg(kl_graph_parse(a, "t.kl", large, &g) == KL_OK, "%s", kl_error());
+    ck_assert(kl_graph_shrink(&g, has_both, &calls) == KL_OK);
+    ck_assert_msg(kl_graph_verify(g) == KL_OK, "%s", kl_error());
+    kl_graph_print(g, &t);
+    ck_assert_str_eq(t.s, "graph g(%b: f32[4]) {\n"
+                          "  %1: f32[4] = tanh %b  # \"c\"\n"
+                          "  %2: f32[4] = sqrt %1  # \"d\"\n"
+                          "  out %2\n"
+                          "}\n");
+    ck_assert_int_gt(calls, 5);
+    kl_text_free(&t);
+    kl_arena_free(a);
+}
+END_TEST
+
+static bool never(void *user, const kl_graph *g)
+{
+    (void)user;
+    (void)g;
+    return false;
+}
+
+START_TEST(what_is_well_stays)
+{
+    kl_arena *a = kl_arena_new();
+    kl_graph *g = NULL;
+    ck_assert(kl_graph_parse(a, "t.kl", large, &g) == KL_OK);
+    kl_graph *before = g;
+    ck_assert(kl_graph_shrink(&g, never, NULL) == KL_OK);
+    ck_assert_ptr_eq(g, before);
+    kl_arena_free(a);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("artefact");
+    TCase *tc = tcase_create("artefact");
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, loops_run, 0, 2);
+    tcase_add_loop_test(tc, names_are_identifiers, 0, (int)KL_COUNT(names));
+    tcase_add_test(tc, names_that_are_none);
+    tcase_add_test(tc, graphs_shrink);
+    tcase_add_test(tc, what_is_well_stays);
+    suite_add_tcase(s, tc);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
