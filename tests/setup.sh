@@ -4,7 +4,7 @@
 #   sh tests/setup.sh [test]
 set -eu
 need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev"
-[ "${1:-}" != test ] || need="$need check python3 python3-venv binutils"
+[ "${1:-}" != test ] || need="$need check g++ clang python3 python3-venv binutils"
 missing=
 for p in $need; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "ok installed" || missing="$missing $p"
