@@ -178,15 +178,6 @@ void kl_vjp_concat(kl_ad *d, kl_ref r, kl_ref u)
     }
 }
 
-void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
-{
-    kl_type t;
-    kl_graph_type(d->g, source(d, r, 0), &t);
-    kl_ad_give(d, source(d, r, 0),
-               kl_node_of(d->g, KL_OP_fold, &t, &u, 1, kl_graph_attr(d->g, r),
-                          d->g->nodes[r].nattr));
-}
-
 void kl_vjp_fold(kl_ad *d, kl_ref r, kl_ref u)
 {
     kl_ad_give(d, source(d, r, 0),

@@ -63,6 +63,15 @@ static const fcase cases[] = {
      1.5,
      0,
      {0}},
+    {"conv",
+     TWO("[1,2,9,5]", "[3,2,3,2]",
+         "%w: f64[1,2,3,4,3,2] = window %x (axis 2 size 3 stride 2 dilation 2) "
+         "(axis 3 size 2 stride 1 dilation 1)\n"
+         "%y: f64[1,3,3,4] = contract %w, %z \"ncpqxy,ocxy->nopq\""),
+     .5,
+     1.5,
+     0,
+     {0}},
     {"fold",
      ONE("[4,3]", , "%y: f64[9] = fold %x (axis 0 size 3 stride 2 dilation 1)"),
      .5,

@@ -1,0 +1,138 @@
+/* derive_window.c: the transpose of a window, where convolutions get their input's
+ * gradient.
+ *
+ *   y = window a (size K stride s dilation d)
+ *   a' = fold u                                            in general
+ *   a' = contract(window(pad g), flip w)                   when u = contract(g, w), with
+ * the window's places in g alone and its taps in w alone: no window is ever stored
+ *
+ * Place p of a' meets tap x of output o = (p - x d) / s. With g spread by s (interior
+ * padding) and (K-1) d zeros before it, that is element p + (K-1-x) d: a window again,
+ * the taps reversed. */
+#include "passes/derive.h"
+
+typedef struct conv {
+    kl_graph *g;
+    kl_ref u, r;        /* the contraction; the window node */
+    const int64_t *win; /* m, then axis size stride dilation */
+    int m, n[3];
+    const int64_t *lab[3];                          /* labels of both operands and of u */
+    int places, taps;                               /* which operand holds which: 0, 1 */
+    int place_at[KL_MAX_RANK], tap_at[KL_MAX_RANK]; /* their axes there */
+} conv;
+
+static int find(const int64_t *lab, int n, int64_t l)
+{
+    for (int i = 0; i < n; i++)
+        if (lab[i] == l)
+            return i;
+    return -1;
+}
+
+/* Is u a contraction whose places and taps stand apart, of known sizes? */
+static bool matches(conv *c)
+{
+    const kl_node *n = kl_graph_at(c->g, c->u);
+    if (n->op != KL_OP_contract)
+        return false;
+    const int64_t *at = kl_graph_attr(c->g, c->u);
+    int rank = n->rank - c->m;
+    for (int i = 0; i < 3; i++) {
+        c->n[i] = (int)at[i];
+        c->lab[i] = at + 3 + (i > 0 ? at[0] : 0) + (i > 1 ? at[1] : 0);
+    }
+    for (int j = 0; j < c->m; j++) {
+        int64_t place = c->lab[2][c->win[1 + 4 * j]], tap = c->lab[2][rank + j], k;
+        int in_place = find(c->lab[0], c->n[0], place) >= 0 ? 0 : 1;
+        int in_tap = find(c->lab[0], c->n[0], tap) >= 0 ? 0 : 1;
+        if (j && (in_place != c->places || in_tap != c->taps))
+            return false;
+        c->places = in_place, c->taps = in_tap;
+        if (in_place == in_tap || find(c->lab[in_tap], c->n[in_tap], place) >= 0 ||
+            find(c->lab[in_place], c->n[in_place], tap) >= 0)
+            return false;
+        c->place_at[j] = find(c->lab[in_place], c->n[in_place], place);
+        c->tap_at[j] = find(c->lab[in_tap], c->n[in_tap], tap);
+        for (int i = 1; i < 4; i++)
+            if (!kl_dim_is_const(c->g->dims, c->win[1 + 4 * j + i], &k))
+                return false;
+    }
+    return c->m > 0 && c->n[c->places] + c->m <= KL_MAX_RANK;
+}
+
+/* g spread and padded so that a window of the reversed taps reaches every place of a'. */
+static kl_ref spread(const conv *c, kl_ref g, const kl_dim *shape)
+{
+    kl_dim lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, in[KL_MAX_RANK] = {0};
+    kl_dims *d = c->g->dims;
+    for (int j = 0; j < c->m; j++) {
+        const int64_t *w = c->win + 1 + 4 * j; /* axis size stride dilation */
+        int ax = c->place_at[j];
+        kl_dim last = kl_dim_mul(d, kl_dim_sub(d, kl_graph_shape(c->g, g)[ax], 1), w[2]);
+        lo[ax] = (w[1] - 1) * w[3];
+        hi[ax] = kl_dim_sub(d, shape[w[0]], kl_dim_add(d, last, 1));
+        in[ax] = w[2] - 1;
+    }
+    kl_ref zero = kl_g_const(c->g, (kl_dtype)kl_graph_at(c->g, g)->dtype, 0);
+    return kl_g_pad(c->g, g, zero, lo, hi, in);
+}
+
+static kl_ref windowed(const conv *c, kl_ref g)
+{
+    int64_t attr[1 + 4 * KL_MAX_RANK] = {c->m};
+    for (int j = 0; j < c->m; j++) {
+        const int64_t *w = c->win + 1 + 4 * j;
+        int64_t *to = attr + 1 + 4 * j;
+        to[0] = c->place_at[j], to[1] = w[1], to[2] = 1, to[3] = w[3];
+    }
+    return kl_node_of(c->g, KL_OP_window, NULL, &g, 1, attr, (uint32_t)(1 + 4 * c->m));
+}
+
+static kl_ref contraction(const conv *c, const kl_type *t)
+{
+    kl_graph *g = c->g;
+    kl_ref a = kl_graph_src(g, c->u, (uint32_t)c->places),
+           b = kl_graph_src(g, c->u, (uint32_t)c->taps);
+    kl_dtype acc = (kl_dtype)kl_graph_at(g, c->u)->dtype;
+    char text[4 * KL_MAX_RANK], *s = text;
+    int rank = kl_graph_at(g, c->u)->rank - c->m;
+    uint64_t flip = 0;
+    for (int i = 0; i < c->n[c->places]; i++)
+        *s++ = (char)('a' + c->lab[c->places][i]);
+    for (int j = 0; j < c->m; j++) {
+        *s++ = (char)('a' + c->lab[2][rank + j]);
+        flip |= UINT64_C(1) << c->tap_at[j];
+    }
+    *s++ = ',';
+    for (int i = 0; i < c->n[c->taps]; i++)
+        *s++ = (char)('a' + c->lab[c->taps][i]);
+    *s++ = '-', *s++ = '>';
+    for (int i = 0; i < rank; i++)
+        *s++ = (char)('a' + c->lab[2][i]);
+    *s = 0;
+    return kl_g_contract(g, windowed(c, spread(c, a, t->shape)), kl_g_flip(g, b, flip),
+                         text, acc);
+}
+
+void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
+{
+    kl_type t;
+    kl_ref a = kl_graph_src(d->g, r, 0);
+    const int64_t *attr = kl_graph_attr(d->g, r);
+    conv c = {.g = d->g, .u = u, .r = r, .win = attr, .m = (int)attr[0]};
+    kl_graph_type(d->g, a, &t);
+    if (u != KL_NONE && matches(&c)) {
+        int64_t win[1 + 4 * KL_MAX_RANK],
+            lab[3][3 * KL_MAX_RANK]; /* making nodes moves attributes */
+        memcpy(win, c.win, (size_t)(1 + 4 * c.m) * sizeof *win);
+        c.win = win;
+        for (int i = 0; i < 3; i++) {
+            memcpy(lab[i], c.lab[i], (size_t)c.n[i] * sizeof **lab);
+            c.lab[i] = lab[i];
+        }
+        kl_ad_give(d, a, contraction(&c, &t));
+        return;
+    }
+    kl_ad_give(
+        d, a, kl_node_of(d->g, KL_OP_fold, &t, &u, 1, attr, kl_graph_at(d->g, r)->nattr));
+}
