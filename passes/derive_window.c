@@ -114,6 +114,31 @@ static kl_ref contraction(const conv *c, const kl_type *t)
                          text, acc);
 }
 
+/* Windows that do not meet (pooling): the places of a' are those of u, in another order.
+ *   u [.., P, .., K] -> [.., P, K, ..] -> [.., P K, ..], zeros after it */
+static kl_ref tiles(const conv *c, const kl_type *t)
+{
+    kl_graph *g = c->g;
+    int perm[KL_MAX_RANK], rank = t->rank, n = 0;
+    kl_dim shape[KL_MAX_RANK], lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK];
+    for (int i = 0; i < rank; i++) {
+        shape[i] = kl_graph_shape(g, c->u)[i];
+        perm[n++] = i;
+        for (int j = 0; j < c->m; j++) {
+            const int64_t *w = c->win + 1 + 4 * j;
+            if (w[0] != i)
+                continue;
+            if (w[2] != w[1] || (w[3] != 1 && w[1] != 1))
+                return KL_NONE;
+            shape[i] = kl_dim_mul(g->dims, shape[i], w[1]);
+            perm[n++] = rank + j;
+        }
+        hi[i] = kl_dim_sub(g->dims, t->shape[i], shape[i]);
+    }
+    kl_ref y = kl_g_reshape(g, kl_g_permute(g, c->u, perm), rank, shape);
+    return kl_g_pad(g, y, kl_g_const(g, t->dtype, 0), lo, hi, lo);
+}
+
 void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
 {
     kl_type t;
@@ -121,6 +146,13 @@ void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
     const int64_t *attr = kl_graph_attr(d->g, r);
     conv c = {.g = d->g, .u = u, .r = r, .win = attr, .m = (int)attr[0]};
     kl_graph_type(d->g, a, &t);
+    kl_ref apart = u == KL_NONE || kl_graph_at(d->g, r)->rank > KL_MAX_RANK - 1
+                       ? KL_NONE
+                       : tiles(&c, &t);
+    if (apart != KL_NONE) {
+        kl_ad_give(d, a, apart);
+        return;
+    }
     if (u != KL_NONE && matches(&c)) {
         int64_t win[1 + 4 * KL_MAX_RANK],
             lab[3][3 * KL_MAX_RANK]; /* making nodes moves attributes */

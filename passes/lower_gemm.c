@@ -192,6 +192,37 @@ static kl_x packed_at(kl_gemm *g, kl_x batch, kl_x panel, kl_x k)
     return mul_x(g, add_x(g, kl_x_mul(g->x, p, kl_x_dim(g->x, g->k)), k), g->nr);
 }
 
+/* Columns of several axes (a convolution's images, rows, columns): when whole runs of the
+ * innermost one fill a panel, each run is contiguous in x and is packed by vectors of its
+ * own length. */
+static int64_t runs_of(const kl_gemm *g)
+{
+    int64_t e;
+    if (g->n.n < 2 ||
+        !kl_dim_is_const(g->d, g->l->k->axes[g->n.axes[g->n.n - 1]].extent, &e))
+        return 1;
+    return e >= 4 && e < g->nr && g->nr % e == 0 ? g->nr / e : 1;
+}
+
+static kl_status pack_runs(kl_gemm *g, kl_build *b, kl_x batch, kl_x panel, kl_x chunk,
+                           kl_x len)
+{
+    int64_t runs = runs_of(g), e = g->nr / runs;
+    kl_x k, r;
+    kl_build in = loop(g, b, "k", KC, len, KL_BIND_SERIAL, &k);
+    kl_build each = loop(g, &in, "r", runs, int_x(g, runs), KL_BIND_SERIAL, &r);
+    uint32_t var = kl_x_newvar(g->x, "j", e);
+    kl_build body = kl_b_for(&each, var, int_x(g, e), KL_BIND_LANE, (int32_t)e);
+    kl_x j = kl_x_var(g->x, var), row = add_x(g, mul_x(g, panel, runs), r);
+    kl_dim rows = kl_dim_div(g->d, g->n.count, e);
+    kl_x col = add_x(g, mul_x(g, clamp(g, row, rows), e), j), kk = add_x(g, chunk, k);
+    kl_gemm_point(g, &g->n, col);
+    g->l->axis[g->s->axes[0]] = kk;
+    kl_x at = add_x(g, packed_at(g, batch, panel, kk), add_x(g, mul_x(g, r, e), j));
+    kl_b_store(&body, g->pb, at, kl_lower_expr(g->l, g->b), KL_NONE);
+    return KL_OK;
+}
+
 static kl_status pack_b(kl_gemm *g)
 {
     kl_build b;
@@ -213,6 +244,8 @@ static kl_status pack_b(kl_gemm *g)
     kl_x len = min_x(g, int_x(g, KC), sub_x(g, kl_x_dim(g->x, g->k), chunk));
     bool along_k = !g->n.n || (!kl_gemm_unit(g, g->b, g->n.axes[g->n.n - 1]) &&
                                kl_gemm_unit(g, g->b, g->s->axes[0]));
+    if (!along_k && runs_of(g) > 1)
+        return pack_runs(g, &b, batch, panel, chunk, len);
     kl_build in = along_k ? loop(g, &b, "j", g->nr, int_x(g, g->nr), KL_BIND_SERIAL, &j)
                           : loop(g, &b, "j", g->nr, int_x(g, g->nr), KL_BIND_LANE, &j);
     kl_build body = loop(g, &in, "k", KC, len, KL_BIND_SERIAL, &k);

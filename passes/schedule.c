@@ -11,7 +11,11 @@
  * speed. */
 #include "passes/passes.h"
 
-enum { WORK = 16384 /* elements that are worth a thread */, CUDA_BLOCK = 256 };
+enum {
+    WORK = 16384 /* elements that are worth a thread */,
+    CUDA_BLOCK = 256,
+    SHORT = 16
+};
 
 void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,
                const char *name)
@@ -141,6 +145,19 @@ static int vector_axis(kl_kernel *k, const kl_part *p, int *score)
     return best;
 }
 
+/* A short sum would leave most lanes idle along itself: they go along an outer axis that
+ * is long enough, contiguous (vec) if it can be. */
+static int longest_axis(const kl_kernel *k, const kl_part *p, int vec)
+{
+    int best = vec;
+    for (int i = 0; i < p->nouter; i++)
+        if (hint(k, k->axes[p->outer[best]].extent) < SHORT &&
+            hint(k, k->axes[p->outer[i]].extent) >
+                hint(k, k->axes[p->outer[best]].extent))
+            best = i;
+    return best;
+}
+
 /* ---- recipes' numbers
  * ----------------------------------------------------------------------------- */
 
@@ -258,6 +275,8 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
     else if (in_order || ordered)
         schedule_column(k, part, t, vec, own, forced);
+    else if (wide && own > 0 && own <= SHORT && !dots)
+        schedule_column(k, part, t, longest_axis(k, p, vec), own, forced);
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
         schedule_column(k, part, t, vec, own, forced);
     else
