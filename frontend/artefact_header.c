@@ -264,7 +264,9 @@ static void put_intro(const header *h, const char *source)
     const kl_artefact *a = h->a;
     kl_text_printf(h->out, "/* %s: made by kilnc from ", a->name);
     put_safe(h->out, source);
-    kl_text_printf(h->out, " for %s, %s.\n *\n", strcmp(a->target->name, "host") == 0 ? a->target->cpu : a->target->name,
+    kl_text_printf(h->out, " for %s, %s.\n *\n",
+                   strcmp(a->target->name, "host") == 0 ? a->target->cpu
+                                                        : a->target->name,
                    a->target->triple);
     put_ports(h);
     kl_text_put(

@@ -97,20 +97,44 @@ static kl_entry *insert(const kl_linear *l, kl_hash h)
     return e;
 }
 
-static kl_status make(kl_entry *e, const kl_linear *l, int device)
+/* A native function's name is a pointer in the key, which means nothing elsewhere. */
+static bool portable(const kl_graph *g)
 {
-    e->device = device;
-    e->arena = kl_arena_new();
-    if (!e->arena)
-        return kl_fail(KL_ERR_OOM, "out of memory to compile");
+    for (uint32_t i = 0; i < g->count; i++)
+        if (g->nodes[i].op == KL_OP_call)
+            return false;
+    return true;
+}
+
+static kl_status compile(kl_entry *e, const kl_linear *l, int device)
+{
     KL_TRY(kl_import(l, e->arena, &e->graph));
     KL_TICK(programs_compiled);
     if (interp)
         return kl_prepare_interp(e->arena, &e->graph);
+    bool keep = portable(e->graph);
     KL_TRY(kl_compile_graph(e->graph, device, &e->program));
-    kl_arena_free(e->arena);
-    e->arena = NULL;
-    e->graph = NULL;
+    if (keep)
+        kl_compile_keep(l->key, l->nkey, e->program);
+    return KL_OK;
+}
+
+static kl_status make(kl_entry *e, const kl_linear *l, int device)
+{
+    e->device = device;
+    if (!interp)
+        KL_TRY(kl_compile_find(l->key, l->nkey, device, &e->program));
+    if (e->program)
+        return KL_OK;
+    e->arena = kl_arena_new();
+    if (!e->arena)
+        return kl_fail(KL_ERR_OOM, "out of memory to compile");
+    KL_TRY(compile(e, l, device));
+    if (e->program) { /* the arena is the interpreter's */
+        kl_arena_free(e->arena);
+        e->arena = NULL;
+        e->graph = NULL;
+    }
     return KL_OK;
 }
 

@@ -3,17 +3,27 @@
  *   graph -> passes -> kernels and a plan -> codegen: object bytes -> runtime: loaded,
  * runs
  *
- * A kernel is known by the hash of its loops' text and its target: two programs that need
- * the same one share its module, and two threads that need it compile it once. Kernels of
- * a program compile in parallel. */
+ * A kernel is known by the hash of its loops' text, its target and this build of kiln:
+ * two programs that need the same one share its module, and two threads that need it
+ * compile it once. Kernels of a program compile in parallel. Objects and plans are kept
+ * in the store: a plan found there is linked with objects found there, and neither a pass
+ * runs nor LLVM opens. */
 #include "front.h"
 #include "codegen/codegen.h"
+
+/* What else an object or a plan depends on. */
+static void put_setting(kl_text *text, const kl_target *t)
+{
+    kl_hash h = kl_build_id();
+    kl_text_printf(text, "# %s %s %d %016llx%016llx\n", t->name,
+                   t->features ? t->features : "", kl_env_get()->bounds,
+                   (unsigned long long)h.hi, (unsigned long long)h.lo);
+}
 
 static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
 {
     kl_text text = {0};
-    kl_text_printf(&text, "# %s %s %d\n", t->name, t->features ? t->features : "",
-                   kl_env_get()->bounds);
+    put_setting(&text, t);
     kl_loops_print(k, &text);
     if (!text.failed)
         *key = kl_hash_bytes(text.s, text.len);
@@ -63,57 +73,75 @@ static const kl_target *target_of(int device)
     return kl_device_get(device, &ops, &index) == KL_OK ? cuda_target(index) : NULL;
 }
 
-/* Generate and load one kernel. */
-static kl_status build(const kl_kernel *k, const kl_target *t, int device,
+static kl_status generate(const kl_kernel *k, const kl_target *t, int index,
+                          kl_text *object)
+{
+    if (kl_env_get()->no_compile)
+        return kl_fail(KL_ERR_COMPILE,
+                       "KILN_NO_COMPILE is set and kernel %s is in no cache", k->name);
+    KL_TICK(kernels_compiled);
+    return t->kind == KL_TARGET_CUDA
+               ? kl_codegen_cuda(&k, 1, t, cuda_form(t, index), object)
+               : kl_codegen_cpu(&k, 1, t, KL_LLVM_OBJECT, object);
+}
+
+/* Load one kernel: from the store, else generated (k NULL: not then, *out stays NULL). */
+static kl_status build(kl_hash key, const kl_kernel *k, const kl_target *t, int device,
                        kl_module **out)
 {
     const kl_device_ops *ops;
     int index;
     kl_text object = {0};
-    kl_status st = kl_device_get(device, &ops, &index);
-    if (st == KL_OK && kl_env_get()->no_compile)
-        st = kl_fail(KL_ERR_COMPILE,
-                     "KILN_NO_COMPILE is set and kernel %s is in no cache", k->name);
-    if (st == KL_OK && t->kind == KL_TARGET_CUDA)
-        st = kl_codegen_cuda(&k, 1, t, cuda_form(t, index), &object);
-    else if (st == KL_OK)
-        st = kl_codegen_cpu(&k, 1, t, KL_LLVM_OBJECT, &object);
+    void *bytes = NULL;
+    size_t size = 0;
+    KL_TRY(kl_device_get(device, &ops, &index));
+    KL_TRY(kl_store_get(key, "kernel", &bytes, &size));
+    if (bytes) {
+        kl_status st = ops->load(index, bytes, size, out);
+        kl_free(bytes, size);
+        KL_TICK(kernels_from_disk);
+        return st;
+    }
+    if (!k)
+        return KL_OK;
+    kl_status st = generate(k, t, index, &object);
     if (st == KL_OK)
         st = ops->load(index, object.s, object.len, out);
     if (st == KL_OK)
-        KL_TICK(kernels_compiled);
+        kl_store_put(key, "kernel", object.s, object.len);
     kl_text_free(&object);
     return st;
 }
 
-static kl_status find_entries(kl_kernel_code *code, const kl_kernel *k, int device)
+static kl_status find_entries(kl_kernel_code *code, int nphases, int device)
 {
     const kl_device_ops *ops;
     int index;
     char base[200], name[220];
     KL_TRY(kl_device_get(device, &ops, &index));
-    kl_codegen_symbol(k->name, base, sizeof base);
-    for (int i = 0; i < k->nphases && i < (int)KL_COUNT(code->entry); i++) {
+    kl_codegen_symbol(code->name, base, sizeof base);
+    for (int i = 0; i < nphases && i < (int)KL_COUNT(code->entry); i++) {
         snprintf(name, sizeof name, "%s.%d", base, i);
         code->entry[i] = ops->symbol(code->module, name);
         if (!code->entry[i])
-            return kl_fail(KL_ERR_INTERNAL, "kernel %s has no entry %s", k->name, name);
+            return kl_fail(KL_ERR_INTERNAL, "kernel %s has no entry %s", code->name,
+                           name);
     }
     return KL_OK;
 }
 
-static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, const kl_target *t,
-                             int device)
+/* k NULL: only if it is in a cache; else code->module stays NULL. */
+static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, int nphases,
+                             const kl_target *t, int device)
 {
     bool mine;
-    KL_TRY(key_of(k, t, &code->key));
     KL_TRY(kl_modules_begin(code->key, device, &code->module, &mine));
     if (mine) {
-        kl_status st = build(k, t, device, &code->module);
+        kl_status st = build(code->key, k, t, device, &code->module);
         kl_modules_end(code->key, device, st == KL_OK ? code->module : NULL);
         KL_TRY(st);
     }
-    return find_entries(code, k, device);
+    return code->module ? find_entries(code, nphases, device) : KL_OK;
 }
 
 /* ---- all kernels of a program, in parallel; errors come back to the caller ---- */
@@ -133,7 +161,11 @@ static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
     job *j = ctx;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        kl_status st = link_kernel(&j->p->kernels[i], j->kernels[i], j->t, j->device);
+        kl_kernel_code *code = &j->p->kernels[i];
+        kl_kernel *k = j->kernels[i];
+        kl_status st = key_of(k, j->t, &code->key);
+        if (st == KL_OK)
+            st = link_kernel(code, k, k->nphases, j->t, j->device);
         if (st == KL_OK)
             continue;
         pthread_mutex_lock(&j->lock);
@@ -164,6 +196,78 @@ static kl_status link_all(kl_unit *u, int device)
                            u->kernels[i]->call);
     kl_parallel_for(n, 1, link_some, &j);
     return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
+}
+
+/* ---- plans in the store ---- */
+
+static kl_status plan_key(const void *key, size_t nkey, const kl_target *t, kl_hash *out)
+{
+    kl_text text = {0};
+    put_setting(&text, t);
+    kl_text_putn(&text, key, nkey);
+    if (!text.failed)
+        *out = kl_hash_bytes(text.s, text.len);
+    kl_text_free(&text);
+    return text.failed ? kl_fail(KL_ERR_OOM, "out of memory for a plan's key") : KL_OK;
+}
+
+/* Its kernels are named by their keys; bodies of loops and native functions are not. */
+static bool storable(const kl_program *p)
+{
+    for (int i = 0; i < p->nsteps; i++)
+        if (p->steps[i].kind == KL_STEP_CALL || p->steps[i].kind == KL_STEP_LOOP)
+            return false;
+    return true;
+}
+
+static int phases_of(const kl_program *p, int kernel)
+{
+    int n = 0;
+    for (int i = 0; i < p->nsteps; i++)
+        if (p->steps[i].kind == KL_STEP_LAUNCH && p->steps[i].kernel == kernel)
+            n = KL_MAX(n, p->steps[i].nphases);
+    return n;
+}
+
+kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program **out)
+{
+    const kl_target *t = target_of(device);
+    kl_hash h;
+    void *bytes;
+    size_t size;
+    *out = NULL;
+    if (!t)
+        return kl_error_status();
+    KL_TRY(plan_key(key, nkey, t, &h));
+    KL_TRY(kl_store_get(h, "plan", &bytes, &size));
+    if (!bytes)
+        return KL_OK;
+    kl_program *p = NULL;
+    kl_status st = kl_program_unpack(bytes, size, &p);
+    bool whole = st == KL_OK;
+    kl_free(bytes, size);
+    for (int i = 0; whole && st == KL_OK && i < p->nkernels; i++) {
+        st = link_kernel(&p->kernels[i], NULL, phases_of(p, i), t, device);
+        whole = p->kernels[i].module != NULL;
+    }
+    if (whole && st == KL_OK) {
+        p->device = device;
+        *out = p;
+        return KL_OK;
+    }
+    kl_program_unref(p);
+    return st;
+}
+
+void kl_compile_keep(const void *key, size_t nkey, const kl_program *p)
+{
+    const kl_target *t = target_of(p->device);
+    kl_text text = {0};
+    kl_hash h;
+    if (t && storable(p) && plan_key(key, nkey, t, &h) == KL_OK &&
+        kl_program_pack(p, &text) == KL_OK)
+        kl_store_put(h, "plan", text.s, text.len);
+    kl_text_free(&text);
 }
 
 kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)

@@ -388,6 +388,10 @@ bool kl_list_add(kl_list *l, kl_lazy *n); /* out of memory: false */
  * -------------------------------------------------- */
 
 kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out);
+/* The same from the store by a key that says what it computes; *out NULL: not there. */
+kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program **out);
+void kl_compile_keep(const void *key, size_t nkey, const kl_program *p);
+kl_hash kl_build_id(void); /* build_id.c: of this very build of the library */
 /* What the interpreter needs done: gradients expanded. */
 kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
 
