@@ -362,6 +362,11 @@ void kl_linear_free(kl_linear *l);
 /* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
 kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out);
 
+/* native.c: the bodies of a function node that calls native functions. attr: as the lazy
+ * node has them (names), then as the graph's node has them (bodies). */
+kl_status kl_native_bodies(kl_graph *g, const kl_type *out, const kl_ref *src,
+                           uint32_t nsrc, int64_t *attr);
+
 typedef struct kl_entry kl_entry; /* of the program cache */
 struct kl_entry {
     kl_hash hash;

@@ -43,6 +43,8 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     /* offsets and strides below 0 are expressions in a graph */
     for (uint32_t i = 0; (op == KL_OP_strided || op == KL_OP_update) && i < nattr; i++)
         attr[i] = kl_dim_const(r->g->dims, attr[i]);
+    if (op == KL_OP_function && kl_native_bodies(r->g, t, src, nsrc, attr) != KL_OK)
+        return KL_NONE;
     if (op == KL_OP_call)
         attr[0] = kl_graph_string(r->g, (const char *)(uintptr_t)attr[0]);
     return kl_graph_node(r->g, &(kl_spec){op, *t, src, nsrc, attr, nattr});

@@ -17,6 +17,7 @@
 #include "kiln/index.h"
 #include "kiln/io.h"
 #include "kiln/compile.h"
+#include "kiln/native.h"
 #include "kiln/device.h"
 
 #endif

@@ -34,4 +34,7 @@ sh samples/stages.sh build "$out/kernels"
 say "5. an expression compiled at run time over one's own memory, and a comparison for qsort"
 build/samples/jit
 
+say "6. a C function of one's own in a graph, with its derivative"
+build/samples/native
+
 say "done"
