@@ -433,6 +433,23 @@ static LLVMValueRef half_of(kl_ll *e, LLVMValueRef v, int from, int n)
                                  LL.ConstVector(order, (unsigned)n), "");
 }
 
+/* Bools fold as the bits of one integer. (LLVM 19 turns the shuffles of halves into a
+ * test of the whole vector, and where lanes are known to be off it takes that for true.)
+ */
+static LLVMValueRef fold_bools(kl_ll *e, kl_op op, LLVMValueRef v, int lanes)
+{
+    LLVMTypeRef bits = kl_ll_int(e, lanes, 1);
+    if (op == KL_OP_add || op == KL_OP_max || op == KL_OP_or)
+        return kl_ll_any(e, v);
+    if (op == KL_OP_mul || op == KL_OP_min || op == KL_OP_and)
+        return LL.BuildNot(e->b, kl_ll_any(e, LL.BuildNot(e->b, v, "")), "");
+    LLVMValueRef x = LL.BuildBitCast(e->b, v, bits, "");
+    for (int h = lanes / 2; h >= 1; h /= 2)
+        x = LL.BuildXor(e->b, x,
+                        LL.BuildLShr(e->b, x, LL.ConstInt(bits, (unsigned)h, 0), ""), "");
+    return LL.BuildCast(e->b, LLVMTrunc, x, kl_ll_int(e, 1, 1), "");
+}
+
 static void fold(kl_ll *e, const kl_stmt *s)
 {
     const kl_xnode n = e->x->nodes[s->value];
@@ -456,6 +473,10 @@ static void fold(kl_ll *e, const kl_stmt *s)
     for (; chunks > 1; chunks /= 2)
         for (int c = 0; c < chunks / 2; c++)
             v[c] = combine(e, s->combine, n.dtype, v[c], v[c + chunks / 2]);
+    if (n.dtype == KL_BOOL && vec > 1) {
+        v[0] = fold_bools(e, s->combine, v[0], vec);
+        vec = 1;
+    }
     for (; vec > 1; vec /= 2)
         v[0] = combine(e, s->combine, n.dtype, half_of(e, v[0], 0, vec / 2),
                        half_of(e, v[0], vec / 2, vec / 2));

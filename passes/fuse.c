@@ -212,9 +212,14 @@ static bool worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
     if (g->cost + u->cost > COST_MAX || g->nmembers >= MEMBERS_MAX)
         return false;
     double outer = product(f, g->nouter, g->outer), all = product(f, u->naxes, u->extent);
-    bool own = false;
+    bool own = false, own_free = false;
     for (int i = 0; i < u->naxes; i++)
-        own = own || (t->outer[i] < 0 && u->extent[i] != 1);
+        if (t->outer[i] < 0 && u->extent[i] != 1) {
+            own = true;
+            own_free = own_free || u->role[i] == KL_ROLE_FREE;
+        }
+    if (u->heavy && own_free) /* one value an outer point is what a stage has */
+        return false;
     if (g->contract) /* an epilogue: elementwise on the output, nothing else */
         return !own && !u->heavy;
     if (u->heavy && kl_graph_at(f->g, u->node)->op != KL_OP_reduce)

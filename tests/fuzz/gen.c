@@ -29,12 +29,22 @@ static int64_t extent(const gen *n, kl_dim d)
     return kl_dim_eval(n->g->dims, d, n->syms);
 }
 
+/* Elements, an extent of 0 counted as 1: what is empty must not hide what is huge. */
 static int64_t numel(const gen *n, const kl_type *t)
 {
     int64_t p = 1;
     for (int i = 0; i < t->rank; i++)
-        p *= extent(n, t->shape[i]);
+        if (kl_mul_overflow(p, KL_MAX(1, extent(n, t->shape[i])), &p))
+            return INT64_MAX;
     return p;
+}
+
+static bool is_empty(const gen *n, const kl_type *t)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (extent(n, t->shape[i]) == 0)
+            return true;
+    return false;
 }
 
 static kl_type type_of(const gen *n, kl_ref r)
@@ -53,6 +63,9 @@ static kl_ref keep(gen *n, kl_ref r, bool exact)
             return r;
     if (r == KL_NONE || n->count == MAX_VALUES)
         return r;
+    kl_type t = type_of(n, r);
+    if (numel(n, &t) > 8 * n->limit)
+        return KL_NONE;
     n->values[n->count] = r;
     n->exact[n->count++] = exact;
     return r;
@@ -89,7 +102,7 @@ static bool strides(gen *n, const kl_type *t, int64_t *stride)
     bool expands = chance(n, 20), widens = chance(n, 40);
     int64_t at = 1, e;
     int order[KL_MAX_RANK];
-    if (!chance(n, 35) || numel(n, t) == 0)
+    if (!chance(n, 35) || is_empty(n, t))
         return false;
     for (int i = 0; i < t->rank; i++) {
         order[i] = t->rank - 1 - i;
@@ -112,7 +125,7 @@ static bool strides(gen *n, const kl_type *t, int64_t *stride)
 static kl_ref new_input(gen *n, const kl_type *t)
 {
     int64_t attr[1 + KL_MAX_RANK] = {n->g->ninputs};
-    if (n->g->ninputs >= 6)
+    if (n->g->ninputs >= 6 || numel(n, t) > 4 * n->limit)
         return KL_NONE;
     bool strided = strides(n, t, attr + 1);
     return keep(
@@ -505,7 +518,7 @@ static kl_ref make_contract(gen *n)
     for (int i = 0; i < t.rank; i++) {
         int64_t kind = i == t.rank - 1 ? (chance(n, 70) ? 1 : 0) : below(&n->s, 3);
         la[na++] = (char)('a' + i);
-        work *= extent(n, t.shape[i]);
+        work *= KL_MAX(1, extent(n, t.shape[i]));
         if (kind != 1)
             ly[ny++] = (char)('a' + i);
         if (kind != 0) {
@@ -519,7 +532,7 @@ static kl_ref make_contract(gen *n)
         memmove(lb + at + 1, lb + at, (size_t)(nb - at));
         memmove(u.shape + at + 1, u.shape + at, (size_t)(nb - at) * sizeof *u.shape);
         lb[at] = (char)('p' + i), u.shape[at] = n->dims[below(&n->s, MAX_DIMS)];
-        work *= extent(n, u.shape[at]);
+        work *= KL_MAX(1, extent(n, u.shape[at]));
         ly[ny++] = lb[at], nb++;
     }
     for (int i = ny; i-- > 1 && chance(n, 40);) {
@@ -567,7 +580,7 @@ static kl_ref make_gather(gen *n)
         j.shape[j.rank++] = n->dims[below(&n->s, MAX_DIMS)];
     int64_t made = numel(n, &t) / extent(n, t.shape[axis]);
     for (int i = (int)batch; i < j.rank; i++)
-        made *= extent(n, j.shape[i]);
+        made *= KL_MAX(1, extent(n, j.shape[i]));
     src[1] = made <= n->limit ? indices(n, &j, t.shape[axis]) : KL_NONE;
     if (src[1] == KL_NONE)
         return KL_NONE;

@@ -32,6 +32,7 @@ static struct {
 typedef struct report {
     uint64_t seed;       /* now at */
     int64_t done, cases; /* seeds; those that gave a case */
+    int64_t unsupported; /* those that the passes say they do not compile */
     uint64_t failed[CHUNK];
     char why[CHUNK][200];
     int nfailed;
@@ -70,7 +71,7 @@ typedef struct entry {
     const char *bad;
     char why[200];
     uint64_t seed;
-    bool open;
+    bool open, unsupported;
 } entry;
 
 static void blame(entry *e, const char *how, const char *why)
@@ -100,15 +101,24 @@ static void ways_of(uint64_t batch, way out[2])
     out[1].fuse_off = true;
 }
 
+/* A row that is said not to be compiled makes no failure, and no case. */
+static void refused(entry *e, const char *how)
+{
+    if (kl_error_status() == KL_ERR_UNSUPPORTED)
+        e->open = false, e->unsupported = true;
+    else
+        blame(e, how, kl_error());
+}
+
 static void compile_entry(entry *e, const way w[2])
 {
     char name[40];
     snprintf(name, sizeof name, "f%llu", (unsigned long long)e->seed);
     if (!way_compile(&e->c, &w[0], name, &e->fused))
-        blame(e, "passes, fused", kl_error());
+        refused(e, "passes, fused");
     snprintf(name, sizeof name, "u%llu", (unsigned long long)e->seed);
-    if (!e->bad && !way_compile(&e->c, &w[1], name, &e->unfused))
-        blame(e, "passes, unfused", kl_error());
+    if (e->open && !e->bad && !way_compile(&e->c, &w[1], name, &e->unfused))
+        refused(e, "passes, unfused");
 }
 
 /* One object of all kernels of these units; NULL: kl_error. */
@@ -170,13 +180,13 @@ static void run_loops(entry *e)
                              {"sm_90a", false, 0},
                              {"x86-64-v4", true, 0},
                              {"sm_90a", true, 0}};
-    for (size_t i = 0; i < KL_COUNT(by) && !e->bad && e->c.work < 20000; i++) {
+    for (size_t i = 0; i < KL_COUNT(by) && e->open && !e->bad && e->c.work < 20000; i++) {
         compiled u;
         char how[64];
         snprintf(how, sizeof how, "loops for %s, %s", by[i].target,
                  by[i].fuse_off ? "unfused" : "fused");
         if (!way_compile(&e->c, &by[i], "loops", &u))
-            blame(e, how, kl_error());
+            refused(e, how);
         else {
             const char *bad = run_on_loops(&e->c, &u);
             if (bad)
@@ -228,9 +238,9 @@ static int check_text(const char *text, uint64_t seed, char why[200])
         ways_of((uint64_t)i, w);
         if (i == 0)
             run_loops(e);
-        if (!e->bad)
+        if (e->open && !e->bad)
             compile_entry(e, w);
-        if (!e->bad)
+        if (e->open && !e->bad)
             run_batch(e, 1, w);
     }
     int rc = !e->open ? 2 : e->bad ? 1 : 0;
@@ -334,6 +344,7 @@ static void work(report *r, uint64_t first, int64_t count)
             if (e[i].open && !e[i].bad)
                 compile_entry(&e[i], w);
             r->cases += e[i].open;
+            r->unsupported += e[i].unsupported;
         }
         r->seed = 0; /* a batch as a whole */
         run_batch(e, n, w);
@@ -386,9 +397,12 @@ static void find_culprit(const child *c, int status, int64_t *failures)
     ++*failures;
 }
 
+static int64_t unsupported;
+
 static void finish(child *c, int status, int64_t *cases, int64_t *failures)
 {
     *cases += c->r->cases;
+    unsupported += c->r->unsupported;
     for (int i = 0; i < c->r->nfailed && *failures < MAX_FAILURES; i++, ++*failures) {
         kl_text t = {0};
         if (text_of(c->r->failed[i], &t))
