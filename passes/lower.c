@@ -230,6 +230,8 @@ static kl_status lower_map(kl_lower *l)
     int64_t chunk = kl_param(l->k, l->part, "chunk", 16384);
     uint16_t axis = 0;
     kl_dim extent = 1;
+    if (n && l->k->target && l->k->target->kind == KL_TARGET_CUDA)
+        return kl_lower_elements(l);
     if (n) { /* the vector axis goes last */
         axis = l->p->outer[vec];
         extent = l->k->axes[axis].extent;
@@ -377,8 +379,7 @@ static const struct {
     kl_status (*fn)(kl_lower *l);
 } recipes[] = {
     {"map", lower_map},       {"row", lower_row},      {"split", lower_split},
-    {"column", lower_column}, {"gemm", kl_lower_gemm},
-    {"tiles", kl_lower_tiles},
+    {"column", lower_column}, {"gemm", kl_lower_gemm}, {"tiles", kl_lower_tiles},
 };
 
 kl_status kl_lower_kernel(kl_kernel *k)

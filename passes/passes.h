@@ -215,6 +215,7 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_seria
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_gemm(kl_lower *l); /* lower_gemm.c */
+kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l); /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);

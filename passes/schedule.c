@@ -14,7 +14,9 @@
 enum {
     WORK = 16384 /* elements that are worth a thread */,
     CUDA_BLOCK = 256,
-    SHORT = 16
+    SHORT = 16,
+    MANY_ELEMENTS = 1 << 19,
+    HEAVY = 256 /* expressions */
 };
 
 void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,
@@ -177,6 +179,19 @@ static int64_t map_lanes(const kl_kernel *k, const kl_target *t, int64_t forced)
                                      : KL_MAX(t->vector_bits / (8 * widest(k)), 4);
 }
 
+/* A thread gets several elements where there are enough for all multiprocessors; lanes
+ * walk all axes as one where one alone is short. */
+static void schedule_elements(kl_kernel *k, int part, int64_t lanes, int vec)
+{
+    const kl_part *p = &k->parts[part];
+    bool flat = vec >= 0 && hint(k, k->axes[p->outer[vec]].extent) < 4 * lanes;
+    int64_t each = k->x->count > HEAVY ? 2 : 4;
+    if (outer_hint(k, p) < MANY_ELEMENTS)
+        each = 1;
+    param(k, part, "flat", flat);
+    param(k, part, "chunk", lanes * each);
+}
+
 static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t forced)
 {
     int score, vec = vector_axis(k, &k->parts[part], &score);
@@ -184,7 +199,10 @@ static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t for
     param(k, part, "lanes", map_lanes(k, t, forced));
     if (vec >= 0)
         param(k, part, "vec", vec);
-    param(k, part, "chunk", t->kind == KL_TARGET_CUDA ? CUDA_BLOCK * 4 : WORK);
+    if (t->kind == KL_TARGET_CUDA)
+        schedule_elements(k, part, map_lanes(k, t, forced), vec);
+    else
+        param(k, part, "chunk", WORK);
 }
 
 static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own,

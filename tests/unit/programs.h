@@ -66,6 +66,9 @@ static const char *const programs[] = {
 #ifdef KL_TEST_LARGE /* too much for the interpreter of loops */
     "graph tiles(%0: f32[130,70,9], %1: f32[130,9,66]) { %2: f32[130,70,66] = contract %0, %1 \"bmk,bkn->bmn\" out %2 }",
     "graph tiles64(%0: f64[40,70,37], %1: f64[40,66,37]) { %2: f64[40,70,66] = contract %0, %1 \"bmk,bnk->bmn\" out %2 }",
+    "graph wide(%0: f32[3,180000], %1: f32[180000]) { %2: f32[3,180000] = expand %1 %3: f32[3,180000] = mul %0, %2 "
+    "%4: f32[3,180000] = add %3, %0 out %3, %4 }",
+    "graph many(%0: f16[1031,513], %1: f16[513]) { %2: f16[1031,513] = expand %1 %3: f16[1031,513] = max %0, %2 out %3 }",
 #endif
 };
 
