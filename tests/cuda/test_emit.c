@@ -177,6 +177,47 @@ START_TEST(test_compiled)
 }
 END_TEST
 
+/* One program with a symbol, at several sizes. */
+START_TEST(test_symbols)
+{
+    static const int64_t sizes[] = {4, 5, 33, 257};
+    static const char text[] =
+        "graph rows(%0: f32[B,40], %1: f32[40,24]) { dim B 4..4096 %2: f32[B] = "
+        "reduce.max %0 "
+        "axes (1) %3: f32[B,1] = reshape %2 %4: f32[B,40] = expand %3 %5: f32[B,40] = "
+        "sub %0, %4 "
+        "%6: f32[B,24] = contract %5, %1 \"mk,kn->mn\" out %5, %6 }";
+    made m = {.arena = kl_arena_new()};
+    kl_program *p;
+    kl_graph *again;
+    OK(kl_graph_parse(m.arena, "test", text, &m.graph));
+    OK(kl_graph_parse(m.arena, "test", text, &again));
+    OK(kl_compile_graph(again, 1, &p));
+    for (size_t i = 0; i < KL_COUNT(sizes); i++) {
+        uint64_t seed = 3;
+        int64_t n = sizes[i], x[] = {n, 40}, w[] = {40, 24};
+        kl_buffer in[2], want[2], got;
+        void *din[2], *dout[2];
+        OK(new_dense(KL_F32, 2, x, &in[0]));
+        OK(new_dense(KL_F32, 2, w, &in[1]));
+        fill_buffer(&in[0], &seed, true);
+        fill_buffer(&in[1], &seed, false);
+        OK(kl_graph_interp(m.graph, in, &n, want));
+        for (int j = 0; j < 2; j++) {
+            din[j] = to_device(in[j].mem->base, bytes_of(&in[j]));
+            OK(CUDA->alloc(0, bytes_of(&want[j]), &dout[j]));
+        }
+        OK(kl_program_run(p, din, dout, &n));
+        for (int j = 0; j < 2; j++) {
+            OK(new_dense(KL_F32, 2, want[j].shape, &got));
+            from_device(got.mem->base, dout[j], bytes_of(&got) - 1);
+            ck_assert_int_eq(first_difference(&want[j], &got), -1);
+        }
+    }
+    kl_program_unref(p);
+}
+END_TEST
+
 int main(void)
 {
     if (!have_device())
@@ -185,5 +226,6 @@ int main(void)
     tcase_add_unchecked_fixture(tc, make_all, drop_all);
     tcase_add_loop_test(tc, test_program, 0, NPROGRAMS * FORMS);
     tcase_add_test(tc, test_compiled);
+    tcase_add_test(tc, test_symbols);
     return run_suite(tc);
 }

@@ -1,7 +1,8 @@
 /* golden.c: runs the text files below a folder. Each is a program, the passes to run on
  * it, and the text expected of them:
  *
- *   # stage: simplify            passes in order; "parse" runs none
+ *   # stage: simplify            passes in order; "parse" runs none; "cuda" after them
+ *                                prints the kernels as CUDA C
  *   # target: x86-64-v3          that is the default
  *   graph g(..) { .. }           or kernel .., or loops ..
  *   ---- expect
@@ -12,6 +13,7 @@
  * Besides the text: what is printed parses back and prints the same, before and after;
  * and where both sides are graphs, they compute the same bits on random inputs. A file
  * whose sides differ is not blessed. */
+#include "codegen/codegen.h"
 #include "passes/passes.h"
 
 #include <dirent.h>
@@ -66,6 +68,7 @@ static bool split(file *f)
 typedef struct side { /* a program at its level */
     kl_unit unit;
     kl_level level;
+    bool cuda; /* to be printed as CUDA C */
 } side;
 
 static bool begins(const char *text, const char *word)
@@ -122,7 +125,9 @@ static kl_status run_passes(const file *f, side *s)
     snprintf(stage, sizeof stage, "%s", f->stage);
     for (char *save, *p = strtok_r(stage, " ", &save); p;
          p = strtok_r(NULL, " ", &save)) {
-        if (strcmp(p, "parse") == 0)
+        if (strcmp(p, "cuda") == 0)
+            s->cuda = true;
+        if (strcmp(p, "parse") == 0 || s->cuda)
             continue;
         KL_TRY(kl_pipeline_run(&s->unit, p, p));
         for (int i = 0; i < kl_pipeline_count; i++)
@@ -273,6 +278,15 @@ static int same_bits(const kl_graph *before, const kl_graph *after)
 
 /* ---- one file ---- */
 
+static void print_cuda(const side *s, kl_text *out)
+{
+    const kl_unit *u = &s->unit;
+    if (kl_codegen_cuda((const kl_kernel *const *)u->kernels, u->nkernels, u->target,
+                        KL_CUDA_BODY, out) != KL_OK)
+        kl_text_printf(out, "error: %s: %s\n", kl_status_name(kl_error_status()),
+                       kl_error());
+}
+
 /* The text that the file's program gives, or its error; false: it may not be blessed. */
 static bool produce(const file *f, kl_arena *a, kl_text *out)
 {
@@ -297,7 +311,10 @@ static bool produce(const file *f, kl_arena *a, kl_text *out)
         complain(f, "the two sides compute different values");
         good = false;
     }
-    kl_unit_print(&s.unit, s.level, out);
+    if (s.cuda)
+        print_cuda(&s, out);
+    else
+        kl_unit_print(&s.unit, s.level, out);
     return good && !out->failed;
 }
 
