@@ -194,7 +194,9 @@ static kl_status link_all(kl_unit *u, int device)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
                            u->kernels[i]->call);
-    kl_parallel_for(n, 1, link_some, &j);
+    /* one after the other: a program's kernels share one arena and one table of extents, which
+     * code generation still adds to */
+    link_some(&j, 0, n, 0);
     return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
 }
 
