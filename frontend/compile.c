@@ -5,7 +5,7 @@
  *
  * A kernel is known by the hash of its loops' text, its target and this build of kiln:
  * two programs that need the same one share its module, and two threads that need it
- * compile it once. Kernels of a program compile in parallel. Objects and plans are kept
+ * compile it once. Kernels of one program compile in turn. Objects and plans are kept
  * in the store: a plan found there is linked with objects found there, and neither a pass
  * runs nor LLVM opens. */
 #include "front.h"
@@ -144,7 +144,7 @@ static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, int nphas
     return code->module ? find_entries(code, nphases, device) : KL_OK;
 }
 
-/* ---- all kernels of a program, in parallel; errors come back to the caller ---- */
+/* ---- all kernels of a program; errors come back to the caller ---- */
 
 typedef struct job {
     kl_program *p;
