@@ -161,7 +161,9 @@ static kl_status parse_lines(kl_parser *p, kl_stage *s)
             kl_check *c = &s->checks[s->nchecks++];
             KL_TRY(kl_parse_check(p, &c->kind, &c->ok, &c->value, &c->node));
         } else {
-            return KL_OK;
+            return s->value == KL_NONE && !s->nstores && !s->nchecks
+                       ? kl_lex_fail(&p->l, "a stage that gives and stores nothing")
+                       : KL_OK;
         }
     }
 }
