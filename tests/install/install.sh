@@ -1,0 +1,63 @@
+#!/bin/sh
+# What a user gets: install into an empty folder, then use nothing but that through pkg-config.
+#   sh tests/install/install.sh BUILD
+# - every public header, alone, as C11, C17 and C++17 without a warning;
+# - README.md's C example, whose output is what README.md prints below it;
+# - every line of code in a header's comment stands in examples.c, which compiles and runs,
+#   against the shared library and, linked statically, against the archive;
+# - the shared library shows kl_* alone and needs few libraries; kilnc runs from where it lies.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$(cd "$1" && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+fail() { echo "install: $*" >&2; exit 1; }
+
+meson install -C "$build" --no-rebuild --destdir "$dir" >"$dir/log" 2>&1 || { tail "$dir/log"; exit 1; }
+pc=$(find "$dir" -name kiln.pc)
+export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$dir" KILN_CACHE=
+lib=$(dirname "$(find "$dir" -name libkiln.so)")
+export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+include=$(dirname "$(find "$dir" -name kiln.h)")
+warn="-Wall -Wextra -Wpedantic -Werror"
+cd "$dir"
+
+for h in kiln.h $(cd "$include" && ls kiln/*.h); do
+    printf '#include <%s>\nint main(void) { return 0; }\n' "$h" >one.c
+    for std in c11 c17; do
+        cc -std=$std $warn $(pkg-config --cflags kiln) -fsyntax-only one.c || fail "$h as $std"
+    done
+    c++ -x c++ -std=c++17 $warn $(pkg-config --cflags kiln) -fsyntax-only one.c || fail "$h as c++17"
+done
+
+awk '/^```c$/ {on = 1; next} /^```/ {if (on) exit} on' "$root/README.md" >example.c
+awk '/^\$ cc example.c/ {on = 1; next} /^```/ {if (on) exit} on' "$root/README.md" >want
+[ -s example.c ] && [ -s want ] || fail "README.md has no example"
+cc -std=c11 $warn example.c $(pkg-config --cflags --libs kiln) && ./a.out >got
+diff want got || fail "README.md prints something else than its example does"
+
+# a line of code in a header's comment: three blanks in; what follows two more blanks explains it
+sed -n 's/^ \*   \( *\)\([^ ].*\)$/\2/p' "$include"/kiln/*.h | sed 's/;   *[^ ].*$/;/' | sort -u >lines
+[ -s lines ] || fail "no examples in the headers"
+sed 's/^ *//' "$here/examples.c" >have
+while read -r line; do
+    grep -qxF -e "$line" have || fail "examples.c lacks the header's line: $line"
+done <lines
+cc -std=c11 $warn "$here/examples.c" $(pkg-config --cflags --libs kiln) -o shared && ./shared
+# statically: only our own archive, system libraries stay shared
+static=$(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --static --libs kiln | tr ' ' '\n' | grep -v '^-L.*\|^-lkiln$')
+cc -std=c11 "$here/examples.c" $(pkg-config --cflags kiln) "$lib/libkiln.a" $static -o static
+LD_LIBRARY_PATH= ./static
+
+nm -D --defined-only "$lib/libkiln.so" | awk '{print $3}' | grep -v '^kl_' && fail "libkiln.so shows more than kl_*"
+needed=$(objdump -p "$lib/libkiln.so" | awk '$1 == "NEEDED" {print $2}')
+for n in $needed; do
+    case $n in
+    libc.so.*|libm.so.*|ld-linux*|libxxhash.so.*|libcjson.so.*|libz.so.*|libffi.so.*) ;;
+    *san.so.*) ;; # a sanitizer's build
+    *) fail "libkiln.so needs $n" ;;
+    esac
+done
+"$(find "$dir" -name kilnc)" --emit=graph "$root/tests/kilnc/scale.kl" >/dev/null
+echo "install: $(wc -l <lines) lines of examples, $(echo $needed | wc -w) libraries needed"
