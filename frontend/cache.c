@@ -49,7 +49,8 @@ static void detach_entry(kl_entry *e)
     kl_entry_unref(e);
 }
 
-static void drop_oldest(void)
+/* false: there was none. */
+static bool drop_oldest(void)
 {
     kl_entry *oldest = NULL;
     for (int b = 0; b < BUCKETS; b++)
@@ -58,6 +59,7 @@ static void drop_oldest(void)
                 oldest = e;
     if (oldest)
         detach_entry(oldest);
+    return oldest != NULL;
 }
 
 void kl_cache_clear(void)
@@ -67,6 +69,23 @@ void kl_cache_clear(void)
         while (table[b])
             detach_entry(table[b]);
     pthread_mutex_unlock(&lock);
+}
+
+kl_status kl_cache_trim(int64_t bytes)
+{
+    bool more = true;
+    if (bytes < 0)
+        return kl_fail(KL_ERR_ARG, "cache_trim: %lld bytes", (long long)bytes);
+    kl_store_trim(bytes);
+    if (bytes == 0)
+        kl_cache_clear();
+    while (more && kl_stats().code_bytes > bytes) {
+        kl_modules_drop_unused();
+        pthread_mutex_lock(&lock);
+        more = kl_stats().code_bytes > bytes && drop_oldest();
+        pthread_mutex_unlock(&lock);
+    }
+    return KL_OK;
 }
 
 static kl_entry *find(const kl_linear *l, kl_hash h)
@@ -124,8 +143,10 @@ static kl_status make(kl_entry *e, const kl_linear *l, int device)
     e->device = device;
     if (!interp)
         KL_TRY(kl_compile_find(l->key, l->nkey, device, &e->program));
-    if (e->program)
+    if (e->program) {
+        KL_TICK(programs_from_disk);
         return KL_OK;
+    }
     e->arena = kl_arena_new();
     if (!e->arena)
         return kl_fail(KL_ERR_OOM, "out of memory to compile");

@@ -130,6 +130,21 @@ static kl_status find_entries(kl_kernel_code *code, int nphases, int device)
     return KL_OK;
 }
 
+/* Past every cache. */
+static kl_status make_kernel(kl_kernel_code *code, const kl_kernel *k, const kl_target *t,
+                             int device)
+{
+    const kl_device_ops *ops;
+    int index;
+    kl_text object = {0};
+    KL_TRY(kl_device_get(device, &ops, &index));
+    kl_status st = generate(k, t, index, &object);
+    if (st == KL_OK)
+        st = ops->load(index, object.s, object.len, &code->module);
+    kl_text_free(&object);
+    return st == KL_OK ? find_entries(code, k->nphases, device) : st;
+}
+
 /* k NULL: only if it is in a cache; else code->module stays NULL. */
 static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, int nphases,
                              const kl_target *t, int device)
@@ -151,6 +166,7 @@ typedef struct job {
     kl_kernel **kernels; /* those that are code, in the program's order */
     const kl_target *t;
     int device;
+    bool fresh; /* every kernel is made, whatever the caches hold */
     pthread_mutex_t lock;
     kl_status status;
     char message[512];
@@ -165,7 +181,8 @@ static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
         kl_kernel *k = j->kernels[i];
         kl_status st = key_of(k, j->t, &code->key);
         if (st == KL_OK)
-            st = link_kernel(code, k, k->nphases, j->t, j->device);
+            st = j->fresh ? make_kernel(code, k, j->t, j->device)
+                          : link_kernel(code, k, k->nphases, j->t, j->device);
         if (st == KL_OK)
             continue;
         pthread_mutex_lock(&j->lock);
@@ -177,11 +194,12 @@ static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
     }
 }
 
-static kl_status link_all(kl_unit *u, int device)
+static kl_status link_all(kl_unit *u, int device, bool fresh)
 {
     job j = {.p = u->program,
              .t = u->target,
              .device = device,
+             .fresh = fresh,
              .lock = PTHREAD_MUTEX_INITIALIZER};
     int n = 0;
     j.kernels = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.kernels);
@@ -194,8 +212,8 @@ static kl_status link_all(kl_unit *u, int device)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
                            u->kernels[i]->call);
-    /* one after the other: a program's kernels share one arena and one table of extents, which
-     * code generation still adds to */
+    /* one after the other: a program's kernels share one arena and one table of extents,
+     * which code generation still adds to */
     link_some(&j, 0, n, 0);
     return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
 }
@@ -272,16 +290,72 @@ void kl_compile_keep(const void *key, size_t nkey, const kl_program *p)
     kl_text_free(&text);
 }
 
-kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
+static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
 {
     kl_unit u = {.arena = g->arena, .target = target_of(device), .graph = g};
     if (!u.target)
         return kl_error_status();
     KL_TRY(kl_pipeline_run(&u, NULL, NULL));
-    kl_status st = link_all(&u, device);
+    kl_status st = link_all(&u, device, fresh);
     if (st != KL_OK)
         kl_program_unref(u.program);
     else
         u.program->device = device, *out = u.program;
+    return st;
+}
+
+kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
+{
+    return compile(g, device, false, out);
+}
+
+/* ---- does compiling work here at all? ---- */
+
+/* A row of several operations: lanes, a reduction, a transcendental, a tail. */
+static const char probe[] = "graph selftest(%x: f32[3,37]) {\n"
+                            "  %1: f32[3,37] = exp %x\n"
+                            "  %2: f32[3] = reduce.add %1 axes (1)\n"
+                            "  out %2\n"
+                            "}\n";
+
+static kl_status compare(kl_graph *g, const kl_program *p)
+{
+    float x[3 * 37], y[3];
+    for (int i = 0; i < 3 * 37; i++)
+        x[i] = (float)(i % 7) / 4 - 1;
+    kl_memory *mx = kl_memory_wrap(x, sizeof x, true, NULL, NULL);
+    kl_buffer in = {.mem = mx, .dtype = KL_F32, .rank = 2, .shape = {3, 37}}, want;
+    if (!mx)
+        return kl_error_status();
+    kl_buffer_dense_strides(&in);
+    kl_status st = kl_program_run(p, (void *[]){x}, (void *[]){y}, NULL);
+    if (st == KL_OK)
+        st = kl_graph_interp(g, &in, NULL, &want);
+    kl_memory_unref(mx);
+    KL_TRY(st);
+    bool same = memcmp(want.mem->base, y, sizeof y) == 0;
+    kl_memory_unref(want.mem);
+    return same ? KL_OK
+                : kl_fail(KL_ERR_INTERNAL,
+                          "selftest: a compiled kernel computes something else than the "
+                          "interpreter");
+}
+
+kl_status kl_selftest(void)
+{
+    kl_arena *a = kl_arena_new();
+    kl_graph *g = NULL, *kept = NULL;
+    kl_program *p = NULL;
+    kl_status st = a ? KL_OK : kl_fail(KL_ERR_OOM, "selftest: out of memory");
+    if (st == KL_OK)
+        st = kl_graph_parse(a, "selftest", probe, &g);
+    if (st == KL_OK)
+        st = kl_graph_parse(a, "selftest", probe, &kept);
+    if (st == KL_OK)
+        st = compile(g, 0, true, &p);
+    if (st == KL_OK)
+        st = compare(kept, p);
+    kl_program_unref(p);
+    kl_arena_free(a);
     return st;
 }

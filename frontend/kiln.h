@@ -4,6 +4,7 @@
 #define KILN_H
 
 #include "kiln/base.h"
+#include "kiln/stats.h"
 #include "kiln/tensor.h"
 #include "kiln/create.h"
 #include "kiln/math.h"

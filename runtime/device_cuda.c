@@ -161,6 +161,7 @@ static kl_status open_device(device *d, int index)
 
 static kl_status find_device(int index, device **out)
 {
+    *out = NULL;
     if (!kl_cu_open())
         return kl_fail(KL_ERR_DEVICE, "cuda:%d: %s", index, kl_cu_why());
     int n = cuda_count();

@@ -253,10 +253,14 @@ void *kl_disk_get(kl_hash key, const char *kind, size_t *size, const char **why)
     *why = "not there";
     entry_path(key, kind, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        KL_TICK(store_absent);
         return NULL;
+    }
     void *bytes = read_entry(fd, key, kind, size, why);
     close(fd);
+    if (!bytes)
+        KL_TICK(store_damaged);
     return bytes;
 }
 

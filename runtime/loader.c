@@ -82,6 +82,7 @@ static kl_status map_image(kl_code *c, const kl_elf *e)
     if (p == MAP_FAILED)
         return kl_fail(KL_ERR_OOM, "%zu bytes for code: %s", c->size, strerror(errno));
     c->base = p;
+    KL_TICK_BY(code_bytes, (int64_t)c->size);
     KL_TRY(kl_elf_link(e, p, (uint64_t)(uintptr_t)p));
     if (mprotect(p, c->size, PROT_READ | PROT_EXEC) != 0)
         return kl_fail(KL_ERR_UNSUPPORTED,
@@ -133,8 +134,10 @@ void kl_code_free(kl_code *c)
     if (!c)
         return;
     kl_debugger_remove(c->debug);
-    if (c->base)
+    if (c->base) {
         munmap(c->base, c->size);
+        KL_TICK_BY(code_bytes, -(int64_t)c->size);
+    }
     kl_free(c, c->own);
 }
 

@@ -144,6 +144,19 @@ void kl_modules_end(kl_hash key, int device, kl_module *m)
     pthread_mutex_unlock(&lock);
 }
 
+void kl_modules_drop_unused(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < BUCKETS; i++)
+        for (entry **e = &table.buckets[i]; *e;)
+            if ((*e)->module && /* nobody new: who takes it needs the lock */
+                __atomic_load_n(&(*e)->module->refs, __ATOMIC_ACQUIRE) == 1)
+                drop(e);
+            else
+                e = &(*e)->next;
+    pthread_mutex_unlock(&lock);
+}
+
 void kl_modules_trim(int64_t most)
 {
     pthread_mutex_lock(&lock);

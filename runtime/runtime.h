@@ -15,6 +15,7 @@
 #define KL_RUNTIME_H
 
 #include "kiln/base.h"
+#include "kiln/stats.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -553,13 +554,10 @@ void kl_disk_list(void (*visit)(void *user, const kl_disk_entry *e), void *user)
 kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine);
 void kl_modules_end(kl_hash key, int device, kl_module *m);
 void kl_modules_trim(int64_t most);
+void kl_modules_drop_unused(void); /* those that no program holds */
 
 /* ---- stats.c, profile.c ---------------------------------------------------------------------- */
 
-typedef struct kl_counters {
-    int64_t kernels_launched, kernels_compiled, kernels_from_disk, programs_compiled, program_hits,
-        host_copies, device_copies, host_copy_bytes, device_copy_bytes, casts, llvm_opened;
-} kl_counters;
 extern kl_counters kl_counts; /* updated with relaxed atomics: KL_TICK(kernels_launched) */
 #define KL_TICK(field) ((void)__atomic_add_fetch(&kl_counts.field, 1, __ATOMIC_RELAXED))
 #define KL_TICK_BY(field, n) ((void)__atomic_add_fetch(&kl_counts.field, (n), __ATOMIC_RELAXED))

@@ -309,6 +309,16 @@ int kl_threads(void)
     return none ? none : n;
 }
 
+int kl_num_threads(void)
+{
+    return kl_threads();
+}
+
+void kl_set_num_threads(int n)
+{
+    kl_set_threads(n);
+}
+
 void kl_set_threads(int n)
 {
     __atomic_store_n(&pool.wanted, KL_MIN(KL_MAX(n, 1), THREADS_MAX), __ATOMIC_RELAXED);
