@@ -238,6 +238,10 @@ static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **o
 static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
     uint32_t ni = l->inputs.n, no = l->outputs.n;
+    int64_t results = 0;
+    for (uint32_t i = 0; i < no; i++)
+        results += (int64_t)size_of(l->outputs.v[i]);
+    KL_TRY(kl_program_admit(e->program, NULL, results));
     void **p = kl_alloc((ni + no + 1) * sizeof *p);
     kl_status st =
         p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);

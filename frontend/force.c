@@ -19,16 +19,20 @@ static bool done(kl_lazy *n)
     return n->small || kl_lazy_mem(n) != NULL;
 }
 
-/* This thread's written storages join the roots; afterwards its list is empty. */
-static bool take_dirty(kl_list *roots, kl_list *held)
+/* This thread's written storages join the roots; afterwards its list is empty, unless
+ * this is only to see what would be computed. */
+static bool take_dirty(kl_list *roots, kl_list *held, bool looking)
 {
     kl_state *st = kl_thread();
     bool ok = true;
-    while (st->ndirty > 0) {
-        kl_storage *s = st->dirty[--st->ndirty];
-        __atomic_store_n(&s->dirty, 0, __ATOMIC_RELAXED);
+    for (size_t i = st->ndirty; i-- > 0;) {
+        kl_storage *s = st->dirty[i];
         kl_lazy *n = kl_storage_node(s);
-        kl_storage_unref(s);
+        if (!looking) {
+            __atomic_store_n(&s->dirty, 0, __ATOMIC_RELAXED);
+            kl_storage_unref(s);
+            st->ndirty = i;
+        }
         if (ok && !done(n) && n->op != KL_OP_input) {
             ok = kl_list_add(held, n) && kl_list_add(roots, n);
             if (ok)
@@ -92,7 +96,8 @@ static kl_status compute(kl_linear *l)
     return st;
 }
 
-static kl_status force_list(kl_linear *l, kl_list *roots)
+/* The linear form of those roots that have no value yet; *left: how many. */
+static kl_status linear_form(kl_linear *l, kl_list *roots, uint32_t *left)
 {
     uint32_t n = 0;
     pthread_mutex_lock(&kl_graph_lock);
@@ -106,7 +111,40 @@ static kl_status force_list(kl_linear *l, kl_list *roots)
             st = kl_fail(KL_ERR_STATE,
                          "a parameter of a function being traced has no value; "
                          "its elements cannot be looked at there");
-    return st || n == 0 ? st : compute(l);
+    *left = n;
+    return st;
+}
+
+static kl_status force_list(kl_linear *l, kl_list *roots)
+{
+    uint32_t n;
+    KL_TRY(linear_form(l, roots, &n));
+    return n ? compute(l) : KL_OK;
+}
+
+kl_status kl_force_look(kl_lazy *const *roots, int n, kl_linear *l, kl_entry **out)
+{
+    kl_list list = {0}, held = {0};
+    bool ok = true;
+    uint32_t left = 0;
+    *out = NULL;
+    l->looking = true;
+    for (int i = 0; i < n && ok; i++)
+        ok = kl_list_add(&list, roots[i]);
+    ok = ok && take_dirty(&list, &held, true);
+    kl_status st =
+        ok ? linear_form(l, &list, &left) : kl_fail(KL_ERR_OOM, "out of memory");
+    if (st == KL_OK && left)
+        st = kl_cache_get(l, l->device, out);
+    if (st != KL_OK && *out) {
+        kl_entry_unref(*out);
+        *out = NULL;
+    }
+    for (uint32_t i = 0; i < held.n; i++)
+        kl_lazy_unref(held.v[i]);
+    kl_free(held.v, held.cap * sizeof *held.v);
+    kl_free(list.v, list.cap * sizeof *list.v);
+    return st;
 }
 
 kl_status kl_force(kl_lazy *const *roots, int n)
@@ -121,7 +159,7 @@ kl_status kl_force(kl_lazy *const *roots, int n)
         return KL_OK;
     for (int i = 0; i < n && ok; i++)
         ok = roots[i] && kl_list_add(&list, roots[i]);
-    ok = ok && take_dirty(&list, &held);
+    ok = ok && take_dirty(&list, &held, false);
     scratch.busy = true;
     kl_thread()->pending = 0;
     kl_status st = ok ? force_list(l, &list) : kl_fail(KL_ERR_OOM, "out of memory");

@@ -330,6 +330,12 @@ kl_lazy *kl_n_nonzero(kl_lazy *a); /* index.c: computed at once, i64 [count, ran
 kl_status kl_force(kl_lazy *const *roots, int n);
 kl_status kl_force_one(kl_lazy *n);
 kl_status kl_force_dirty(void);
+/* What a force of these would run, without running it: its linear form (the caller's to
+ * free) and its program; *out NULL when nothing is left to compute. */
+struct kl_entry;
+struct kl_linear;
+kl_status kl_force_look(kl_lazy *const *roots, int n, struct kl_linear *l,
+                        struct kl_entry **out);
 /* The value's bytes on the host, dense row-major; force first. */
 kl_status kl_value(kl_lazy *n, const void **bytes);
 /* Tests: run everything through the reference interpreter instead of compiled code. */
@@ -353,6 +359,7 @@ typedef struct kl_linear {
     uint32_t cap_labels;
     int device;
     bool failed, grads;
+    bool looking; /* leave no trace: the same program must come out the next time */
 } kl_linear;
 /* Under the graph lock. extra: also compute what is cheap, due or computed before. */
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);

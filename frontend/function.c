@@ -134,6 +134,8 @@ static kl_status build(kl_function *f)
         f->run = copy;
     } else if (st == KL_OK) {
         st = kl_compile_graph(copy, 0, &f->program);
+        if (st == KL_OK)
+            st = kl_program_admit(f->program, NULL, 0);
     }
     kl_text_free(&text);
     kl_arena_free(a);
@@ -200,6 +202,11 @@ kl_status kl_function_call(const kl_function *f, const void *const *in, void *co
     if (p != few)
         kl_free(p, (size_t)f->nall * sizeof *p);
     return st;
+}
+
+const kl_program *kl_function_program(const kl_function *f)
+{
+    return f ? f->program : NULL;
 }
 
 int kl_function_inputs(const kl_function *f)

@@ -118,14 +118,14 @@ static void add_output(kl_linear *l, kl_lazy *n, uint32_t mark)
 }
 
 /* Worth keeping although nobody asked: held by somebody, and tiny or computed before. */
-static bool worth(kl_lazy *n)
+static bool worth(const kl_linear *l, kl_lazy *n)
 {
     kl_kind k = kl_ops[n->op].kind;
     if (!__atomic_load_n(&n->stored, __ATOMIC_RELAXED) || n->mem || k == KL_KIND_LEAF ||
         kl_ops[n->op].flags & KL_F_MULTI)
         return false;
     bool again = n->seen && k != KL_KIND_MOVE;
-    n->seen = 1;
+    n->seen |= !l->looking;
     return again || kl_lazy_numel(n) <= SMALL;
 }
 
@@ -136,7 +136,7 @@ static void emit(kl_linear *l, kl_lazy *n, bool extra, uint32_t mark)
         emit_leaf(l, n);
     else
         emit_node(l, n);
-    if (extra && !is_leaf(n) && worth(n))
+    if (extra && !is_leaf(n) && worth(l, n))
         add_output(l, n, mark);
     n->index = l->nnodes++;
 }

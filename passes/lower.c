@@ -407,7 +407,9 @@ kl_status kl_lower_kernel(kl_kernel *k)
 kl_status kl_pass_lower(kl_unit *u)
 {
     for (int i = 0; i < u->nkernels; i++)
-        if (!u->kernels[i]->call)
+        if (!u->kernels[i]->call) {
             KL_TRY(kl_lower_kernel(u->kernels[i]));
+            kl_kernel_cost(u->kernels[i]);
+        }
     return KL_OK;
 }

@@ -220,6 +220,8 @@ kl_status kl_lower_tiles(kl_lower *l); /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 
+void kl_kernel_cost(kl_kernel *k); /* cost.c: its flops and bytes */
+
 /* ---- kernels to plan
  * ------------------------------------------------------------------------------ */
 

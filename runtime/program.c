@@ -61,17 +61,29 @@ int64_t kl_size_eval(kl_size s, const int64_t *syms)
 
 typedef struct block {
     void *p;
-    size_t size;
+    size_t size, asked; /* what it holds; what this call needs of it */
     int device;
 } block;
 static block pool[POOL];
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t limit = INT64_MAX; /* kl_set_memory_limit */
+
+/* Bytes that calls now under way asked the pool for, and the most ever. */
+static void count_pool(int64_t more)
+{
+    int64_t now = __atomic_add_fetch(&kl_counts.pool_bytes, more, __ATOMIC_RELAXED),
+            most = __atomic_load_n(&kl_counts.pool_peak, __ATOMIC_RELAXED);
+    while (now > most &&
+           !__atomic_compare_exchange_n(&kl_counts.pool_peak, &most, now, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
 
 /* The smallest pooled block that is large enough, else a new one. */
 static kl_status take_block(int device, size_t size, block *out)
 {
     int best = -1;
-    *out = (block){NULL, 0, device};
+    *out = (block){NULL, 0, size, device};
     if (size == 0)
         return KL_OK;
     pthread_mutex_lock(&pool_lock);
@@ -81,16 +93,18 @@ static kl_status take_block(int device, size_t size, block *out)
             best = i;
     if (best >= 0 && pool[best].size / 4 <= size + (1 << 16)) {
         *out = pool[best];
+        out->asked = size;
         pool[best].p = NULL;
     }
     pthread_mutex_unlock(&pool_lock);
-    if (out->p)
-        return KL_OK;
-    const kl_device_ops *ops;
-    int index;
-    KL_TRY(kl_device_get(device, &ops, &index));
-    KL_TRY(ops->alloc(index, size, &out->p));
-    out->size = size;
+    if (!out->p) {
+        const kl_device_ops *ops;
+        int index;
+        KL_TRY(kl_device_get(device, &ops, &index));
+        KL_TRY(ops->alloc(index, size, &out->p));
+        out->size = size;
+    }
+    count_pool((int64_t)size);
     return KL_OK;
 }
 
@@ -108,6 +122,7 @@ static void give_block(block b)
     int at = -1;
     if (!b.p)
         return;
+    count_pool(-(int64_t)b.asked);
     pthread_mutex_lock(&pool_lock);
     for (int i = 0; i < POOL; i++)
         if (!pool[i].p || at < 0 || (pool[at].p && pool[i].size < pool[at].size))
@@ -157,6 +172,11 @@ static void *address(const run *r, int32_t slot)
     }
 }
 
+static int64_t whole_lines(int64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 static kl_status launch(run *r, const kl_step *s)
 {
     void *bufs[SMALL];
@@ -168,10 +188,9 @@ static kl_status launch(run *r, const kl_step *s)
     for (int i = 0; i < s->ndims; i++)
         dims[i] = kl_size_eval(s->dims[i], r->syms);
     kl_args a = {.bufs = bufs, .dims = dims, .error = r->error};
-    int64_t scratch = (kl_size_eval(s->scratch, r->syms) + 63) / 64 * 64;
-    block b = {NULL, 0, r->p->device};
-    if (scratch)
-        KL_TRY(take_block(r->p->device, (size_t)(scratch * kl_threads()), &b));
+    int64_t scratch = whole_lines(kl_size_eval(s->scratch, r->syms));
+    block b;
+    KL_TRY(take_block(r->p->device, (size_t)(scratch * kl_threads()), &b));
     a.scratch = b.p, a.scratch_stride = scratch;
     int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
     kl_status st = KL_OK;
@@ -248,6 +267,15 @@ static kl_status step(run *r, const kl_step *s)
     return kl_fail(KL_ERR_INTERNAL, "%s: unknown step", s->name);
 }
 
+/* The flag and the next values of what a loop carries. */
+static int64_t loop_bytes(const kl_program *p, const kl_step *s, const int64_t *syms)
+{
+    int64_t bytes = 64;
+    for (int i = 0; i < s->ncarry; i++)
+        bytes += whole_lines(kl_size_eval(p->slots[s->slots[i]].bytes, syms));
+    return bytes;
+}
+
 /* slots: carried values (read and written in place), then what the body only reads. The
  * body's inputs are all of them, its outputs "go on" (bool) and the next carried values.
  */
@@ -258,12 +286,8 @@ static kl_status loop(run *r, const kl_step *s)
     uint8_t go = 1;
     if (b->nin > SMALL || b->nout != s->ncarry + 1)
         return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d values", s->name, SMALL);
-    size_t bytes = 64;
-    for (int i = 0; i < s->ncarry; i++)
-        bytes += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) /
-                 64 * 64;
     block next;
-    KL_TRY(take_block(r->p->device, bytes, &next));
+    KL_TRY(take_block(r->p->device, (size_t)loop_bytes(r->p, s, r->syms), &next));
     kl_status st = KL_OK;
     for (int i = 0; i < b->nin; i++)
         in[i] = address(r, s->slots[i]);
@@ -271,8 +295,7 @@ static kl_status loop(run *r, const kl_step *s)
     char *at = (char *)next.p + 64;
     for (int i = 0; i < s->ncarry; i++) {
         out[i + 1] = at;
-        at += ((size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms) + 63) / 64 *
-              64;
+        at += whole_lines(kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms));
     }
     while (st == KL_OK && (st = kl_program_run(b, in, out, r->syms)) == KL_OK) {
         st = r->ops->copy(r->index, &go, out[0], 1, false, true);
@@ -305,6 +328,41 @@ int64_t kl_program_peak(const kl_program *p, const int64_t *syms)
     return kl_size_eval(p->arena, syms);
 }
 
+int64_t kl_program_need(const kl_program *p, const int64_t *syms)
+{
+    int64_t most = 0;
+    for (int i = 0; i < p->nsteps; i++) {
+        const kl_step *s = &p->steps[i];
+        int64_t n = 0;
+        if (s->kind == KL_STEP_LAUNCH)
+            n = whole_lines(kl_size_eval(s->scratch, syms)) * kl_threads();
+        if (s->kind == KL_STEP_LOOP)
+            n = loop_bytes(p, s, syms) + kl_program_need(s->body, syms);
+        most = KL_MAX(most, n);
+    }
+    return kl_program_peak(p, syms) + most;
+}
+
+kl_status kl_set_memory_limit(int64_t bytes)
+{
+    if (bytes < 0)
+        return kl_fail(KL_ERR_ARG, "set_memory_limit: %lld bytes", (long long)bytes);
+    __atomic_store_n(&limit, bytes ? bytes : INT64_MAX, __ATOMIC_RELAXED);
+    return KL_OK;
+}
+
+kl_status kl_program_admit(const kl_program *p, const int64_t *syms, int64_t more)
+{
+    int64_t most = __atomic_load_n(&limit, __ATOMIC_RELAXED), need;
+    if (most == INT64_MAX || (need = kl_program_need(p, syms) + more) <= most)
+        return KL_OK;
+    return kl_fail(KL_ERR_OOM,
+                   "%s needs %lld bytes at its peak; the limit set by "
+                   "kl_set_memory_limit is %lld",
+                   p->name && *p->name ? p->name : "the program", (long long)need,
+                   (long long)most);
+}
+
 static kl_status check_symbols(const kl_program *p, const int64_t *syms)
 {
     for (int i = 0; i < p->nsyms; i++)
@@ -324,6 +382,7 @@ kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
     run r = {.p = p, .in = in, .out = out, .syms = syms};
     block arena;
     KL_TRY(check_symbols(p, syms));
+    KL_TRY(kl_program_admit(p, syms, 0));
     KL_TRY(kl_device_get(p->device, &r.ops, &r.index));
     KL_TRY(take_block(p->device, (size_t)kl_size_eval(p->arena, syms), &arena));
     r.arena = arena.p;

@@ -506,6 +506,10 @@ void kl_program_unref(kl_program *p);
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out, const int64_t *syms);
 /* Exact bytes of the arena for these symbol values. */
 int64_t kl_program_peak(const kl_program *p, const int64_t *syms);
+/* Exact bytes that a run takes from the pool at its peak: arena, workers' tiles, loops. */
+int64_t kl_program_need(const kl_program *p, const int64_t *syms);
+/* KL_ERR_OOM when that and so many bytes more are above what kl_set_memory_limit allows. */
+kl_status kl_program_admit(const kl_program *p, const int64_t *syms, int64_t more);
 /* Whether everything that it names is there: KL_ERR_PARSE naming the part. */
 kl_status kl_program_verify(const kl_program *p);
 void kl_program_print(const kl_program *p, kl_text *out); /* level "plan" */

@@ -23,6 +23,8 @@ typedef struct kl_counters {
     int64_t casts;       /* calls that changed a dtype */
     int64_t llvm_opened; /* 1 once LLVM was needed */
     int64_t code_bytes;  /* of machine code now mapped, in whole pages */
+    int64_t pool_bytes;  /* intermediates of calls now running */
+    int64_t pool_peak;   /* the most that they ever were */
 } kl_counters;
 KL_API kl_counters kl_stats(void);
 
@@ -31,6 +33,10 @@ KL_API kl_counters kl_stats(void);
  * that no call is running, until at most so many bytes of it are mapped. 0: everything.
  * What is needed again is made again. Negative: an error. */
 KL_API kl_status kl_cache_trim(int64_t bytes);
+
+/* Refuse, before anything runs, a program whose peak (kl_plan) is above so many bytes:
+ * KL_ERR_OOM naming both. 0: no limit. */
+KL_API kl_status kl_set_memory_limit(int64_t bytes);
 
 /* Threads that kernels run on, of KILN_THREADS or the cores this process may use unless
  * set. No result depends on it. n is taken into 1 .. 1024. */

@@ -32,6 +32,19 @@ static void compile_h(void)
     kl_function_free(g);
 }
 
+/* ---- explain.h ---- */
+
+static void explain_h(void)
+{
+    kl_tensor *y = kl_exp(kl_realize(kl_ones(kl_shape(1000), KL_F32)));
+    kl_cost c;
+    kl_plan(&y, 1, &c);
+    char *text = kl_explain(&y, 1);
+    if (!text || c.launches != 1)
+        exit(1);
+    free(text);
+}
+
 /* ---- native.h ---- */
 
 int spring(const float *x, float *y, const int64_t *const *shapes);
@@ -96,6 +109,7 @@ int main(void)
 {
     kl_scope_begin();
     compile_h();
+    explain_h();
     native_h();
     optim_h();
     kl_scope_end();
