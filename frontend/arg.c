@@ -42,6 +42,8 @@ static bool due(kl_state *s, kl_lazy *r)
 
 kl_tensor *kl_call_end(kl_call *c, kl_lazy *r)
 {
+    if (r && kl_lazy_settle(r) != KL_OK)
+        r = NULL;
     kl_tensor *t =
         r && !(due(kl_thread(), r) && kl_force_one(r)) ? kl_tensor_wrap(r) : NULL;
     leave(c);
@@ -258,6 +260,7 @@ kl_status kl_broadcast(const char *fn, int n, kl_lazy **a)
         KL_TRY(kl_broadcast_shape(fn, rank, shape, a[i]->rank, kl_lazy_shape(a[i]), &rank,
                                   shape));
     }
+    KL_TRY(kl_numbers_along(n, a));
     for (int i = 0; i < n; i++)
         a[i] = kl_n_expand(a[i], rank, shape);
     return KL_OK;

@@ -125,6 +125,13 @@ static bool portable(const kl_graph *g)
     return true;
 }
 
+/* In the store programs are known by the target, not by the device's number, the last
+ * word of a key: what one device's process made serves the next device of its kind. */
+static size_t portable_key(const kl_linear *l)
+{
+    return l->nkey - sizeof(uint32_t);
+}
+
 static kl_status compile(kl_entry *e, const kl_linear *l, int device)
 {
     KL_TRY(kl_import(l, e->arena, &e->graph));
@@ -134,7 +141,7 @@ static kl_status compile(kl_entry *e, const kl_linear *l, int device)
     bool keep = portable(e->graph);
     KL_TRY(kl_compile_graph(e->graph, device, &e->program));
     if (keep)
-        kl_compile_keep(l->key, l->nkey, e->program);
+        kl_compile_keep(l->key, portable_key(l), e->program);
     return KL_OK;
 }
 
@@ -142,7 +149,7 @@ static kl_status make(kl_entry *e, const kl_linear *l, int device)
 {
     e->device = device;
     if (!interp)
-        KL_TRY(kl_compile_find(l->key, l->nkey, device, &e->program));
+        KL_TRY(kl_compile_find(l->key, portable_key(l), device, &e->program));
     if (e->program) {
         KL_TICK(programs_from_disk);
         return KL_OK;
@@ -214,6 +221,8 @@ static void describe(kl_buffer *b, kl_lazy *n, kl_memory *m)
 static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
     uint32_t ni = l->inputs.n, no = l->outputs.n;
+    if (e->device != 0)
+        return kl_fail(KL_ERR_UNSUPPORTED, "the reference interpreter is the host's");
     kl_buffer *b = kl_alloc_zeroed((ni + no + 1) * sizeof *b);
     if (!b)
         return kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
@@ -235,18 +244,36 @@ static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **o
     return st;
 }
 
+/* An input's address on the program's device: its own, or (a number that is on the host)
+ * that of a copy in *held. */
+static kl_status place_input(const kl_entry *e, kl_lazy *n, kl_memory **held, void **out)
+{
+    *out = (void *)(uintptr_t)bytes_of(n);
+    if (e->device == 0 || (!n->small && n->mem->device == e->device))
+        return KL_OK;
+    *held = kl_memory_new(e->device, size_of(n));
+    const kl_device_ops *ops;
+    int index;
+    if (!*held)
+        return kl_error_status();
+    KL_TRY(kl_device_get(e->device, &ops, &index));
+    KL_TRY(ops->copy(index, (*held)->base, *out, size_of(n), true, false));
+    *out = (*held)->base;
+    return KL_OK;
+}
+
 static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
-    uint32_t ni = l->inputs.n, no = l->outputs.n;
+    uint32_t ni = l->inputs.n, no = l->outputs.n, np = ni + no;
     int64_t results = 0;
     for (uint32_t i = 0; i < no; i++)
         results += (int64_t)size_of(l->outputs.v[i]);
     KL_TRY(kl_program_admit(e->program, NULL, results));
-    void **p = kl_alloc((ni + no + 1) * sizeof *p);
-    kl_status st =
-        p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
+    void **p = kl_alloc_zeroed(2 * (np + 1) * sizeof *p);
+    kl_memory **held = (kl_memory **)(p ? p + np + 1 : NULL);
+    kl_status st = p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", np);
     for (uint32_t i = 0; i < ni && st == KL_OK; i++)
-        p[i] = (void *)(uintptr_t)bytes_of(l->inputs.v[i]);
+        st = place_input(e, l->inputs.v[i], &held[i], &p[i]);
     for (uint32_t i = 0; i < no && st == KL_OK; i++) {
         out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
         st = out[i] ? KL_OK : kl_error_status();
@@ -254,7 +281,9 @@ static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **
     }
     if (st == KL_OK)
         st = kl_program_run(e->program, p, p + ni, NULL);
-    kl_free(p, (ni + no + 1) * sizeof *p);
+    for (uint32_t i = 0; p && i < ni; i++)
+        kl_memory_unref(held[i]);
+    kl_free(p, 2 * (np + 1) * sizeof *p);
     return st;
 }
 

@@ -63,7 +63,19 @@ kl_tensor *kl_full_like_at(const char *at, kl_tensor *t, kl_arg v)
         kl_call c = kl_call_begin(at);
         return kl_call_end(&c, kl_arg_tensor(t));
     }
-    return kl_full_at(at, kl_shape_of(t), v, (kl_dtype)t->dtype);
+    kl_call c = kl_call_begin(at);
+    kl_ints s = kl_shape_of(t);
+    kl_lazy *n = kl_n_fill(kl_arg_read(v, (kl_dtype)t->dtype), s.n, s.v);
+    if (n && n->device == KL_FREE) /* where t is */
+        n->device = kl_arg_tensor(t)->device;
+    return kl_call_end(&c, n);
+}
+
+/* Memory just made on the host, where new tensors belong. */
+static kl_lazy *on_default(kl_lazy *leaf)
+{
+    int device;
+    return leaf && kl_default_device(&device) == KL_OK ? kl_lazy_to(leaf, device) : NULL;
 }
 
 kl_tensor *kl_empty_at(const char *at, kl_ints shape, kl_dtype dt)
@@ -80,7 +92,7 @@ kl_tensor *kl_empty_at(const char *at, kl_ints shape, kl_dtype dt)
            (size_t)n * kl_dtypes[dt].size); /* what it holds is a function of nothing */
     kl_lazy *r = kl_lazy_input(m, dt, shape.n, shape.v);
     kl_memory_unref(m);
-    return kl_call_end(&c, r);
+    return kl_call_end(&c, on_default(r));
 }
 
 kl_tensor *kl_eye_at(const char *at, int64_t n, int64_t m, kl_dtype dt)
@@ -192,7 +204,7 @@ kl_tensor *kl_tensor_copy_at(const char *at, const void *data, kl_dtype dt, kl_i
     KL_TICK_BY(host_copy_bytes, (int64_t)size);
     kl_lazy *r = kl_lazy_input(m, dt, shape.n, shape.v);
     kl_memory_unref(m);
-    return kl_call_end(&c, r);
+    return kl_call_end(&c, on_default(r));
 }
 
 /* Bytes the strides reach, in whole elements. */

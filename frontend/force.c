@@ -115,11 +115,34 @@ static kl_status linear_form(kl_linear *l, kl_list *roots, uint32_t *left)
     return st;
 }
 
+/* Roots of the first one's device to the front; how many. */
+static uint32_t same_device(kl_lazy **v, uint32_t n)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        kl_lazy *r = v[i];
+        if (r->device != v[0]->device && k > 0)
+            continue;
+        v[i] = v[k];
+        v[k++] = r;
+    }
+    return k;
+}
+
+/* A program runs on one device. */
 static kl_status force_list(kl_linear *l, kl_list *roots)
 {
-    uint32_t n;
-    KL_TRY(linear_form(l, roots, &n));
-    return n ? compute(l) : KL_OK;
+    kl_status st = KL_OK;
+    for (uint32_t at = 0; at < roots->n && st == KL_OK;) {
+        kl_list part = {roots->v + at, same_device(roots->v + at, roots->n - at), 0};
+        uint32_t n = 0, all = part.n;
+        kl_linear_reset(l);
+        st = linear_form(l, &part, &n);
+        if (st == KL_OK && n)
+            st = compute(l);
+        at += all;
+    }
+    return st;
 }
 
 kl_status kl_force_look(kl_lazy *const *roots, int n, kl_linear *l, kl_entry **out)
@@ -132,8 +155,12 @@ kl_status kl_force_look(kl_lazy *const *roots, int n, kl_linear *l, kl_entry **o
     for (int i = 0; i < n && ok; i++)
         ok = kl_list_add(&list, roots[i]);
     ok = ok && take_dirty(&list, &held, true);
-    kl_status st =
-        ok ? linear_form(l, &list, &left) : kl_fail(KL_ERR_OOM, "out of memory");
+    kl_status st = ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory");
+    if (ok && list.n && same_device(list.v, list.n) < list.n)
+        st =
+            kl_fail(KL_ERR_UNSUPPORTED, "values of several devices are several programs");
+    if (st == KL_OK)
+        st = linear_form(l, &list, &left);
     if (st == KL_OK && left)
         st = kl_cache_get(l, l->device, out);
     if (st != KL_OK && *out) {
@@ -220,10 +247,9 @@ kl_status kl_value(kl_lazy *n, const void **bytes)
         *bytes = kl_lazy_small_bytes(n);
         return KL_OK;
     }
-    kl_memory *m = kl_lazy_mem(n);
-    if (m->device != 0)
-        return kl_fail(KL_ERR_DEVICE,
-                       "the tensor is on a device; copy it to the cpu first");
-    *bytes = m->base;
+    n = kl_lazy_to(n, 0);
+    if (!n)
+        return kl_error_status();
+    *bytes = kl_lazy_mem(n)->base;
     return KL_OK;
 }

@@ -82,6 +82,9 @@ static inline kl_lazy *kl_lazy_src(kl_lazy *n, int i)
     return kl_lazy_srcs(n)[i];
 }
 int64_t kl_lazy_numel(kl_lazy *n);
+/* The device of what stands on no memory: it goes wherever it is used. What a tensor
+ * holds has one. */
+#define KL_FREE 255
 
 /* A new node, a temporary of the current call (it lives until the call ends unless
  * referenced). NULL if a source is NULL or memory ends. Shape and dtype are the caller's
@@ -113,6 +116,18 @@ int64_t kl_lazy_live(void);
 kl_lazy *kl_lazy_temp(kl_lazy *n);    /* hand a reference over to the current call */
 extern pthread_mutex_t kl_graph_lock; /* walks over nodes, and setting values */
 uint32_t kl_next_mark(void);          /* a fresh mark; under the graph lock */
+
+/* ---- devices.c */
+
+#define KL_DEVICE_NAME 24
+const char *kl_device_name(int device, char buf[KL_DEVICE_NAME]); /* "cuda:0" */
+/* Where what stands on no memory is computed: KILN_DEVICE. Fails when it is not there. */
+kl_status kl_default_device(int *out);
+kl_status kl_lazy_settle(kl_lazy *n); /* tensor.c: on the default device, if on none */
+/* The value in memory of another device, as a leaf; n itself if it is there. */
+kl_lazy *kl_lazy_to(kl_lazy *n, int device);
+/* Host values without axes among operands of a device are copied to it. */
+kl_status kl_numbers_along(int n, kl_lazy **a);
 
 /* ---- scope.c: what belongs to a thread
  * ------------------------------------------------------ */
@@ -336,7 +351,8 @@ struct kl_entry;
 struct kl_linear;
 kl_status kl_force_look(kl_lazy *const *roots, int n, struct kl_linear *l,
                         struct kl_entry **out);
-/* The value's bytes on the host, dense row-major; force first. */
+/* The value's bytes on the host, dense row-major, computed first. From another device: a
+ * copy that lives as long as the call. */
 kl_status kl_value(kl_lazy *n, const void **bytes);
 /* Tests: run everything through the reference interpreter instead of compiled code. */
 KL_API void kl_force_interp(bool on);

@@ -260,6 +260,11 @@ kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *na
             f->held[i] = kl_memory_new(0, 64);
             if (f->held[i])
                 memcpy(f->held[i]->base, kl_lazy_small_bytes(n), bytes_of(&f->in[i]));
+        } else if (st == KL_OK && i >= nin && kl_lazy_mem(n) && kl_lazy_mem(n)->device) {
+            st = kl_fail(KL_ERR_DEVICE,
+                         "a function works on the host's memory; the captured "
+                         "tensor %s is on a device",
+                         f->names[i]);
         } else if (st == KL_OK && i >= nin) {
             f->held[i] = kl_memory_ref(kl_lazy_mem(n));
         }

@@ -420,7 +420,7 @@ kl_lazy *kl_n_nonzero(kl_lazy *a)
     }
     kl_lazy *r = kl_lazy_input(m, KL_I64, 2, shape);
     kl_memory_unref(m);
-    return r;
+    return a->device == KL_FREE ? r : kl_lazy_to(r, a->device);
 }
 
 kl_tensor *kl_nonzero_at(const char *at, kl_tensor *t)

@@ -87,8 +87,6 @@ static void emit_leaf(kl_linear *l, kl_lazy *n)
     memcpy(p, &head.op, 8);
     memcpy(p + 8, n->words, 8 * (size_t)n->rank);
     add(l, &l->inputs, kl_lazy_ref(n));
-    if (n->device)
-        l->device = n->device;
 }
 
 static void emit_node(kl_linear *l, kl_lazy *n)
@@ -169,6 +167,8 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
     for (uint32_t i = 0; i < l->first.n; i++)
         walk(l, l->first.v[i], false, mark);
     for (int i = 0; i < n; i++) {
+        if (roots[i]->device != KL_FREE)
+            l->device = roots[i]->device;
         walk(l, roots[i], extra, mark);
         add_output(l, roots[i], mark);
     }

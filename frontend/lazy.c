@@ -143,6 +143,7 @@ static kl_lazy *blank(const kl_make *m)
                    .nsrc = (uint16_t)m->nsrc,
                    .nattr = (uint16_t)m->nattr,
                    .size = (uint32_t)size,
+                   .device = KL_FREE,
                    .place = kl_place()};
     memcpy(kl_lazy_shape(n), m->shape, (size_t)m->rank * sizeof(int64_t));
     memcpy(kl_lazy_attr(n), m->attr, (size_t)m->nattr * sizeof(int64_t));
@@ -175,31 +176,24 @@ kl_lazy *kl_lazy_temp(kl_lazy *n)
     return n ? temporary(n) : NULL;
 }
 
-static const char *device_text(int d, char buf[16])
-{
-    if (d == 0)
-        return "cpu";
-    snprintf(buf, 16, "cuda:%d", d - 1);
-    return buf;
-}
+/* ---- devices ---- */
 
-/* One device for all operands that are not single numbers. */
-static kl_status join_device(kl_lazy *n, kl_lazy *s)
+/* One device for all operands that have one. */
+static kl_status join_devices(kl_lazy *n)
 {
-    char a[16], b[16];
-    if (s->device == n->device || s->small || s->op == KL_OP_const || s->rank == 0)
-        return KL_OK;
-    for (int i = 0; i < n->nsrc; i++) { /* what has a device so far? */
-        kl_lazy *o = kl_lazy_src(n, i);
-        if (o == s)
-            break;
-        if (o->device == n->device && o->rank > 0 && !o->small && o->op != KL_OP_const)
-            return kl_fail(KL_ERR_DEVICE, "%s: expected device %s but got device %s",
-                           kl_ops[n->op].name,
-                           device_text(KL_MAX(s->device, n->device), a),
-                           device_text(KL_MIN(s->device, n->device), b));
+    char a[KL_DEVICE_NAME], b[KL_DEVICE_NAME];
+    for (int i = 0; i < n->nsrc; i++) {
+        kl_lazy *s = kl_lazy_src(n, i);
+        if (s->device == KL_FREE || s->device == n->device)
+            continue;
+        if (n->device != KL_FREE)
+            return kl_fail(KL_ERR_DEVICE,
+                           "%s: Expected all tensors to be on the same device, but found "
+                           "at least two devices, %s and %s!",
+                           kl_ops[n->op].name, kl_device_name(n->device, a),
+                           kl_device_name(s->device, b));
+        n->device = s->device;
     }
-    n->device = s->device;
     return KL_OK;
 }
 
@@ -212,15 +206,13 @@ kl_lazy *kl_lazy_make(const kl_make *m)
     kl_lazy *n = blank(m);
     if (!n)
         return NULL;
-    bool track = false, joined = true;
+    bool track = false;
     for (int i = 0; i < m->nsrc; i++) {
         kl_lazy *s = kl_lazy_srcs(n)[i] = kl_lazy_ref(m->src[i]);
         track |= s->track;
         n->depth = KL_MAX(n->depth, s->depth + 1);
     }
-    for (int i = 0; i < m->nsrc; i++)
-        joined &= join_device(n, m->src[i]) == KL_OK;
-    if (!joined) {
+    if (join_devices(n) != KL_OK) {
         kl_lazy_unref(n);
         return NULL;
     }
@@ -236,7 +228,7 @@ kl_lazy *kl_lazy_input(kl_memory *mem, kl_dtype dt, int rank, const int64_t *sha
     if (!n)
         return NULL;
     n->mem = mem ? kl_memory_ref(mem) : NULL;
-    n->device = mem ? (uint8_t)mem->device : 0;
+    n->device = mem ? (uint8_t)mem->device : KL_FREE;
     return temporary(n);
 }
 

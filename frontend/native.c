@@ -95,7 +95,7 @@ kl_tensor *kl_call_native_at(const char *at, const char *name, const char *back,
     kl_status st = check(name, back, in, n, dtype, &shape);
     for (int i = 0; i < n && st == KL_OK; i++) {
         src[i] = kl_arg_tensor(in[i]);
-        if (src[i] && src[i]->device)
+        if (src[i] && src[i]->device && src[i]->device != KL_FREE)
             st = kl_fail(KL_ERR_UNSUPPORTED, "kl_call_native: %s reads the host's memory",
                          name);
     }

@@ -51,7 +51,9 @@ void kl_optim_free(kl_optim *o)
 /* Zeros that are a buffer from the start, so that the first step is like the others. */
 static kl_tensor *zeros_for(kl_tensor *p)
 {
-    return kl_tensor_ref(kl_empty_at(kl_place(), kl_shape_of(p), (kl_dtype)p->dtype));
+    const char *at = kl_place();
+    kl_tensor *z = kl_empty_at(at, kl_shape_of(p), (kl_dtype)p->dtype);
+    return kl_tensor_ref(kl_to_device_at(at, z, kl_device_of(p)));
 }
 
 static kl_optim *optim_new(const char *at, kl_tensor *const *p, int n, int states)

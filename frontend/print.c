@@ -228,7 +228,9 @@ static void put_suffix(printer *p, kl_tensor *t, kl_lazy *n)
 {
     bool usual = p->dt == kl_default() || p->dt == KL_I64 || p->dt == KL_BOOL ||
                  (p->dt == KL_C64 && kl_default() == KL_F32);
-    char size[400];
+    char size[400], device[KL_DEVICE_NAME];
+    if (n->device != 0 && n->device != KL_FREE)
+        kl_text_printf(p->out, ", device='%s'", kl_device_name(n->device, device));
     if (kl_numel(t) == 0 && t->rank != 1)
         kl_text_printf(p->out, ", size=%s",
                        kl_ints_text(kl_shape_of(t), size, sizeof size));
@@ -240,7 +242,6 @@ static void put_suffix(printer *p, kl_tensor *t, kl_lazy *n)
         else
             kl_text_printf(p->out, ", grad_fn=<%s>", kl_grad_fn(t));
     }
-    (void)n;
 }
 
 static kl_status repr(kl_tensor *t, kl_text *out)

@@ -215,9 +215,15 @@ kl_status kl_copy_out_at(const char *at, kl_tensor *t, void *to, size_t size)
 
 kl_status kl_storage_expose(kl_storage *s)
 {
-    const void *bytes;
+    const void *bytes = NULL;
+    char name[KL_DEVICE_NAME];
     kl_lazy *n = kl_storage_node(s);
-    kl_status st = kl_value(n, &bytes);
+    kl_status st = n->device && n->device != KL_FREE
+                       ? kl_fail(KL_ERR_DEVICE,
+                                 "can't convert %s device type tensor to numpy. Use "
+                                 "Tensor.cpu() to copy the tensor to host memory first.",
+                                 kl_device_name(n->device, name))
+                       : kl_value(n, &bytes);
     size_t size = (size_t)s->numel * kl_dtypes[n->dtype].size;
     if (st == KL_OK && !s->home) {
         kl_memory *m = kl_lazy_mem(n);

@@ -153,9 +153,21 @@ static kl_lazy *own_node(kl_lazy *n)
     return shared ? kl_n_copy(n) : n;
 }
 
+kl_status kl_lazy_settle(kl_lazy *n)
+{
+    int device = 0;
+    if (n->device != KL_FREE)
+        return KL_OK;
+    KL_TRY(kl_default_device(&device));
+    n->device = (uint8_t)device;
+    return KL_OK;
+}
+
 kl_tensor *kl_tensor_wrap(kl_lazy *n)
 {
     n = own_node(n);
+    if (n && kl_lazy_settle(n) != KL_OK)
+        return NULL;
     kl_tensor *t = n ? handle_new((kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
     if (!t)
         return NULL;
@@ -358,7 +370,10 @@ static kl_lazy *next_version(kl_tensor *t, kl_lazy *v)
     kl_lazy *cur = t->storage->node;
     if (is_dense_whole(t)) {
         v = own_node(kl_n_reshape(v, cur->rank, kl_lazy_shape(cur)));
-        return v && v->op == KL_OP_input ? kl_n_copy(v) : v;
+        v = v && v->op == KL_OP_input ? kl_n_copy(v) : v;
+        if (v && v->device == KL_FREE)
+            v->device = cur->device;
+        return v;
     }
     kl_lazy *old =
         cur->track && (kl_thread()->no_grad || t->detached) ? kl_n_detach(cur) : cur;
@@ -382,6 +397,9 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
     if (!v)
         return KL_ERR_ARG;
     KL_TRY(check_write(t));
+    int device = s->node->device;
+    if (v->device != KL_FREE && v->device != device && !(v = kl_lazy_to(v, device)))
+        return kl_error_status();
     lock(s);
     bool exposed = s->exposed > 0;
     kl_lazy *next = next_version(t, v);

@@ -389,6 +389,8 @@ kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
     kl_status st = KL_OK;
     for (int i = 0; i < p->nsteps && st == KL_OK; i++)
         st = step(&r, &p->steps[i]);
+    kl_status waited = p->device ? r.ops->sync(r.index) : KL_OK; /* it fills r.error */
+    st = st ? st : waited;
     give_block(arena);
     if (st == KL_OK && r.error[0])
         st = fault(&r);

@@ -32,6 +32,15 @@ static void compile_h(void)
     kl_function_free(g);
 }
 
+/* ---- device.h ---- */
+
+static void device_h(void)
+{
+    kl_tensor *x = kl_to_device(kl_ones(kl_shape(8), KL_F32), "cpu");
+    if (kl_item(kl_sum(x)) != 8)
+        exit(1);
+}
+
 /* ---- explain.h ---- */
 
 static void explain_h(void)
@@ -107,7 +116,10 @@ static void optim_h(void)
 
 int main(void)
 {
+    if (!kl_ones(kl_shape(1), KL_F32)) /* KILN_DEVICE names none that is there */
+        return fprintf(stderr, "%s\n", kl_error()), 1;
     kl_scope_begin();
+    device_h();
     compile_h();
     explain_h();
     native_h();

@@ -45,6 +45,8 @@ while read -r line; do
     grep -qxF -e "$line" have || fail "examples.c lacks the header's line: $line"
 done <lines
 cc -std=c11 $warn "$here/examples.c" $(pkg-config --cflags --libs kiln) -o shared && ./shared
+# a device that is not there is an error, never another one in its place
+! KILN_DEVICE=cuda:99 ./shared 2>err && grep -q "no device cuda:99 here" err || fail "KILN_DEVICE is not obeyed"
 # statically: only our own archive, system libraries stay shared
 static=$(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --static --libs kiln | tr ' ' '\n' | grep -v '^-L.*\|^-lkiln$')
 cc -std=c11 "$here/examples.c" $(pkg-config --cflags kiln) "$lib/libkiln.a" $static -o static
