@@ -363,12 +363,17 @@ static void describe(kl_cc *e, int number, kl_text *out)
 {
     static const char *const roles[] = {"in", "out", "temp", "tile"};
     const kl_dims *d = e->x->dims;
-    kl_text_printf(out, "/* %s.%d: ", e->k->name, number);
+    size_t start = out->len;
+    kl_text_put(out, "/* ");
+    kl_kernel_head(e->k, out);
+    kl_text_wrap(out, start, '*');
+    for (char *s = out->failed ? NULL : strchr(out->s + start, '\n'); s;
+         s = strchr(s + 1, '\n'))
+        s[2] = '*'; /* it goes on behind the bar of the comment */
+    kl_text_printf(out, "\n *   phase %d of %d: ", number, e->k->nphases);
     kl_dim_print(d, e->phase->workers, out);
     kl_text_printf(out, " blocks of %d x %d threads", (int)e->phase->lane,
                    (int)e->phase->group);
-    if (e->k->place)
-        kl_text_printf(out, ", for %s", e->k->place);
     for (uint32_t i = 0; i < e->k->noperands; i++) {
         const kl_operand *o = &e->k->operands[i];
         if (!e->loaded[i] && !e->stored[i])
@@ -377,6 +382,12 @@ static void describe(kl_cc *e, int number, kl_text *out)
                        kl_cc_type(o->dtype));
         kl_dim_print(d, o->count, out);
         kl_text_put(out, "]");
+        if (!o->shape || (o->rank == 1 && o->shape[0] == o->count))
+            continue;
+        kl_type t = {.dtype = o->dtype, .rank = (uint8_t)o->rank};
+        memcpy(t.shape, o->shape, (size_t)o->rank * sizeof *t.shape);
+        kl_text_put(out, " = ");
+        kl_type_print(d, &t, out);
     }
     for (int i = 0; i < e->ndims; i++) {
         if (kl_dim_sym_index(d, e->dims[i]) >= 0)

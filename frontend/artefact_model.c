@@ -69,7 +69,7 @@ kl_status kl_model_parse(const char *path, const char *text, bool with_weights,
     *m = (kl_model){.arena = kl_arena_new()};
     if (!m->arena)
         return kl_fail(KL_ERR_OOM, "%s: out of memory", path);
-    KL_TRY(kl_graph_parse(m->arena, path, text, &m->graph));
+    KL_TRY(kl_graph_parse_source(m->arena, path, text, &m->graph));
     KL_TRY(kl_graph_verify(m->graph));
     m->in = kl_arena_zeroed(m->arena, m->graph->ninputs + 1, sizeof *m->in);
     if (!m->in)

@@ -3,7 +3,7 @@
  *   graph -> passes -> kernels and a plan -> codegen: object bytes -> runtime: loaded,
  * runs
  *
- * A kernel is known by the hash of its loops' text, its target and this build of kiln:
+ * A kernel is known by the hash of its loops' text (kl_loops_key), its target and this build of kiln:
  * two programs that need the same one share its module, and two threads that need it
  * compile it once. Kernels of one program compile in turn. Objects and plans are kept
  * in the store: a plan found there is linked with objects found there, and neither a pass
@@ -24,7 +24,7 @@ static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
 {
     kl_text text = {0};
     put_setting(&text, t);
-    kl_loops_print(k, &text);
+    kl_loops_key(k, &text);
     if (!text.failed)
         *key = kl_hash_bytes(text.s, text.len);
     kl_text_free(&text);

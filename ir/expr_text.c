@@ -112,6 +112,19 @@ static void settle(kl_printer *p, uint32_t *table, uint32_t cap, uint32_t i,
     }
 }
 
+/* Operands in a key are numbered: kernels that differ in their tensors' names are one. */
+static void key_name(char *to, uint32_t n)
+{
+    char *p = to + 12;
+    *--p = 0;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    *--p = 'a';
+    memmove(to, p, (size_t)(to + 12 - p));
+}
+
+/* The user's tensors keep their names; a counter that has the same one is changed. */
 static bool name_all(kl_printer *p)
 {
     uint32_t cap = 16;
@@ -120,20 +133,22 @@ static bool name_all(kl_printer *p)
     uint32_t *table = kl_alloc_zeroed(cap * sizeof *table);
     if (!table)
         return false;
+    for (uint32_t i = p->operand0; i < p->nnames && !p->key; i++)
+        settle(p, table, cap, i, p->k->operands[i - p->operand0].name);
     for (uint32_t i = 0; i < p->reg0; i++)
         settle(p, table, cap, i, p->x->var_name[i]);
     for (uint32_t i = p->reg0; i < p->operand0; i++)
         settle(p, table, cap, i, p->k->regs[i - p->reg0].name);
-    memset(table, 0, cap * sizeof *table);
-    for (uint32_t i = p->operand0; i < p->nnames; i++)
-        settle(p, table, cap, i, p->k->operands[i - p->operand0].name);
+    for (uint32_t i = p->operand0; i < p->nnames && p->key; i++)
+        key_name(p->names[i], i - p->operand0);
     kl_free(table, cap * sizeof *table);
     return true;
 }
 
-bool kl_printer_open(kl_printer *p, const kl_exprs *x, const kl_kernel *k, kl_text *out)
+bool kl_printer_open(kl_printer *p, const kl_exprs *x, const kl_kernel *k, bool key,
+                     kl_text *out)
 {
-    *p = (kl_printer){.x = x, .k = k, .out = out, .reg0 = x->nvars};
+    *p = (kl_printer){.x = x, .k = k, .key = key, .out = out, .reg0 = x->nvars};
     p->operand0 = p->reg0 + (k ? k->nregs : 0);
     p->nnames = p->operand0 + (k ? k->noperands : 0);
     p->names = kl_alloc((p->nnames + 1) * sizeof *p->names);
@@ -395,7 +410,7 @@ void kl_print_lets(kl_printer *p, const kl_x *roots, int n)
 void kl_x_print(const kl_exprs *x, kl_x a, const kl_kernel *k, kl_text *out)
 {
     kl_printer p;
-    if (kl_printer_open(&p, x, k, out)) {
+    if (kl_printer_open(&p, x, k, false, out)) {
         size_t start = out->len;
         kl_print_lets(&p, &a, 1);
         if (out->len > start)
@@ -451,6 +466,12 @@ static void put_operand(kl_printer *p, uint32_t i)
         put(p, " inplace ");
         put(p, p->names[p->operand0 + o->inplace - 1]);
     }
+    if (p->key || !o->shape || (o->rank == 1 && o->shape[0] == o->count))
+        return;
+    put(p, "  # ");
+    kl_type t = {.dtype = o->dtype, .rank = (uint8_t)o->rank};
+    memcpy(t.shape, o->shape, (size_t)o->rank * sizeof *t.shape);
+    kl_type_print(p->x->dims, &t, p->out);
 }
 
 void kl_print_operands(kl_printer *p, bool *syms)

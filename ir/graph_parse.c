@@ -482,6 +482,60 @@ static kl_status make_node(parser *p, kl_op op, const kl_type *t, int line, kl_r
     return KL_ERR_SHAPE;
 }
 
+/* n characters as a string of the graph. */
+static kl_status keep_text(parser *p, const char *s, size_t n, uint32_t *out)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)KL_MIN(n, sizeof text - 1), s);
+    *out = kl_graph_string(p->g, text);
+    return *out == KL_NONE ? no_memory() : KL_OK;
+}
+
+/* Where the text is the user's source, its lines are the nodes' places. */
+static kl_status place_here(parser *p, kl_ref r, int line)
+{
+    char text[256];
+    kl_node *n = &p->g->nodes[r];
+    if (!p->l->source || n->place != KL_NONE)
+        return KL_OK;
+    const char *slash = strrchr(p->l->file, '/');
+    snprintf(text, sizeof text, "%.240s:%d", slash ? slash + 1 : p->l->file, line);
+    return keep_text(p, text, strlen(text), &n->place);
+}
+
+/* A node's name and place are the comment behind it: # "loss" net.c:41 */
+static kl_status read_note(parser *p, kl_ref r, int at)
+{
+    const char *s = p->l->note, *end, *name = NULL;
+    size_t named = 0;
+    if (!s)
+        return place_here(p, r, at);
+    end = s + strcspn(s, "\r\n");
+    while (s < end && *s == ' ')
+        s++;
+    if (*s == '"') {
+        name = ++s;
+        while (s < end && *s != '"')
+            s++;
+        named = (size_t)(s - name);
+        s += s < end;
+        while (s < end && *s == ' ')
+            s++;
+    }
+    const char *line = end;
+    while (line > s && line[-1] >= '0' && line[-1] <= '9')
+        line--;
+    bool place = line < end && line - 1 > s && line[-1] == ':';
+    if (s < end && !place)
+        return place_here(p, r, at); /* some other comment */
+    kl_node *n = &p->g->nodes[r];
+    if (named && n->name == KL_NONE)
+        KL_TRY(keep_text(p, name, named, &n->name));
+    if (place && n->place == KL_NONE)
+        KL_TRY(keep_text(p, s, (size_t)(end - s), &n->place));
+    return KL_OK;
+}
+
 static kl_status read_node(parser *p)
 {
     kl_type t;
@@ -501,7 +555,7 @@ static kl_status read_node(parser *p)
     *node_at(p, at) = r;
     if (at.named && p->g->nodes[r].name == KL_NONE)
         p->g->nodes[r].name = at.index;
-    return KL_OK;
+    return read_note(p, r, line);
 }
 
 /* ---- the graph ---- */
@@ -666,15 +720,29 @@ kl_status kl_graph_parse_at(kl_arena *a, kl_dims *d, kl_lex *l, kl_graph **out)
     return KL_OK;
 }
 
+static kl_status parse_all(kl_arena *a, kl_lex *l, kl_graph **out)
+{
+    kl_graph *g = NULL;
+    *out = NULL;
+    KL_TRY(kl_graph_parse_at(a, NULL, l, &g));
+    if (l->kind != KL_TOK_END)
+        return expected(l, "the end of the file");
+    *out = g;
+    return KL_OK;
+}
+
 kl_status kl_graph_parse(kl_arena *a, const char *file, const char *text, kl_graph **out)
 {
     kl_lex l;
     kl_lex_init(&l, file, text);
-    kl_graph *g = NULL;
-    *out = NULL;
-    KL_TRY(kl_graph_parse_at(a, NULL, &l, &g));
-    if (l.kind != KL_TOK_END)
-        return expected(&l, "the end of the file");
-    *out = g;
-    return KL_OK;
+    return parse_all(a, &l, out);
+}
+
+kl_status kl_graph_parse_source(kl_arena *a, const char *file, const char *text,
+                                kl_graph **out)
+{
+    kl_lex l;
+    kl_lex_init(&l, file, text);
+    l.source = true;
+    return parse_all(a, &l, out);
 }

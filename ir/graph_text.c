@@ -489,8 +489,10 @@ void kl_graph_print(const kl_graph *g, kl_text *out)
         out->failed |= !fresh_name((const kl_graph *const *)p.all, name, i);
     if (out->failed)
         return;
+    size_t start = out->len;
     if (g->weights)
         kl_text_printf(out, "weights \"%s\"\n", g->weights);
     for (uint32_t i = 0; i < p.nall; i++)
         print_one(&p, p.all[i], p.name[i]);
+    kl_text_wrap(out, start, '#');
 }

@@ -265,6 +265,8 @@ void kl_type_print(const kl_dims *d, const kl_type *t, kl_text *out); /* "f32[2,
 
 void kl_graph_print(const kl_graph *g, kl_text *out);
 kl_status kl_graph_parse(kl_arena *a, const char *file, const char *text, kl_graph **out);
+/* The same of a text that a user keeps: nodes without a place of their own get its lines. */
+kl_status kl_graph_parse_source(kl_arena *a, const char *file, const char *text, kl_graph **out);
 /* From a lexer standing at "graph": for files with several parts. */
 kl_status kl_graph_parse_at(kl_arena *a, kl_dims *d, kl_lex *l, kl_graph **out);
 kl_status kl_graph_verify(const kl_graph *g); /* KL_ERR_INTERNAL naming the node */
@@ -429,6 +431,7 @@ typedef struct kl_operand {
     kl_dim low;        /* inputs with negative strides: the lowest index (a kl_dim_const), else 0 */
     kl_scope_of scope; /* TILE */
     kl_ref node;       /* the graph node this is, or KL_NONE */
+    const kl_dim *shape; int rank; /* the node's, for readers; NULL: not told */
     uint32_t inplace;  /* OUT: 1 + IN operand it may share memory with index by index, or 0 */
 } kl_operand;
 typedef enum kl_stage_kind {
@@ -455,6 +458,7 @@ typedef struct kl_stage {
     kl_check *checks;
     int nchecks;
     kl_ref node;            /* the graph node it comes from */
+    const char *place;      /* its user's file and line, or NULL */
 } kl_stage;
 typedef struct kl_part {
     int nouter;
@@ -513,6 +517,7 @@ struct kl_stmt {
     int32_t fault;       /* CHECK: KL_FAULT_*; its value in `at` */
     uint32_t node;
     const char *note;
+    const char *place;   /* the user's file and line that it comes from, or NULL */
 };
 typedef struct kl_reg { const char *name; kl_dtype dtype; int32_t lanes; int ndims; int32_t dims[3]; } kl_reg;
 typedef struct kl_phase { /* one launch grid */
@@ -526,6 +531,10 @@ typedef struct kl_phase { /* one launch grid */
 struct kl_kernel {
     kl_arena *arena;
     const char *name, *place;
+    /* Why it stands alone: the value that another kernel computes for it, and why that is apart;
+     * why its own result has memory although its readers could compute it. NULL: no such thing. */
+    const char *apart, *apart_why, *kept_why;
+    const char *at;  /* the place that new statements get */
     const struct kl_target *target; /* scheduled for; NULL before */
     kl_exprs *x;
     kl_operand *operands; uint32_t noperands, cap_operands;
@@ -571,7 +580,12 @@ kl_dim kl_kernel_scratch(const kl_kernel *k, kl_dim *offsets /* per operand, or 
 /* ---- kernel_text.c, kernel_verify.c: levels "kernel" and "loops" --------------------------------- */
 
 void kl_kernel_print(const kl_kernel *k, kl_text *out); /* algorithm and schedule */
-void kl_loops_print(const kl_kernel *k, kl_text *out);  /* also the text whose hash is the key */
+void kl_loops_print(const kl_kernel *k, kl_text *out);
+/* The same loops without what is for readers (names of operands, comments, line ends that keep
+ * lines short): the text whose hash is the kernel's key. */
+void kl_loops_key(const kl_kernel *k, kl_text *out);
+/* kernel_head.c: "y = div(x): class map, flops 1000, bytes 8000, net.c:41" */
+void kl_kernel_head(const kl_kernel *k, kl_text *out);
 kl_status kl_kernel_parse(kl_arena *a, const char *file, const char *text, kl_kernel **out);
 kl_status kl_loops_parse(kl_arena *a, const char *file, const char *text, kl_kernel **out);
 kl_status kl_kernel_verify(const kl_kernel *k);

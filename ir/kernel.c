@@ -62,6 +62,7 @@ kl_stmt *kl_stmt_new(kl_kernel *k, kl_stmt_kind kind)
     if (!s)
         return NULL;
     s->kind = kind;
+    s->place = k->at;
     s->var = s->reg = s->operand = s->node = KL_NONE;
     s->extent = s->value = s->at = s->pred = KL_NONE;
     s->index[0] = s->index[1] = s->index[2] = KL_NONE;

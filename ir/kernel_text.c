@@ -102,8 +102,20 @@ static void put_store(kl_printer *p, const kl_store *s)
     }
 }
 
+/* Which line of the user's a stage comes from. */
+static void put_place(kl_printer *p, const kl_stage *s)
+{
+    if (!s->place || s->place == p->place)
+        return;
+    p->place = s->place;
+    kl_print_line(p);
+    put(p, "# ");
+    put(p, s->place);
+}
+
 static void put_stage(kl_printer *p, const kl_stage *s, int number)
 {
+    put_place(p, s);
     kl_print_line(p);
     if (s->value != KL_NONE) {
         put(p, "s");
@@ -245,12 +257,15 @@ static void put_kernel(kl_printer *p, bool *syms)
 void kl_kernel_print(const kl_kernel *k, kl_text *out)
 {
     kl_printer p;
-    size_t nsyms = (size_t)kl_dim_sym_count(k->x->dims) + 1;
+    size_t nsyms = (size_t)kl_dim_sym_count(k->x->dims) + 1, start = out->len;
     bool *syms = kl_alloc_zeroed(nsyms);
-    bool ok = kl_printer_open(&p, k->x, k, out) && syms;
+    bool ok = kl_printer_open(&p, k->x, k, false, out) && syms;
     p.failed = !ok || !mark_syms(k, syms);
-    if (!p.failed)
+    if (!p.failed) {
+        kl_print_head(k, out);
         put_kernel(&p, syms);
+        kl_text_wrap(out, start, '#');
+    }
     if (syms)
         kl_free(syms, nsyms);
     kl_printer_close(&p);

@@ -21,14 +21,19 @@ typedef struct kl_printer {
     kl_xlist order; /* of the statement now printed */
     kl_xnote *notes;
     uint32_t cap_notes;
+    const char *place; /* of the statement before */
+    bool key;          /* for the kernel's key: nothing that is for readers alone */
     bool failed;
 } kl_printer;
-bool kl_printer_open(kl_printer *p, const kl_exprs *x, const kl_kernel *k, kl_text *out);
+bool kl_printer_open(kl_printer *p, const kl_exprs *x, const kl_kernel *k, bool key,
+                     kl_text *out);
 void kl_printer_close(kl_printer *p);
 /* Start a statement that will print these expressions: its lets, a line each. */
 void kl_print_lets(kl_printer *p, const kl_x *roots, int n);
 void kl_print_expr(kl_printer *p, kl_x a); /* of the statement's */
-void kl_print_line(kl_printer *p);         /* line end and indentation */
+void kl_print_head(const kl_kernel *k,
+                   kl_text *out);  /* kl_kernel_head's line, a comment */
+void kl_print_line(kl_printer *p); /* line end and indentation */
 void kl_print_int(kl_text *t, int64_t v);
 void kl_print_name(kl_text *t, const char *name); /* made readable back */
 void kl_print_operands(kl_printer *p, bool *syms /* marks the symbols they use */);

@@ -1,6 +1,6 @@
 /* loops_text.c: the text of loops, printed and parsed (GRAMMAR.md). The printed text is
- * complete: two kernels of one text make one object, so its hash is their key in the
- * cache.
+ * complete: two kernels of one text make one object, so the hash of the text without
+ * what is for readers alone is their key in the cache.
  *
  *   loops rows for x86-64-v4 {
  *     in x: f32[64*B]
@@ -126,9 +126,21 @@ static void put_note(kl_printer *p, const char *note)
     put(p, "\"");
 }
 
+/* The user's line, where it is another one than before. */
+static void put_place(kl_printer *p, const kl_stmt *s)
+{
+    if (p->key || !s->place || s->place == p->place)
+        return;
+    p->place = s->place;
+    kl_print_line(p);
+    put(p, "# ");
+    put(p, s->place);
+}
+
 static void put_stmt(kl_printer *p, const kl_stmt *s)
 {
     kl_x e[6];
+    put_place(p, s);
     if (s->kind == KL_S_CHECK) {
         kl_print_check(p, s->fault, s->value, s->at, s->node);
         return;
@@ -218,12 +230,12 @@ static bool mark_syms(const kl_kernel *k, bool *syms)
     return s == KL_OK;
 }
 
-void kl_loops_print(const kl_kernel *k, kl_text *out)
+static void print(const kl_kernel *k, bool key, kl_text *out)
 {
     kl_printer p;
     size_t nsyms = (size_t)kl_dim_sym_count(k->x->dims) + 1;
     bool *syms = kl_alloc_zeroed(nsyms);
-    bool ok = kl_printer_open(&p, k->x, k, out) && syms;
+    bool ok = kl_printer_open(&p, k->x, k, key, out) && syms;
     p.failed = !ok || (nsyms > 1 && !mark_syms(k, syms));
     if (!p.failed) {
         put(&p, "loops ");
@@ -242,6 +254,19 @@ void kl_loops_print(const kl_kernel *k, kl_text *out)
     if (syms)
         kl_free(syms, nsyms);
     kl_printer_close(&p);
+}
+
+void kl_loops_print(const kl_kernel *k, kl_text *out)
+{
+    size_t start = out->len;
+    kl_print_head(k, out);
+    print(k, false, out);
+    kl_text_wrap(out, start, '#');
+}
+
+void kl_loops_key(const kl_kernel *k, kl_text *out)
+{
+    print(k, true, out);
 }
 
 /* ---- parsing ------------------------------------------------------ */

@@ -42,6 +42,15 @@ static void strided_extent(const kl_graph *g, kl_ref r, kl_dim *low, kl_dim *cou
     *low = lo, *count = kl_dim_sub(g->dims, hi, lo);
 }
 
+/* The user's name for a value, or its number in the text of the graph: %7 is v7. */
+static const char *name_of(const builder *b, kl_ref r)
+{
+    const kl_fusion *f = b->f;
+    if (f->names[r])
+        return f->names[r];
+    return f->names[r] = kl_arena_printf(f->u->arena, "v%u", f->numbers[r]);
+}
+
 static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
 {
     const kl_graph *g = b->f->g;
@@ -51,10 +60,8 @@ static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
     const kl_node *n = kl_graph_at(g, r);
     kl_operand o = {
         .dtype = n->dtype, .role = role, .node = r, .count = kl_graph_numel(g, r)};
-    int same = 0;
-    for (uint32_t i = 0; i < b->k->noperands; i++)
-        same += b->k->operands[i].role == role;
-    o.name = kl_arena_printf(b->k->arena, "%c%d", role == KL_ROLE_IN ? 'a' : 'y', same);
+    o.name = name_of(b, r);
+    o.shape = kl_graph_shape(g, r), o.rank = n->rank;
     if (n->op == KL_OP_input && n->nattr > 1)
         strided_extent(g, r, &o.low, &o.count);
     return kl_kernel_operand(b->k, &o);
@@ -121,8 +128,10 @@ static kl_x leaf(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 static kl_stage *new_stage(builder *b, kl_stage_kind kind, kl_ref node)
 {
     kl_stage *s = &b->part->stages[b->part->nstages++];
+    uint32_t place = kl_graph_at(b->f->g, node)->place;
     *s = (kl_stage){.kind = kind,
                     .node = node,
+                    .place = place == KL_NONE ? NULL : b->f->g->strings[place],
                     .value = KL_NONE,
                     .rhs = KL_NONE,
                     .dtype = kl_graph_at(b->f->g, node)->dtype};
@@ -325,7 +334,7 @@ static kl_status build_sort(builder *b, kl_root *root)
         for (kl_ref r = 0; r < g->count; r++)
             if (kl_graph_at(g, r)->op == KL_OP_pick &&
                 kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
-                o.role = KL_ROLE_OUT, o.node = r;
+                o.role = KL_ROLE_OUT, o.node = r, o.name = name_of(b, r);
         s->stores[k] = (kl_store){.operand = kl_kernel_operand(b->k, &o),
                                   .index = at,
                                   .pred = KL_NONE,
@@ -381,7 +390,7 @@ static kl_status build_call(builder *b, const kl_root *root)
     b->k->call = g->strings[kl_graph_attr(g, root->node)[0]];
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(g, root->node, i);
-        kl_operand o = {.name = "a",
+        kl_operand o = {.name = name_of(b, s),
                         .dtype = kl_graph_at(g, s)->dtype,
                         .role = KL_ROLE_IN,
                         .node = s,
@@ -408,6 +417,7 @@ static kl_status build_call(builder *b, const kl_root *root)
             o.role = KL_ROLE_TEMP;
         } else {
             kl_graph_type(g, o.node, &t);
+            o.name = name_of(b, o.node);
         }
         o.dtype = t.dtype, o.count = 1;
         for (int i = 0; i < t.rank; i++)
@@ -505,11 +515,17 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel *k)
     }
     if (k->nparts == 1)
         k->name = kernel_name(&b);
+    if (G->apart_why) {
+        k->apart = name_of(&b, f->roots[G->apart].node);
+        k->apart_why = G->apart_why;
+    }
     for (int i = 0; i < G->nmembers; i++) {
         kl_root *root = &f->roots[G->members[i]];
         uint32_t place = kl_graph_at(f->g, root->node)->place;
         if (place != KL_NONE)
             k->place = f->g->strings[place];
+        if (root->stored && f->kept[root->node])
+            k->kept_why = f->kept[root->node];
         KL_TRY(build_root(&b, root));
     }
     KL_TRY(kl_collapse(k, b.part));
@@ -570,8 +586,32 @@ static kl_status build_siblings(kl_fusion *f, const int *groups, int n)
     return KL_OK;
 }
 
+/* Names for readers, numbers as kl_graph_print counts: inputs first. */
+static kl_status name_values(kl_fusion *f)
+{
+    const kl_graph *g = f->g;
+    uint32_t next = g->ninputs;
+    f->names = kl_arena_zeroed(f->arena, g->count + 1, sizeof *f->names);
+    f->numbers = kl_arena_zeroed(f->arena, g->count + 1, sizeof *f->numbers);
+    if (!f->names || !f->numbers)
+        return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
+    for (uint32_t i = 0; i < g->ninputs; i++)
+        f->numbers[g->inputs[i]] = i;
+    for (kl_ref r = 0; r < g->count; r++) {
+        if (kl_graph_at(g, r)->op != KL_OP_input)
+            f->numbers[r] = next++;
+        if (kl_graph_at(g, r)->name != KL_NONE)
+            f->names[r] = g->strings[kl_graph_at(g, r)->name];
+    }
+    for (uint32_t i = 0; i < g->noutputs && g->output_names; i++)
+        if (!f->names[g->outputs[i]])
+            f->names[g->outputs[i]] = g->output_names[i];
+    return KL_OK;
+}
+
 kl_status kl_build_kernels(kl_fusion *f)
 {
+    KL_TRY(name_values(f));
     int *order = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int)), n = 0,
         last = 0;
     int *key = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int));

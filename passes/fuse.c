@@ -206,11 +206,12 @@ static bool between(const kl_fusion *f, const kl_root *u, int G)
     return false;
 }
 
-static bool worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
+/* Why u should stay out of G; NULL: it had better be in. */
+static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
 {
     const kl_group *g = &f->groups[G];
     if (g->cost + u->cost > COST_MAX || g->nmembers >= MEMBERS_MAX)
-        return false;
+        return "the kernel would grow too large";
     double outer = product(f, g->nouter, g->outer), all = product(f, u->naxes, u->extent);
     bool own = false, own_free = false;
     for (int i = 0; i < u->naxes; i++)
@@ -219,12 +220,14 @@ static bool worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
             own_free = own_free || u->role[i] == KL_ROLE_FREE;
         }
     if (u->heavy && own_free) /* one value an outer point is what a stage has */
-        return false;
-    if (g->contract) /* an epilogue: elementwise on the output, nothing else */
-        return !own && !u->heavy;
-    if (u->heavy && kl_graph_at(f->g, u->node)->op != KL_OP_reduce)
-        return false;
-    return !own || outer >= ENOUGH_WORKERS || all <= SMALL_WORK;
+        return "it has several values at each point of that kernel";
+    if (g->contract && (own || u->heavy))
+        return "behind a contraction only elementwise operations ride along";
+    if (!g->contract && u->heavy && kl_graph_at(f->g, u->node)->op != KL_OP_reduce)
+        return "behind other work only a reduction rides along";
+    if (!g->contract && own && outer < ENOUGH_WORKERS && all > SMALL_WORK)
+        return "too few points for all threads to work on";
+    return NULL;
 }
 
 static kl_status join(kl_fusion *f, int root, int G, const fit *t)
@@ -302,27 +305,56 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
     return KL_OK;
 }
 
+/* Why u cannot or should not be in G, which computes what it reads; NULL: t says how it
+ * is. */
+static const char *stays_out(const kl_fusion *f, const kl_root *u, int G, fit *t)
+{
+    if (alone(f, f->roots[f->groups[G].members[0]].node))
+        return "the kernel that computes it does nothing else";
+    if (between(f, u, G))
+        return "another kernel has to run between the two";
+    if (!fits(f, u, G, t))
+        return "it is read at other points than the one being computed";
+    return not_worth(f, u, G, t);
+}
+
+static kl_status place_alone(kl_fusion *f, int root, int apart, const char *why)
+{
+    KL_TRY(new_group(f, root));
+    f->groups[f->ngroups - 1].apart = apart;
+    f->groups[f->ngroups - 1].apart_why = why;
+    return KL_OK;
+}
+
 static kl_status place_root(kl_fusion *f, int root)
 {
     kl_root *u = &f->roots[root];
+    const char *why = NULL;
+    int apart = -1;
     fit t;
-    if (f->u->fuse_off || alone(f, u->node))
-        return new_group(f, root);
     for (uint32_t i = u->nreads; i-- > 0;) {
         int32_t p = f->root_of[u->reads[i].from];
         int G = p >= 0 ? f->roots[p].group : -1;
-        if (G < 0 || alone(f, f->roots[f->groups[G].members[0]].node) || between(f, u, G))
+        if (G < 0)
             continue;
-        if (fits(f, u, G, &t) && worth(f, u, G, &t)) {
+        const char *out =
+            f->u->fuse_off ? "fusion is off"
+            : alone(f, u->node)
+                ? "a scan, sort, argmax, scatter or call is a kernel of its own"
+                : stays_out(f, u, G, &t);
+        if (!out) {
             KL_TRY(join(f, root, G, &t));
             return merge_other(f, root, G);
         }
+        why = out, apart = p;
     }
-    for (uint32_t G = f->ngroups; !u->heavy && G-- > 0 && G + 16 > f->ngroups;)
+    bool light = !u->heavy && !f->u->fuse_off && !alone(f, u->node);
+    for (uint32_t G = f->ngroups; light && G-- > 0 && G + 16 > f->ngroups;)
         if (!f->groups[G].merged && !f->groups[G].heavy && beside(f, u, (int)G, &t) &&
-            share_load(f, u, (int)G) && !between(f, u, (int)G) && worth(f, u, (int)G, &t))
+            share_load(f, u, (int)G) && !between(f, u, (int)G) &&
+            !not_worth(f, u, (int)G, &t))
             return join(f, root, (int)G, &t);
-    return new_group(f, root);
+    return place_alone(f, root, apart, why);
 }
 
 /* A root needs memory when it is an output or somebody outside its group reads it. */

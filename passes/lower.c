@@ -116,6 +116,7 @@ void kl_outer_point(kl_lower *l, kl_x w, int n)
 
 void kl_lower_checks(kl_lower *l, kl_build *b, const kl_stage *s)
 {
+    l->k->at = s->place;
     for (int i = 0; i < s->nchecks; i++)
         kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
                    s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
@@ -189,6 +190,7 @@ kl_status kl_lower_stages(kl_lower *l, kl_build *b)
     for (int i = 0; i < l->p->nstages; i++) {
         kl_stage *s = &l->p->stages[i];
         int last = i + 1;
+        l->k->at = s->place;
         switch (s->kind) {
         case KL_STAGE_MAP:
             while (last < l->p->nstages && same_own_axes(l, s, &l->p->stages[last]))
@@ -317,6 +319,7 @@ static kl_status lower_split(kl_lower *l)
     kl_outer_point(l, row, l->p->nouter);
     for (int i = 0; i < n; i++) {
         kl_stage *s = &l->p->stages[i];
+        l->k->at = s->place;
         kl_x here =
             kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, blk, kl_x_dim(l->x, blocks[i])));
         kl_build in = here == KL_NONE ? b : kl_b_if(&b, here);

@@ -99,6 +99,8 @@ typedef struct kl_group {
     uint64_t *needs;              /* bit set of groups it depends on, transitively */
     bool heavy, contract, merged; /* merged: into another, no longer there */
     int cost;
+    int apart;             /* a root that it reads and could not be fused with, or -1 */
+    const char *apart_why;
 } kl_group;
 typedef struct kl_fusion {
     kl_unit *u;
@@ -109,6 +111,9 @@ typedef struct kl_fusion {
     uint32_t nroots, cap_roots;
     kl_group *groups;
     uint32_t ngroups, cap_groups;
+    const char **names; /* per node, for readers; NULL: not named yet */
+    uint32_t *numbers;  /* per node: its number in the graph's text */
+    const char **kept;  /* per node: why it is a root though light, or NULL */
 } kl_fusion;
 bool kl_is_heavy(kl_op op);
 kl_status kl_find_roots(kl_fusion *f); /* roots.c */

@@ -26,6 +26,23 @@ const kl_pass kl_pipeline[] = {
 };
 const int kl_pipeline_count = (int)KL_COUNT(kl_pipeline);
 
+/* What each kernel does, and why it is one of its own. */
+static void print_kernels(const kl_unit *u, kl_text *out)
+{
+    size_t start = out->len;
+    for (int i = 0; i < u->nkernels; i++) {
+        const kl_kernel *k = u->kernels[i];
+        kl_text_put(out, "# ");
+        kl_kernel_head(k, out);
+        if (k->apart_why)
+            kl_text_printf(out, "\n#   reads %s from memory: %s", k->apart, k->apart_why);
+        if (k->kept_why)
+            kl_text_printf(out, "\n#   its result is kept: %s", k->kept_why);
+        kl_text_put(out, "\n");
+    }
+    kl_text_wrap(out, start, '#');
+}
+
 void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
 {
     if (level == KL_LEVEL_GRAPH)
@@ -34,8 +51,10 @@ void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
         kl_kernel_print(u->kernels[i], out);
     for (int i = 0; i < u->nkernels && level == KL_LEVEL_LOOPS; i++)
         kl_loops_print(u->kernels[i], out);
-    if (level == KL_LEVEL_PLAN && u->program)
+    if (level == KL_LEVEL_PLAN && u->program) {
+        print_kernels(u, out);
         kl_program_print(u->program, out);
+    }
 }
 
 static bool named(const char *list, const char *name)

@@ -39,12 +39,13 @@ static int op_cost(const kl_node *n)
     return n->op == KL_OP_cast || n->op == KL_OP_pad ? 1 : 0;
 }
 
-static kl_status mark_root(kl_fusion *f, kl_ref r)
+/* kept: why, of a light node that its readers could compute. */
+static void mark_root(kl_fusion *f, kl_ref r, const char *kept)
 {
     if (f->root_of[r] >= 0)
-        return KL_OK;
+        return;
     f->root_of[r] = 0; /* numbered in topological order later */
-    return KL_OK;
+    f->kept[r] = kept;
 }
 
 typedef struct tally {
@@ -61,8 +62,11 @@ static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
         return;
     bool dear =
         t->cost[r] > CHEAP && t->users[r] > 1 && kl_ops[n->op].kind != KL_KIND_MOVE;
-    if (dear || t->depth[r] > DEPTH_MAX || t->loads[r] > 16 || t->cost[r] > 400)
-        mark_root(f, r);
+    if (dear)
+        mark_root(f, r,
+                  "several read it, and a load costs less than to compute it again");
+    else if (t->depth[r] > DEPTH_MAX || t->loads[r] > 16 || t->cost[r] > 400)
+        mark_root(f, r, "the expression ends here: it has grown long");
 }
 
 static void measure(kl_fusion *f, tally *t, kl_ref r)
@@ -105,7 +109,12 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
         if (m->op == KL_OP_input || m->op == KL_OP_pick)
             continue;
         if (call || (m->nsrc > 0 && t->cost[s] > limit))
-            mark_root(f, s);
+            mark_root(
+                f, s,
+                call ? "a call reads memory"
+                : n->op == KL_OP_sort
+                    ? "a sort reads its keys in the order of the data"
+                    : "a contraction reads it many times: too much to compute each time");
     }
 }
 
@@ -122,13 +131,13 @@ static kl_status choose(kl_fusion *f)
             t.users[kl_graph_src(g, r, i)]++;
     for (uint32_t i = 0; i < g->noutputs; i++)
         if (kl_graph_at(g, g->outputs[i])->op != KL_OP_pick)
-            mark_root(f, g->outputs[i]);
+            mark_root(f, g->outputs[i], NULL);
     for (kl_ref r = 0; r < g->count; r++) {
         const kl_node *n = kl_graph_at(g, r);
         if (n->op == KL_OP_input || n->op == KL_OP_pick)
             f->root_of[r] = -1;
         else if (kl_is_heavy((kl_op)n->op) || (f->u->fuse_off && n->nsrc > 0))
-            mark_root(f, r);
+            mark_root(f, r, NULL);
         if (kl_is_heavy((kl_op)n->op))
             keep_operands(f, &t, r);
         measure(f, &t, r);
@@ -373,6 +382,9 @@ static kl_status analyse(kl_fusion *f, kl_root *root)
 
 kl_status kl_find_roots(kl_fusion *f)
 {
+    f->kept = kl_arena_zeroed(f->arena, f->g->count + 1, sizeof *f->kept);
+    if (!f->kept)
+        return kl_fail(KL_ERR_OOM, "fuse: %u nodes", f->g->count);
     KL_TRY(choose(f));
     for (kl_ref r = 0; r < f->g->count; r++) {
         if (f->root_of[r] < 0)

@@ -34,9 +34,12 @@ static const char *word_end(const char *p)
 
 static void skip_blank(kl_lex *l)
 {
+    l->note = NULL;
     for (;; l->p++) {
-        if (*l->p == '#')
+        if (*l->p == '#') {
+            l->note = l->note ? l->note : l->p + 1;
             l->p += strcspn(l->p, "\n");
+        }
         if (*l->p == '\n')
             l->line++;
         else if (*l->p != ' ' && *l->p != '\t' && *l->p != '\r')

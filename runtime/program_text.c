@@ -323,5 +323,7 @@ static void put_program(const printer *outer)
 
 void kl_program_print(const kl_program *p, kl_text *out)
 {
+    size_t start = out->len;
     put_program(&(printer){p, out, 0});
+    kl_text_wrap(out, start, '#');
 }

@@ -102,6 +102,9 @@ void kl_text_put(kl_text *t, const char *s);
 void kl_text_putn(kl_text *t, const char *s, size_t n);
 void kl_text_printf(kl_text *t, const char *fmt, ...) KL_PRINTF(2, 3); /* no %f %g %e */
 void kl_text_put_json(kl_text *t, const char *s); /* in quotes, escaped */
+/* Break what t holds from `from` on into lines of at most 100 columns, at blanks outside quotes:
+ * for texts in which a line end is a blank, and in which `mark` begins a comment. */
+void kl_text_wrap(kl_text *t, size_t from, char mark);
 /* The shortest decimal that reads back to the same bits of that dtype; "nan", "inf", "-inf",
  * "-0.0"; always with a '.', an exponent or a name, so that it is seen to be a float. */
 void kl_text_put_float(kl_text *t, kl_dtype dt, double v);
@@ -125,6 +128,8 @@ typedef struct kl_lex {
     const char *tok;
     size_t len;
     int line;
+    bool source;              /* the text is the user's own: its lines are places */
+    const char *note;         /* the first comment between the token before and this one, or NULL */
     int64_t ival;
     double fval;
 } kl_lex;

@@ -85,6 +85,79 @@ void kl_text_put_json(kl_text *t, const char *s)
     kl_text_put(t, "\"");
 }
 
+/* ---- short lines ---- */
+
+enum { COLUMNS = 100, HANG = 4, HANG_MAX = 40 };
+
+/* Where a line goes on in the next, when only the first `fit` characters stand on this
+ * one: before a comment, else behind the last blank, '+', ',' or '('; 0: nowhere. */
+static size_t break_at(const char *s, size_t fit, size_t from, char mark)
+{
+    size_t blank = 0, sign = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < fit; i++) {
+        quoted ^= s[i] == '"';
+        if (quoted || i < from)
+            continue;
+        if (s[i] == mark)
+            return i;
+        if (s[i] == ' ')
+            blank = i + 1;
+        else if (s[i] == '+' || s[i] == ',' || s[i] == '(')
+            sign = i + 1;
+    }
+    return blank ? blank : sign;
+}
+
+static void put_wrapped(kl_text *to, const char *s, size_t n, char mark)
+{
+    size_t indent = strspn(s, " "), width = COLUMNS, from = indent + 2 * HANG;
+    size_t hang = KL_MIN(indent + HANG, HANG_MAX);
+    bool comment = s[indent] == mark;
+    while (n > width) {
+        size_t at = break_at(s, width, from, mark), end = at;
+        if (!at)
+            break;
+        while (s[end - 1] == ' ')
+            end--;
+        kl_text_putn(to, s, end);
+        kl_text_printf(to, "\n%*s", (int)hang, "");
+        if (comment)
+            kl_text_printf(to, "%c   ", mark);
+        s += at, n -= at;
+        width = COLUMNS - hang - (comment ? HANG : 0);
+        from = HANG;
+        comment = comment || *s == mark;
+    }
+    kl_text_putn(to, s, n);
+}
+
+static bool all_short(const char *s)
+{
+    for (; *s; s += strcspn(s, "\n"), s += *s == '\n')
+        if (strcspn(s, "\n") > COLUMNS)
+            return false;
+    return true;
+}
+
+void kl_text_wrap(kl_text *t, size_t from, char mark)
+{
+    if (t->failed || t->len <= from || all_short(t->s + from))
+        return;
+    kl_text to = {0};
+    kl_text_putn(&to, t->s, from);
+    for (const char *s = t->s + from; *s;) {
+        size_t n = strcspn(s, "\n");
+        put_wrapped(&to, s, n, mark);
+        s += n;
+        if (*s)
+            kl_text_putn(&to, s++, 1);
+    }
+    to.failed |= t->failed;
+    kl_text_free(t);
+    *t = to;
+}
+
 /* ---- reading numbers ---- */
 
 static bool is_digit(char c)

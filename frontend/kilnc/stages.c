@@ -54,6 +54,16 @@ static const kl_kernel **own_kernels(kl_model *m, int *n)
     return list;
 }
 
+static kl_status emit_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
+                          bool ir, kl_text *out)
+{
+    size_t start = out->len;
+    KL_TRY(kl_codegen_cpu(kernels, n, t, ir ? KL_LLVM_IR : KL_LLVM_ASM, out));
+    if (ir)
+        kl_text_wrap(out, start, ';');
+    return KL_OK;
+}
+
 static kl_status emit_code(kl_model *m, const stage *st, const kl_target *t, kl_text *out)
 {
     int n;
@@ -61,8 +71,7 @@ static kl_status emit_code(kl_model *m, const stage *st, const kl_target *t, kl_
     if (!kernels)
         return kl_fail(KL_ERR_OOM, "out of memory: kernels");
     if (!st->cuda)
-        return kl_codegen_cpu(kernels, n, t, *st->name == 'l' ? KL_LLVM_IR : KL_LLVM_ASM,
-                              out);
+        return emit_cpu(kernels, n, t, *st->name == 'l', out);
     return kl_codegen_cuda(kernels, n, t,
                            strcmp(st->name, "cuda") == 0  ? KL_CUDA_TEXT
                            : strcmp(st->name, "ptx") == 0 ? KL_CUDA_PTX

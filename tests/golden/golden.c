@@ -1,23 +1,27 @@
 /* golden.c: runs the text files below a folder. Each is a program, the passes to run on
  * it, and the text expected of them:
  *
- *   # stage: simplify            passes in order; "parse" runs none; "cuda" after them
- *                                prints the kernels as CUDA C
- *   # target: x86-64-v3          that is the default
- *   graph g(..) { .. }           or kernel .., or loops ..
+ *   # A row's softmax is one kernel.   what the file shows
+ *   # stage: simplify fuse       passes in order; "parse" runs none; "cuda" and "llvm"
+ * after them print what these emitters make of the kernels # target: x86-64-v3 that is
+ * the default graph g(..) { .. }           or kernel .., or loops ..
  *   ---- expect
  *   graph g(..) { .. }           or "error: STATUS: SENTENCE"
  *
- *   golden [--bless] FOLDER..    --bless writes the texts as they are now
+ *   golden [--bless] [--all] FOLDER..    --bless writes the texts as they are now; --all:
+ * a pass or an emitter without a file is a failure
  *
- * Besides the text: what is printed parses back and prints the same, before and after;
- * and where both sides are graphs, they compute the same bits on random inputs. A file
- * whose sides differ is not blessed. */
+ * Besides the text: what is printed parses back to the same program, before and after
+ * each pass; and both sides compute the same bits on random inputs: graphs by the
+ * interpreter, kernels and what follows by the rest of the passes and the interpreter of
+ * loops. A file whose sides differ is not blessed. The text of LLVM is what we emit,
+ * before its own passes. */
 #include "codegen/codegen.h"
 #include "passes/passes.h"
+#include "unit/harness.h"
+#include "unit/same_text.h"
 
 #include <dirent.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 static int passed, failed, blessed;
@@ -68,7 +72,7 @@ static bool split(file *f)
 typedef struct side { /* a program at its level */
     kl_unit unit;
     kl_level level;
-    bool cuda; /* to be printed as CUDA C */
+    void (*emit)(const struct side *s, kl_text *out); /* NULL: its text at that level */
 } side;
 
 static bool begins(const char *text, const char *word)
@@ -81,6 +85,10 @@ static bool begins(const char *text, const char *word)
 static kl_status parse(kl_arena *a, const char *name, const char *text, side *s)
 {
     *s = (side){.unit = {.arena = a}, .level = KL_LEVEL_GRAPH};
+    if (begins(text, "program")) {
+        s->level = KL_LEVEL_PLAN;
+        return kl_program_parse(name, text, &s->unit.program);
+    }
     if (!begins(text, "kernel") && !begins(text, "loops"))
         return kl_graph_parse(a, name, text, &s->unit.graph);
     s->level = begins(text, "kernel") ? KL_LEVEL_KERNEL : KL_LEVEL_LOOPS;
@@ -90,50 +98,132 @@ static kl_status parse(kl_arena *a, const char *name, const char *text, side *s)
                                        : kl_loops_parse(a, name, text, s->unit.kernels);
 }
 
-/* Where the text is one program's, as kernels and loops are one by one. */
-static bool one_program(const side *s)
-{
-    return s->level == KL_LEVEL_GRAPH ||
-           (s->level != KL_LEVEL_PLAN && s->unit.nkernels == 1);
-}
-
-static bool round_trip(const file *f, const side *s)
+static bool reads_back(const file *f, const kl_unit *u, kl_level level)
 {
     kl_text t = {0}, again = {0};
     kl_arena *a = kl_arena_new();
     side back;
-    bool same = true;
-    kl_unit_print(&s->unit, s->level, &t);
-    if (one_program(s)) {
-        same = parse(a, f->name, t.s, &back) == KL_OK;
-        if (same)
-            kl_unit_print(&back.unit, back.level, &again);
-        same = same && strcmp(t.s, again.s) == 0;
+    kl_unit_print(u, level, &t);
+    bool same = parse(a, f->name, t.s, &back) == KL_OK;
+    if (same)
+        kl_unit_print(&back.unit, back.level, &again);
+    if (same && level != KL_LEVEL_GRAPH) {
+        words_only(t.s);
+        words_only(again.s);
     }
+    same = same && strcmp(t.s, again.s) == 0;
     if (!same)
         fprintf(stderr, "%s: this does not read back: %s\n%s\n", f->path, kl_error(),
                 t.s);
+    kl_program_unref(back.unit.program);
     kl_text_free(&t);
     kl_text_free(&again);
     kl_arena_free(a);
     return same;
 }
 
-static kl_status run_passes(const file *f, side *s)
+/* Kernels and loops are texts of their own, one each. */
+static bool round_trip(const file *f, const side *s)
 {
-    char stage[256];
+    bool same = true;
+    if (s->level == KL_LEVEL_GRAPH || s->level == KL_LEVEL_PLAN)
+        return reads_back(f, &s->unit, s->level);
+    for (int i = 0; i < s->unit.nkernels && same; i++) {
+        kl_unit one = {.kernels = &s->unit.kernels[i], .nkernels = 1};
+        same = reads_back(f, &one, s->level);
+    }
+    return same;
+}
+
+static void print_cuda(const side *s, kl_text *out)
+{
+    const kl_unit *u = &s->unit;
+    if (kl_codegen_cuda((const kl_kernel *const *)u->kernels, u->nkernels, u->target,
+                        KL_CUDA_BODY, out) != KL_OK)
+        kl_text_printf(out, "error: %s: %s\n", kl_status_name(kl_error_status()),
+                       kl_error());
+}
+
+/* The functions alone: what stands around them is LLVM's. */
+static void print_functions(const char *text, kl_text *out)
+{
+    for (const char *at = text; (at = strstr(at, "\ndefine "));) {
+        const char *end = strstr(at, "\n}\n");
+        kl_text_putn(out, at + 1, (size_t)(end + 3 - at - 1));
+        at = end;
+    }
+}
+
+static void print_llvm(const side *s, kl_text *out)
+{
+    kl_llvm_unit m;
+    kl_status st = kl_llvm_begin(&m, "golden", s->unit.target, KL_LLVM_NORMAL, true);
+    for (int i = 0; i < s->unit.nkernels && st == KL_OK; i++) {
+        char symbol[128];
+        kl_codegen_symbol(s->unit.kernels[i]->name, symbol, sizeof symbol);
+        st = kl_llvm_kernel(&m, s->unit.kernels[i], symbol, s->unit.arena);
+    }
+    if (st == KL_OK) {
+        size_t start = out->len;
+        char *text = LL.PrintModuleToString(m.mod);
+        print_functions(text, out);
+        LL.DisposeMessage(text);
+        kl_text_wrap(out, start, ';');
+    } else {
+        kl_text_printf(out, "error: %s: %s\n", kl_status_name(st), kl_error());
+    }
+    kl_llvm_end(&m);
+}
+
+static const struct {
+    const char *name;
+    void (*emit)(const side *s, kl_text *out);
+} emitters[] = {{"cuda", print_cuda}, {"llvm", print_llvm}};
+
+static kl_status run_stage(side *s, const char *stage)
+{
+    for (size_t i = 0; i < KL_COUNT(emitters); i++)
+        if (strcmp(emitters[i].name, stage) == 0) {
+            s->emit = emitters[i].emit;
+            return KL_OK;
+        }
+    if (strcmp(stage, "parse") == 0)
+        return KL_OK;
+    KL_TRY(kl_pipeline_run(&s->unit, stage, stage));
+    for (int i = 0; i < kl_pipeline_count; i++)
+        if (strcmp(kl_pipeline[i].name, stage) == 0)
+            s->level = kl_pipeline[i].out;
+    return KL_OK;
+}
+
+enum { STAGES = 16 };
+static int shown[STAGES]; /* files that end with that pass, then that emitter */
+_Static_assert(KL_COUNT(emitters) + 8 <= STAGES, "room for passes and emitters");
+
+static const char *stage_name(int i)
+{
+    return i < kl_pipeline_count ? kl_pipeline[i].name
+                                 : emitters[i - kl_pipeline_count].name;
+}
+
+static int stage_count(void)
+{
+    return kl_pipeline_count + (int)KL_COUNT(emitters);
+}
+
+/* Each in turn, reading back what it gives. */
+static kl_status run_passes(const file *f, side *s, bool *good)
+{
+    char stage[256], last[32] = "";
     snprintf(stage, sizeof stage, "%s", f->stage);
     for (char *save, *p = strtok_r(stage, " ", &save); p;
          p = strtok_r(NULL, " ", &save)) {
-        if (strcmp(p, "cuda") == 0)
-            s->cuda = true;
-        if (strcmp(p, "parse") == 0 || s->cuda)
-            continue;
-        KL_TRY(kl_pipeline_run(&s->unit, p, p));
-        for (int i = 0; i < kl_pipeline_count; i++)
-            if (strcmp(kl_pipeline[i].name, p) == 0)
-                s->level = kl_pipeline[i].out;
+        KL_TRY(run_stage(s, p));
+        *good = round_trip(f, s) && *good;
+        snprintf(last, sizeof last, "%s", p);
     }
+    for (int i = 0; i < stage_count(); i++)
+        shown[i] += strcmp(stage_name(i), last) == 0;
     return KL_OK;
 }
 
@@ -197,17 +287,6 @@ static int64_t *small_symbols(const kl_graph *g)
     return v;
 }
 
-static bool same_element(kl_dtype dt, const char *a, const char *b)
-{
-    kl_scalar x = {.bits = 0}, y = {.bits = 0};
-    size_t size = kl_dtypes[dt].size;
-    memcpy(&x, a, size);
-    memcpy(&y, b, size);
-    double u = kl_is_float(dt) ? kl_scalar_to_double(dt, x) : 0;
-    double v = kl_is_float(dt) ? kl_scalar_to_double(dt, y) : 0;
-    return x.bits == y.bits || (u != u && v != v);
-}
-
 static bool same_buffer(const kl_buffer *a, const kl_buffer *b)
 {
     kl_dtype part = kl_dtypes[a->dtype].real;
@@ -251,41 +330,82 @@ static void retype(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
     }
 }
 
-/* 1: both sides give the same bits; 0: they don't; -1: nothing to compare. */
-static int same_bits(const kl_graph *before, const kl_graph *after)
+/* Compares bits of two graphs' results, or of a graph and of kernels. */
+typedef struct trial {
+    kl_buffer in[64], a[64], b[64];
+    int64_t *syms;
+} trial;
+
+static bool trial_open(const kl_graph *g, trial *t)
 {
-    kl_buffer in[64] = {0}, after_in[64], a[64] = {0}, b[64] = {0};
-    bool ok = before->ninputs <= 64 && before->noutputs <= 64 &&
-              after->ninputs == before->ninputs;
-    int verdict = -1;
-    int64_t *syms = small_symbols(before);
+    bool ok = g->ninputs <= 64 && g->noutputs <= 64;
+    for (uint32_t i = 0; i < g->ninputs; i++)
+        ok = ok && kl_graph_at(g, g->inputs[i])->nattr == 1; /* dense */
+    *t = (trial){.syms = small_symbols(g)};
     seed = 1;
-    for (uint32_t i = 0; ok && i < before->ninputs; i++)
-        ok = random_input(before, before->inputs[i], syms, &in[i]);
-    if (ok && run(before, in, syms, a)) {
-        retype(after, in, syms, after_in);
-        verdict = run(after, after_in, syms, b);
-        for (uint32_t i = 0; verdict == 1 && i < before->noutputs; i++)
-            verdict = same_buffer(&a[i], &b[i]);
-    }
+    for (uint32_t i = 0; ok && i < g->ninputs; i++)
+        ok = random_input(g, g->inputs[i], t->syms, &t->in[i]);
+    return ok && run(g, t->in, t->syms, t->a);
+}
+
+static void trial_close(trial *t)
+{
     for (int i = 0; i < 64; i++) {
-        kl_memory_unref(in[i].mem);
-        kl_memory_unref(a[i].mem);
-        kl_memory_unref(b[i].mem);
+        kl_memory_unref(t->in[i].mem);
+        kl_memory_unref(t->a[i].mem);
+        kl_memory_unref(t->b[i].mem);
     }
-    return verdict;
+}
+
+/* The passes that are still to come, then the loops as the plan says. */
+static bool run_kernels(side *s, const kl_graph *origin, trial *t)
+{
+    int next = 0;
+    while (next < kl_pipeline_count && kl_pipeline[next].in < s->level)
+        next++;
+    if (s->level != KL_LEVEL_PLAN &&
+        kl_pipeline_run(&s->unit, kl_pipeline[next].name, NULL) != KL_OK)
+        return false;
+    bool ok = true;
+    for (uint32_t i = 0; i < origin->noutputs && ok; i++)
+        ok = new_dense(t->a[i].dtype, t->a[i].rank, t->a[i].shape, &t->b[i]) == KL_OK;
+    return ok && run_loops(&s->unit, t->in, t->syms, t->b) == KL_OK;
+}
+
+static bool calls_native(const kl_unit *u)
+{
+    for (int i = 0; i < u->nkernels; i++)
+        if (u->kernels[i]->call)
+            return true;
+    return false;
+}
+
+/* Do both sides give the same bits? What cannot be run (grad nodes, calls) passes. */
+static bool same_bits(const kl_graph *before, side *s)
+{
+    trial t;
+    kl_buffer retyped[64];
+    bool same = true;
+    const kl_graph *after = s->level == KL_LEVEL_GRAPH ? s->unit.graph : NULL;
+    if (!trial_open(before, &t)) {
+        trial_close(&t);
+        return true;
+    }
+    if (after && after->ninputs == before->ninputs) {
+        retype(after, t.in, t.syms, retyped);
+        same = run(after, retyped, t.syms, t.b);
+    } else if (!after && !calls_native(&s->unit)) {
+        same = run_kernels(s, before, &t);
+    }
+    for (uint32_t i = 0; same && t.b[0].mem && i < before->noutputs; i++)
+        same = same_buffer(&t.a[i], &t.b[i]);
+    if (!same && kl_failed())
+        fprintf(stderr, "%s\n", kl_error());
+    trial_close(&t);
+    return same;
 }
 
 /* ---- one file ---- */
-
-static void print_cuda(const side *s, kl_text *out)
-{
-    const kl_unit *u = &s->unit;
-    if (kl_codegen_cuda((const kl_kernel *const *)u->kernels, u->nkernels, u->target,
-                        KL_CUDA_BODY, out) != KL_OK)
-        kl_text_printf(out, "error: %s: %s\n", kl_status_name(kl_error_status()),
-                       kl_error());
-}
 
 /* The text that the file's program gives, or its error; false: it may not be blessed. */
 static bool produce(const file *f, kl_arena *a, kl_text *out)
@@ -299,22 +419,21 @@ static bool produce(const file *f, kl_arena *a, kl_text *out)
     if (st == KL_OK) {
         good = round_trip(f, &s);
         parse(a, f->name, f->text, &origin);
-        st = run_passes(f, &s);
+        st = run_passes(f, &s, &good);
     }
     if (st != KL_OK) {
         kl_text_printf(out, "error: %s: %s\n", kl_status_name(st), kl_error());
         return good;
     }
-    good = round_trip(f, &s) && good;
-    if (origin.level == KL_LEVEL_GRAPH && s.level == KL_LEVEL_GRAPH &&
-        same_bits(origin.unit.graph, s.unit.graph) == 0) {
+    if (s.emit)
+        s.emit(&s, out);
+    else
+        kl_unit_print(&s.unit, s.level, out);
+    if (origin.level == KL_LEVEL_GRAPH && !same_bits(origin.unit.graph, &s)) {
         complain(f, "the two sides compute different values");
         good = false;
     }
-    if (s.cuda)
-        print_cuda(&s, out);
-    else
-        kl_unit_print(&s.unit, s.level, out);
+    kl_program_unref(s.unit.program);
     return good && !out->failed;
 }
 
@@ -404,17 +523,31 @@ static void visit(const char *folder)
         free(names);
 }
 
+static void check_all(void)
+{
+    for (int i = 0; i < stage_count(); i++)
+        if (!shown[i]) {
+            fprintf(stderr, "no golden file ends with the stage %s\n", stage_name(i));
+            failed++;
+        }
+}
+
 int main(int argc, char **argv)
 {
+    bool all = false;
     for (int i = 1; i < argc; i++) {
         struct stat st;
         if (strcmp(argv[i], "--bless") == 0)
             bless = true;
+        else if (strcmp(argv[i], "--all") == 0)
+            all = true;
         else if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode))
             visit(argv[i]);
         else
             visit_file(argv[i]);
     }
+    if (all)
+        check_all();
     printf("%d as expected (%d blessed now), %d not\n", passed, blessed, failed);
     return failed || !passed;
 }

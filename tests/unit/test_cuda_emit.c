@@ -1,7 +1,8 @@
 /* test_cuda_emit.c: the CUDA C of every program, without a device: NVRTC makes a cubin of
  * it for the three architectures that the project promises, with nothing spilled and no
  * stack; no line is longer than 100 columns; the same kernels give the same text.
- * Compiling is skipped where there is no NVRTC. */
+ * Compiling is skipped where there is no NVRTC. The golden texts' programs: test_spill.c.
+ */
 #define KL_TEST_LARGE
 #include "codegen/codegen.h"
 #include "harness.h"
@@ -65,30 +66,6 @@ START_TEST(test_compiles)
 }
 END_TEST
 
-/* The golden texts as they stand: what they show is what compiles. */
-START_TEST(test_goldens)
-{
-    static const char *const names[] = {"columns", "elements", "halves",
-                                        "linear",  "rows",     "split"};
-    char path[500];
-    void *bytes;
-    size_t size;
-    if (!kl_nvrtc_found() || !getenv("SOURCE_ROOT"))
-        return;
-    snprintf(path, sizeof path, "%s/tests/golden/cuda/%s.kl", getenv("SOURCE_ROOT"),
-             names[_i / (int)KL_COUNT(archs)]);
-    ck_assert_msg(kl_file_read(path, &bytes, &size) == KL_OK, "%s", kl_error());
-    kl_text text = {0};
-    kl_text_putn(&text, bytes, size);
-    const char *body = strstr(text.s, "---- expect\n");
-    ck_assert(body != NULL);
-    ck_assert_int_eq(
-        spilled(body + 12, KL_PRELUDE_ALL, archs[_i % (int)KL_COUNT(archs)]) > 0, 0);
-    kl_text_free(&text);
-    kl_free(bytes, size);
-}
-END_TEST
-
 START_TEST(test_text)
 {
     unsigned parts = 0;
@@ -110,7 +87,6 @@ int main(void)
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, test_text, 0, (int)KL_COUNT(programs));
     tcase_add_loop_test(tc, test_compiles, 0, (int)KL_COUNT(archs));
-    tcase_add_loop_test(tc, test_goldens, 0, 6 * (int)KL_COUNT(archs));
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

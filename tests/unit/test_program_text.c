@@ -2,6 +2,8 @@
  * damaged is refused, whatever it is, and never read past its end. */
 #include "runtime/runtime.h"
 
+#include "same_text.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -58,10 +60,18 @@ static kl_program *parse(const char *text)
 static void expect_text(const kl_program *p, const char *text)
 {
     kl_text t = {0};
+    char *want = strdup(text);
     kl_program_print(p, &t);
+    for (const char *s = t.s; *s; s += strcspn(s, "\n"), s += *s == '\n')
+        ck_assert_uint_le(strcspn(s, "\n"), 100);
+    words_only(t.s);
+    words_only(want);
+    text = want;
+    t.len = strlen(t.s);
     for (size_t i = 0; text[i] || (i < t.len && t.s[i]); i++)
         ck_assert_msg(t.s[i] == text[i], "from here: %.200s", t.s + i);
     kl_text_free(&t);
+    free(want);
 }
 
 START_TEST(text_comes_back)
