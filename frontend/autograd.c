@@ -227,10 +227,10 @@ static kl_status check_version(kl_lazy *n)
     return KL_OK;
 }
 
-static kl_status check_saved(kl_lazy *n, bool retain)
+static kl_status check_saved(kl_lazy *n, kl_walk walk)
 {
     unsigned s = saved(n);
-    if (s && n->freed)
+    if (s && n->freed && walk != KL_WALK_ON)
         return kl_fail(
             KL_ERR_STATE,
             "Trying to backward through the graph a second time (or directly access "
@@ -239,7 +239,7 @@ static kl_status check_saved(kl_lazy *n, bool retain)
             "autograd.grad(). Specify retain_graph=True if you need to backward through "
             "the graph a second time or if you need to access saved tensors after "
             "calling backward.");
-    n->freed |= s && !retain;
+    n->freed |= s && walk == KL_WALK_LAST;
     for (int i = 0; i < 3; i++)
         if (s >> i & 1)
             KL_TRY(check_version(kl_lazy_src(n, i)));
@@ -248,7 +248,7 @@ static kl_status check_saved(kl_lazy *n, bool retain)
 
 /* ---- the variables below a value ---- */
 
-static kl_status vars_walk(kl_lazy *y, bool retain, kl_list *stack, kl_vars *out)
+static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *out)
 {
     uint32_t mark = kl_next_mark();
     kl_list found = {0};
@@ -261,7 +261,7 @@ static kl_status vars_walk(kl_lazy *y, bool retain, kl_list *stack, kl_vars *out
             ok = kl_list_add(&found, kl_lazy_ref(n));
         if (n->op == KL_OP_detach)
             continue;
-        KL_TRY(check_saved(n, retain));
+        KL_TRY(check_saved(n, walk));
         for (int i = n->nsrc; i-- > 0 && ok;) {
             kl_lazy *s = kl_lazy_src(n, i);
             if (!s->track || s->mark == mark)
@@ -274,11 +274,11 @@ static kl_status vars_walk(kl_lazy *y, bool retain, kl_list *stack, kl_vars *out
     return ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for gradients");
 }
 
-kl_status kl_vars_below(kl_lazy *y, bool retain, kl_vars *out)
+kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out)
 {
     kl_list stack = {0};
     pthread_mutex_lock(&kl_graph_lock);
-    kl_status st = vars_walk(y, retain, &stack, out);
+    kl_status st = vars_walk(y, walk, &stack, out);
     pthread_mutex_unlock(&kl_graph_lock);
     kl_free(stack.v, stack.cap * sizeof *stack.v);
     return st;
@@ -366,6 +366,12 @@ static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
     return st;
 }
 
+kl_status kl_backward_on(kl_lazy *y, kl_lazy *seed, kl_vars *found)
+{
+    kl_status st = kl_vars_below(y, KL_WALK_ON, found);
+    return st == KL_OK && found->n > 0 ? backward(y, seed, found, false) : st;
+}
+
 kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
                          bool create)
 {
@@ -374,9 +380,13 @@ kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool ret
     kl_vars v = {0};
     if (!s)
         return kl_call_done(&c, kl_error_status());
-    kl_status st = kl_vars_below(y, retain || create, &v);
+    kl_status st = kl_vars_below(y, retain || create ? KL_WALK_KEEP : KL_WALK_LAST, &v);
+    if (st == KL_OK && create)
+        st = kl_checkpoints_refuse(&v, "a gradient that is differentiated again");
     if (st == KL_OK && v.n > 0)
         st = backward(y, s, &v, create);
+    if (st == KL_OK)
+        st = kl_checkpoints_backward(&v, retain);
     kl_vars_free(&v);
     return kl_call_done(&c, st);
 }
@@ -395,7 +405,9 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
             return kl_fail(KL_ERR_STATE,
                            "One of the differentiated Tensors does not require grad");
     }
-    kl_status st = kl_vars_below(y, retain || create, &v);
+    kl_status st = kl_vars_below(y, retain || create ? KL_WALK_KEEP : KL_WALK_LAST, &v);
+    if (st == KL_OK)
+        st = kl_checkpoints_refuse(&v, "kl_grad");
     kl_vars_free(&v);
     return st ? st : gradients(y, s, nodes, n, create, out);
 }

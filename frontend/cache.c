@@ -77,8 +77,10 @@ kl_status kl_cache_trim(int64_t bytes)
     if (bytes < 0)
         return kl_fail(KL_ERR_ARG, "cache_trim: %lld bytes", (long long)bytes);
     kl_store_trim(bytes);
-    if (bytes == 0)
+    if (bytes == 0) {
         kl_cache_clear();
+        kl_program_pool_clear();
+    }
     while (more && kl_stats().code_bytes > bytes) {
         kl_modules_drop_unused();
         pthread_mutex_lock(&lock);

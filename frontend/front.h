@@ -175,8 +175,9 @@ typedef struct kl_storage {
 struct kl_leaf { /* gradient state of one leaf, shared by its handle and its views */
     int32_t refs;
     kl_tensor *grad;
-    kl_lazy *var;  /* detach of `base`, which gradients are taken by */
-    kl_lazy *base; /* not a reference: compared only, with the stamp */
+    struct kl_checkpoint *checkpoint; /* its result's leaf: computed again by backward */
+    kl_lazy *var;                     /* detach of `base`, which gradients are taken by */
+    kl_lazy *base;                    /* not a reference: compared only, with the stamp */
     uint32_t stamp;
 };
 
@@ -316,6 +317,16 @@ kl_lazy *kl_n_grad(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n, kl_lazy 
 /* ---- random.c: [0, 1) and the normal distribution; each call draws from a stream of its
  * own ---------- */
 
+/* Streams that this thread's calls drew from, to draw from them again. */
+typedef struct kl_draws {
+    uint64_t *calls; /* pairs: seed, number of the call */
+    size_t n, cap, next;
+    bool replay;
+} kl_draws;
+/* From here on draws are noted in d, or taken from it; gives what to end with. */
+kl_draws *kl_draws_begin(kl_draws *d, bool replay);
+void kl_draws_end(kl_draws *outer);
+void kl_draws_free(kl_draws *d);
 kl_lazy *kl_n_rand(kl_dtype dt, int rank, const int64_t *shape);
 kl_lazy *kl_n_randn(kl_dtype dt, int rank, const int64_t *shape);
 
@@ -427,16 +438,31 @@ kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
  * ------------------------------------------------------------------------------------------
  */
 
-/* Check that gradients of y may be taken, and collect the variables below it. retain: the
- * graph may be used again. */
+/* The graph is given up by this backward, kept for another, or still being walked by the
+ * one that gave it up. */
+typedef enum kl_walk { KL_WALK_LAST, KL_WALK_KEEP, KL_WALK_ON } kl_walk;
+
+/* Check that gradients of y may be taken, and collect the variables below it. */
 typedef struct kl_vars {
     kl_lazy **v;
     int n, cap;
 } kl_vars;
-kl_status kl_vars_below(kl_lazy *y, bool retain, kl_vars *out);
+kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out);
 void kl_vars_free(kl_vars *v);
+/* The same backward going on: collect the gradients of y weighed by seed. The variables
+ * below it are the caller's. */
+kl_status kl_backward_on(kl_lazy *y, kl_lazy *seed, kl_vars *found);
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
 bool kl_tracks(kl_tensor *t);
+
+/* ---- checkpoint.c */
+
+typedef struct kl_checkpoint kl_checkpoint;
+void kl_checkpoint_free(kl_checkpoint *c);
+/* Those among the variables that have gradients now take their turns. */
+kl_status kl_checkpoints_backward(const kl_vars *found, bool retain);
+/* Fails if there is one: `what` cannot go through it. */
+kl_status kl_checkpoints_refuse(const kl_vars *found, const char *what);
 
 /* ---- print.c
  * ------------------------------------------------------------------------------------------------

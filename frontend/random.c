@@ -50,13 +50,72 @@ static void philox(kl_lazy *c[4], kl_lazy *k0, kl_lazy *k1)
     }
 }
 
+/* ---- draws noted and repeated ---- */
+
+static __thread kl_draws *noted;
+
+kl_draws *kl_draws_begin(kl_draws *d, bool replay)
+{
+    kl_draws *outer = noted;
+    d->replay = replay;
+    d->next = 0;
+    noted = d;
+    return outer;
+}
+
+void kl_draws_end(kl_draws *outer)
+{
+    noted = outer;
+}
+
+void kl_draws_free(kl_draws *d)
+{
+    kl_free(d->calls, d->cap * sizeof *d->calls);
+    *d = (kl_draws){0};
+}
+
+static bool note(kl_draws *d, uint64_t seed, uint64_t call)
+{
+    if (d->n + 2 > d->cap) {
+        size_t cap = d->cap ? 2 * d->cap : 16;
+        void *p = kl_realloc(d->calls, d->cap * sizeof(uint64_t), cap * sizeof(uint64_t));
+        if (!p)
+            return false;
+        d->calls = p;
+        d->cap = cap;
+    }
+    d->calls[d->n++] = seed;
+    d->calls[d->n++] = call;
+    return true;
+}
+
+/* The stream of this call. false: no memory to note it. */
+static bool stream(uint64_t *seed, uint64_t *call)
+{
+    kl_draws *d = noted;
+    if (d && d->replay && d->next < d->n) {
+        *seed = d->calls[d->next];
+        *call = d->calls[d->next + 1];
+        d->next += 2;
+        return true;
+    }
+    pthread_mutex_lock(&lock);
+    *call = calls_now++;
+    *seed = seed_now;
+    pthread_mutex_unlock(&lock);
+    return !d || d->replay || note(d, *seed, *call);
+}
+
 /* Two words of 32 random bits an element. */
 static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
 {
     int64_t four = 4, n = kl_count(rank, shape);
-    pthread_mutex_lock(&lock);
-    uint64_t call = calls_now++, seed = seed_now;
-    pthread_mutex_unlock(&lock);
+    uint64_t call, seed;
+    *w0 = *w1 = NULL;
+    if (!stream(&seed, &call)) {
+        kl_fail(KL_ERR_OOM, "out of memory to note a random draw");
+        return;
+    }
     uint32_t s[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)call,
                      (uint32_t)(call >> 32)};
     kl_lazy *state = kl_lazy_small(KL_U32, 1, &four, s);

@@ -509,6 +509,7 @@ void kl_program_unref(kl_program *p);
 /* Run on dense host or device pointers (in order in, out); syms are bound from shapes by the
  * caller. error, if not NULL, receives the program's error word. Re-entrant. */
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out, const int64_t *syms);
+void kl_program_pool_clear(void); /* blocks kept for the next call go */
 /* Exact bytes of the arena for these symbol values. */
 int64_t kl_program_peak(const kl_program *p, const int64_t *syms);
 /* Exact bytes that a run takes from the pool at its peak: arena, workers' tiles, loops. */

@@ -52,6 +52,16 @@ KL_API kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,
 #define kl_value_and_grad(fn, user, x, n, out)                                           \
     kl_value_and_grad_at(KL_HERE, fn, user, x, n, out)
 
+/* fn(in, n, user) without keeping what it computes on the way: kl_backward calls fn
+ * again, with the same random numbers, and so needs its memory one piece at a time. fn
+ * must give the same each time; its in are in by value, without or with their own
+ * gradients. The gradients have the bits they have without (a value that several pieces
+ * read adds up their gradients latest piece first). Not through kl_grad, create_graph,
+ * kl_compile or the one-call steps of kiln/optim.h: an error. */
+KL_API kl_tensor *kl_checkpoint_at(const char *at, kl_fn_of fn, void *user,
+                                   kl_tensor *const *in, int n);
+#define kl_checkpoint(fn, user, in, n) kl_checkpoint_at(KL_HERE, fn, user, in, n)
+
 #ifdef __cplusplus
 }
 #endif
