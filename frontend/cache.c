@@ -220,22 +220,40 @@ static void describe(kl_buffer *b, kl_lazy *n, kl_memory *m)
     kl_buffer_dense_strides(b);
 }
 
+/* Buffers of the inputs, with room for the outputs behind them; each memory is to be let
+ * go. NULL: out of memory. */
+static kl_buffer *operands(const kl_linear *l)
+{
+    uint32_t ni = l->inputs.n, no = l->outputs.n;
+    kl_buffer *b = kl_alloc_zeroed((ni + no + 1) * sizeof *b);
+    if (!b)
+        kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
+    for (uint32_t i = 0; b && i < ni; i++) {
+        kl_lazy *n = l->inputs.v[i];
+        kl_memory *m = n->small ? kl_memory_wrap(kl_lazy_attr(n), 64, true, NULL, NULL)
+                                : kl_memory_ref(n->mem);
+        describe(&b[i], n, m);
+    }
+    return b;
+}
+
+static kl_status all_there(const kl_buffer *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!b[i].mem)
+            return kl_error_status();
+    return KL_OK;
+}
+
 static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
     uint32_t ni = l->inputs.n, no = l->outputs.n;
     if (e->device != 0)
         return kl_fail(KL_ERR_UNSUPPORTED, "the reference interpreter is the host's");
-    kl_buffer *b = kl_alloc_zeroed((ni + no + 1) * sizeof *b);
+    kl_buffer *b = operands(l);
     if (!b)
-        return kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
-    kl_status st = KL_OK;
-    for (uint32_t i = 0; i < ni && st == KL_OK; i++) {
-        kl_lazy *n = l->inputs.v[i];
-        kl_memory *m = n->small ? kl_memory_wrap(kl_lazy_attr(n), 64, true, NULL, NULL)
-                                : kl_memory_ref(n->mem);
-        st = m ? KL_OK : kl_error_status();
-        describe(&b[i], n, m);
-    }
+        return KL_ERR_OOM;
+    kl_status st = all_there(b, ni);
     if (st == KL_OK)
         st = kl_graph_interp(e->graph, b, NULL, b + ni);
     for (uint32_t i = 0; i < no && st == KL_OK; i++)
@@ -289,7 +307,34 @@ static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **
     return st;
 }
 
+/* The graph that was compiled, once more, watched. */
+static kl_status find_nan(const kl_linear *l)
+{
+    uint32_t ni = l->inputs.n, no = l->outputs.n;
+    kl_graph *g = NULL;
+    kl_arena *a = kl_arena_new();
+    kl_buffer *b = operands(l);
+    kl_status st = a && b ? all_there(b, ni) : kl_fail(KL_ERR_OOM, "out of memory");
+    if (st == KL_OK)
+        st = kl_import(l, a, &g);
+    if (st == KL_OK)
+        st = kl_prepare_interp(a, &g);
+    if (st == KL_OK)
+        st = kl_nan_find(g, b, b + ni);
+    for (uint32_t i = 0; b && i < ni; i++)
+        kl_memory_unref(b[i].mem);
+    if (b)
+        kl_free(b, (ni + no + 1) * sizeof *b);
+    kl_arena_free(a);
+    return st;
+}
+
 kl_status kl_entry_run(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
-    return e->program ? run_program(e, l, out) : run_interp(e, l, out);
+    KL_TRY(e->program ? run_program(e, l, out) : run_interp(e, l, out));
+    bool found = false;
+    for (uint32_t i = 0; i < l->outputs.n && kl_nan_on() && e->device == 0; i++)
+        found |= kl_nan_in((kl_dtype)l->outputs.v[i]->dtype, out[i]->base,
+                           kl_lazy_numel(l->outputs.v[i])) >= 0;
+    return found ? find_nan(l) : KL_OK;
 }

@@ -455,6 +455,15 @@ kl_status kl_backward_on(kl_lazy *y, kl_lazy *seed, kl_vars *found);
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
 bool kl_tracks(kl_tensor *t);
 
+/* ---- nan.c: where a NaN came from */
+
+bool kl_nan_on(void);
+/* The first NaN among n elements; -1: none. */
+int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
+/* Run g on host buffers and fail at the first node that makes a NaN out of operands
+ * without one; KL_OK if all NaNs came in. out: room for the outputs. */
+kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
+
 /* ---- checkpoint.c */
 
 typedef struct kl_checkpoint kl_checkpoint;

@@ -18,6 +18,8 @@ typedef struct run {
     kl_interp in;
     const kl_buffer *inputs;
     cell *cells;
+    kl_interp_watch watch; /* NULL: nobody */
+    void *user;
     uint32_t *last; /* the last node that reads this one; KL_NONE: an output; 0: dead */
 } run;
 
@@ -429,6 +431,8 @@ static kl_status run_node(run *u, kl_ref r)
     w.src = src;
     if (st == KL_OK)
         st = compute(u, &w, c);
+    if (st == KL_OK && u->watch)
+        st = u->watch(u->user, g, r, src, c->v);
     kl_free(src, src ? sbytes : 0);
     return st;
 }
@@ -492,10 +496,10 @@ static kl_status own_outputs(uint32_t n, kl_buffer *out)
     return KL_OK;
 }
 
-static kl_status run_graph(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
-                           kl_buffer *out)
+static kl_status run_watched(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
+                             kl_buffer *out, kl_interp_watch watch, void *user)
 {
-    run u = {.in = {g, syms}, .inputs = in};
+    run u = {.in = {g, syms}, .inputs = in, .watch = watch, .user = user};
     size_t n = (size_t)g->count + 1;
     memset(out, 0, g->noutputs * sizeof *out);
     u.cells = kl_alloc_zeroed(n * sizeof *u.cells);
@@ -516,10 +520,23 @@ static kl_status run_graph(const kl_graph *g, const kl_buffer *in, const int64_t
     return st;
 }
 
+static kl_status run_graph(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
+                           kl_buffer *out)
+{
+    return run_watched(g, in, syms, out, NULL, NULL);
+}
+
 kl_status kl_graph_interp(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
                           kl_buffer *out)
 {
-    kl_status st = run_graph(g, in, syms, out);
+    return kl_graph_interp_watched(g, in, syms, out, NULL, NULL);
+}
+
+kl_status kl_graph_interp_watched(const kl_graph *g, const kl_buffer *in,
+                                  const int64_t *syms, kl_buffer *out,
+                                  kl_interp_watch watch, void *user)
+{
+    kl_status st = run_watched(g, in, syms, out, watch, user);
     if (st == KL_OK)
         st = own_outputs(g->noutputs, out);
     if (st != KL_OK)

@@ -596,6 +596,12 @@ kl_status kl_loops_verify(const kl_kernel *k);
 /* Runs a graph on dense host buffers by its definition alone (DESIGN.md, "One number"): the
  * oracle. out[i] are new dense buffers. Faults come back as KL_ERR_INDEX. */
 kl_status kl_graph_interp(const kl_graph *g, const kl_buffer *in, const int64_t *syms, kl_buffer *out);
+/* The same, and every node of g (not of bodies) is shown once it is computed: its sources'
+ * first results and its own. A status other than KL_OK ends the run with it. */
+typedef kl_status (*kl_interp_watch)(void *user, const kl_graph *g, kl_ref r,
+                                     const kl_buffer *const *src, const kl_buffer *y);
+kl_status kl_graph_interp_watched(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
+                                  kl_buffer *out, kl_interp_watch watch, void *user);
 /* Runs loops on operands (base pointers by operand number; a TILE's is not read: tiles are its own). Also finds: a load
  * or store outside an operand, a read of a tile never written, two lanes, groups or workers that
  * touch one place without a barrier between (one of them writing). */

@@ -182,11 +182,21 @@ static kl_status reverse_node(kl_ad *d, kl_ref r)
 }
 
 /* New nodes stand where the one they derive from stood. */
-static void place_new(kl_graph *g, kl_ref from, kl_ref like)
+static void place_new(kl_graph *g, kl_ref from, uint32_t place)
 {
     for (kl_ref i = from; i < g->count; i++)
         if (g->nodes[i].place == KL_NONE)
-            g->nodes[i].place = g->nodes[like].place;
+            g->nodes[i].place = place;
+}
+
+/* "net.c:12 (backward)", once however often a derivative is derived. */
+static uint32_t backward_of(kl_graph *g, kl_ref r)
+{
+    uint32_t place = g->nodes[r].place;
+    const char *s = place == KL_NONE ? NULL : g->strings[place];
+    if (!s || strstr(s, " (backward)"))
+        return place;
+    return kl_graph_string(g, kl_arena_printf(g->arena, "%s (backward)", s));
 }
 
 kl_status kl_ad_reverse(kl_graph *g, const kl_ref *roots, const kl_ref *seeds,
@@ -200,7 +210,8 @@ kl_status kl_ad_reverse(kl_graph *g, const kl_ref *roots, const kl_ref *seeds,
         kl_ref before = g->count;
         if (d.active[r - d.lo])
             KL_TRY(reverse_node(&d, r));
-        place_new(g, before, r);
+        if (g->count > before)
+            place_new(g, before, backward_of(g, r));
     }
     for (uint32_t k = 0; k < nby; k++)
         out[k] = by[k] <= d.hi ? d.cot[by[k] - d.lo] : KL_ZERO;
@@ -391,7 +402,7 @@ kl_status kl_ad_forward(kl_graph *g, const kl_ref *roots, uint32_t nroots,
         kl_ref before = g->count;
         if (d.active[r - d.lo])
             KL_TRY(forward_node(&d, r));
-        place_new(g, before, r);
+        place_new(g, before, g->nodes[r].place);
     }
     for (uint32_t i = 0; i < nroots; i++)
         out[i] = roots[i] >= d.lo ? tangent(&d, roots[i]) : KL_ZERO;

@@ -38,7 +38,7 @@ static int64_t number(const char *name, int64_t lo, int64_t hi, int64_t otherwis
     return otherwise;
 }
 
-/* KILN_DEBUG is a list: "1", "bounds", "1,bounds". */
+/* KILN_DEBUG is a list of 1, bounds and nan: "1,bounds". */
 static bool debug_has(const char *word)
 {
     const char *s = getenv("KILN_DEBUG");
@@ -53,6 +53,7 @@ static void read_all(void)
 {
     env.debug = debug_has("1");
     env.bounds = debug_has("bounds");
+    env.nan = debug_has("nan");
     env.threads = (int)number("KILN_THREADS", 1, 1024, 0);
     env.cache_max = number("KILN_CACHE_MAX", 0, INT64_MAX, (int64_t)1 << 30);
     env.verify = (int)number("KILN_VERIFY", 0, 2, -1);

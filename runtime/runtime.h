@@ -312,7 +312,7 @@ typedef struct kl_env {
     const char *device;      /* "cpu", "cuda", "cuda:1" */
     const char *dump;        /* pass names, or "all"; NULL */
     int verify;              /* 0, 1, 2; -1: not set */
-    bool debug, bounds, no_compile;
+    bool debug, bounds, nan, no_compile;
     const char *profile;     /* file, or NULL */
     int tune_ms;
 } kl_env;

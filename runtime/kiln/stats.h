@@ -38,6 +38,13 @@ KL_API kl_status kl_cache_trim(int64_t bytes);
  * KL_ERR_OOM naming both. 0: no limit. */
 KL_API kl_status kl_set_memory_limit(int64_t bytes);
 
+/* Look for NaNs in tensors computed on the host, not in calls of compiled functions (also
+ * KILN_DEBUG=nan; off otherwise).
+ * One that was made there is an error: the operation that made it, forward or backward,
+ * the element, its operands, the user's line; and nothing of what was computed is kept.
+ * The kernels are the same with it and without. Returns what it was. */
+KL_API bool kl_set_nan_check(bool on);
+
 /* Threads that kernels run on, of KILN_THREADS or the cores this process may use unless
  * set. No result depends on it. n is taken into 1 .. 1024. */
 KL_API void kl_set_num_threads(int n);
