@@ -256,7 +256,6 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
     y->mark = mark;
     while (ok && stack->n > 0) {
         kl_lazy *n = stack->v[--stack->n];
-        n->needed = 1;
         if (n->leaf)
             ok = kl_list_add(&found, kl_lazy_ref(n));
         if (n->op == KL_OP_detach)

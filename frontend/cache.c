@@ -201,11 +201,26 @@ kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out)
     return st;
 }
 
+kl_entry *kl_cache_last(void)
+{
+    kl_entry *last = NULL;
+    pthread_mutex_lock(&lock);
+    for (int b = 0; b < BUCKETS; b++)
+        for (kl_entry *e = table[b]; e; e = e->next)
+            if (e->state == 1 && (!last || e->used > last->used))
+                last = e;
+    if (last)
+        __atomic_add_fetch(&last->refs, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
+    return last;
+}
+
 /* ---- running ---- */
 
-static const void *bytes_of(kl_lazy *n)
+static void *bytes_of(const kl_given *g)
 {
-    return n->small ? kl_lazy_small_bytes(n) : kl_lazy_mem(n)->base;
+    return g->base->small ? (char *)kl_lazy_attr(g->base)
+                          : (char *)kl_lazy_mem(g->base)->base + g->at;
 }
 
 static size_t size_of(kl_lazy *n)
@@ -230,8 +245,8 @@ static kl_buffer *operands(const kl_linear *l)
         kl_fail(KL_ERR_OOM, "out of memory for %u operands", ni + no);
     for (uint32_t i = 0; b && i < ni; i++) {
         kl_lazy *n = l->inputs.v[i];
-        kl_memory *m = n->small ? kl_memory_wrap(kl_lazy_attr(n), 64, true, NULL, NULL)
-                                : kl_memory_ref(n->mem);
+        kl_memory *m =
+            kl_memory_wrap(bytes_of(&l->given[i]), size_of(n), true, NULL, NULL);
         describe(&b[i], n, m);
     }
     return b;
@@ -266,10 +281,11 @@ static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **o
 
 /* An input's address on the program's device: its own, or (a number that is on the host)
  * that of a copy in *held. */
-static kl_status place_input(const kl_entry *e, kl_lazy *n, kl_memory **held, void **out)
+static kl_status place_input(const kl_entry *e, kl_lazy *n, const kl_given *g,
+                             kl_memory **held, void **out)
 {
-    *out = (void *)(uintptr_t)bytes_of(n);
-    if (e->device == 0 || (!n->small && n->mem->device == e->device))
+    *out = bytes_of(g);
+    if (e->device == 0 || (!g->base->small && g->base->mem->device == e->device))
         return KL_OK;
     *held = kl_memory_new(e->device, size_of(n));
     const kl_device_ops *ops;
@@ -293,7 +309,7 @@ static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **
     kl_memory **held = (kl_memory **)(p ? p + np + 1 : NULL);
     kl_status st = p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", np);
     for (uint32_t i = 0; i < ni && st == KL_OK; i++)
-        st = place_input(e, l->inputs.v[i], &held[i], &p[i]);
+        st = place_input(e, l->inputs.v[i], &l->given[i], &held[i], &p[i]);
     for (uint32_t i = 0; i < no && st == KL_OK; i++) {
         out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
         st = out[i] ? KL_OK : kl_error_status();

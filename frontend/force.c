@@ -107,7 +107,7 @@ static kl_status linear_form(kl_linear *l, kl_list *roots, uint32_t *left)
     kl_status st = n ? kl_linearise(l, roots->v, (int)n, true) : KL_OK;
     pthread_mutex_unlock(&kl_graph_lock);
     for (uint32_t i = 0; st == KL_OK && i < l->inputs.n; i++)
-        if (!done(l->inputs.v[i]))
+        if (!l->given[i].base)
             st = kl_fail(KL_ERR_STATE,
                          "a parameter of a function being traced has no value; "
                          "its elements cannot be looked at there");

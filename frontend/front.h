@@ -53,7 +53,8 @@ struct kl_lazy {
     uint8_t small;  /* an input of at most 64 bytes kept in imm[] (its words) */
     uint8_t device;
     uint8_t seen;   /* computed on the way by an earlier force; under the graph lock */
-    uint8_t needed; /* a pending gradient needs its structure; under the graph lock */
+    uint8_t needed; /* by the walk now under way: a gradient goes through it */
+    uint8_t cut;    /* and: numbered on top of a given value that is tracked */
     uint8_t freed;  /* its gradient was taken, the graph given up; under the graph lock */
     uint8_t param;  /* 1 + number of a traced function's parameter, small */
     uint32_t mark, index, out; /* of the walk now under way; under the graph lock */
@@ -105,6 +106,9 @@ kl_lazy *kl_lazy_input(kl_memory *mem, kl_dtype dt, int rank, const int64_t *sha
 /* A leaf whose few elements lie in the node and are no part of any key. */
 kl_lazy *kl_lazy_small(kl_dtype dt, int rank, const int64_t *shape, const void *bytes);
 const void *kl_lazy_small_bytes(kl_lazy *n);
+/* The computed value in whose memory n's elements lie, dense, from byte *at on: n itself,
+ * or what it is a part of. NULL: none yet. Under the graph lock. */
+kl_lazy *kl_lazy_base(kl_lazy *n, size_t *at);
 kl_lazy *kl_lazy_ref(kl_lazy *n);
 void kl_lazy_unref(kl_lazy *n); /* iterative */
 /* Drop the sources of a computed node. */
@@ -375,11 +379,17 @@ typedef struct kl_list {
     kl_lazy **v;
     uint32_t n, cap;
 } kl_list;
+typedef struct kl_given { /* where an input's elements lie */
+    kl_lazy *base;        /* referenced; NULL: a parameter of a function being traced */
+    size_t at;
+} kl_given;
 typedef struct kl_linear {
     uint8_t *key;
     size_t nkey, cap_key;
     uint32_t nnodes;
     kl_list inputs, outputs; /* by number; referenced */
+    kl_given *given;         /* by input */
+    uint32_t cap_given;
     kl_list stack;
     kl_list first;       /* leaves to be numbered before all others; borrowed */
     const char **labels; /* place and name of each node */
@@ -417,6 +427,7 @@ struct kl_entry {
 };
 /* Find or make the program of l; a new reference. */
 kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out);
+kl_entry *kl_cache_last(void); /* used last, a new reference; NULL: none */
 void kl_entry_unref(kl_entry *e);
 void kl_cache_clear(void);
 /* Run it: in and out by number, as memory of the device. */

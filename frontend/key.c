@@ -72,10 +72,24 @@ static void label(kl_linear *l, kl_lazy *n)
     l->labels[2 * l->nnodes + 1] = n->name;
 }
 
-/* The walk stops here: the value is given. */
-static bool is_leaf(kl_lazy *n)
+static void add_input(kl_linear *l, kl_lazy *n)
 {
-    return n->op == KL_OP_input || (n->mem && !(n->needed && n->nsrc > 0));
+    uint32_t i = l->inputs.n;
+    if (i == l->cap_given) {
+        uint32_t cap = i ? 2 * i : 64;
+        void *p = kl_realloc(l->given, i * sizeof *l->given, cap * sizeof *l->given);
+        if (!p) {
+            l->failed = true;
+            return;
+        }
+        l->given = p;
+        l->cap_given = cap;
+    }
+    add(l, &l->inputs, n);
+    if (l->inputs.n > i) {
+        kl_lazy_ref(n);
+        l->given[i].base = kl_lazy_ref(kl_lazy_base(n, &l->given[i].at));
+    }
 }
 
 static void emit_leaf(kl_linear *l, kl_lazy *n)
@@ -86,7 +100,7 @@ static void emit_leaf(kl_linear *l, kl_lazy *n)
         return;
     memcpy(p, &head.op, 8);
     memcpy(p + 8, n->words, 8 * (size_t)n->rank);
-    add(l, &l->inputs, kl_lazy_ref(n));
+    add_input(l, n);
 }
 
 static void emit_node(kl_linear *l, kl_lazy *n)
@@ -127,37 +141,83 @@ static bool worth(const kl_linear *l, kl_lazy *n)
     return again || kl_lazy_numel(n) <= SMALL;
 }
 
-static void emit(kl_linear *l, kl_lazy *n, bool extra, uint32_t mark)
+/* ---- the walk
+ *
+ * A computed value is given: the walk stops at it. But where a gradient is taken through
+ * it, what it was computed from counts: such nodes are `needed`, and one that was
+ * numbered before with a given value below it (`cut`) is numbered again. */
+
+#define OPEN UINT32_MAX /* index of a node whose sources are on the stack */
+#define UNSEEN (UINT32_MAX - 1)
+
+/* extra: a value that lies in another's memory as it is counts as given too, so that no
+ * program rests on where. */
+static bool is_leaf(kl_lazy *n, bool extra, uint32_t mark)
+{
+    size_t at;
+    if (n->op == KL_OP_input)
+        return true;
+    if (n->needed && n->nsrc > 0)
+        return false;
+    return n->mem || (extra && !n->track && n->out != mark && kl_lazy_base(n, &at));
+}
+
+static bool is_cut(kl_lazy *n, bool leaf)
+{
+    bool cut = leaf && n->track && n->nsrc > 0;
+    for (int i = 0; i < n->nsrc && !leaf && n->op != KL_OP_detach; i++)
+        cut |= kl_lazy_src(n, i)->track && kl_lazy_src(n, i)->cut;
+    return cut;
+}
+
+static void emit(kl_linear *l, kl_lazy *n, bool leaf, bool extra, uint32_t mark)
 {
     label(l, n);
-    if (is_leaf(n))
+    if (leaf)
         emit_leaf(l, n);
     else
         emit_node(l, n);
-    if (extra && !is_leaf(n) && worth(l, n))
+    if (extra && !leaf && worth(l, n))
         add_output(l, n, mark);
+    n->cut = n->track && is_cut(n, leaf);
     n->index = l->nnodes++;
+}
+
+/* s has to be numbered before who reads it. through: a gradient goes on to it. */
+static void visit(kl_linear *l, kl_lazy *s, bool through, uint32_t mark)
+{
+    bool seen = s->mark == mark;
+    if (through && s->track && !(seen && (s->needed || (s->index < UNSEEN && !s->cut)))) {
+        s->mark = mark;
+        s->needed = 1;
+        s->index = UNSEEN;
+    }
+    if (!seen || s->index == UNSEEN)
+        add(l, &l->stack, s);
 }
 
 static void walk(kl_linear *l, kl_lazy *root, bool extra, uint32_t mark)
 {
     kl_list *s = &l->stack;
-    add(l, s, root);
+    visit(l, root, false, mark);
     while (s->n > 0 && !l->failed) {
         kl_lazy *n = s->v[s->n - 1];
-        if (n->mark == mark && n->index != KL_NONE) {
-            s->n--;
-        } else if (n->mark == mark || is_leaf(n) || n->nsrc == 0) {
+        if (n->mark != mark) {
             n->mark = mark;
-            emit(l, n, extra, mark);
-            s->n--;
-        } else {
-            n->mark = mark;
-            n->index = KL_NONE;
-            for (int i = n->nsrc; i-- > 0;)
-                if (kl_lazy_src(n, i)->mark != mark)
-                    add(l, s, kl_lazy_src(n, i));
+            n->needed = 0;
+            n->index = UNSEEN;
         }
+        bool leaf = is_leaf(n, extra, mark);
+        if (n->index == UNSEEN && !leaf && n->nsrc > 0) {
+            bool through = n->op == KL_OP_grad || (n->needed && n->op != KL_OP_detach);
+            n->index = OPEN;
+            for (int i = n->nsrc; i-- > 0;)
+                visit(l, kl_lazy_src(n, i), through, mark);
+            continue;
+        }
+        if (n->index >= UNSEEN)
+            emit(l, n, leaf, extra, mark);
+        s->n--;
     }
 }
 
@@ -169,9 +229,10 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
     for (int i = 0; i < n; i++) {
         if (roots[i]->device != KL_FREE)
             l->device = roots[i]->device;
-        walk(l, roots[i], extra, mark);
         add_output(l, roots[i], mark);
     }
+    for (int i = 0; i < n; i++)
+        walk(l, roots[i], extra, mark);
     for (uint32_t i = 0; i < l->outputs.n; i++)
         put_u32(l, l->outputs.v[i]->index);
     put_u32(l, l->nnodes);
@@ -184,8 +245,10 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
 
 void kl_linear_reset(kl_linear *l)
 {
-    for (uint32_t i = 0; i < l->inputs.n; i++)
+    for (uint32_t i = 0; i < l->inputs.n; i++) {
         kl_lazy_unref(l->inputs.v[i]);
+        kl_lazy_unref(l->given[i].base);
+    }
     for (uint32_t i = 0; i < l->outputs.n; i++)
         kl_lazy_unref(l->outputs.v[i]);
     l->inputs.n = l->outputs.n = l->stack.n = l->nnodes = 0;
@@ -200,6 +263,7 @@ void kl_linear_free(kl_linear *l)
     kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack, &l->first};
     for (size_t i = 0; i < KL_COUNT(lists); i++)
         kl_free(lists[i]->v, lists[i]->cap * sizeof *lists[i]->v);
+    kl_free(l->given, l->cap_given * sizeof *l->given);
     kl_free(l->key, l->cap_key);
     kl_free(l->labels, l->cap_labels * sizeof *l->labels);
     memset(l, 0, sizeof *l);

@@ -249,3 +249,44 @@ const void *kl_lazy_small_bytes(kl_lazy *n)
 {
     return kl_lazy_attr(n);
 }
+
+/* ---- a part of another value ---- */
+
+/* Whether n's elements follow each other in its source's; the first one's number is
+ * added. */
+static bool is_run(kl_lazy *n, int64_t *first)
+{
+    kl_lazy *s = kl_lazy_src(n, 0);
+    int64_t *at = kl_lazy_attr(n), *shape = kl_lazy_shape(n), dense = 1, begin = 0;
+    bool slice = n->op == KL_OP_slice, run = true;
+    if (n->op == KL_OP_reshape || n->op == KL_OP_detach)
+        return true;
+    if (!slice && n->op != KL_OP_strided)
+        return false;
+    /* slice: starts, then steps by axis; strided: the first element, then strides */
+    int64_t stride = 1;
+    for (int i = n->rank; i-- > 0 && run;) {
+        int64_t step = slice ? at[n->rank + i] * stride : at[1 + i];
+        run = shape[i] == 1 || step == dense;
+        begin += slice ? at[i] * stride : 0;
+        dense *= shape[i];
+        stride *= slice ? kl_lazy_shape(s)[i] : 1;
+    }
+    *first += slice ? begin : at[0];
+    return run;
+}
+
+kl_lazy *kl_lazy_base(kl_lazy *n, size_t *at)
+{
+    enum { FAR = 8 }; /* a long way is walked once, not at each node of it */
+    int64_t first = 0;
+    for (int i = 0; i < FAR; i++) {
+        *at = (size_t)first * kl_dtypes[n->dtype].size;
+        if (n->small || kl_lazy_mem(n))
+            return n;
+        if (n->nsrc != 1 || !is_run(n, &first))
+            return NULL;
+        n = kl_lazy_src(n, 0);
+    }
+    return NULL;
+}

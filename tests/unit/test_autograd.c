@@ -90,6 +90,21 @@ START_TEST(forced_on_the_way)
 }
 END_TEST
 
+/* One force reads a computed value as given and takes a gradient through it. */
+START_TEST(given_and_passed_through)
+{
+    kl_tensor *x = f3(), *h = kl_mul(x, x);
+    ck_assert(kl_item(kl_sum(kl_detach(h))) == 14);
+    kl_tensor *r = kl_mul(h, 2), *y = kl_sum(kl_mul(r, x)), *seen = kl_sum(r);
+    kl_backward_at(KL_HERE, y, NULL, true, false);
+    ck_assert(kl_item(seen) == 28); /* its root comes before the gradient's */
+    SHOWS(kl_grad_of(x), "tensor([ 6., 24., 54.])");
+    kl_set_grad(x, NULL);
+    kl_backward(y);
+    SHOWS(kl_grad_of(x), "tensor([ 6., 24., 54.])");
+}
+END_TEST
+
 START_TEST(views_carry_gradients)
 {
     kl_tensor *x = leaf(kl_of(KL_F32, kl_shape(2, 3), 1, 2, 3, 4, 5, 6));
@@ -288,6 +303,40 @@ START_TEST(a_step_compiles_once)
 }
 END_TEST
 
+/* Minibatches are slices: where one lies is no part of the program. And what is added up
+ * of a step's loss, in the next step, does not run its forward again. */
+START_TEST(minibatches_share_a_program)
+{
+    kl_tensor *p = kl_ones(kl_shape(3), KL_F32), *losses = kl_zeros(kl_shape(1), KL_F32);
+    kl_tensor *x = kl_realize(kl_reshape(kl_arange(0, 36, 1, KL_F32), kl_shape(12, 3)));
+    kl_optim *o = kl_sgd_new(&p, 1, .lr = 1e-3);
+    int64_t compiled = 0, launched = 0, first = 0;
+    double w[3] = {1, 1, 1}, sum = 0;
+    for (int i = 0; i < 6; i++) {
+        int64_t before = kl_counts.kernels_launched;
+        kl_scope_begin();
+        kl_tensor *rows = kl_slice(x, 0, 2 * i, 2 * i + 2);
+        kl_tensor *loss = kl_mean(kl_matmul(kl_select(rows, 0, 1), kl_mul(p, p)));
+        kl_sgd_step(o, loss);
+        kl_add_(losses, kl_detach(loss));
+        kl_scope_end();
+        for (int k = 0; k < 3; k++) {
+            double at = 6 * i + 3 + k;
+            sum += at * w[k] * w[k];
+            w[k] -= 1e-3 * 2 * w[k] * at;
+        }
+        launched = kl_counts.kernels_launched - before;
+        first = i == 0 ? launched : first;
+        if (i == 2)
+            compiled = kl_counts.programs_compiled;
+    }
+    ck_assert_int_eq(kl_counts.programs_compiled, compiled);
+    ck_assert_int_le(launched, first + 1);
+    ck_assert(fabs(kl_item(losses) / sum - 1) < 1e-5);
+    kl_optim_free(o);
+}
+END_TEST
+
 /* PyTorch's own loop: forward, look, backward, step. */
 START_TEST(classic_loop)
 {
@@ -324,6 +373,7 @@ int main(void)
     tcase_add_test(tc, matrix_products);
     tcase_add_test(tc, no_grad_and_detach);
     tcase_add_test(tc, forced_on_the_way);
+    tcase_add_test(tc, given_and_passed_through);
     tcase_add_test(tc, views_carry_gradients);
     tcase_add_test(tc, in_place);
     tcase_add_test(tc, errors);
@@ -333,6 +383,7 @@ int main(void)
     tcase_add_test(tc, gradient_descent);
     tcase_add_test(tc, adam_and_friends);
     tcase_add_test(tc, a_step_compiles_once);
+    tcase_add_test(tc, minibatches_share_a_program);
     tcase_add_test(tc, classic_loop);
     return front_run(s);
 }
