@@ -68,7 +68,7 @@ def fresh(name, threads, **env):
     values = []
     for _ in range(PROCESSES + 1):
         r = subprocess.run([BENCH, name], env=environment(threads, **env), text=True,
-                           stdout=subprocess.PIPE)
+                           cwd=ROOT, stdout=subprocess.PIPE)
         if not r.stdout.startswith("ok"):
             raise Failed(r.stdout.strip() or f"{name} ended with {r.returncode}")
         values.append(float(r.stdout.split()[1]))

@@ -5,7 +5,8 @@
  *   cases.c    tensor programs that are timed, as a user writes them
  *   trace.c    such a program compiled for buffers of ours
  *   native.c   what is written in plain C: triads, the processor's peak, sample 5's loop
- *   latency.c  how long compiling, finding and calling take */
+ *   latency.c  how long compiling, finding and calling take
+ *   step.c     sample 1's training step: compiling, running again, an epoch */
 #ifndef KL_BENCH_H
 #define KL_BENCH_H
 
@@ -53,6 +54,11 @@ double bench_native_rate(const char *name, int threads);
 /* ---- latency.c ---- */
 /* Measure NAME once in this process and print it; exit status. */
 int bench_latency(const char *name);
+
+/* ---- step.c: each gives one number, or two ---- */
+kl_status bench_step_compile(double *out);
+kl_status bench_step_rerun(double *out);
+kl_status bench_train_epoch(double *out);
 
 static inline double bench_now(void)
 {

@@ -1,7 +1,7 @@
 """peers.py: the same programs as cases.c in NumPy and PyTorch (eager), behind the protocol of
 main.c: prepare CASE PEER, check FOLDER, time SECONDS; one line in, one line out. CASE has a
-row in cases(); PEER is numpy or torch. Threads come from OMP_NUM_THREADS, set before NumPy or
-PyTorch is opened."""
+row in cases(); PEER is numpy or torch. "peers.py train-epoch" measures that and
+ends. Threads come from OMP_NUM_THREADS, set before NumPy or PyTorch is opened."""
 import math
 import os
 import sys
@@ -206,7 +206,42 @@ class Peer:
         return f"ok {best:.9g}"
 
 
+def train_epoch():
+    """step.c's train-epoch: sample 1 as a user of PyTorch writes it."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(THREADS)
+    data = np.loadtxt("samples/data/digits.csv", delimiter=",")
+    data = torch.from_numpy(data[np.arange(len(data)) % 5 != 4])
+    x, y = data[:, :64].float() / 16, data[:, 64].long()
+    w1 = torch.from_numpy(fill((128, 64), 1, 0.125)).requires_grad_()
+    b1 = torch.zeros(128, requires_grad=True)
+    w2 = torch.from_numpy(fill((10, 128), 2, 0.0884)).requires_grad_()
+    b2 = torch.zeros(10, requires_grad=True)
+    opt = torch.optim.Adam([w1, b1, w2, b2], lr=1e-2)
+    best, n = 1e30, len(x)
+    for epoch in range(6):
+        begin = time.perf_counter()
+        order = torch.argsort(torch.from_numpy(fill((n,), 100 + epoch, 1)), stable=True)
+        losses = torch.zeros(1)
+        for i in range(0, n, 32):
+            rows = order[i : i + 32]
+            loss = F.cross_entropy(F.linear(F.relu(F.linear(x[rows], w1, b1)), w2, b2), y[rows])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            losses += loss.detach()
+        mean = losses.item() / math.ceil(n / 32)
+        if epoch:
+            best = min(best, time.perf_counter() - begin)
+    return f"ok {best:.9g} {mean:.9g}"
+
+
 def main():
+    if sys.argv[1:] == ["train-epoch"]:
+        print(train_epoch())
+        return
     peer = Peer()
     for line in sys.stdin:
         command, *words = line.split()
