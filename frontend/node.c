@@ -266,8 +266,28 @@ kl_lazy *kl_n_flip(kl_lazy *a, uint64_t axes)
     return a && axes ? move(KL_OP_flip, a, a->rank, kl_lazy_shape(a), 1, &attr) : a;
 }
 
+enum { PIECE = 64 };
+
+/* Of more operands than one kernel should have: pieces first. */
+static kl_lazy *concat_many(kl_lazy *const *a, int n, int axis)
+{
+    int m = (n + PIECE - 1) / PIECE;
+    kl_lazy **part = kl_alloc((size_t)m * sizeof *part);
+    if (!part) {
+        kl_fail(KL_ERR_OOM, "out of memory to join %d tensors", n);
+        return NULL;
+    }
+    for (int i = 0; i < m; i++)
+        part[i] = kl_n_concat(a + i * PIECE, KL_MIN(PIECE, n - i * PIECE), axis);
+    kl_lazy *r = kl_n_concat(part, m, axis);
+    kl_free(part, (size_t)m * sizeof *part);
+    return r;
+}
+
 kl_lazy *kl_n_concat(kl_lazy *const *a, int n, int axis)
 {
+    if (n > PIECE)
+        return concat_many(a, n, axis);
     int64_t attr = axis, shape[KL_MAX_RANK];
     for (int i = 0; i < n; i++)
         if (!a[i])

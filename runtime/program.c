@@ -177,12 +177,8 @@ static int64_t whole_lines(int64_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-static kl_status launch(run *r, const kl_step *s)
+static kl_status launch_on(run *r, const kl_step *s, void **bufs, int64_t *dims)
 {
-    void *bufs[SMALL];
-    int64_t dims[SMALL];
-    if (s->nslots > SMALL || s->ndims > SMALL)
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d operands", s->name, SMALL);
     for (int i = 0; i < s->nslots; i++)
         bufs[i] = address(r, s->slots[i]);
     for (int i = 0; i < s->ndims; i++)
@@ -209,6 +205,22 @@ static kl_status launch(run *r, const kl_step *s)
     KL_TICK(kernels_launched);
     if (kl_profile_on())
         kl_profile_event("kernel", s->name, begin, kl_now_ns(), s->bytes, s->flops);
+    return st;
+}
+
+/* Room for what the kernel is given: here for all but the largest. */
+static kl_status launch(run *r, const kl_step *s)
+{
+    void *bufs[SMALL];
+    int64_t dims[SMALL];
+    if (s->nslots <= SMALL && s->ndims <= SMALL)
+        return launch_on(r, s, bufs, dims);
+    size_t words = (size_t)s->nslots + (size_t)s->ndims;
+    int64_t *room = kl_alloc(words * sizeof *room);
+    if (!room)
+        return kl_fail(KL_ERR_OOM, "%s: out of memory for %zu operands", s->name, words);
+    kl_status st = launch_on(r, s, (void **)(void *)(room + s->ndims), room);
+    kl_free(room, words * sizeof *room);
     return st;
 }
 
