@@ -134,7 +134,7 @@ void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
 /* ---- stages at one outer point
  * ------------------------------------------------------------------- */
 
-static bool same_own_axes(const kl_lower *l, const kl_stage *a, const kl_stage *b)
+bool kl_lower_alike(const kl_lower *l, const kl_stage *a, const kl_stage *b)
 {
     if (b->kind != KL_STAGE_MAP || a->nfree != b->nfree)
         return false;
@@ -146,7 +146,7 @@ static bool same_own_axes(const kl_lower *l, const kl_stage *a, const kl_stage *
 
 /* All values first, then all stores: a result may lie where an operand of a later stage
  * does. */
-static void store_all(kl_lower *l, kl_build *b, int first, int last)
+void kl_lower_store_all(kl_lower *l, kl_build *b, int first, int last)
 {
     const kl_stage *st = l->p->stages;
     kl_x value[KL_MAX_STORES];
@@ -182,7 +182,7 @@ static void lower_maps(kl_lower *l, kl_build *b, int first, int last)
         for (int j = first; j < last; j++)
             l->axis[l->p->stages[j].axes[i]] = kl_x_var(l->x, v);
     }
-    store_all(l, s->nfree ? &in : b, first, last);
+    kl_lower_store_all(l, s->nfree ? &in : b, first, last);
 }
 
 kl_status kl_lower_stages(kl_lower *l, kl_build *b)
@@ -193,7 +193,7 @@ kl_status kl_lower_stages(kl_lower *l, kl_build *b)
         l->k->at = s->place;
         switch (s->kind) {
         case KL_STAGE_MAP:
-            while (last < l->p->nstages && same_own_axes(l, s, &l->p->stages[last]))
+            while (last < l->p->nstages && kl_lower_alike(l, s, &l->p->stages[last]))
                 last++;
             lower_maps(l, b, i, last);
             i = last - 1;
@@ -224,6 +224,15 @@ kl_status kl_lower_stages(kl_lower *l, kl_build *b)
  * ------------------------------------------------------------------------------------------
  */
 
+uint16_t kl_lower_last(kl_lower *l, int i)
+{
+    uint16_t axis = l->p->outer[i];
+    memmove(l->p->outer + i, l->p->outer + i + 1,
+            (size_t)(l->p->nouter - 1 - i) * sizeof axis);
+    l->p->outer[l->p->nouter - 1] = axis;
+    return axis;
+}
+
 /* Lanes along one outer axis, in chunks that are worth a thread. */
 static kl_status lower_map(kl_lower *l)
 {
@@ -234,12 +243,9 @@ static kl_status lower_map(kl_lower *l)
     kl_dim extent = 1;
     if (n && l->k->target && l->k->target->kind == KL_TARGET_CUDA)
         return kl_lower_elements(l);
-    if (n) { /* the vector axis goes last */
-        axis = l->p->outer[vec];
+    if (n) {
+        axis = kl_lower_last(l, vec);
         extent = l->k->axes[axis].extent;
-        memmove(l->p->outer + vec, l->p->outer + vec + 1,
-                (size_t)(n - 1 - vec) * sizeof axis);
-        l->p->outer[n - 1] = axis;
     }
     kl_dim chunks = kl_dim_ceildiv(d, extent, chunk),
            rows = kl_outer_count(l, n ? n - 1 : 0);
@@ -352,11 +358,8 @@ static kl_status lower_column(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
     int n = l->p->nouter, vec = (int)kl_param(l->k, l->part, "vec", n - 1);
-    uint16_t axis = l->p->outer[vec];
+    uint16_t axis = kl_lower_last(l, vec);
     kl_dim extent = l->k->axes[axis].extent, chunks = kl_dim_ceildiv(d, extent, l->lanes);
-    memmove(l->p->outer + vec, l->p->outer + vec + 1,
-            (size_t)(n - 1 - vec) * sizeof axis);
-    l->p->outer[n - 1] = axis;
     kl_build b;
     kl_x w;
     kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, kl_outer_count(l, n - 1), chunks),
@@ -381,8 +384,9 @@ static const struct {
     const char *name;
     kl_status (*fn)(kl_lower *l);
 } recipes[] = {
-    {"map", lower_map},       {"row", lower_row},      {"split", lower_split},
-    {"column", lower_column}, {"gemm", kl_lower_gemm}, {"tiles", kl_lower_tiles},
+    {"map", lower_map},        {"row", lower_row},      {"split", lower_split},
+    {"column", lower_column},  {"gemm", kl_lower_gemm}, {"tiles", kl_lower_tiles},
+    {"strip", kl_lower_strip},
 };
 
 kl_status kl_lower_kernel(kl_kernel *k)

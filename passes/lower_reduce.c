@@ -10,15 +10,14 @@
  * vectors */
 #include "passes/passes.h"
 
-static kl_x identity_x(kl_lower *l, const kl_stage *s)
+kl_x kl_lower_identity(kl_lower *l, const kl_stage *s)
 {
     kl_scalar v = s->kind == KL_STAGE_CONTRACT ? (kl_scalar){.bits = 0}
                                                : kl_identity(s->combine, s->dtype);
     return kl_x_const(l->x, s->dtype, v);
 }
 
-/* One more element at position `at` of the reduced axis. */
-static kl_x accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at)
+kl_x kl_lower_accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at)
 {
     l->axis[s->axes[s->nfree]] = at;
     kl_x v = kl_lower_expr(l, s->value);
@@ -35,10 +34,10 @@ static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
                            int32_t lanes)
 {
     kl_x acc = kl_b_reg(b, "acc", s->dtype, lanes, 0, NULL);
-    kl_b_set(b, acc, identity_x(l, s));
+    kl_b_set(b, acc, kl_lower_identity(l, s));
     uint32_t v = kl_x_newvar(l->x, "j", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_LANE, lanes);
-    kl_x next = accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
+    kl_x next = kl_lower_accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
     kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
     kl_x dst = kl_b_reg(b, "r", s->dtype, 1, 0, NULL);
@@ -50,10 +49,10 @@ static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
 static kl_x block_in_order(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
 {
     kl_x acc = kl_b_reg(b, "acc", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
-    kl_b_set(b, acc, identity_x(l, s));
+    kl_b_set(b, acc, kl_lower_identity(l, s));
     uint32_t v = kl_x_newvar(l->x, "k", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_SERIAL, 1);
-    kl_x next = accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
+    kl_x next = kl_lower_accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
     kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
     return acc;
@@ -69,7 +68,7 @@ static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x
     if (guard)
         in = kl_b_if(&in, kl_x_lt(l->x, at, len));
     kl_x acc = kl_x_reg(l->x, areg, s->dtype, &ui, 1);
-    kl_x next = accumulate(l, s, acc, kl_x_add(l->x, base, at));
+    kl_x next = kl_lower_accumulate(l, s, acc, kl_x_add(l->x, base, at));
     kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
 }
@@ -93,7 +92,7 @@ static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start
              j = kl_x_newvar(x, "j", KL_BLOCK / lanes);
     kl_build init = kl_b_for(&in, u, kl_x_int(x, unroll), KL_BIND_UNROLL, 1);
     kl_x ui = kl_x_var(x, u);
-    kl_b_set(&init, kl_x_reg(x, areg, s->dtype, &ui, 1), identity_x(l, s));
+    kl_b_set(&init, kl_x_reg(x, areg, s->dtype, &ui, 1), kl_lower_identity(l, s));
     kl_build body = kl_b_for(&in, j, full, KL_BIND_SERIAL, 1);
     kl_x row = kl_x_add(x, kl_x_mul(x, kl_x_var(x, j), kl_x_int(x, lanes)), first);
     walk_rows(l, &body, s, areg, start, row, len, unroll, false);
@@ -129,18 +128,14 @@ kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
                        : block_in_lanes(l, b, s, start, len, lanes);
 }
 
-/* count results at operand[first..] fold in adjacent pairs, an odd one passing on. */
-kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
-                   kl_dim count)
+kl_build kl_lower_pairs(kl_lower *l, kl_build *b, kl_dim count, kl_x *lo, kl_x *hi)
 {
     kl_exprs *x = l->x;
     int64_t min, max, levels = 0;
-    int32_t stride = l->in_lanes ? l->lanes : 1;
     kl_dim_range(x->dims, count, &min, &max);
     while (max > (int64_t)1 << levels)
         levels++;
-    kl_x n = kl_x_dim(x, count), one = kl_x_int(x, 1), two = kl_x_int(x, 2),
-         unit = kl_x_int(x, stride);
+    kl_x n = kl_x_dim(x, count), one = kl_x_int(x, 1), two = kl_x_int(x, 2);
     uint32_t lev = kl_x_newvar(x, "level", KL_MAX(levels, 1)),
              i = kl_x_newvar(x, "i", KL_MAX(max / 2, 1));
     kl_build in = kl_b_for(b, lev, kl_x_int(x, levels), KL_BIND_SERIAL, 1);
@@ -150,9 +145,18 @@ kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x
     kl_x pairs =
         kl_x_op(x, KL_OP_shr, above, kl_x_add(x, kl_x_var(x, lev), one), KL_NONE);
     kl_build body = kl_b_for(&in, i, pairs, KL_BIND_SERIAL, 1);
-    kl_x lo = kl_x_mul(x, kl_x_mul(x, kl_x_var(x, i), two), span),
-         hi = kl_x_add(x, lo, span);
-    kl_build both = kl_b_if(&body, kl_x_lt(x, hi, n));
+    *lo = kl_x_mul(x, kl_x_mul(x, kl_x_var(x, i), two), span);
+    *hi = kl_x_add(x, *lo, span);
+    return kl_b_if(&body, kl_x_lt(x, *hi, n));
+}
+
+/* count results at operand[first..] fold in adjacent pairs, an odd one passing on. */
+kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
+                   kl_dim count)
+{
+    kl_exprs *x = l->x;
+    kl_x lo, hi, unit = kl_x_int(x, l->in_lanes ? l->lanes : 1);
+    kl_build both = kl_lower_pairs(l, b, count, &lo, &hi);
     kl_x lane = l->in_lanes ? kl_x_var(x, l->lane_var) : kl_x_int(x, 0);
     kl_x at = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, lo, unit)), lane);
     kl_x other = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, hi, unit)), lane);
@@ -201,61 +205,4 @@ kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s)
     kl_x none = kl_x_op(x, KL_OP_eq, len, kl_x_int(x, 0), KL_NONE);
     return kl_x_op(x, KL_OP_where, none,
                    kl_x_const(x, s->dtype, kl_empty(s->combine, s->dtype)), r);
-}
-
-/* ---- argmax, argmin
- * --------------------------------------------------------------------------------- */
-
-#define NOWHERE INT64_MAX
-
-/* Does (v, i) beat (best, at)? NaN beats all numbers; of equals the lower index stays. */
-static kl_x beats(kl_lower *l, const kl_stage *s, kl_x v, kl_x i, kl_x best, kl_x at)
-{
-    kl_exprs *x = l->x;
-    kl_x win = s->kind == KL_STAGE_ARGMAX ? kl_x_lt(x, best, v) : kl_x_lt(x, v, best);
-    kl_x tie = kl_x_op(x, KL_OP_eq, v, best, KL_NONE);
-    if (kl_is_float(x->nodes[v].dtype)) {
-        kl_x vn = kl_x_op(x, KL_OP_ne, v, v, KL_NONE),
-             bn = kl_x_op(x, KL_OP_ne, best, best, KL_NONE);
-        kl_x not_bn = kl_x_op(x, KL_OP_not, bn, KL_NONE, KL_NONE);
-        win = kl_x_op(x, KL_OP_or, kl_x_op(x, KL_OP_and, win, not_bn, KL_NONE),
-                      kl_x_op(x, KL_OP_and, vn, not_bn, KL_NONE), KL_NONE);
-        tie = kl_x_op(x, KL_OP_or, tie, kl_x_op(x, KL_OP_and, vn, bn, KL_NONE), KL_NONE);
-    }
-    kl_x sooner = kl_x_op(x, KL_OP_and, tie, kl_x_lt(x, i, at), KL_NONE);
-    kl_x first = kl_x_op(x, KL_OP_eq, at, kl_x_int(x, NOWHERE), KL_NONE);
-    return kl_x_op(x, KL_OP_or, first, kl_x_op(x, KL_OP_or, win, sooner, KL_NONE),
-                   KL_NONE);
-}
-
-static void take_better(kl_lower *l, kl_build *b, const kl_stage *s, kl_x best, kl_x at,
-                        kl_x v, kl_x i)
-{
-    kl_exprs *x = l->x;
-    kl_x win = kl_b_reg(b, "win", KL_BOOL, l->in_lanes ? l->lanes : 1, 0, NULL);
-    kl_b_set(b, win, beats(l, s, v, i, best, at));
-    kl_b_set(b, best, kl_x_op(x, KL_OP_where, win, v, best));
-    kl_b_set(b, at, kl_x_op(x, KL_OP_where, win, i, at));
-}
-
-/* An index is exact, so any order gives it: walk in order, lanes where the recipe has
- * them. */
-kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s)
-{
-    kl_exprs *x = l->x;
-    kl_dtype dt = x->nodes[s->value].dtype;
-    kl_dim n = l->k->axes[s->axes[s->nfree]].extent;
-    int32_t lanes = l->in_lanes ? l->lanes : 1;
-    kl_x best = kl_b_reg(b, "best", dt, lanes, 0, NULL),
-         at = kl_b_reg(b, "at", KL_I64, lanes, 0, NULL);
-    kl_b_set(b, best, kl_x_const(x, dt, kl_identity(s->combine, dt)));
-    kl_b_set(b, at, kl_x_int(x, NOWHERE));
-    uint32_t v = kl_x_newvar(x, "j", n);
-    kl_build in = kl_b_for(b, v, kl_x_dim(x, n), KL_BIND_SERIAL, 1);
-    l->axis[s->axes[s->nfree]] = kl_x_var(x, v);
-    kl_x value = kl_b_reg(&in, "v", dt, lanes, 0, NULL);
-    kl_lower_checks(l, &in, s);
-    kl_b_set(&in, value, kl_lower_expr(l, s->value));
-    take_better(l, &in, s, best, at, value, kl_x_var(x, v));
-    return at;
 }

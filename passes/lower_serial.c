@@ -4,8 +4,7 @@
  * = acc } */
 #include "passes/passes.h"
 
-/* Serial loops over a stage's own axes, outermost first. */
-static kl_build walk_own(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to)
+kl_build kl_lower_walk(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to)
 {
     kl_build in = *b;
     for (int i = from; i < to; i++) {
@@ -20,10 +19,10 @@ static kl_build walk_own(kl_lower *l, kl_build *b, const kl_stage *s, int from, 
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
 {
     kl_exprs *x = l->x;
-    kl_build mid = walk_own(l, b, s, 0, s->nfree - 1), *at = s->nfree > 1 ? &mid : b;
+    kl_build mid = kl_lower_walk(l, b, s, 0, s->nfree - 1), *at = s->nfree > 1 ? &mid : b;
     kl_x acc = kl_b_reg(at, "acc", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
     kl_b_set(at, acc, kl_x_const(x, s->dtype, kl_identity(s->combine, s->dtype)));
-    kl_build in = walk_own(l, at, s, s->nfree - 1, s->nfree);
+    kl_build in = kl_lower_walk(l, at, s, s->nfree - 1, s->nfree);
     kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, kl_combine(x, s->combine, acc, kl_lower_expr(l, s->value)));
     kl_b_store(&in, s->stores[0].operand, kl_lower_expr(l, s->stores[0].index), acc,
@@ -31,12 +30,9 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s)
     return KL_OK;
 }
 
-kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
+void kl_lower_scatter_one(kl_lower *l, kl_build *in, kl_stage *s)
 {
     kl_exprs *x = l->x;
-    if (!l->in_lanes) /* the copy was spread over lanes */
-        kl_b_barrier(b);
-    kl_build own = walk_own(l, b, s, 0, s->nfree), *in = s->nfree ? &own : b;
     const kl_store *t = &s->stores[0];
     kl_lower_checks(l, in, s);
     kl_x at = kl_lower_expr(l, t->index), ok = kl_lower_expr(l, t->pred),
@@ -45,6 +41,14 @@ kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
         v = kl_combine(x, s->combine, kl_x_load(x, t->operand, s->dtype, at, ok, KL_NONE),
                        v);
     kl_b_store(in, t->operand, at, v, ok);
+}
+
+kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
+{
+    if (!l->in_lanes) /* the copy was spread over lanes */
+        kl_b_barrier(b);
+    kl_build own = kl_lower_walk(l, b, s, 0, s->nfree);
+    kl_lower_scatter_one(l, s->nfree ? &own : b, s);
     return KL_OK;
 }
 

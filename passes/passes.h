@@ -164,8 +164,9 @@ void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *i
  * one outer axis row      lanes along the stages' own axes; a worker (GPU: a warp) is one
  * outer point split    one long reduction of few outer points: its blocks of 4096 are
  * workers, a second phase folds them column   lanes along an outer axis, own axes walked
- * inside (sums down columns, prefixes, scatters of rows, small contractions) gemm
- * contraction through packed panels and a register-blocked micro-kernel */
+ * inside (sums down columns, prefixes, scatters of rows, small contractions) strip    the
+ * same for long columns: lanes innermost, what a column carries in tiles gemm contraction
+ * through packed panels and a register-blocked micro-kernel */
 
 kl_status kl_pass_schedule(kl_unit *u);
 kl_status kl_pass_lower(kl_unit *u);
@@ -182,8 +183,9 @@ uint8_t *kl_part_uses(const kl_kernel *k, const kl_part *p, uint32_t count);
 enum {
     KL_BLOCK = 4096,
     KL_LANES = 32,
-    KL_DOT_LANES = 16
-}; /* "One number": never changed */
+    KL_DOT_LANES = 16, /* "One number": never changed */
+    KL_SPLIT_MOST = 32 /* reductions whose blocks are workers */
+};
 typedef struct kl_lower {
     kl_kernel *k;
     kl_exprs *x;
@@ -195,13 +197,15 @@ typedef struct kl_lower {
     uint32_t lane_var; /* column: the lane's counter, 0 .. lanes-1 */
     bool in_lanes;     /* column: statements stand inside the lane loop */
     const char *cls;
-    int nphases;        /* of this part so far */
+    int nphases; /* of this part so far */
 } kl_lower;
 kl_x kl_lower_expr(kl_lower *l, kl_x a); /* axes and stages replaced */
 kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b);
-/* One more phase of the part: its body, and the number of the part's worker. Siblings' phases of
- * like rank share a launch, each behind a range of worker numbers. NULL: no memory. */
-kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body, kl_x *w);
+/* One more phase of the part: its body, and the number of the part's worker. Siblings'
+ * phases of like rank share a launch, each behind a range of worker numbers. NULL: no
+ * memory. */
+kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *body,
+                         kl_x *w);
 uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count,
                        kl_role role);
 enum { KL_MAX_STORES = 16 };
@@ -211,17 +215,35 @@ kl_dim kl_outer_count(kl_lower *l, int n); /* product of the first n outer exten
 void kl_outer_point(kl_lower *l, kl_x w,
                     int n); /* the first n outer axes from a flat number */
 kl_status kl_lower_stages(kl_lower *l, kl_build *b);
+bool kl_lower_alike(const kl_lower *l, const kl_stage *a,
+                    const kl_stage *b); /* MAPs that share loops */
+void kl_lower_store_all(kl_lower *l, kl_build *b, int first,
+                        int last);          /* of MAPs [first, last) */
+uint16_t kl_lower_last(kl_lower *l, int i); /* outer axis i goes innermost */
 kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s); /* lower_reduce.c */
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len);
 kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
                    kl_dim count);
-kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s);
+kl_x kl_lower_identity(kl_lower *l, const kl_stage *s);
+/* One more element at position `at` of the reduced axis. */
+kl_x kl_lower_accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at);
+/* Loops over the adjacent pairs (lo, hi) in which count results fold, level by level. */
+kl_build kl_lower_pairs(kl_lower *l, kl_build *b, kl_dim count, kl_x *lo, kl_x *hi);
+kl_x kl_lower_arg(kl_lower *l, kl_build *b, kl_stage *s); /* lower_arg.c */
+kl_dtype kl_lower_arg_dtype(const kl_lower *l,
+                            const kl_stage *s); /* of a place on the way */
+/* The stage's value at its axis, at `j`, into registers best and at if it is better. */
+void kl_lower_better(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_x at, kl_x j);
+/* Serial loops over a stage's own axes [from, to), outermost first. */
+kl_build kl_lower_walk(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to);
+void kl_lower_scatter_one(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_strip(kl_lower *l);                            /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
-kl_status kl_lower_gemm(kl_lower *l); /* lower_gemm.c */
+kl_status kl_lower_gemm(kl_lower *l);     /* lower_gemm.c */
 kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
-kl_status kl_lower_tiles(kl_lower *l); /* lower_tiles.c */
+kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 

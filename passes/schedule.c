@@ -4,6 +4,7 @@
  *   reduce over the contiguous axis          -> class row     lanes 32
  *   the same, few rows and a long axis       -> class split
  *   reduce over an outer axis                -> class column  lanes = 2 vectors
+ *   the same, long columns, on a CPU         -> class strip   lanes = a vector
  *   no axes of its own                       -> class map     lanes = 2 vectors
  *   a large contraction                      -> class gemm (CUDA: tiles)
  *
@@ -15,6 +16,10 @@ enum {
     WORK = 16384 /* elements that are worth a thread */,
     CUDA_BLOCK = 256,
     SHORT = 16,
+    LONG = 64 /* rows that a strip is worth */,
+    STRIPS = 8 /* enough for some threads */,
+    STRIP_BYTES = 4096,
+    STRIP_LEAST = 128,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */
 };
@@ -229,22 +234,57 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
 }
 
-/* Only reductions that do not read each other, then values stored once: its blocks are
- * free. */
-static bool splits(const kl_kernel *k, const kl_part *p, int64_t own)
+/* How many reductions the part begins with, if they do not read each other and only
+ * values stored once follow, so that the blocks of all may go to any worker; else 0. */
+static int free_blocks(const kl_kernel *k, const kl_part *p, bool dots)
 {
     int n = 0;
-    while (n < p->nstages && p->stages[n].kind == KL_STAGE_REDUCE)
+    while (n < p->nstages && (p->stages[n].kind == KL_STAGE_REDUCE ||
+                              (dots && p->stages[n].kind == KL_STAGE_CONTRACT)))
         n++;
     for (int i = n; i < p->nstages; i++)
         if (p->stages[i].kind != KL_STAGE_MAP || p->stages[i].nfree)
-            return false;
+            return 0;
     for (kl_x e = 0; e < k->x->count && n > 1; e++)
         if (k->x->nodes[e].op == KL_X_STAGE && n > 1)
             for (int i = 0; i < n; i++)
                 if (e <= p->stages[i].value)
-                    return false; /* may be read by a later reduction: keep the order */
-    return n > 0 && n <= 32 && own >= 4 * KL_BLOCK && outer_hint(k, p) < 64;
+                    return 0; /* may be read by a later reduction: keep the order */
+    return n <= KL_SPLIT_MOST ? n : 0;
+}
+
+static bool splits(const kl_kernel *k, const kl_part *p, int64_t own)
+{
+    return own >= 4 * KL_BLOCK && outer_hint(k, p) < 64 && free_blocks(k, p, false) > 0;
+}
+
+/* As wide as runs of 4 KiB and tiles of a quarter of the second cache let it be, but
+ * enough strips for all threads. */
+static int64_t strip_width(const kl_kernel *k, const kl_part *p, const kl_target *t,
+                           int vec)
+{
+    int64_t n = hint(k, k->axes[p->outer[vec]].extent), size = widest(k),
+            others = KL_MAX(outer_hint(k, p) / KL_MAX(n, 1), 1),
+            most = KL_MIN(STRIP_BYTES / size, t->l2 / 4 / (KL_LANES * size)),
+            want = (n + STRIPS - 1) / KL_MIN(STRIPS, KL_MAX(STRIPS / others, 1));
+    want = KL_MAX(KL_MIN(want, most), STRIP_LEAST);
+    return KL_MIN((want + 63) / 64 * 64, (n + 15) / 16 * 16);
+}
+
+static void schedule_strip(kl_kernel *k, int part, const kl_target *t, int vec,
+                           int64_t own, int64_t forced)
+{
+    const kl_part *p = &k->parts[part];
+    int64_t width = strip_width(k, p, t, vec), strips = outer_hint(k, p) / width;
+    int free = own >= 4 * KL_BLOCK && strips < STRIPS ? free_blocks(k, p, true) : 0;
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "strip");
+    param(k, part, "lanes", map_lanes(k, t, forced));
+    param(k, part, "vec", vec);
+    param(k, part, "strip", width);
+    param(k, part, "rows", k->x->count > 160 ? 1 : 4); /* copies of the expression */
+    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * width, 1), 1));
+    if (free)
+        param(k, part, "split", free);
 }
 
 static void schedule_split(kl_kernel *k, int part)
@@ -268,8 +308,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         own = KL_MAX(own, work);
         dots += s->kind == KL_STAGE_CONTRACT && s->dot;
         in_order += s->kind == KL_STAGE_CONTRACT && !s->dot;
-        ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER ||
-                   s->kind == KL_STAGE_ARGMAX || s->kind == KL_STAGE_ARGMIN;
+        ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER;
         sorts += s->kind == KL_STAGE_SORT;
         if (n) {
             lay z = layout(k, p, s->axes[n - 1]);
@@ -278,6 +317,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     }
     int score = 0, vec = vector_axis(k, p, &score);
     bool wide = vec >= 0 && hint(k, k->axes[p->outer[vec]].extent) >= 4;
+    bool long_columns = t->kind == KL_TARGET_CPU && wide && own >= LONG && !in_order;
     if (!own && !sorts)
         schedule_map(k, part, t, forced);
     else if (sorts)
@@ -291,10 +331,14 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         kl_schedule_tiles(k, part, t);
     else if (in_order && kl_gemm_fits(k, p))
         kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
+    else if (long_columns && ordered)
+        schedule_strip(k, part, t, vec, own, forced);
     else if (in_order || ordered)
         schedule_column(k, part, t, vec, own, forced);
     else if (wide && own > 0 && own <= SHORT && !dots)
         schedule_column(k, part, t, longest_axis(k, p, vec), own, forced);
+    else if (wide && score > 0 && 4 * (y.unit - y.jump) < score && long_columns)
+        schedule_strip(k, part, t, vec, own, forced);
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
         schedule_column(k, part, t, vec, own, forced);
     else

@@ -7,6 +7,7 @@ compares their least times; its result is checked against the peer's first. A ti
 peer is the median of 20 fresh processes. What cannot be measured is short; why, stands in a
 line of its own before it."""
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -290,10 +291,20 @@ BARS = {
 }
 
 
+def row_bars():
+    """No bar names these: every case of rows.c against PyTorch; run when asked for by name."""
+    path = os.path.join(ROOT, "tests", "bench", "rows.c")
+    with open(path, encoding="utf-8") as f:
+        names = re.findall(r'(?:ROW\d\(|\{)"(?:row-)?([0-9a-z][^"]+)"', f.read())
+    return {f"row-{n}": versus(f"row-{n}", ("torch",), 1, 1e-2 if "f16" in n else 1e-4)
+            for n in names}
+
+
 def main():
     wanted = sys.argv[1:]
     os.makedirs(WORK, exist_ok=True)
-    for name, (required, measure) in BARS.items():
+    rows = row_bars() if any(w.startswith("row") for w in wanted) else {}
+    for name, (required, measure) in {**BARS, **rows}.items():
         for threads in (1, 2):
             full = f"{name}-{threads}t"
             if wanted and not any(full.startswith(w) for w in wanted):

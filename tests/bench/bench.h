@@ -3,6 +3,7 @@
  * process of its own and prints it (latency.c).
  *
  *   cases.c    tensor programs that are timed, as a user writes them
+ *   rows.c     more of them: rows, columns, sums, broadcasts at many sizes
  *   trace.c    such a program compiled for buffers of ours
  *   native.c   what is written in plain C: triads, the processor's peak, sample 5's loop
  *   latency.c  how long compiling, finding and calling take
@@ -14,17 +15,26 @@
 
 enum { MOST_IN = 8, MOST_OUT = 8 };
 
-/* A program over f32 inputs, all of which are filled by fill. */
+/* A program over inputs of one dtype, all of which are filled by bench_fill. */
 typedef struct bench_case {
     const char *name;
     int nin;
     kl_ints in[4];
     int (*build)(kl_tensor *const *in, kl_tensor **out); /* gives the number of outputs */
-    bool fresh;   /* each run writes to newly allocated memory */
-    double scale; /* of the inputs, which lie in [-scale, scale); 0: 1 */
+    bool fresh;     /* each run writes to newly allocated memory */
+    double scale;   /* of the inputs, which lie in [-scale, scale); 0: 1 */
+    kl_dtype dtype; /* f32, f16, bf16; 0: f32 */
 } bench_case;
-extern const bench_case bench_cases[];
-extern const int bench_cases_count;
+extern const bench_case bench_cases[], bench_rows[];
+extern const int bench_cases_count, bench_rows_count;
+/* A shape in a table of cases. */
+#define V(...)                                                                           \
+    {                                                                                    \
+        sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                        \
+        {                                                                                \
+            __VA_ARGS__                                                                  \
+        }                                                                                \
+    }
 
 /* ---- trace.c ---- */
 typedef struct bench_program {

@@ -83,13 +83,6 @@ static int layer_norm(kl_tensor *const *in, kl_tensor **out)
     return 1;
 }
 
-#define V(...)                                                                           \
-    {                                                                                    \
-        sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                        \
-        {                                                                                \
-            __VA_ARGS__                                                                  \
-        }                                                                                \
-    }
 #define M 1000000
 const bench_case bench_cases[] = {
     {.name = "chain-cheap-50M",

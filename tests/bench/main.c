@@ -20,21 +20,27 @@ static int answer_error(void)
     return 0;
 }
 
+static const bench_case *find(const bench_case *c, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(c[i].name, name) == 0)
+            return &c[i];
+    return NULL;
+}
+
 static int prepare(const char *name, const char *target)
 {
+    const bench_case *c = find(bench_cases, bench_cases_count, name);
+    if (!c)
+        c = find(bench_rows, bench_rows_count, name);
     if (ready)
         bench_free(&now);
     ready = false;
-    for (int i = 0; i < bench_cases_count; i++) {
-        if (strcmp(bench_cases[i].name, name) != 0)
-            continue;
-        if (bench_compile(&bench_cases[i], *target ? target : NULL, &now) != KL_OK ||
-            bench_run(&now) != KL_OK)
-            return answer_error();
-        ready = true;
-        return printf("ok %d\n", now.program->nkernels);
-    }
-    return answer_error();
+    if (!c || bench_compile(c, *target ? target : NULL, &now) != KL_OK ||
+        bench_run(&now) != KL_OK)
+        return answer_error();
+    ready = true;
+    return printf("ok %d\n", now.program->nkernels);
 }
 
 static int save(const char *folder)

@@ -113,7 +113,31 @@ def torch_functions():
         y = F.conv2d(x, w, padding=1)
         return (y, *torch.autograd.grad(y, (x, w), g))
 
+    rows = {
+        "softmax": lambda x: torch.softmax(x, 1),
+        "softmax0": lambda x: torch.softmax(x, 0),
+        "logsoftmax": lambda x: torch.log_softmax(x, 1),
+        "layernorm": lambda x, w, b: F.layer_norm(x, (x.shape[1],), w, b, 1e-5),
+        "sum": lambda x: x.sum(),
+        "sum1": lambda x: x.sum(1),
+        "sum0": lambda x: x.sum(0),
+        "mean1": lambda x: x.mean(1),
+        "amax0": lambda x: x.amax(0),
+        "channels": lambda x: x.sum((0, 2, 3)),
+        "argmax1": lambda x: x.argmax(1),
+        "argmax0": lambda x: x.argmax(0),
+        "cumsum1": lambda x: x.cumsum(1),
+        "cumsum0": lambda x: x.cumsum(0),
+        "add": lambda x, y: x + y,
+        "add-turned": lambda x, y: x + y.T,
+        "add-stride2": lambda x, y: x[:, ::2] + y,
+        "turned": lambda x: x.T * 1.5,
+        "matvec": lambda a, b: a @ b,
+        "vecmat": lambda a, b: a @ b,
+    }
+
     return torch, {
+        **{"row-" + name: f for name, f in rows.items()},
         "chain-cheap": chain_cheap,
         "chain-trans": chain_trans,
         "nn": lambda a, b: a @ b,
@@ -159,6 +183,34 @@ def cases():
     return c
 
 
+def row_case(name):
+    """row-NAME-SHAPE[-DTYPE]: the shapes of rows.c's cases."""
+    words = name.split("-")
+    dtype = words.pop() if words[-1] in ("f16", "bf16") else "f32"
+    shape = tuple(int(n.replace("M", "000000").replace("k", "000")) for n in words.pop().split("x"))
+    name, rank2 = "-".join(words), (1, *shape)[-2:]
+    others = {
+        "row-layernorm": [shape[-1:]] * 2,
+        "row-add-row": [shape[1:]],
+        "row-add-column": [(shape[0], 1)],
+        "row-add-scalar": [(1,)],
+        "row-add-turned": [rank2],
+        "row-add-stride2": [shape],
+        "row-matvec": [(shape[-1], 1)],
+        "row-vecmat": [rank2],
+    }.get(name, [])
+    shapes = [shape, *others]
+    if name == "row-add-outer":
+        shapes = [(shape[0], 1), (1, shape[1])]
+    elif name == "row-add-stride2":
+        shapes[0] = (shape[0], 2 * shape[1])
+    elif name == "row-vecmat":
+        shapes[0] = shape if len(shape) == 1 else (shape[0] if len(shape) == 3 else 1, shape[-2])
+    wide = 1 if others or name == "row-add-outer" else 4
+    add = name.startswith("row-add") and name not in ("row-add-turned", "row-add-stride2")
+    return "row-add" if add else name, shapes, wide, dtype
+
+
 class Peer:
     def __init__(self):
         self.run = None
@@ -166,12 +218,14 @@ class Peer:
         self.functions = None
 
     def prepare(self, name, peer):
-        fn, shapes, scale = cases()[name]
+        fn, shapes, scale, dtype = row_case(name) if name[:4] == "row-" else (*cases()[name], "f32")
         inputs = [fill(s, i, scale) for i, s in enumerate(shapes)]
         if peer == "torch":
             if not self.torch:
                 self.torch, self.functions = torch_functions()
-            inputs = [self.torch.from_numpy(x) for x in inputs]
+            types = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+            to = getattr(self.torch, types[dtype])
+            inputs = [self.torch.from_numpy(x).to(to) for x in inputs]
             f = self.functions[fn]
         else:
             f = NUMPY[fn]
@@ -184,14 +238,21 @@ class Peer:
         out = self.run()
         worst = 0.0
         for i, y in enumerate(out if isinstance(out, tuple) else (out,)):
-            y = y.detach().numpy() if hasattr(y, "detach") else y
-            x = np.fromfile(os.path.join(folder, f"{i}.bin"), dtype=y.dtype)
+            x, y = self.read(os.path.join(folder, f"{i}.bin"), y)
             if x.size != y.size:
                 raise ValueError(f"output {i} has {x.size} elements instead of {y.size}")
-            y = y.reshape(-1)
             with np.errstate(all="raise"):
                 worst = max(worst, float(np.abs(x - y).max() / np.abs(y).max()))
         return f"ok {worst:.3g}"
+
+    def read(self, path, like):
+        """What the file holds, and what it should, as arrays."""
+        if not hasattr(like, "detach"):
+            return np.fromfile(path, dtype=like.dtype), like.reshape(-1)
+        raw = self.torch.from_numpy(np.fromfile(path, dtype=np.uint8)).view(like.dtype)
+        if like.dtype in (self.torch.float16, self.torch.bfloat16):
+            raw, like = raw.float(), like.float()
+        return raw.numpy(), like.detach().numpy().reshape(-1)
 
     def time(self, seconds):
         best, one, n, end = 1e30, 0.0, 0, time.perf_counter() + float(seconds)

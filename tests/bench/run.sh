@@ -1,5 +1,6 @@
 #!/bin/sh
 # Measure every bar, or those whose names begin with a NAME given: sh tests/bench/run.sh [NAME...]
+# ("row": the cases of rows.c, which are no bars).
 # Prints one line a bar, "bar NAME measured REQUIRED ok" or "... short", and exits 0 when all were
 # printed. Builds kiln as users get it; installs its peers, NumPy and PyTorch, in build/bench-env.
 set -eu

@@ -41,11 +41,33 @@ static kl_status link_kernels(kl_unit *u)
     return KL_OK;
 }
 
+static kl_dtype dtype_of(const bench_case *c)
+{
+    return c->dtype ? c->dtype : KL_F32;
+}
+
+/* The same numbers, narrowed where the case's inputs are half floats. */
+static kl_status fill(const bench_case *c, void *p, int64_t n, uint32_t seed)
+{
+    float scale = (float)(c->scale > 0 ? c->scale : 1), *wide = p;
+    size_t bytes = (size_t)n * sizeof *wide;
+    if (dtype_of(c) == KL_F32) {
+        bench_fill(p, n, seed, scale);
+        return KL_OK;
+    }
+    if (!(wide = kl_alloc(bytes)))
+        return kl_fail(KL_ERR_OOM, "input %u", seed);
+    bench_fill(wide, n, seed, scale);
+    kl_eval_cast_n(dtype_of(c), KL_F32, n, p, wide);
+    kl_free(wide, bytes);
+    return KL_OK;
+}
+
 /* A parameter without a value, number i of the case. */
 static kl_tensor *parameter(const bench_case *c, int i)
 {
     kl_call call = kl_call_begin(KL_HERE);
-    return kl_call_end(&call, kl_lazy_input(NULL, KL_F32, c->in[i].n, c->in[i].v));
+    return kl_call_end(&call, kl_lazy_input(NULL, dtype_of(c), c->in[i].n, c->in[i].v));
 }
 
 static kl_status graph_of(const bench_case *c, kl_linear *l, kl_tensor **in,
@@ -76,11 +98,11 @@ static kl_status buffers(const bench_case *c, const kl_linear *l, kl_tensor **in
             if (l->inputs.v[i] != in[j]->storage->node)
                 continue;
             int64_t n = kl_numel(in[j]);
-            p->in_bytes[i] = (size_t)n * 4;
+            p->in_bytes[i] = (size_t)n * (size_t)kl_dtypes[dtype_of(c)].size;
             p->in[i] = kl_alloc(p->in_bytes[i]);
             if (!p->in[i])
                 return kl_fail(KL_ERR_OOM, "input %d", j);
-            bench_fill(p->in[i], n, (uint32_t)j, (float)(c->scale > 0 ? c->scale : 1));
+            KL_TRY(fill(c, p->in[i], n, (uint32_t)j));
         }
     for (int i = 0; i < p->nout; i++) {
         kl_lazy *n = l->outputs.v[i];

@@ -59,6 +59,18 @@ static const char *const programs[] = {
     "%4: f32[12] = mul %1, %3 %5: f32[12,1] = reshape %4 %6: f32[12,64] = expand %5 %7: f32[12,64] = sub %0, %6 "
     "%8: f32[12,64] = mul %7, %7 %9: f32[12] = reduce.add %8 axes (1) %10: f32[12] = mul %9, %3 %11: f32[12] = sqrt %10 "
     "%12: f32[12,1] = reshape %11 %13: f32[12,64] = expand %12 %14: f32[12,64] = div %7, %13 out %14 }",
+    /* strips: long columns, blocks of 4096 of them, and all that stands in one kernel with them */
+    "graph down(%0: f32[77,37]) { %1: f32[37] = reduce.max %0 axes (0) %2: f32[77,37] = expand %1 %3: f32[77,37] = sub %0, %2 "
+    "%4: f32[77,37] = exp %3 %5: f32[37] = reduce.add %4 axes (0) %6: f32[77,37] = expand %5 %7: f32[77,37] = div %4, %6 out %7 }",
+    "graph columns(%0: f32[130,40], %1: bf16[150,70], %2: i32[64,33]) { %3: f32[40] = reduce.add %0 axes (0) "
+    "%4: bf16[70] = reduce.max %1 axes (0) %5: i32[33] = reduce.mul %2 axes (0) out %3, %4, %5 }",
+    "graph walked(%0: f32[3,70,37]) { %1: f32[3,70,37] = prefix.add %0 axis 1 %2: i64[3,37] = argmax %0 axis 1 "
+    "%3: i64[3,37] = argmin %1 axis 1 out %1, %2, %3 }",
+    "graph tall(%0: f32[17000,5]) { %1: f32[5] = reduce.add %0 axes (0) %2: f32[5] = neg %1 out %2 }",
+    "graph vecmat2(%0: f32[2,4500], %1: f32[4500,18]) { %2: f32[2,18] = contract %0, %1 \"mk,kn->mn\" %3: f32[2,18] = neg %2 out %3 }",
+    "graph put2(%0: f32[9,70], %1: i64[80], %2: f32[80,70]) { %3: f32[9,70] = scatter.add %0, %1, %2 axis 0 batch 0 out %3 }",
+    "graph first(%0: f32[6,33], %1: i32[3,100], %2: f32[4,20]) { %3: i64[6] = argmax %0 axis 1 %4: i64[3] = argmin %1 axis 1 "
+    "%5: f32[4,20] = sub %2, %2 %6: i64[4] = argmax %5 axis 1 out %3, %4, %6 }",
     "graph same(%0: f32[4]) { out %0, %0 }",
     "graph lit(%0: f32[3]) { %1: f32[3] = const {1, 2.5, -0.0} %2: f32[3] = mul %0, %1 %3: i64[3,2] = iota axis 0 out %2, %3 }",
     "graph deeper(%0: f32[5000,33], %1: f32[5000,20], %2: f32[33,1]) { %3: f32[33,20] = contract %0, %1 \"km,kn->mn\" "
