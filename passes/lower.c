@@ -276,6 +276,7 @@ static kl_status lower_row(kl_lower *l)
     kl_build b, in;
     kl_x w;
     kl_dims *d = l->x->dims;
+    KL_TRY(kl_lower_keep(l));
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);
     kl_phase *ph = kl_lower_phase(l, kl_dim_ceildiv(d, rows, group),

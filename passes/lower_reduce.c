@@ -37,9 +37,13 @@ static kl_x block_in_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
     kl_b_set(b, acc, kl_lower_identity(l, s));
     uint32_t v = kl_x_newvar(l->x, "j", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_LANE, lanes);
-    kl_x next = kl_lower_accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
+    kl_x at = kl_x_add(l->x, start, kl_x_var(l->x, v)),
+         next = kl_lower_accumulate(l, s, acc, at);
     kl_lower_checks(l, &in, s);
     kl_b_set(&in, acc, next);
+    const kl_kept *kept = l->keep ? &l->keep[s - l->p->stages] : NULL;
+    if (kept && kept->node != KL_NONE)
+        kl_b_store(&in, kept->tile, at, kl_lower_expr(l, kept->node), KL_NONE);
     kl_x dst = kl_b_reg(b, "r", s->dtype, 1, 0, NULL);
     kl_b_fold(b, dst, s->combine, acc);
     return dst;

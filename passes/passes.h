@@ -186,6 +186,10 @@ enum {
     KL_DOT_LANES = 16, /* "One number": never changed */
     KL_SPLIT_MOST = 32 /* reductions whose blocks are workers */
 };
+typedef struct kl_kept { /* what a stage keeps for later ones; node KL_NONE: nothing */
+    kl_x node;
+    uint32_t tile;
+} kl_kept;
 typedef struct kl_lower {
     kl_kernel *k;
     kl_exprs *x;
@@ -194,6 +198,7 @@ typedef struct kl_lower {
     kl_x *axis;  /* per axis: what replaces it, or KL_NONE */
     kl_x *stage; /* per stage: the register that holds its value, or KL_NONE */
     int32_t lanes;
+    kl_kept *keep;     /* row: per stage; NULL: none do */
     uint32_t lane_var; /* column: the lane's counter, 0 .. lanes-1 */
     bool in_lanes;     /* column: statements stand inside the lane loop */
     const char *cls;
@@ -237,7 +242,8 @@ void kl_lower_better(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_x at, 
 /* Serial loops over a stage's own axes [from, to), outermost first. */
 kl_build kl_lower_walk(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to);
 void kl_lower_scatter_one(kl_lower *l, kl_build *b, kl_stage *s);
-kl_status kl_lower_strip(kl_lower *l);                            /* lower_strip.c */
+kl_status kl_lower_keep(kl_lower *l);  /* lower_keep.c: l->keep; l->p becomes a copy */
+kl_status kl_lower_strip(kl_lower *l); /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
