@@ -406,7 +406,8 @@ void kl_disk_trim(int64_t most)
 
 /* ---- looking at it ---- */
 
-/* An entry is whole when the checksum in its head is that of its bytes, whoever wrote it. */
+/* An entry is whole when the checksum in its head is that of its bytes, whoever wrote it.
+ */
 static bool look_at(int dir, const char *name, kl_disk_entry *e)
 {
     struct stat st;
@@ -419,7 +420,9 @@ static bool look_at(int dir, const char *name, kl_disk_entry *e)
     if (ok) {
         *e = (kl_disk_entry){.key = h.key, .size = st.st_size, .used = st.st_mtime};
         memcpy(e->kind, h.kind, KIND_MAX);
-        e->ours = memcmp(&h.build, &build, sizeof build) == 0;
+        e->build = h.build;
+        e->machine = (int)h.machine;
+        e->ours = memcmp(&h.build, &build, sizeof build) == 0 && h.machine == MACHINE;
         void *bytes = h.size == (uint64_t)st.st_size - sizeof h ? kl_alloc(h.size) : NULL;
         if (bytes && read_full(fd, bytes, h.size)) {
             kl_hash sum = h.checksum;
@@ -432,6 +435,13 @@ static bool look_at(int dir, const char *name, kl_disk_entry *e)
     }
     close(fd);
     return ok;
+}
+
+kl_hash kl_disk_build(int *machine)
+{
+    kl_disk_folder();
+    *machine = MACHINE;
+    return build;
 }
 
 void kl_disk_list(void (*visit)(void *user, const kl_disk_entry *e), void *user)

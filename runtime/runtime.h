@@ -551,8 +551,11 @@ typedef struct kl_disk_entry {
     kl_hash key;
     char kind[16];
     int64_t size, used; /* bytes of the file; seconds since 1970 */
-    bool ours, whole;   /* written by this build; its checksum fits */
+    kl_hash build;      /* that wrote it */
+    int machine;        /* ELF's number */
+    bool ours, whole;   /* written by this build for this machine; its checksum fits */
 } kl_disk_entry;
+kl_hash kl_disk_build(int *machine); /* this build and machine */
 void kl_disk_list(void (*visit)(void *user, const kl_disk_entry *e), void *user);
 
 /* ---- module.c: loaded modules by key ----------------------------------------------------------- */

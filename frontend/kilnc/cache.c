@@ -59,6 +59,26 @@ static void put_list(const listing *l, kl_text *out)
                    *kl_store_folder() ? kl_store_folder() : "no folder");
 }
 
+/* The first field in which it is not what a lookup from here wants. */
+static void put_verdict(const kl_disk_entry *e, kl_text *out)
+{
+    int machine;
+    char theirs[33], ours[33];
+    kl_hash_hex(e->build, theirs);
+    kl_hash_hex(kl_disk_build(&machine), ours);
+    if (!e->whole)
+        kl_text_put(out, "a miss: the entry is damaged and will be replaced\n");
+    else if (e->ours)
+        kl_text_put(out, "a hit: the entry is whole and of this build\n");
+    else if (e->machine != machine)
+        kl_text_printf(out, "a miss here: machine differs: %d wrote it, this is %d\n",
+                       e->machine, machine);
+    else
+        kl_text_printf(
+            out, "a miss here: build differs: %.12s wrote it, this kilnc is %.12s\n",
+            theirs, ours);
+}
+
 static void put_why(const listing *l, const char *key, kl_text *out)
 {
     char hex[33];
@@ -69,11 +89,8 @@ static void put_why(const listing *l, const char *key, kl_text *out)
         if (strncmp(hex, key, strlen(key)) != 0)
             continue;
         found = true;
-        kl_text_printf(out, "%s %s: %s\n", hex, e->kind,
-                       !e->whole ? "a miss: the entry is damaged and will be replaced"
-                       : e->ours
-                           ? "a hit: the entry is whole and of this build"
-                           : "a miss for this build: the entry was written by another");
+        kl_text_printf(out, "%s %s: ", hex, e->kind);
+        put_verdict(e, out);
     }
     if (!found)
         kl_text_printf(out, "%s: a miss: no entry with that key is in %s\n", key,

@@ -5,6 +5,7 @@
 # - README.md's C example, whose output is what README.md prints below it;
 # - every line of code in a header's comment stands in examples.c, which compiles and runs,
 #   against the shared library and, linked statically, against the archive;
+# - a training step compiled ahead of time, and a cache that is moved;
 # - the shared library shows kl_* alone and needs few libraries; kilnc runs from where it lies.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -52,6 +53,27 @@ static=$(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --static --libs kiln | tr ' ' 
 cc -std=c11 "$here/examples.c" $(pkg-config --cflags kiln) "$lib/libkiln.a" $static -o static
 LD_LIBRARY_PATH= ./static
 
+# a training step with Adam, ahead of time: under 100 KB, only libc below it, the same bits
+kilnc=$(find "$dir" -name kilnc)
+cc -std=c11 $warn "$here/train.c" $(pkg-config --cflags --libs kiln) -o train && ./train step.kl >want
+"$kilnc" step.kl -o step.o --header step.h
+cc -std=c99 $warn -I"$here" -I. "$here/train_user.c" step.o -o user && ./user >got
+diff want got || fail "the artefact trains otherwise than the compiled function"
+[ "$(wc -c <step.o)" -lt 100000 ] || fail "the training step has $(wc -c <step.o) bytes"
+for u in $(nm -u step.o | awk '{print $2}'); do
+    case $u in mem*|_GLOBAL_OFFSET_TABLE_) ;; *) fail "the training step needs $u" ;; esac
+done
+
+# a cache copied elsewhere: every hit, nothing compiled; without it a compile is an error
+mkdir -m 700 cache
+KILN_CACHE="$dir/cache" ./train step.kl >/dev/null
+cp -a cache moved && rm -r cache
+KILN_CACHE="$dir/moved" KILN_NO_COMPILE=1 ./train step.kl >got && diff want got || fail "a moved cache is not used"
+! KILN_NO_COMPILE=1 ./train step.kl >got 2>err && grep -q "KILN_NO_COMPILE is set and kernel" err ||
+    fail "KILN_NO_COMPILE compiles"
+key=$(KILN_CACHE="$dir/moved" "$kilnc" cache list | awk '$2 == "kernel" {print $1; exit}')
+KILN_CACHE="$dir/moved" "$kilnc" cache why "$key" | grep -q "build differs" || fail "cache why"
+
 nm -D --defined-only "$lib/libkiln.so" | awk '{print $3}' | grep -v '^kl_' && fail "libkiln.so shows more than kl_*"
 needed=$(objdump -p "$lib/libkiln.so" | awk '$1 == "NEEDED" {print $2}')
 for n in $needed; do
@@ -61,5 +83,5 @@ for n in $needed; do
     *) fail "libkiln.so needs $n" ;;
     esac
 done
-"$(find "$dir" -name kilnc)" --emit=graph "$root/tests/kilnc/scale.kl" >/dev/null
-echo "install: $(wc -l <lines) lines of examples, $(echo $needed | wc -w) libraries needed"
+"$kilnc" --emit=graph "$root/tests/kilnc/scale.kl" >/dev/null
+echo "install: $(wc -l <lines) lines of examples, a training step of $(wc -c <step.o) bytes, $(echo $needed | wc -w) libraries needed"
