@@ -204,47 +204,126 @@ static void run_call(kl_art *e, const frame *f, const kl_step *s)
 
 static void run_steps(kl_art *e, const frame *f);
 
-static LLVMValueRef rounded(kl_art *e, LLVMValueRef n)
+/* ---- programs within the program
+ * ------------------------------------------------------------------- */
+
+static kl_size port_bytes(kl_art *e, const kl_port *port)
 {
-    n = LL.BuildAdd(e->b, n, kl_art_i64(e, KL_ARTEFACT_ALIGN - 1), "");
-    return LL.BuildAnd(e->b, n, kl_art_i64(e, -KL_ARTEFACT_ALIGN), "");
+    kl_size n = kl_size_const(e->arena, kl_dtypes[port->dtype].size);
+    for (int i = 0; i < port->rank; i++)
+        n = kl_size_op(e->arena, KL_SIZE_MUL, n, port->shape[i]);
+    return n;
 }
 
-/* Behind the program's own arena: "go on", the next carried values, the body's arena. */
+static frame within(kl_art *e, const frame *f, const kl_program *b, const kl_step *s,
+                    LLVMValueRef *in, LLVMValueRef *out)
+{
+    frame y = *f;
+    y.p = b, y.in = in, y.out = out;
+    y.arena = address(e, f, s->slots[s->nslots - 1]);
+    y.constants =
+        b->nconstants ? bytes(e, ".constants", b->constants, b->nconstants) : NULL;
+    return y;
+}
+
+static LLVMValueRef is_set(kl_art *e, LLVMValueRef flag)
+{
+    return LL.BuildICmp(e->b, LLVMIntNE, kl_art_load(e, e->i8, flag), LL.ConstNull(e->i8),
+                        "");
+}
+
+/* Goes on here while the loop has more to do, else at done; a fault ends it. */
+static void ask(kl_art *e, const frame *f, const kl_step *s, LLVMValueRef *at,
+                LLVMValueRef trip, LLVMBasicBlockRef done)
+{
+    LLVMBasicBlockRef body = kl_art_block(e, "body"), well = kl_art_block(e, "well");
+    LLVMValueRef go;
+    if (s->other) {
+        LLVMValueRef flag = address(e, f, s->slots[s->nslots - 2]);
+        frame test = within(e, f, s->other, s, at, &flag);
+        run_steps(e, &test);
+        go = is_set(e, flag);
+    } else {
+        go = LL.BuildICmp(e->b, LLVMIntSLT, kl_art_load(e, e->i64, trip),
+                          kl_art_size(e, s->trips), "");
+    }
+    LL.BuildCondBr(e->b, go, well, done);
+    kl_art_go(e, well);
+    LLVMValueRef fault = LL.BuildICmp(e->b, LLVMIntNE, kl_art_load(e, e->i64, f->error),
+                                      kl_art_i64(e, 0), "");
+    LL.BuildCondBr(e->b, fault, done, body);
+    kl_art_go(e, body);
+}
+
+/* Where operands and results lie this trip is kept in `places`, as the runner keeps it.
+ */
+static void next_trip(kl_art *e, const kl_step *s, LLVMValueRef places, LLVMValueRef *at)
+{
+    const kl_program *b = s->body;
+    for (int i = 0; i < b->nin + b->nout; i++) {
+        bool in = i < b->nin, carried = (in ? i : i - b->nin) < s->ncarry;
+        const kl_port *port = in ? &b->in[i] : &b->out[i - b->nin];
+        int other = in ? i + b->nin : i - b->nin;
+        put(e, places, i,
+            carried ? at[other]
+                    : kl_art_at(e, at[i], kl_art_size(e, port_bytes(e, port))));
+    }
+}
+
 static void run_loop(kl_art *e, const frame *f, const kl_step *s)
 {
     const kl_program *b = s->body;
-    LLVMValueRef *in = kl_arena_alloc(e->arena, ((size_t)b->nin + 1) * sizeof *in);
-    LLVMValueRef *out = kl_arena_alloc(e->arena, ((size_t)b->nout + 1) * sizeof *out);
-    LLVMValueRef *size = kl_arena_alloc(e->arena, ((size_t)b->nout + 1) * sizeof *size);
-    if (!in || !out || !size)
+    int n = b->nin + b->nout;
+    LLVMValueRef *at = kl_arena_alloc(e->arena, ((size_t)n + 1) * sizeof *at);
+    LLVMValueRef places = kl_art_array(e, e->ptr, n), trip = kl_art_array(e, e->i64, 1);
+    if (!at)
         return;
-    for (int i = 0; i < b->nin; i++)
-        in[i] = address(e, f, s->slots[i]);
-    out[0] = kl_art_at(e, f->arena, rounded(e, kl_art_size(e, f->p->arena)));
-    LLVMValueRef at = kl_art_field(e, out[0], KL_ARTEFACT_ALIGN);
-    for (int i = 0; i < s->ncarry; i++) {
-        size[i] = kl_art_size(e, f->p->slots[s->slots[i]].bytes);
-        out[i + 1] = at;
-        at = kl_art_at(e, at, rounded(e, size[i]));
-    }
-    frame inner = *f;
-    inner.p = b, inner.in = in, inner.out = out, inner.arena = at;
-    inner.constants =
-        b->nconstants ? bytes(e, ".constants", b->constants, b->nconstants) : NULL;
-    LLVMBasicBlockRef again = kl_art_block(e, "again"), next = kl_art_block(e, "next"),
-                      done = kl_art_block(e, "done");
+    for (int i = 0; i < n; i++)
+        put(e, places, i, address(e, f, s->slots[i]));
+    put(e, trip, 0, kl_art_i64(e, 0));
+    LLVMBasicBlockRef again = kl_art_block(e, "again"), done = kl_art_block(e, "done");
     LL.BuildBr(e->b, again);
     kl_art_go(e, again);
+    for (int i = 0; i < n; i++)
+        at[i] = kl_art_load(e, e->ptr, kl_art_field(e, places, 8 * (size_t)i));
+    ask(e, f, s, at, trip, done);
+    frame inner = within(e, f, b, s, at, at + b->nin);
     run_steps(e, &inner);
-    LLVMValueRef go = kl_art_load(e, e->i8, out[0]);
-    LL.BuildCondBr(e->b, LL.BuildICmp(e->b, LLVMIntNE, go, LL.ConstNull(e->i8), ""), next,
-                   done);
-    kl_art_go(e, next);
-    for (int i = 0; i < s->ncarry; i++)
-        run_copy(e, in[i], out[i + 1], size[i]);
+    next_trip(e, s, places, at);
+    LLVMValueRef count = kl_art_load(e, e->i64, trip);
+    put(e, trip, 0, LL.BuildAdd(e->b, count, kl_art_i64(e, 1), ""));
     LL.BuildBr(e->b, again);
     kl_art_go(e, done);
+    for (int i = 0; i < s->ncarry; i++)
+        if (s->slots[i] != s->slots[b->nin + i])
+            run_copy(e, address(e, f, s->slots[i]),
+                     kl_art_load(e, e->ptr, kl_art_field(e, places, 8 * (size_t)i)),
+                     kl_art_size(e, port_bytes(e, &b->in[i])));
+}
+
+static void run_side(kl_art *e, const frame *f, const kl_step *s, const kl_program *b,
+                     LLVMBasicBlockRef after)
+{
+    LLVMValueRef *at = kl_arena_alloc(e->arena, ((size_t)s->nslots + 1) * sizeof *at);
+    if (!at)
+        return;
+    for (int i = 0; i < b->nin + b->nout; i++)
+        at[i] = address(e, f, s->slots[1 + i]);
+    frame inner = within(e, f, b, s, at, at + b->nin);
+    run_steps(e, &inner);
+    LL.BuildBr(e->b, after);
+}
+
+static void run_branch(kl_art *e, const frame *f, const kl_step *s)
+{
+    LLVMBasicBlockRef yes = kl_art_block(e, "then"), no = kl_art_block(e, "else"),
+                      after = kl_art_block(e, "after");
+    LL.BuildCondBr(e->b, is_set(e, address(e, f, s->slots[0])), yes, no);
+    kl_art_go(e, yes);
+    run_side(e, f, s, s->body, after);
+    kl_art_go(e, no);
+    run_side(e, f, s, s->other, after);
+    kl_art_go(e, after);
 }
 
 static void run_steps(kl_art *e, const frame *f)
@@ -270,6 +349,9 @@ static void run_steps(kl_art *e, const frame *f)
         case KL_STEP_LOOP:
             run_loop(e, f, s);
             break;
+        case KL_STEP_BRANCH:
+            run_branch(e, f, s);
+            break;
         }
     }
 }
@@ -291,14 +373,6 @@ static void check_dims(kl_art *e)
         kl_art_fail_if(e, LL.BuildICmp(e->b, LLVMIntNE, rest, kl_art_i64(e, 0), ""),
                        KL_ARTEFACT_DIM);
     }
-}
-
-static kl_size port_bytes(kl_art *e, const kl_port *port)
-{
-    kl_size n = kl_size_const(e->arena, kl_dtypes[port->dtype].size);
-    for (int i = 0; i < port->rank; i++)
-        n = kl_size_op(e->arena, KL_SIZE_MUL, n, port->shape[i]);
-    return n;
 }
 
 static int donated_to(const kl_program *p, int out)
@@ -429,8 +503,10 @@ static void most_operands(const kl_program *p, int *slots, int *dims)
     for (int i = 0; i < p->nsteps; i++) {
         *slots = KL_MAX(*slots, p->steps[i].nslots);
         *dims = KL_MAX(*dims, p->steps[i].ndims);
-        if (p->steps[i].kind == KL_STEP_LOOP)
+        if (p->steps[i].body)
             most_operands(p->steps[i].body, slots, dims);
+        if (p->steps[i].other)
+            most_operands(p->steps[i].other, slots, dims);
     }
 }
 

@@ -37,9 +37,18 @@ LLVMValueRef kl_art_load(kl_art *e, LLVMTypeRef t, LLVMValueRef p)
     return LL.BuildLoad2(e->b, t, p, "");
 }
 
+/* In the entry block, wherever the builder stands: a loop takes no more stack each trip.
+ */
 LLVMValueRef kl_art_array(kl_art *e, LLVMTypeRef t, int n)
 {
-    return LL.BuildAlloca(e->b, LL.ArrayType2(t, (uint64_t)KL_MAX(n, 1)), "");
+    LLVMBasicBlockRef here = LL.GetInsertBlock(e->b),
+                      entry = LL.GetEntryBasicBlock(e->fn);
+    LLVMValueRef first = LL.GetFirstInstruction(entry);
+    if (first)
+        LL.PositionBuilderBefore(e->b, first);
+    LLVMValueRef y = LL.BuildAlloca(e->b, LL.ArrayType2(t, (uint64_t)KL_MAX(n, 1)), "");
+    LL.PositionBuilderAtEnd(e->b, here);
+    return y;
 }
 
 LLVMBasicBlockRef kl_art_block(kl_art *e, const char *name)

@@ -1,10 +1,8 @@
 /* artefact_size.c: how much scratch a call of an artefact needs, as postfix code: the
  * same code is evaluated here, for the largest dimensions, and built into the artefact.
  *
- *   [ arena of the program | next values and arena of a loop's body | tiles, a share a
- * worker ]
- *     <------------------------- fixed ---------------------------->  <----- tile *
- * workers -->
+ *   [ arena of the program, bodies of loops within | tiles, a share a worker ]
+ *     <------------------ fixed ------------------>  <--- tile * workers ---->
  *
  * Every part begins at a multiple of 64. */
 #include "codegen/codegen.h"
@@ -60,26 +58,24 @@ static kl_size aligned(kl_arena *a, kl_size s)
     return kl_size_op(a, KL_SIZE_MUL, kl_size_op(a, KL_SIZE_DIV, s, by), by);
 }
 
-kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *a)
+static kl_size most_tiles(const kl_program *p, kl_arena *a, kl_size tile)
 {
-    kl_size loops = kl_size_const(a, 0), tile = kl_size_const(a, 0);
     for (int i = 0; i < p->nsteps; i++) {
         const kl_step *s = &p->steps[i];
         if (s->kind == KL_STEP_LAUNCH)
             tile = kl_size_op(a, KL_SIZE_MAX, tile, aligned(a, s->scratch));
-        if (s->kind != KL_STEP_LOOP)
-            continue;
-        kl_artefact_scratch body = kl_artefact_scratch_of(s->body, a);
-        kl_size all =
-            kl_size_op(a, KL_SIZE_ADD, body.fixed, kl_size_const(a, KL_ARTEFACT_ALIGN));
-        for (int j = 0; j < s->ncarry; j++)
-            all =
-                kl_size_op(a, KL_SIZE_ADD, all, aligned(a, p->slots[s->slots[j]].bytes));
-        loops = kl_size_op(a, KL_SIZE_MAX, loops, all);
-        tile = kl_size_op(a, KL_SIZE_MAX, tile, body.tile);
+        if (s->body)
+            tile = most_tiles(s->body, a, tile);
+        if (s->other)
+            tile = most_tiles(s->other, a, tile);
     }
-    return (kl_artefact_scratch){kl_size_op(a, KL_SIZE_ADD, aligned(a, p->arena), loops),
-                                 tile};
+    return tile;
+}
+
+kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *a)
+{
+    return (kl_artefact_scratch){aligned(a, p->arena),
+                                 most_tiles(p, a, kl_size_const(a, 0))};
 }
 
 /* About how much, where int64 may not hold it. */

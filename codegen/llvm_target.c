@@ -26,12 +26,16 @@ enum { KEPT = 4, RELOC_PIC = 2, MODEL_SMALL = 3 };
  * Level 0 selects fast and spills at each block's end: fit for one long body, not for
  * values carried round a loop. Levels 1 and 2 give the same code here. */
 static const struct {
-    int level; /* LLVMCodeGenOptLevel: 0 none, 1 less, 2 default */
-    const char *passes;
+    int level;                     /* LLVMCodeGenOptLevel: 0 none, 1 less, 2 default */
+    const char *passes, *passes17; /* LLVM 17's, where they are spelt otherwise */
 } classes[] = {
-    [KL_LLVM_QUICK] = {0, "mem2reg"},
-    [KL_LLVM_NORMAL] = {1, "sroa,early-cse"},
-    [KL_LLVM_THOROUGH] = {2, "function(sroa,early-cse,instcombine,loop-mssa(licm))"},
+    [KL_LLVM_QUICK] = {0, "mem2reg", NULL},
+    [KL_LLVM_NORMAL] = {1, "sroa,early-cse", NULL},
+    /* 18 and later end the process where one round of instcombine left something to do */
+    [KL_LLVM_THOROUGH] = {2,
+                          "function(sroa,early-cse,instcombine<no-verify-fixpoint>,"
+                          "loop-mssa(licm))",
+                          "function(sroa,early-cse,instcombine,loop-mssa(licm))"},
 };
 _Static_assert(KL_COUNT(classes) == KL_LLVM_CLASS_COUNT, "a row a class");
 
@@ -149,5 +153,6 @@ void kl_llvm_machines_abandon(void)
 
 const char *kl_llvm_passes(kl_llvm_class cls)
 {
-    return classes[cls].passes;
+    bool old = kl_llvm_version() < 18 && classes[cls].passes17;
+    return old ? classes[cls].passes17 : classes[cls].passes;
 }

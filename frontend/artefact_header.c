@@ -374,8 +374,10 @@ static kl_status put_calls(const header *h, const kl_program *p, kl_text *all)
 {
     for (int i = 0; i < p->nsteps; i++) {
         const kl_step *s = &p->steps[i];
-        if (s->kind == KL_STEP_LOOP)
+        if (s->body)
             KL_TRY(put_calls(h, s->body, all));
+        if (s->other)
+            KL_TRY(put_calls(h, s->other, all));
         if (s->kind != KL_STEP_CALL)
             continue;
         kl_text one = {0}, head = {0};

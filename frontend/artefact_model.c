@@ -112,10 +112,10 @@ void kl_model_free(kl_model *m)
 /* ---- compiling
  * ----------------------------------------------------------------------------------- */
 
-static bool is_taken(const kl_unit *u, int n, const char *name)
+static bool is_taken(kl_kernel *const *all, int n, const char *name)
 {
     for (int i = 0; i < n; i++)
-        if (strcmp(u->kernels[i]->name, name) == 0)
+        if (strcmp(all[i]->name, name) == 0)
             return true;
     return false;
 }
@@ -124,14 +124,17 @@ static bool is_taken(const kl_unit *u, int n, const char *name)
  * object each needs a name of its own: add, add_2, .. */
 static kl_status unique_names(kl_model *m)
 {
-    kl_unit *u = &m->unit;
-    for (int i = 0; i < u->nkernels; i++) {
-        const char *name = u->kernels[i]->name;
-        for (int n = 2; name && is_taken(u, i, name); n++)
-            name = kl_arena_printf(m->arena, "%s_%d", u->kernels[i]->name, n);
+    int n;
+    kl_kernel **all = kl_unit_kernels(&m->unit, &n);
+    if (!all)
+        return kl_error_status();
+    for (int i = 0; i < n; i++) {
+        const char *name = all[i]->name;
+        for (int k = 2; name && is_taken(all, i, name); k++)
+            name = kl_arena_printf(m->arena, "%s_%d", all[i]->name, k);
         if (!name)
             return kl_fail(KL_ERR_OOM, "out of memory: names of kernels");
-        u->kernels[i]->name = name;
+        all[i]->name = name;
     }
     return KL_OK;
 }
@@ -187,8 +190,10 @@ static kl_status check_calls(const kl_program *p)
         if (s->kind == KL_STEP_CALL && !kl_is_c_name(s->symbol))
             return kl_fail(KL_ERR_ARG, "call: \"%s\" is no name of a C function",
                            s->symbol);
-        if (s->kind == KL_STEP_LOOP)
+        if (s->body)
             KL_TRY(check_calls(s->body));
+        if (s->other)
+            KL_TRY(check_calls(s->other));
     }
     return KL_OK;
 }
@@ -204,11 +209,15 @@ kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weigh
     if (!m->weight)
         return kl_fail(KL_ERR_OOM, "artefact: no memory");
     KL_TRY(kl_artefact_weights(m->in, p->nin, m->weight, &m->weights));
+    int nkernels;
+    kl_kernel **kernels = kl_unit_kernels(&m->unit, &nkernels);
+    if (!kernels)
+        return kl_error_status();
     *out = (kl_artefact){.name = name,
                          .target = m->unit.target,
                          .program = p,
-                         .kernels = (const kl_kernel *const *)m->unit.kernels,
-                         .nkernels = m->unit.nkernels,
+                         .kernels = (const kl_kernel *const *)kernels,
+                         .nkernels = nkernels,
                          .syms = m->syms,
                          .weight = m->weight,
                          .weights = m->weights.s,

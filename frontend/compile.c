@@ -202,13 +202,16 @@ static kl_status link_all(kl_unit *u, int device, bool fresh)
              .fresh = fresh,
              .lock = PTHREAD_MUTEX_INITIALIZER};
     int n = 0;
+    for (uint32_t i = 0; i < u->nbodies; i++)
+        KL_TRY(link_all(u->bodies[i], device, fresh));
+    u->program->device = device;
     j.kernels = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.kernels);
     if (!j.kernels)
         return kl_fail(KL_ERR_OOM, "out of memory for %d kernels", u->nkernels);
     for (int i = 0; i < u->nkernels; i++)
         if (!u->kernels[i]->call)
             j.kernels[n++] = u->kernels[i];
-        else if (device != 0)
+        else if (device != 0 && !u->kernels[i]->control)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
                            u->kernels[i]->call);
@@ -231,12 +234,15 @@ static kl_status plan_key(const void *key, size_t nkey, const kl_target *t, kl_h
     return text.failed ? kl_fail(KL_ERR_OOM, "out of memory for a plan's key") : KL_OK;
 }
 
-/* Its kernels are named by their keys; bodies of loops and native functions are not. */
+/* Its kernels are named by their keys; native functions are not. */
 static bool storable(const kl_program *p)
 {
-    for (int i = 0; i < p->nsteps; i++)
-        if (p->steps[i].kind == KL_STEP_CALL || p->steps[i].kind == KL_STEP_LOOP)
+    for (int i = 0; i < p->nsteps; i++) {
+        const kl_step *s = &p->steps[i];
+        if (s->kind == KL_STEP_CALL || (s->body && !storable(s->body)) ||
+            (s->other && !storable(s->other)))
             return false;
+    }
     return true;
 }
 
@@ -247,6 +253,25 @@ static int phases_of(const kl_program *p, int kernel)
         if (p->steps[i].kind == KL_STEP_LAUNCH && p->steps[i].kernel == kernel)
             n = KL_MAX(n, p->steps[i].nphases);
     return n;
+}
+
+/* A plan's kernels from the caches, its bodies' too; *whole: all were there. */
+static kl_status link_found(kl_program *p, const kl_target *t, int device, bool *whole)
+{
+    kl_status st = KL_OK;
+    p->device = device;
+    for (int i = 0; *whole && st == KL_OK && i < p->nkernels; i++) {
+        st = link_kernel(&p->kernels[i], NULL, phases_of(p, i), t, device);
+        *whole = p->kernels[i].module != NULL;
+    }
+    for (int i = 0; *whole && st == KL_OK && i < p->nsteps; i++) {
+        const kl_step *s = &p->steps[i];
+        if (s->body)
+            st = link_found(s->body, t, device, whole);
+        if (s->other && *whole && st == KL_OK)
+            st = link_found(s->other, t, device, whole);
+    }
+    return st;
 }
 
 kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program **out)
@@ -266,12 +291,9 @@ kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program *
     kl_status st = kl_program_unpack(bytes, size, &p);
     bool whole = st == KL_OK;
     kl_free(bytes, size);
-    for (int i = 0; whole && st == KL_OK && i < p->nkernels; i++) {
-        st = link_kernel(&p->kernels[i], NULL, phases_of(p, i), t, device);
-        whole = p->kernels[i].module != NULL;
-    }
+    if (whole)
+        st = link_found(p, t, device, &whole);
     if (whole && st == KL_OK) {
-        p->device = device;
         *out = p;
         return KL_OK;
     }
@@ -300,7 +322,7 @@ static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
     if (st != KL_OK)
         kl_program_unref(u.program);
     else
-        u.program->device = device, *out = u.program;
+        *out = u.program;
     return st;
 }
 

@@ -12,13 +12,35 @@
 
 /* ---- sums over a plan ---- */
 
-static void add_step(const kl_step *s, kl_cost *c)
+static void add_steps(const kl_program *p, int64_t times, kl_cost *c);
+
+/* A loop whose trips are not known before counts once, a branch as its dearer side. */
+static void add_step(const kl_step *s, int64_t times, kl_cost *c)
 {
-    if (s->kind != KL_STEP_LAUNCH)
+    kl_cost yes = {0}, no = {0};
+    if (s->kind == KL_STEP_LAUNCH) {
+        c->launches += times;
+        c->flops += (double)times * s->flops;
+        c->bytes += (double)times * s->bytes;
+    }
+    if (!s->body)
         return;
-    c->launches++;
-    c->flops += s->flops;
-    c->bytes += s->bytes;
+    if (s->kind == KL_STEP_LOOP && !s->other)
+        times *= kl_size_eval(s->trips, NULL);
+    add_steps(s->body, times, &yes);
+    if (s->other)
+        add_steps(s->other, times, &no);
+    bool both = s->kind == KL_STEP_LOOP, first = yes.bytes >= no.bytes;
+    c->launches +=
+        (both || first ? yes.launches : 0) + (both || !first ? no.launches : 0);
+    c->flops += (both || first ? yes.flops : 0) + (both || !first ? no.flops : 0);
+    c->bytes += (both || first ? yes.bytes : 0) + (both || !first ? no.bytes : 0);
+}
+
+static void add_steps(const kl_program *p, int64_t times, kl_cost *c)
+{
+    for (int i = 0; i < p->nsteps; i++)
+        add_step(&p->steps[i], times, c);
 }
 
 static kl_status cost_of(const kl_program *p, kl_cost *c)
@@ -26,8 +48,7 @@ static kl_status cost_of(const kl_program *p, kl_cost *c)
     if (!p)
         return kl_fail(KL_ERR_UNSUPPORTED, "the reference interpreter has no plan");
     c->intermediates = kl_program_need(p, NULL);
-    for (int i = 0; i < p->nsteps; i++)
-        add_step(&p->steps[i], c);
+    add_steps(p, 1, c);
     for (int i = 0; i < p->nslots; i++) {
         const kl_slot *s = &p->slots[i];
         int64_t n = kl_size_eval(s->bytes, NULL);
@@ -185,6 +206,24 @@ static char *give(kl_text *t)
     return s;
 }
 
+/* What stands in a body follows its loop or branch. */
+static void put_steps(kl_text *t, const kl_program *p)
+{
+    static const char *const others[] = {
+        [KL_STEP_COPY] = "a copy",     [KL_STEP_FILL] = "a fill",
+        [KL_STEP_CALL] = "a call",     [KL_STEP_LOOP] = "a loop",
+        [KL_STEP_BRANCH] = "a branch",
+    };
+    for (int i = 0; i < p->nsteps; i++) {
+        const kl_step *s = &p->steps[i];
+        put_line(t, s->name, s->place, s->flops, s->bytes, others[s->kind]);
+        if (s->body)
+            put_steps(t, s->body);
+        if (s->other)
+            put_steps(t, s->other);
+    }
+}
+
 static char *explain(const kl_program *p)
 {
     kl_cost c = {0};
@@ -193,14 +232,7 @@ static char *explain(const kl_program *p)
         return NULL;
     kl_text_printf(&t, "%-34s %-18s%9s%10s%8s%9s  bound\n", "kernel", "at", "bytes",
                    "flops", "/byte", "best us");
-    for (int i = 0; i < p->nsteps; i++) {
-        const kl_step *s = &p->steps[i];
-        static const char *const others[] = {[KL_STEP_COPY] = "a copy",
-                                             [KL_STEP_FILL] = "a fill",
-                                             [KL_STEP_CALL] = "a call",
-                                             [KL_STEP_LOOP] = "a loop"};
-        put_line(&t, s->name, s->place, s->flops, s->bytes, others[s->kind]);
-    }
+    put_steps(&t, p);
     put_line(&t, "together", "", c.flops, c.bytes, "");
     kl_text_put(&t, "peak of intermediates ");
     put_count(&t, (double)c.intermediates, 0);

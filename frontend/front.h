@@ -400,11 +400,28 @@ typedef struct kl_linear {
 } kl_linear;
 /* Under the graph lock. extra: also compute what is cheap, due or computed before. */
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);
+/* The same of a body: leaves are its inputs whatever they are, roots its outputs in order. */
+kl_status kl_linearise_body(kl_linear *l, const kl_list *leaves, const kl_list *roots);
 void kl_linear_reset(kl_linear *l); /* drops references, keeps capacity */
 void kl_linear_free(kl_linear *l);
 
 /* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
 kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out);
+
+/* body.c: bodies of control nodes by content. keep: its hash; both ways compared in full. */
+kl_status kl_body_keep(const kl_linear *l, uint32_t nin, uint32_t nout, int64_t hash[2]);
+void kl_body_clear(void); /* forget all */
+typedef struct kl_body {
+    kl_hash hash;
+    uint8_t *key;
+    size_t nkey;
+    uint32_t nnodes, nin, nout;
+    const char **labels; /* place and name of each node, of the first such body */
+    uint64_t used;
+} kl_body;
+/* Of that hash, to be read while f runs; NULL: it is forgotten. */
+kl_status kl_body_read(const int64_t hash[2],
+                       kl_status (*f)(void *user, const kl_body *b), void *user);
 
 /* native.c: the bodies of a function node that calls native functions. attr: as the lazy
  * node has them (names), then as the graph's node has them (bodies). */

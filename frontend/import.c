@@ -28,6 +28,8 @@ static kl_ref input(reader *r, kl_type *t)
     return kl_graph_input(r->g, given ? given : name, t->dtype, t->rank, t->shape);
 }
 
+static kl_status control_bodies(kl_graph *g, kl_op op, int64_t *attr, uint32_t *nattr);
+
 static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t nattr)
 {
     int64_t *attr = kl_arena_alloc(r->g->arena, (nattr + 1) * sizeof *attr);
@@ -44,6 +46,9 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     for (uint32_t i = 0; (op == KL_OP_strided || op == KL_OP_update) && i < nattr; i++)
         attr[i] = kl_dim_const(r->g->dims, attr[i]);
     if (op == KL_OP_function && kl_native_bodies(r->g, t, src, nsrc, attr) != KL_OK)
+        return KL_NONE;
+    if (kl_ops[op].kind == KL_KIND_CONTROL &&
+        control_bodies(r->g, op, attr, &nattr) != KL_OK)
         return KL_NONE;
     if (op == KL_OP_call)
         attr[0] = kl_graph_string(r->g, (const char *)(uintptr_t)attr[0]);
@@ -74,6 +79,51 @@ static kl_ref read_node(reader *r)
     t.rank = rank;
     take(r, t.shape, rank * sizeof *t.shape);
     return op == KL_OP_input ? input(r, &t) : node(r, (kl_op)op, &t, nsrc, nattr);
+}
+
+/* ---- bodies of control nodes ---- */
+
+typedef struct making { /* a body's graph */
+    kl_graph *g, *body;
+} making;
+
+static kl_status make_body(void *user, const kl_body *b)
+{
+    making *m = user;
+    kl_arena *a = m->g->arena;
+    reader r = {
+        .p = b->key,
+        .g = kl_graph_new(a, m->g->dims, kl_arena_printf(a, "body_%u", m->g->nbodies)),
+        .labels = b->labels};
+    r.refs = kl_arena_alloc(a, ((size_t)b->nnodes + 1) * sizeof *r.refs);
+    if (!r.g || !r.refs)
+        return kl_fail(KL_ERR_OOM, "out of memory for a body of %u nodes", b->nnodes);
+    for (; r.n < b->nnodes; r.n++) {
+        kl_ref ref = r.refs[r.n] = read_node(&r);
+        if (ref == KL_NONE)
+            return kl_error_status() ? kl_error_status() : KL_ERR_INTERNAL;
+        annotate(&r, ref);
+    }
+    for (uint32_t i = 0, number; i < b->nout; i++) {
+        take(&r, &number, sizeof number);
+        KL_TRY(kl_graph_output(r.g, r.refs[number], NULL));
+    }
+    m->body = r.g;
+    return KL_OK;
+}
+
+/* Hashes, two words each, become numbers of bodies. */
+static kl_status control_bodies(kl_graph *g, kl_op op, int64_t *attr, uint32_t *nattr)
+{
+    uint32_t words[2], first = op == KL_OP_scan,
+                       n = (uint32_t)kl_graph_body_words(op, words);
+    for (uint32_t i = 0; i < n; i++) {
+        making m = {.g = g};
+        KL_TRY(kl_body_read(attr + first + 2 * i, make_body, &m));
+        attr[words[i]] = kl_graph_body(g, m.body);
+    }
+    *nattr = first + n;
+    return KL_OK;
 }
 
 kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out)

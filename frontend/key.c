@@ -243,6 +243,28 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
                : KL_OK;
 }
 
+kl_status kl_linearise_body(kl_linear *l, const kl_list *leaves, const kl_list *roots)
+{
+    uint32_t mark = kl_next_mark();
+    for (uint32_t i = 0; i < leaves->n; i++) {
+        kl_lazy *n = leaves->v[i];
+        label(l, n);
+        emit_leaf(l, n);
+        n->mark = mark;
+        n->index = l->nnodes++;
+    }
+    for (uint32_t i = 0; i < roots->n; i++)
+        walk(l, roots->v[i], false, mark);
+    for (uint32_t i = 0; i < roots->n; i++)
+        put_u32(l, roots->v[i]->index);
+    put_u32(l, l->nnodes);
+    put_u32(l, roots->n);
+    KL_ASSERT(l->failed || l->inputs.n == leaves->n);
+    return l->failed
+               ? kl_fail(KL_ERR_OOM, "out of memory for a body of %u nodes", l->nnodes)
+               : KL_OK;
+}
+
 void kl_linear_reset(kl_linear *l)
 {
     for (uint32_t i = 0; i < l->inputs.n; i++) {

@@ -18,6 +18,7 @@
 #include "kiln/index.h"
 #include "kiln/io.h"
 #include "kiln/compile.h"
+#include "kiln/control.h"
 #include "kiln/explain.h"
 #include "kiln/native.h"
 #include "kiln/device.h"

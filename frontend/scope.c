@@ -133,5 +133,6 @@ void kl_cleanup(void)
     kl_state *s = kl_thread();
     release_all(s);
     kl_cache_clear();
+    kl_body_clear();
     kl_slab_trim();
 }

@@ -4,7 +4,7 @@
  * first */
 #include "function.h"
 
-static kl_tensor *parameter(const kl_input *in)
+kl_tensor *kl_trace_parameter(const kl_input *in, int device)
 {
     kl_call c = kl_call_enter(kl_place(), "parameter");
     int64_t n;
@@ -14,6 +14,8 @@ static kl_tensor *parameter(const kl_input *in)
                 in->name ? in->name : "");
     else if (kl_shape_count(in->shape.n, in->shape.v, in->dtype, &n) == KL_OK)
         p = kl_lazy_input(NULL, in->dtype, in->shape.n, in->shape.v);
+    if (p)
+        p->device = (uint8_t)device;
     if (p && in->name)
         p->name = kl_intern(in->name);
     return kl_call_end(&c, p);
@@ -74,9 +76,7 @@ static kl_status compute_constants(kl_lazy *const *roots, int n)
     return st;
 }
 
-/* End the trace's scope. Storages written in it must have been the function's own: they
- * hang on parameters without values and are not to be computed. */
-static kl_status end_scope(size_t before)
+kl_status kl_trace_end(size_t before)
 {
     kl_state *s = kl_thread();
     size_t n = s->ndirty - before;
@@ -152,7 +152,7 @@ kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_
     kl_scope_begin();
     for (int i = 0; ok && i < nin; i++) {
         names[i] = in[i].name;
-        ok = (t[i] = parameter(&in[i])) != NULL;
+        ok = (t[i] = kl_trace_parameter(&in[i], KL_FREE)) != NULL;
     }
     bool inner = kl_thread()->tracing;
     kl_thread()->tracing = true;
@@ -162,7 +162,7 @@ kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_
     ok = ok && !kl_failed() && results(t + nin, nout, roots) == KL_OK;
     if (ok)
         f = finish(t, nin, roots, nout, names);
-    if (end_scope(before) != KL_OK && f) {
+    if (kl_trace_end(before) != KL_OK && f) {
         kl_function_free(f);
         f = NULL;
     }

@@ -55,6 +55,29 @@ bool kl_graph_effects(const kl_graph *g, kl_ref r)
     return g->nodes[r].op == KL_OP_call && kl_graph_attr(g, r)[2] != 0;
 }
 
+uint32_t kl_graph_results(const kl_graph *g, kl_ref r)
+{
+    const kl_node *n = &g->nodes[r];
+    const int64_t *attr = g->attrs + n->attr;
+    switch ((int)n->op) {
+    case KL_OP_sort:
+        return 2;
+    case KL_OP_while:
+        return n->nsrc;
+    case KL_OP_grad:
+        return n->nsrc - 2;
+    case KL_OP_cond:
+    case KL_OP_function:
+        return g->bodies[attr[0]]->noutputs;
+    case KL_OP_scan:
+        return g->bodies[attr[1]]->noutputs;
+    case KL_OP_call:
+        return (uint32_t)attr[1];
+    default:
+        return 1;
+    }
+}
+
 /* ---- strings and bodies ---- */
 
 static uint64_t mix(uint64_t h, uint64_t v)

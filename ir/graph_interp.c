@@ -378,25 +378,6 @@ static const make_fn make[KL_OP_COUNT] = {
     [KL_OP_grad] = unexpanded,  [KL_OP_jvp] = unexpanded,
 };
 
-static uint32_t result_count(const kl_graph *g, const kl_node *n, const int64_t *attr)
-{
-    switch ((int)n->op) {
-    case KL_OP_sort:
-        return 2;
-    case KL_OP_while:
-        return n->nsrc;
-    case KL_OP_cond:
-    case KL_OP_function:
-        return g->bodies[attr[0]]->noutputs;
-    case KL_OP_scan:
-        return g->bodies[attr[1]]->noutputs;
-    case KL_OP_call:
-        return (uint32_t)attr[1];
-    default:
-        return 1;
-    }
-}
-
 /* ---- the walk
  * ----------------------------------------------------------------------------------------
  */
@@ -419,7 +400,7 @@ static kl_status run_node(run *u, kl_ref r)
     const kl_node *n = kl_graph_at(g, r);
     cell *c = &u->cells[r];
     kl_row w = {.in = &u->in, .r = r, .node = n, .attr = kl_graph_attr(g, r)};
-    c->n = result_count(g, n, w.attr);
+    c->n = kl_graph_results(g, r);
     size_t vbytes = c->n * sizeof *c->v, sbytes = (n->nsrc + 1) * sizeof(void *);
     const kl_buffer **src = kl_alloc(sbytes);
     c->v = kl_alloc_zeroed(vbytes);

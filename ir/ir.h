@@ -203,6 +203,7 @@ kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input);
 /* The words of a node's attributes that name bodies (function's second: 1 + body, or 0). */
 int kl_graph_body_words(kl_op op, uint32_t words[2]);
 bool kl_graph_effects(const kl_graph *g, kl_ref r); /* a call that must stay */
+uint32_t kl_graph_results(const kl_graph *g, kl_ref r); /* how many a node has */
 /* g and all bodies that its nodes name, and theirs, bodies first, each once; NULL: no memory. */
 kl_graph **kl_graph_all(const kl_graph *g, uint32_t *n);
 void kl_graph_reindex(kl_graph *g); /* the hash table again, after nodes were renumbered */
@@ -545,6 +546,8 @@ struct kl_kernel {
     kl_phase *phases;     int nphases;               /* loops: > 0 once lowered */
     double flops, bytes;  /* at hinted sizes */
     const char *call;     /* not a kernel but a call of this native function on its operands */
+    bool control;         /* .. or this control row: its bodies are programs of their own */
+    int body;             /* control: its first body's number, known to the passes */
 };
 kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name);
 uint32_t kl_kernel_operand(kl_kernel *k, const kl_operand *o);

@@ -250,9 +250,11 @@ static kl_status parse_kernel(kl_parser *p)
     if (*target && !(p->k->target = kl_target_find(target)))
         return kl_lex_fail(&p->l, "no target is called %s", target);
     KL_TRY(kl_parse_operands(p));
-    if (kl_lex_take(&p->l, "call")) {
+    p->k->control = kl_lex_is(&p->l, "control");
+    if (kl_lex_take(&p->l, "call") || kl_lex_take(&p->l, "control")) {
         if (p->l.kind != KL_TOK_STRING)
-            return kl_lex_fail(&p->l, "call: expected a name in quotes");
+            return kl_lex_fail(&p->l, "%s: expected a name in quotes",
+                               p->k->control ? "control" : "call");
         p->k->call = kl_arena_printf(p->arena, "%.*s", (int)p->l.len, p->l.tok);
         kl_lex_next(&p->l);
     }

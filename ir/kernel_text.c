@@ -244,7 +244,7 @@ static void put_kernel(kl_printer *p, bool *syms)
     kl_print_operands(p, syms);
     if (p->k->call) {
         kl_print_line(p);
-        put(p, "call \"");
+        put(p, p->k->control ? "control \"" : "call \"");
         put(p, p->k->call);
         put(p, "\"");
     }

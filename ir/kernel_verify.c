@@ -125,6 +125,12 @@ static kl_status check_stores(scope *c, const kl_stage *s)
         if (t->pred != KL_NONE)
             KL_TRY(check_expr(c, t->pred, KL_BOOL, readable));
     }
+    return KL_OK;
+}
+
+static kl_status check_checks(scope *c, const kl_stage *s)
+{
+    int readable = c->stage_number + (s->value != KL_NONE);
     for (int i = 0; i < s->nchecks; i++) {
         KL_TRY(check_expr(c, s->checks[i].ok, KL_BOOL, readable));
         if (s->checks[i].value != KL_NONE)
@@ -140,6 +146,13 @@ static kl_status check_stage(scope *c, const kl_stage *s)
     KL_TRY(check_kind(c, s));
     KL_TRY(enter(c, s->axes, s->nfree + s->nreduce));
     KL_TRY(check_value(c, s));
+    KL_TRY(check_checks(c, s));
+    if (kl_stage_reduces(s->kind)) {
+        leave(c, s->axes + s->nfree, s->nreduce);
+        KL_TRY(check_stores(c, s));
+        leave(c, s->axes, s->nfree);
+        return KL_OK;
+    }
     KL_TRY(check_stores(c, s));
     leave(c, s->axes, s->nfree + s->nreduce);
     return KL_OK;

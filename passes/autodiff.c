@@ -40,23 +40,6 @@ void kl_ad_give(kl_ad *d, kl_ref r, kl_ref u)
         d->failed |= u == KL_NONE;
 }
 
-int kl_ad_results(const kl_graph *g, kl_ref r)
-{
-    const int64_t *attr = kl_graph_attr(g, r);
-    switch ((kl_op)g->nodes[r].op) {
-    case KL_OP_sort:
-        return 2;
-    case KL_OP_while:
-        return (int)g->nodes[r].nsrc;
-    case KL_OP_call:
-        return (int)attr[1];
-    case KL_OP_scan:
-        return (int)g->bodies[attr[1]]->noutputs;
-    default:
-        return (int)g->bodies[attr[0]]->noutputs;
-    }
-}
-
 static bool several(const kl_graph *g, kl_ref r)
 {
     return kl_ops[g->nodes[r].op].flags & KL_F_MULTI;
@@ -68,7 +51,7 @@ static kl_ref *results_of(kl_ad *d, kl_ref r)
     kl_ref **at = &d->results[r - d->lo];
     if (*at)
         return *at;
-    int n = kl_ad_results(d->g, r);
+    int n = (int)kl_graph_results(d->g, r);
     *at = kl_arena_alloc(d->g->arena, ((size_t)n + 1) * sizeof **at);
     d->failed |= !*at;
     for (int i = 0; *at && i < n; i++)
@@ -289,7 +272,7 @@ static kl_status result_type(kl_graph *g, kl_ref r, int k, kl_type *t)
 static kl_status by_transposition(kl_ad *d, kl_ref r)
 {
     kl_graph *g = d->g;
-    uint32_t nu = several(g, r) ? (uint32_t)kl_ad_results(g, r) : 1, nby = 0, nroots = 0;
+    uint32_t nu = kl_graph_results(g, r), nby = 0, nroots = 0;
     kl_ref *u = kl_arena_alloc(g->arena, (4 * (size_t)nu + 2) * sizeof *u), *y = u + nu;
     kl_ref *by = y + nu,
            *root =
@@ -507,36 +490,29 @@ static kl_status rewrite(kl_graph **g, kl_visit_fn fn, expander *x)
     return kl_graph_rewrite(g, fn, x);
 }
 
-static kl_status expand(kl_graph *g)
+static kl_status expand(kl_unit *u, kl_graph **g)
 {
     bool derives = false, detaches = false;
     expander x;
-    for (kl_ref r = 0; r < g->count; r++) {
-        derives |= g->nodes[r].op == KL_OP_grad || g->nodes[r].op == KL_OP_jvp;
-        detaches |= g->nodes[r].op == KL_OP_detach;
+    (void)u;
+    for (kl_ref r = 0; r < (*g)->count; r++) {
+        int op = (*g)->nodes[r].op;
+        derives |= op == KL_OP_grad || op == KL_OP_jvp;
+        detaches |= op == KL_OP_detach;
     }
     if (!derives && !detaches)
         return KL_OK;
-    kl_graph *h = g;
     if (derives) {
         do
-            KL_TRY(rewrite(&h, visit_function, &x));
+            KL_TRY(rewrite(g, visit_function, &x));
         while (x.again);
-        KL_TRY(rewrite(&h, visit, &x));
+        KL_TRY(rewrite(g, visit, &x));
     }
-    KL_TRY(rewrite(&h, visit_detach, &x));
-    KL_TRY(kl_graph_compact(h, NULL));
-    *g = *h; /* whoever holds g as a body sees the new one */
-    return KL_OK;
+    KL_TRY(rewrite(g, visit_detach, &x));
+    return kl_graph_compact(*g, NULL);
 }
 
 kl_status kl_pass_autodiff(kl_unit *u)
 {
-    uint32_t n;
-    kl_graph **all = kl_graph_all(u->graph, &n);
-    if (!all)
-        return kl_fail(KL_ERR_OOM, "autodiff: out of memory");
-    for (uint32_t i = 0; i < n; i++)
-        KL_TRY(expand(all[i]));
-    return KL_OK;
+    return kl_each_graph(u, expand);
 }

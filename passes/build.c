@@ -382,48 +382,17 @@ static kl_status build_scatter(builder *b, kl_root *root)
     return finish(b, s);
 }
 
-/* A native call is a launch without a kernel: its operands are whole buffers. */
-static kl_status build_call(builder *b, const kl_root *root)
+/* A call, a loop, a branch: a launch without a kernel on whole buffers. */
+static kl_status build_whole(builder *b, kl_ref r)
 {
     const kl_graph *g = b->f->g;
-    const kl_node *n = kl_graph_at(g, root->node);
-    b->k->call = g->strings[kl_graph_attr(g, root->node)[0]];
-    for (uint32_t i = 0; i < n->nsrc; i++) {
-        kl_ref s = kl_graph_src(g, root->node, i);
-        kl_operand o = {.name = name_of(b, s),
-                        .dtype = kl_graph_at(g, s)->dtype,
-                        .role = KL_ROLE_IN,
-                        .node = s,
-                        .count = kl_graph_numel(g, s)};
-        if (kl_graph_at(g, s)->op == KL_OP_input && kl_graph_at(g, s)->nattr > 1)
-            return kl_fail(KL_ERR_UNSUPPORTED, "call: a strided input");
-        kl_kernel_operand(b->k, &o);
-    }
-    for (int k = 0; k < kl_graph_attr(g, root->node)[1]; k++) {
-        kl_type t;
-        kl_operand o = {.name = "y", .role = KL_ROLE_OUT, .node = KL_NONE};
-        for (kl_ref r = 0; r < g->count; r++)
-            if (kl_graph_at(g, r)->op == KL_OP_pick &&
-                kl_graph_src(g, r, 0) == root->node && kl_graph_attr(g, r)[0] == k)
-                o.node = r;
-        if (o.node == KL_NONE) {
-            const kl_node *m = kl_graph_at(g, root->node);
-            kl_type src[KL_MAX_RANK];
-            for (uint32_t i = 0; i < m->nsrc && i < KL_MAX_RANK; i++)
-                kl_graph_type(g, kl_graph_src(g, root->node, i), &src[i]);
-            KL_TRY(kl_infer_pick(g->dims, KL_OP_call, src, m->nsrc,
-                                 kl_graph_attr(g, root->node), m->nattr, g->bodies, k,
-                                 &t));
-            o.role = KL_ROLE_TEMP;
-        } else {
-            kl_graph_type(g, o.node, &t);
-            o.name = name_of(b, o.node);
-        }
-        o.dtype = t.dtype, o.count = 1;
-        for (int i = 0; i < t.rank; i++)
-            o.count = kl_dim_mul(g->dims, o.count, t.shape[i]);
-        kl_kernel_operand(b->k, &o);
-    }
+    b->k->call =
+        kl_graph_at(g, r)->op == KL_OP_call ? g->strings[kl_graph_attr(g, r)[0]] : NULL;
+    KL_TRY(b->k->call ? kl_whole_operands(g, b->k, r)
+                      : kl_build_control(b->f->u, b->k, r));
+    for (uint32_t i = 0; i < b->k->noperands; i++)
+        if (b->k->operands[i].node != KL_NONE)
+            b->k->operands[i].name = name_of(b, b->k->operands[i].node);
     return KL_OK;
 }
 
@@ -448,7 +417,10 @@ static kl_status build_root(builder *b, kl_root *root)
     case KL_OP_scatter:
         return build_scatter(b, root);
     case KL_OP_call:
-        return build_call(b, root);
+    case KL_OP_while:
+    case KL_OP_cond:
+    case KL_OP_scan:
+        return build_whole(b, root->node);
     default:
         break;
     }

@@ -4,9 +4,10 @@
  *                             ->   %im = add(mul(ar, bi), mul(ai, br))
  *
  * Requires  no grad, jvp or function node.
- * Ensures   no node has a complex dtype. A complex input or output is a real one with a
- * last axis of 2: the same bytes. The formulas are those of ir/eval_complex.c. */
-#include "passes/passes.h"
+ * Ensures   no node has a complex dtype. A complex input or output, of the graph, of a
+ * body or of a call, is a real one with a last axis of 2: the same bytes. The formulas
+ * are those of ir/eval_complex.c. */
+#include "passes/complex.h"
 
 typedef struct pairs {
     bool *cx;   /* old nodes that are complex */
@@ -43,10 +44,12 @@ static const kl_ref *imaginary(pairs *p, kl_graph *to, const kl_graph *from, kl_
     return im;
 }
 
-/* The buffer as reals (reveal_inputs), and its two halves. */
-static kl_ref input(pairs *p, kl_graph *to, kl_ref both, kl_ref r)
+/* A buffer of pairs, and its two halves. */
+static kl_ref halves(pairs *p, kl_graph *to, kl_ref both, kl_ref r)
 {
     kl_dim start[KL_MAX_RANK] = {0}, step[KL_MAX_RANK], extent[KL_MAX_RANK];
+    if (both == KL_NONE)
+        return KL_NONE;
     int rank = kl_graph_at(to, both)->rank - 1;
     for (int i = 0; i < rank; i++)
         extent[i] = kl_graph_shape(to, both)[i], step[i] = 1;
@@ -107,13 +110,10 @@ static kl_ref constant(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r)
     return kl_graph_node(to, &s);
 }
 
-static kl_ref multiply(pairs *p, kl_graph *g, kl_ref r, const kl_ref *re,
-                       const kl_ref *im)
+static kl_ref keep(pairs *p, kl_ref r, kl_pair y)
 {
-    p->im[r] = elt(g, KL_OP_add, elt(g, KL_OP_mul, re[0], im[1]),
-                   elt(g, KL_OP_mul, im[0], re[1]));
-    return elt(g, KL_OP_sub, elt(g, KL_OP_mul, re[0], re[1]),
-               elt(g, KL_OP_mul, im[0], im[1]));
+    p->im[r] = y.im;
+    return y.re;
 }
 
 /* Smith's: divide by the larger part of b first. */
@@ -150,6 +150,8 @@ static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
 {
     kl_dtype dt = (kl_dtype)kl_graph_at(from, r)->dtype;
     kl_ref s = kl_graph_src(from, r, 0), y = kl_g_cast(to, re[0], kl_dtypes[dt].real);
+    if (dt == KL_BOOL) /* is either part not zero? */
+        return elt(to, KL_OP_or, y, kl_g_cast(to, p->im[s], KL_BOOL));
     if (!kl_is_complex(dt))
         return y;
     p->im[r] = p->cx[s] ? kl_g_cast(to, p->im[s], kl_dtypes[dt].real)
@@ -157,13 +159,98 @@ static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
     return y;
 }
 
-static bool combines_by_parts(const kl_graph *g, kl_ref r)
+/* Combining by a product mixes the parts; by a sum, or replacing, does not. */
+static bool multiplies(const kl_graph *g, kl_ref r)
 {
-    const kl_node *n = kl_graph_at(g, r);
-    bool combining =
-        n->op == KL_OP_reduce || n->op == KL_OP_prefix || n->op == KL_OP_scatter;
-    int64_t op = combining ? kl_graph_attr(g, r)[0] : KL_OP_add;
-    return op == KL_OP_add || op == KL_SET;
+    int op = kl_graph_at(g, r)->op;
+    return (op == KL_OP_reduce || op == KL_OP_prefix || op == KL_OP_scatter) &&
+           kl_graph_attr(g, r)[0] == KL_OP_mul;
+}
+
+static kl_ref multiply(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
+                       const kl_ref *re, const kl_ref *im)
+{
+    const int64_t *at = kl_graph_attr(from, r);
+    kl_pair a = {re[0], im[0]};
+    switch (kl_graph_at(from, r)->op) {
+    case KL_OP_reduce:
+        return keep(p, r, kl_complex_reduce(to, a, (uint64_t)at[1]));
+    case KL_OP_prefix:
+        return keep(p, r, kl_complex_prefix(to, a, (int)at[1]));
+    default:
+        return keep(p, r,
+                    kl_complex_scatter(to, a, re[1], (kl_pair){re[2], im[2]}, (int)at[1],
+                                       (int)at[2]));
+    }
+}
+
+/* ---- rows that take whole buffers: pairs side by side
+ * --------------------------------------------------- */
+
+/* Two parts side by side on a last axis. */
+static kl_ref interleave(kl_graph *g, kl_ref re, kl_ref im)
+{
+    kl_dim shape[KL_MAX_RANK];
+    int rank = kl_graph_at(g, re)->rank;
+    if (rank == KL_MAX_RANK) {
+        kl_fail(KL_ERR_UNSUPPORTED, "a complex buffer of rank %d", rank);
+        return KL_NONE;
+    }
+    memcpy(shape, kl_graph_shape(g, re), (size_t)rank * sizeof *shape);
+    shape[rank] = 1;
+    kl_ref two[2] = {kl_g_reshape(g, re, rank + 1, shape),
+                     kl_g_reshape(g, im, rank + 1, shape)};
+    int64_t axis = rank;
+    kl_spec s = {.op = KL_OP_concat, .src = two, .nsrc = 2, .attr = &axis, .nattr = 1};
+    return kl_graph_node(g, &s);
+}
+
+/* A call's results as it promises them: dtype, rank, extents; NULL: no memory. */
+static int64_t *real_results(kl_graph *to, const kl_graph *from, kl_ref r, uint32_t *n)
+{
+    const kl_node *node = kl_graph_at(from, r);
+    const int64_t *old = kl_graph_attr(from, r), *at = old + 3;
+    int64_t *attr =
+        kl_arena_alloc(to->arena, (node->nattr + (size_t)old[1] + 1) * sizeof *attr);
+    if (!attr)
+        return NULL;
+    memcpy(attr, old, 3 * sizeof *attr);
+    *n = 3;
+    for (int64_t k = 0; k < old[1]; k++, at += 2 + at[1]) {
+        bool cx = kl_is_complex((kl_dtype)at[0]);
+        int64_t *t = attr + *n;
+        memcpy(t, at, (size_t)(2 + at[1]) * sizeof *attr);
+        t[0] = kl_dtypes[at[0]].real;
+        t[1] += cx;
+        if (cx)
+            t[1 + t[1]] = 2;
+        *n += 2 + (uint32_t)t[1];
+    }
+    return attr;
+}
+
+static kl_ref whole(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
+                    const kl_ref *src)
+{
+    const kl_node *n = kl_graph_at(from, r);
+    kl_ref *own = kl_arena_alloc(to->arena, (n->nsrc + 1) * sizeof *own);
+    for (uint32_t i = 0; own && i < n->nsrc; i++) {
+        kl_ref s = kl_graph_src(from, r, i);
+        own[i] = p->cx[s] ? interleave(to, src[i], p->im[s]) : src[i];
+    }
+    if (!own)
+        return KL_NONE;
+    if (n->op != KL_OP_call)
+        return kl_graph_copy_node(to, from, r, own);
+    kl_spec s = {.op = KL_OP_call, .src = own, .nsrc = n->nsrc};
+    s.attr = real_results(to, from, r, &s.nattr);
+    return s.attr ? kl_graph_node(to, &s) : KL_NONE;
+}
+
+static bool takes_whole(const kl_graph *g, kl_ref r)
+{
+    kl_kind kind = kl_ops[kl_graph_at(g, r)->op].kind;
+    return kind == KL_KIND_CONTROL || kind == KL_KIND_CALL;
 }
 
 static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
@@ -172,6 +259,8 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     pairs *p = ctx;
     const kl_node *n = kl_graph_at(from, r);
     bool any = p->cx[r];
+    if (takes_whole(from, r))
+        return whole(p, to, from, r, src);
     for (uint32_t i = 0; i < n->nsrc; i++)
         any = any || p->cx[kl_graph_src(from, r, i)];
     if (!any && n->op != KL_OP_input)
@@ -181,8 +270,10 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
         return kl_fail(KL_ERR_OOM, "complex: no memory"), KL_NONE;
     switch (n->op) {
     case KL_OP_input:
-        return any ? input(p, to, kl_graph_copy_node(to, from, r, src), r)
+        return any ? halves(p, to, kl_graph_copy_node(to, from, r, src), r)
                    : kl_graph_copy_node(to, from, r, src);
+    case KL_OP_pick:
+        return halves(p, to, kl_graph_copy_node(to, from, r, src), r);
     case KL_OP_const:
         return constant(p, to, from, r);
     case KL_OP_complex:
@@ -193,7 +284,8 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     case KL_OP_imag:
         return im[0];
     case KL_OP_mul:
-        return multiply(p, to, r, src, im);
+        return keep(p, r,
+                    kl_pair_mul(to, (kl_pair){src[0], im[0]}, (kl_pair){src[1], im[1]}));
     case KL_OP_div:
         return divide(p, to, r, src, im);
     case KL_OP_eq:
@@ -209,7 +301,9 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     default:
         break;
     }
-    if (!(kl_ops[n->op].flags & KL_F_CPLX) || !combines_by_parts(from, r)) {
+    if (multiplies(from, r))
+        return multiply(p, to, from, r, src, im);
+    if (!(kl_ops[n->op].flags & KL_F_CPLX)) {
         kl_fail(KL_ERR_UNSUPPORTED, "%s: not compiled for %s", kl_ops[n->op].name,
                 kl_dtypes[n->dtype].torch_name);
         return KL_NONE;
@@ -218,23 +312,9 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     return on_part(to, from, r, src);
 }
 
-/* An output's two parts side by side on a last axis. */
-static kl_ref interleave(kl_graph *g, kl_ref re, kl_ref im)
+static kl_status make_pairs(kl_unit *u, kl_graph **graph)
 {
-    kl_dim shape[KL_MAX_RANK];
-    int rank = kl_graph_at(g, re)->rank;
-    memcpy(shape, kl_graph_shape(g, re), (size_t)rank * sizeof *shape);
-    shape[rank] = 1;
-    kl_ref two[2] = {kl_g_reshape(g, re, rank + 1, shape),
-                     kl_g_reshape(g, im, rank + 1, shape)};
-    int64_t axis = rank;
-    kl_spec s = {.op = KL_OP_concat, .src = two, .nsrc = 2, .attr = &axis, .nattr = 1};
-    return kl_graph_node(g, &s);
-}
-
-kl_status kl_pass_complex(kl_unit *u)
-{
-    kl_graph head = *u->graph, *g = &head;
+    kl_graph head = **graph, *g = &head;
     uint32_t n = g->count;
     bool any = false;
     pairs p = {.im = kl_arena_alloc(u->arena, (n + 1) * sizeof *p.im),
@@ -242,11 +322,12 @@ kl_status kl_pass_complex(kl_unit *u)
     head.nodes = kl_arena_alloc(u->arena, (n + 1) * sizeof *head.nodes);
     if (!p.im || !p.cx || !head.nodes)
         return kl_fail(KL_ERR_OOM, "complex: no memory");
-    memcpy(head.nodes, u->graph->nodes, n * sizeof *head.nodes);
+    memcpy(head.nodes, (*graph)->nodes, n * sizeof *head.nodes);
     memset(p.im, 0xff, n * sizeof *p.im);
     for (kl_ref r = 0; r < n; r++) {
-        p.cx[r] = kl_is_complex((kl_dtype)kl_graph_at(g, r)->dtype);
-        any = any || p.cx[r];
+        bool cx = kl_is_complex((kl_dtype)kl_graph_at(g, r)->dtype);
+        any = any || cx;
+        p.cx[r] = cx && !takes_whole(g, r); /* that has results, not a value */
     }
     if (!any)
         return KL_OK;
@@ -261,6 +342,11 @@ kl_status kl_pass_complex(kl_unit *u)
             if (g->outputs[i] == KL_NONE)
                 return kl_error_status();
         }
-    u->graph = g;
+    *graph = g;
     return KL_OK;
+}
+
+kl_status kl_pass_complex(kl_unit *u)
+{
+    return kl_each_graph(u, make_pairs);
 }

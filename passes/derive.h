@@ -27,7 +27,6 @@ bool kl_ad_wants(const kl_ad *d, kl_ref r);
 void kl_ad_give(kl_ad *d, kl_ref r,
                 kl_ref u); /* adds to r's cotangent; KL_NONE: failure */
 void kl_ad_give_result(kl_ad *d, kl_ref r, int k, kl_ref u);
-int kl_ad_results(const kl_graph *g, kl_ref r); /* of a node of several */
 /* Sum over i of seeds[i] * d roots[i] / d by[k], k < nby; KL_ZERO where there is none. */
 kl_status kl_ad_reverse(kl_graph *g, const kl_ref *roots, const kl_ref *seeds,
                         uint32_t nroots, const kl_ref *by, uint32_t nby, kl_ref *out);

@@ -31,20 +31,25 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     return out[0];
 }
 
-kl_status kl_pass_inline(kl_unit *u)
+static kl_status inline_all(kl_unit *u, kl_graph **g)
 {
     for (inliner in = {.any = true}; in.any;) {
         in.any = false;
         bool named = false;
-        for (kl_ref r = 0; r < u->graph->count; r++)
-            named = named || kl_graph_at(u->graph, r)->op == KL_OP_function;
+        for (kl_ref r = 0; r < (*g)->count; r++)
+            named = named || kl_graph_at(*g, r)->op == KL_OP_function;
         if (!named)
             break;
         in.results =
-            kl_arena_zeroed(u->arena, (size_t)u->graph->count + 1, sizeof *in.results);
+            kl_arena_zeroed(u->arena, (size_t)(*g)->count + 1, sizeof *in.results);
         if (!in.results)
             return kl_fail(KL_ERR_OOM, "inline: no memory");
-        KL_TRY(kl_graph_rewrite(&u->graph, visit, &in));
+        KL_TRY(kl_graph_rewrite(g, visit, &in));
     }
     return KL_OK;
+}
+
+kl_status kl_pass_inline(kl_unit *u)
+{
+    return kl_each_graph(u, inline_all);
 }

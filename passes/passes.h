@@ -3,17 +3,20 @@
  * CUDA or Python.
  *
  *   graph -> graph     autodiff.c derive.c inline.c complex.c simplify.c (rules.def)
- *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's
- * algorithm) index.c (movement to index expressions) collapse.c (axes that go together)
- *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a
- * class kernels -> plan    plan.c the recipe         pipeline.c */
+ *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
+ *                      index.c (movement to index expressions) collapse.c (axes that go
+ *                      together) control.c (rows with bodies)
+ *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
+ *   kernels -> plan    plan.c plan_control.c
+ *   the recipe         pipeline.c */
 #ifndef KL_PASSES_H
 #define KL_PASSES_H
 
 #include "ir/ir.h"
 
 /* What a whole compile works on. */
-typedef struct kl_unit {
+typedef struct kl_unit kl_unit;
+struct kl_unit {
     kl_arena *arena;
     const kl_target *target;
     kl_graph *graph;
@@ -22,8 +25,12 @@ typedef struct kl_unit {
     int64_t lanes;       /* tests: force a vector width in lanes; 0: the target's */
     kl_kernel **kernels; /* after fuse: in launch order */
     int nkernels;
-    kl_program *program; /* after plan */
-} kl_unit;
+    kl_unit **bodies;    /* after fuse: graphs of control rows; a kernel names its first */
+    uint32_t nbodies, cap_bodies;
+    int depth, ncarry;   /* a body: in how many others; how many results replace operands */
+    kl_program *program; /* after plan; it owns those of the bodies */
+    kl_dim room;         /* after plan: bytes of its arena */
+};
 
 /* ---- pipeline.c: the recipe
  * --------------------------------------------------------------- */
@@ -46,6 +53,9 @@ extern const int kl_pipeline_count;
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last);
 void kl_unit_print(const kl_unit *u, kl_level level,
                    kl_text *out); /* what stands at that level */
+/* All kernels that are code: the bodies' first, each unit's in its program's order. NULL: no
+ * memory, recorded. */
+kl_kernel **kl_unit_kernels(const kl_unit *u, int *n);
 
 /* ---- graph to graph
  * ------------------------------------------------------------------------- */
@@ -259,5 +269,19 @@ void kl_kernel_cost(kl_kernel *k); /* cost.c: its flops and bytes */
  * ------------------------------------------------------------------------------ */
 
 kl_status kl_pass_plan(kl_unit *u); /* u->program, with exact peak bytes */
+
+/* ---- control rows
+ * ------------------------------------------------------------------------------ */
+
+/* control.c: fn on every graph that the unit's names, bodies first; each may be replaced
+ * (what was there before stays as it is). */
+typedef kl_status (*kl_graph_fn)(kl_unit *u, kl_graph **g);
+kl_status kl_each_graph(kl_unit *u, kl_graph_fn fn);
+/* The results of node r: its picks, or KL_NONE where there is none; *n of them. NULL: no memory. */
+kl_ref *kl_results(kl_arena *a, const kl_graph *g, kl_ref r, uint32_t *n);
+/* Node r's operands and results as whole buffers: k is a launch without a kernel. */
+kl_status kl_whole_operands(const kl_graph *g, kl_kernel *k, kl_ref r);
+/* A control row as what the plan runs: k's operands, and the units of its bodies, fused. */
+kl_status kl_build_control(kl_unit *u, kl_kernel *k, kl_ref r);
 
 #endif

@@ -45,6 +45,9 @@ static void print_kernels(const kl_unit *u, kl_text *out)
 
 void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
 {
+    bool kernels = level == KL_LEVEL_KERNEL || level == KL_LEVEL_LOOPS;
+    for (uint32_t i = 0; i < u->nbodies && kernels; i++)
+        kl_unit_print(u->bodies[i], level, out);
     if (level == KL_LEVEL_GRAPH)
         kl_graph_print(u->graph, out);
     for (int i = 0; i < u->nkernels && level == KL_LEVEL_KERNEL; i++)
@@ -55,6 +58,32 @@ void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
         print_kernels(u, out);
         kl_program_print(u->program, out);
     }
+}
+
+static int count_kernels(const kl_unit *u, kl_kernel **into)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < u->nbodies; i++)
+        n += count_kernels(u->bodies[i], into ? into + n : NULL);
+    for (int i = 0; i < u->nkernels; i++) {
+        if (u->kernels[i]->call)
+            continue;
+        if (into)
+            into[n] = u->kernels[i];
+        n++;
+    }
+    return n;
+}
+
+kl_kernel **kl_unit_kernels(const kl_unit *u, int *n)
+{
+    *n = count_kernels(u, NULL);
+    kl_kernel **all = kl_arena_alloc(u->arena, ((size_t)*n + 1) * sizeof *all);
+    if (all)
+        count_kernels(u, all);
+    else
+        kl_fail(KL_ERR_OOM, "out of memory for %d kernels", *n);
+    return all;
 }
 
 static bool named(const char *list, const char *name)
@@ -81,6 +110,8 @@ static kl_status verify(const kl_unit *u, kl_level level)
         return kl_graph_verify(u->graph);
     if (level == KL_LEVEL_PLAN)
         return u->program ? kl_program_verify(u->program) : KL_OK;
+    for (uint32_t i = 0; i < u->nbodies; i++)
+        KL_TRY(verify(u->bodies[i], level));
     for (int i = 0; i < u->nkernels; i++) {
         if (u->kernels[i]->call)
             continue;
@@ -102,10 +133,18 @@ static bool verifies(void)
 #endif
 }
 
+/* Bodies first: what runs them knows them then. Fusion makes them, and goes into them. */
+static kl_status run_on_bodies(kl_unit *u, const kl_pass *p)
+{
+    for (uint32_t i = 0; i < u->nbodies && p->in != KL_LEVEL_GRAPH; i++)
+        KL_TRY(run_on_bodies(u->bodies[i], p));
+    return p->fn(u);
+}
+
 static kl_status run_pass(kl_unit *u, const kl_pass *p)
 {
     int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
-    KL_TRY(p->fn(u));
+    KL_TRY(run_on_bodies(u, p));
     if (kl_profile_on())
         kl_profile_event("pass", p->name, begin, kl_now_ns(), 0, 0);
     if (named(kl_env_get()->dump, p->name))
@@ -118,13 +157,26 @@ static kl_status run_pass(kl_unit *u, const kl_pass *p)
     return KL_OK;
 }
 
+/* Programs of bodies that no program owns yet. */
+static void drop_bodies(kl_unit *u)
+{
+    for (uint32_t i = 0; i < u->nbodies && !u->program; i++) {
+        drop_bodies(u->bodies[i]);
+        kl_program_unref(u->bodies[i]->program);
+        u->bodies[i]->program = NULL;
+    }
+}
+
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last)
 {
     bool on = first == NULL;
     for (int i = 0; i < kl_pipeline_count; i++) {
         on = on || strcmp(kl_pipeline[i].name, first) == 0;
-        if (on)
-            KL_TRY(run_pass(u, &kl_pipeline[i]));
+        kl_status s = on ? run_pass(u, &kl_pipeline[i]) : KL_OK;
+        if (s != KL_OK) {
+            drop_bodies(u);
+            return s;
+        }
         if (last && strcmp(kl_pipeline[i].name, last) == 0)
             break;
     }

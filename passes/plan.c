@@ -7,68 +7,47 @@
  * size share offsets first-fit, so peak bytes are exact and known before the run. An
  * elementwise kernel writes over an operand that dies there. Everything of the program
  * lies in its own arena, so that it outlives the compile. */
-#include "passes/passes.h"
+#include "passes/plan.h"
 
 enum { ALIGN = 64 };
 
-typedef struct life {
-    int slot, first, last;
-    int64_t bytes, offset;
-    bool known;
-    kl_dim size;
-} life;
-
-typedef struct planner {
-    kl_unit *u;
-    kl_graph *g;
-    kl_arena *a; /* the program's */
-    kl_program *p;
-    int32_t *slot_of; /* node -> slot, or -1 */
-    kl_slot *slots;
-    uint32_t nslots, cap_slots;
-    kl_step *steps;
-    uint32_t nsteps, cap_steps;
-    life *lives;
-    uint32_t nlives, cap_lives;
-} planner;
-
-static const char *copy(planner *pl, const char *s)
+const char *kl_plan_text(kl_planner *pl, const char *s)
 {
     return s ? kl_arena_strdup(pl->a, s) : NULL;
 }
 
-static kl_size size_of(planner *pl, kl_dim d)
+kl_size kl_plan_size(kl_planner *pl, kl_dim d)
 {
     return kl_dim_size(pl->g->dims, d, pl->a);
 }
 
-static kl_dim bytes_of(planner *pl, kl_dim count, kl_dtype dt)
+static kl_dim bytes_of(kl_planner *pl, kl_dim count, kl_dtype dt)
 {
     return kl_dim_mul(pl->g->dims, count, kl_dtypes[dt].size);
 }
 
-static kl_size *shape_of(planner *pl, kl_ref r)
+static kl_size *shape_of(kl_planner *pl, kl_ref r)
 {
     int rank = kl_graph_at(pl->g, r)->rank;
     kl_size *s = kl_arena_alloc(pl->a, ((size_t)rank + 1) * sizeof *s);
     for (int i = 0; s && i < rank; i++)
-        s[i] = size_of(pl, kl_graph_shape(pl->g, r)[i]);
+        s[i] = kl_plan_size(pl, kl_graph_shape(pl->g, r)[i]);
     return s;
 }
 
-static int new_slot(planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count,
-                    kl_ref node)
+int kl_plan_slot(kl_planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count,
+                 kl_ref node)
 {
     if (kl_arena_grow(pl->a, &pl->slots, &pl->cap_slots, pl->nslots + 1,
                       sizeof *pl->slots) != KL_OK)
         return -1;
     kl_slot *s = &pl->slots[pl->nslots];
     *s = (kl_slot){
-        .kind = kind, .dtype = dt, .bytes = size_of(pl, bytes_of(pl, count, dt))};
-    s->offset = size_of(pl, 0);
+        .kind = kind, .dtype = dt, .bytes = kl_plan_size(pl, bytes_of(pl, count, dt))};
+    s->offset = kl_plan_size(pl, 0);
     if (node != KL_NONE) {
         uint32_t name = kl_graph_at(pl->g, node)->name;
-        s->name = name == KL_NONE ? NULL : copy(pl, pl->g->strings[name]);
+        s->name = name == KL_NONE ? NULL : kl_plan_text(pl, pl->g->strings[name]);
         s->rank = kl_graph_at(pl->g, node)->rank;
         s->shape = shape_of(pl, node);
     }
@@ -78,32 +57,42 @@ static int new_slot(planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count,
 /* ---- lifetimes
  * ----------------------------------------------------------------------------------- */
 
-static kl_status new_life(planner *pl, int slot, int step, kl_dim size)
+kl_status kl_plan_life(kl_planner *pl, int slot, int step, kl_dim size)
 {
     KL_TRY(kl_arena_grow(pl->a, &pl->lives, &pl->cap_lives, pl->nlives + 1,
                          sizeof *pl->lives));
-    life *f = &pl->lives[pl->nlives++];
-    *f = (life){.slot = slot, .first = step, .last = step, .size = size};
+    kl_life *f = &pl->lives[pl->nlives++];
+    *f = (kl_life){.slot = slot, .first = step, .last = step, .size = size};
     f->known = kl_dim_is_const(pl->g->dims, size, &f->bytes);
     return KL_OK;
 }
 
-static void touch(planner *pl, int slot, int step)
+/* The slot whose life is that of this memory. */
+static int owner(const kl_planner *pl, int slot)
 {
+    for (uint32_t i = pl->nreused; i-- > 0;)
+        if (pl->reused[i][0] == slot)
+            return pl->reused[i][1];
+    return slot;
+}
+
+void kl_plan_touch(kl_planner *pl, int slot, int step)
+{
+    slot = owner(pl, slot);
     for (uint32_t i = 0; i < pl->nlives; i++)
         if (pl->lives[i].slot == slot && step > pl->lives[i].last)
             pl->lives[i].last = step;
 }
 
 /* First-fit among the placed lives that overlap in time. */
-static int64_t place(const planner *pl, uint32_t n)
+static int64_t place(const kl_planner *pl, uint32_t n)
 {
-    const life *f = &pl->lives[n];
+    const kl_life *f = &pl->lives[n];
     int64_t at = 0, size = (f->bytes + ALIGN - 1) / ALIGN * ALIGN;
     for (bool moved = true; moved;) {
         moved = false;
         for (uint32_t i = 0; i < n; i++) {
-            const life *o = &pl->lives[i];
+            const kl_life *o = &pl->lives[i];
             int64_t end = o->offset + (o->bytes + ALIGN - 1) / ALIGN * ALIGN;
             if (o->known && o->first <= f->last && f->first <= o->last && at < end &&
                 o->offset < at + size)
@@ -114,27 +103,30 @@ static int64_t place(const planner *pl, uint32_t n)
 }
 
 /* Sizes that depend on symbols come after all known ones, one after the other. */
-static void place_all(planner *pl)
+static void place_all(kl_planner *pl)
 {
     int64_t top = 0;
     for (uint32_t i = 0; i < pl->nlives; i++) {
-        life *f = &pl->lives[i];
+        kl_life *f = &pl->lives[i];
         if (!f->known)
             continue;
         f->offset = place(pl, i);
         top = KL_MAX(top, f->offset + (f->bytes + ALIGN - 1) / ALIGN * ALIGN);
-        pl->slots[f->slot].offset = size_of(pl, f->offset);
+        pl->slots[f->slot].offset = kl_plan_size(pl, f->offset);
     }
     kl_dims *d = pl->g->dims;
     kl_dim end = top;
     for (uint32_t i = 0; i < pl->nlives; i++) {
-        life *f = &pl->lives[i];
+        kl_life *f = &pl->lives[i];
         if (f->known)
             continue;
-        pl->slots[f->slot].offset = size_of(pl, end);
+        pl->slots[f->slot].offset = kl_plan_size(pl, end);
         end = kl_dim_add(d, end, kl_dim_mul(d, kl_dim_ceildiv(d, f->size, ALIGN), ALIGN));
     }
-    pl->p->arena = size_of(pl, end);
+    for (uint32_t i = 0; i < pl->nreused; i++)
+        pl->slots[pl->reused[i][0]].offset = pl->slots[pl->reused[i][1]].offset;
+    pl->u->room = end;
+    pl->p->arena = kl_plan_size(pl, end);
 }
 
 /* ---- in place
@@ -186,18 +178,41 @@ static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
     return at != KL_NONE;
 }
 
-/* Take over the arena place of an operand that dies at this step. */
-static bool reuse_operand(planner *pl, const kl_kernel *k, uint32_t out, int step,
-                          const int *last_read, const int32_t *slots)
+/* Does an earlier result of this kernel lie there? */
+static bool taken(const kl_planner *pl, const kl_kernel *k, uint32_t out,
+                  const int32_t *slots, int at)
 {
+    for (uint32_t i = 0; i < out; i++)
+        if (k->operands[i].role == KL_ROLE_OUT && slots[i] >= 0 &&
+            owner(pl, slots[i]) == owner(pl, at))
+            return true;
+    return false;
+}
+
+/* Take over the arena place of an operand that dies at this step: another slot, of the
+ * result's dtype and shape, there. */
+static bool reuse_operand(kl_planner *pl, int n, uint32_t out, const int32_t *slots)
+{
+
+    const kl_kernel *k = pl->u->kernels[n];
     for (uint32_t i = 0; i < k->noperands; i++) {
         if (k->operands[i].role != KL_ROLE_IN || slots[i] < 0 ||
             pl->slots[slots[i]].kind != KL_SLOT_ARENA)
             continue;
-        if (last_read[k->operands[i].node] != step || !index_by_index(k, i, out))
+        if (pl->last_read[k->operands[i].node] != n ||
+            taken(pl, k, out, slots, slots[i]) || !index_by_index(k, i, out))
             continue;
-        pl->slot_of[k->operands[out].node] = slots[i];
-        touch(pl, slots[i], step);
+        const kl_operand *o = &k->operands[out];
+        if (kl_arena_grow(pl->a, &pl->reused, &pl->cap_reused, pl->nreused + 1,
+                          sizeof *pl->reused) != KL_OK)
+            return false;
+        int slot = kl_plan_slot(pl, KL_SLOT_ARENA, o->dtype, o->count, o->node);
+        if (slot < 0)
+            return false;
+        pl->reused[pl->nreused][0] = slot;
+        pl->reused[pl->nreused++][1] = owner(pl, slots[i]);
+        pl->slot_of[o->node] = slot;
+        kl_plan_touch(pl, slot, (int)pl->nsteps - 1);
         return true;
     }
     return false;
@@ -207,43 +222,45 @@ static bool reuse_operand(planner *pl, const kl_kernel *k, uint32_t out, int ste
  * ---------------------------------------------------------------------------------------------
  */
 
-static kl_step *new_step(planner *pl, kl_step_kind kind, const char *name)
+kl_step *kl_plan_step(kl_planner *pl, kl_step_kind kind, const char *name)
 {
     if (kl_arena_grow(pl->a, &pl->steps, &pl->cap_steps, pl->nsteps + 1,
                       sizeof *pl->steps) != KL_OK)
         return NULL;
     kl_step *s = &pl->steps[pl->nsteps++];
-    *s = (kl_step){.kind = kind, .name = copy(pl, name), .kernel = -1};
-    s->scratch = size_of(pl, 0);
+    *s = (kl_step){.kind = kind, .name = kl_plan_text(pl, name), .kernel = -1};
+    s->scratch = kl_plan_size(pl, 0);
     return s;
 }
 
-static void plan_phases(planner *pl, const kl_kernel *k, kl_step *s)
+static void plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
 {
     kl_plan_phase *ph = kl_arena_zeroed(pl->a, (size_t)k->nphases + 1, sizeof *ph);
     kl_dim dims[256], shared = kl_kernel_scratch(k, NULL);
     bool cuda = k->target && k->target->kind == KL_TARGET_CUDA;
     for (int i = 0; ph && i < k->nphases; i++)
-        ph[i] = (kl_plan_phase){.workers = size_of(pl, k->phases[i].workers),
+        ph[i] = (kl_plan_phase){.workers = kl_plan_size(pl, k->phases[i].workers),
                                 .grain = k->phases[i].grain,
                                 .group = k->phases[i].group,
                                 .lane = k->phases[i].lane,
-                                .shared = size_of(pl, cuda ? shared : 0)};
+                                .shared = kl_plan_size(pl, cuda ? shared : 0)};
     s->nphases = k->nphases;
     s->phases = ph;
-    s->scratch = size_of(pl, cuda ? 0 : shared);
+    s->scratch = kl_plan_size(pl, cuda ? 0 : shared);
     s->ndims = kl_kernel_dims(k, dims, (int)KL_COUNT(dims));
     kl_size *d = kl_arena_alloc(pl->a, ((size_t)s->ndims + 1) * sizeof *d);
     for (int i = 0; d && i < s->ndims; i++)
-        d[i] = size_of(pl, dims[i]);
+        d[i] = kl_plan_size(pl, dims[i]);
     s->dims = d;
     s->flops = k->flops, s->bytes = k->bytes;
 }
 
-static kl_status plan_kernel(planner *pl, int n, const int *last_read)
+static kl_status plan_kernel(kl_planner *pl, int n)
 {
     kl_kernel *k = pl->u->kernels[n];
-    kl_step *s = new_step(pl, k->call ? KL_STEP_CALL : KL_STEP_LAUNCH, k->name);
+    if (k->control)
+        return kl_plan_control(pl, n);
+    kl_step *s = kl_plan_step(pl, k->call ? KL_STEP_CALL : KL_STEP_LAUNCH, k->name);
     int32_t *slots = kl_arena_alloc(pl->a, (k->noperands + 1) * sizeof *slots);
     if (!s || !slots)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
@@ -251,16 +268,15 @@ static kl_status plan_kernel(planner *pl, int n, const int *last_read)
     memset(slots, 0xff, k->noperands * sizeof *slots);
     for (uint32_t i = 0; i < k->noperands; i++)
         if (k->operands[i].role == KL_ROLE_IN)
-            touch(pl, slots[i] = pl->slot_of[k->operands[i].node], step);
+            kl_plan_touch(pl, slots[i] = pl->slot_of[k->operands[i].node], step);
     for (uint32_t i = 0; i < k->noperands; i++) {
         const kl_operand *o = &k->operands[i];
         if (o->role == KL_ROLE_IN || o->role == KL_ROLE_TILE)
             continue;
         bool mine = o->node == KL_NONE;
-        if (mine || (pl->slot_of[o->node] < 0 &&
-                     !reuse_operand(pl, k, i, step, last_read, slots))) {
-            slots[i] = new_slot(pl, KL_SLOT_ARENA, o->dtype, o->count, o->node);
-            KL_TRY(new_life(pl, slots[i], step, bytes_of(pl, o->count, o->dtype)));
+        if (mine || (pl->slot_of[o->node] < 0 && !reuse_operand(pl, n, i, slots))) {
+            slots[i] = kl_plan_slot(pl, KL_SLOT_ARENA, o->dtype, o->count, o->node);
+            KL_TRY(kl_plan_life(pl, slots[i], step, bytes_of(pl, o->count, o->dtype)));
             if (!mine)
                 pl->slot_of[o->node] = slots[i];
         }
@@ -273,8 +289,8 @@ static kl_status plan_kernel(planner *pl, int n, const int *last_read)
     s = &pl->steps[step];
     s->nslots = count;
     s->slots = slots;
-    s->place = copy(pl, k->place);
-    s->symbol = copy(pl, k->call);
+    s->place = kl_plan_text(pl, k->place);
+    s->symbol = kl_plan_text(pl, k->call);
     s->kernel = k->call ? -1 : pl->p->nkernels++;
     for (uint32_t i = 0; i < k->noperands; i++)
         s->ncarry += k->call && k->operands[i].role == KL_ROLE_IN;
@@ -283,23 +299,23 @@ static kl_status plan_kernel(planner *pl, int n, const int *last_read)
     return KL_OK;
 }
 
-static kl_status plan_copy(planner *pl, int to, int from)
+kl_status kl_plan_copy(kl_planner *pl, int to, int from)
 {
-    kl_step *s = new_step(pl, KL_STEP_COPY, "copy");
+    kl_step *s = kl_plan_step(pl, KL_STEP_COPY, "copy");
     int32_t *slots = kl_arena_alloc(pl->a, 2 * sizeof *slots);
     if (!s || !slots)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
     slots[0] = to, slots[1] = from;
     s->slots = slots;
     s->nslots = 2;
-    touch(pl, from, (int)pl->nsteps - 1);
+    kl_plan_touch(pl, from, (int)pl->nsteps - 1);
     return KL_OK;
 }
 
 /* ---- inputs and outputs
  * ------------------------------------------------------------------------------------ */
 
-static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **names)
+static kl_port *ports(kl_planner *pl, uint32_t n, const kl_ref *refs, const char **names)
 {
     kl_port *p = kl_arena_zeroed(pl->a, n + 1, sizeof *p);
     for (uint32_t i = 0; p && i < n; i++) {
@@ -307,7 +323,7 @@ static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **
         const char *name = names && names[i]       ? names[i]
                            : node->name != KL_NONE ? pl->g->strings[node->name]
                                                    : NULL;
-        p[i] = (kl_port){.name = copy(pl, name),
+        p[i] = (kl_port){.name = kl_plan_text(pl, name),
                          .dtype = node->dtype,
                          .rank = node->rank,
                          .shape = shape_of(pl, refs[i])};
@@ -317,8 +333,9 @@ static kl_port *ports(planner *pl, uint32_t n, const kl_ref *refs, const char **
 
 /* When output i is donated input `in`: is anything of the input read at or after the
  * write? */
-static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_read)
+static bool donation_safe(kl_planner *pl, kl_ref out, kl_ref in)
 {
+    const int *last_read = pl->last_read;
     for (int n = 0; n < pl->u->nkernels; n++) {
         const kl_kernel *k = pl->u->kernels[n];
         for (uint32_t o = 0; o < k->noperands; o++) {
@@ -338,28 +355,32 @@ static bool donation_safe(planner *pl, kl_ref out, kl_ref in, const int *last_re
 
 /* An output gets its own memory as the place where its kernel writes, unless that node
  * already has a place (an input, or an output twice) or the donated input is still
- * needed. */
-static void claim_outputs(planner *pl, const int *last_read)
+ * needed. A body's carried results are donated their operands where that is free: whoever
+ * runs it asks. */
+static void claim_outputs(kl_planner *pl)
 {
     kl_graph *g = pl->g;
     for (uint32_t i = 0; i < g->noutputs; i++) {
         kl_ref r = g->outputs[i];
-        int donated = g->donated ? g->donated[i] : 0;
-        int slot =
-            new_slot(pl, KL_SLOT_OUT, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
+        bool carried = i < (uint32_t)pl->u->ncarry;
+        int donated = carried ? (int)i + 1 : g->donated ? g->donated[i] : 0;
+        int slot = kl_plan_slot(pl, KL_SLOT_OUT, kl_graph_at(g, r)->dtype,
+                                kl_graph_numel(g, r), r);
         if (slot < 0)
             return;
+        bool free_to_write = !donated || donation_safe(pl, r, g->inputs[donated - 1]);
+        bool claims = pl->slot_of[r] < 0 && free_to_write;
+        if (carried && !claims && r != g->inputs[i])
+            donated = 0, claims = pl->slot_of[r] < 0;
         pl->slots[slot].index = (int32_t)i;
         pl->slots[slot].donated = donated;
-        bool free_to_write =
-            !donated || donation_safe(pl, r, g->inputs[donated - 1], last_read);
-        if (pl->slot_of[r] < 0 && free_to_write)
+        if (claims)
             pl->slot_of[r] = slot;
     }
 }
 
 /* Does an output other than i lie where this input slot lies? */
-static bool overwritten(const planner *pl, uint32_t i, int from)
+static bool overwritten(const kl_planner *pl, uint32_t i, int from)
 {
     const kl_slot *s = &pl->slots[from];
     for (uint32_t o = 0; s->kind == KL_SLOT_IN && o < pl->g->noutputs; o++)
@@ -370,7 +391,7 @@ static bool overwritten(const planner *pl, uint32_t i, int from)
 
 /* An input that is an output, and whose memory another output takes over, waits in the
  * arena until all copies into outputs are about to be made. */
-static kl_status save_inputs(planner *pl, int *from)
+static kl_status save_inputs(kl_planner *pl, int *from)
 {
     kl_graph *g = pl->g;
     for (uint32_t i = 0; i < g->noutputs; i++) {
@@ -382,17 +403,17 @@ static kl_status save_inputs(planner *pl, int *from)
             continue;
         kl_dtype dt = kl_graph_at(g, r)->dtype;
         kl_dim count = kl_graph_numel(g, r);
-        int slot = new_slot(pl, KL_SLOT_ARENA, dt, count, r);
+        int slot = kl_plan_slot(pl, KL_SLOT_ARENA, dt, count, r);
         if (slot < 0)
             return kl_fail(KL_ERR_OOM, "plan: no memory");
-        KL_TRY(new_life(pl, slot, (int)pl->nsteps, bytes_of(pl, count, dt)));
-        KL_TRY(plan_copy(pl, slot, from[i]));
+        KL_TRY(kl_plan_life(pl, slot, (int)pl->nsteps, bytes_of(pl, count, dt)));
+        KL_TRY(kl_plan_copy(pl, slot, from[i]));
         from[i] = slot;
     }
     return KL_OK;
 }
 
-static kl_status copy_outputs(planner *pl)
+static kl_status copy_outputs(kl_planner *pl)
 {
     kl_graph *g = pl->g;
     int *from = kl_arena_alloc(pl->u->arena, (g->noutputs + 1) * sizeof *from);
@@ -400,12 +421,13 @@ static kl_status copy_outputs(planner *pl)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
     KL_TRY(save_inputs(pl, from));
     for (uint32_t i = 0; i < g->noutputs; i++)
-        if (from[i] != (int)(g->ninputs + i))
-            KL_TRY(plan_copy(pl, (int)(g->ninputs + i), from[i]));
+        if (from[i] != (int)(g->ninputs + i) &&
+            (i >= (uint32_t)pl->u->ncarry || g->outputs[i] != g->inputs[i]))
+            KL_TRY(kl_plan_copy(pl, (int)(g->ninputs + i), from[i]));
     return KL_OK;
 }
 
-static void plan_symbols(planner *pl)
+static void plan_symbols(kl_planner *pl)
 {
     kl_dims *d = pl->g->dims;
     int n = kl_dim_sym_count(d);
@@ -414,7 +436,7 @@ static void plan_symbols(planner *pl)
             *max = kl_arena_zeroed(pl->a, (size_t)n + 1, 8);
     int64_t *div = kl_arena_zeroed(pl->a, (size_t)n + 1, 8);
     for (int i = 0; names && min && max && div && i < n; i++) {
-        names[i] = copy(pl, kl_dim_sym_name(d, i));
+        names[i] = kl_plan_text(pl, kl_dim_sym_name(d, i));
         kl_dim_sym_facts(d, i, &min[i], &max[i], &div[i]);
     }
     pl->p->nsyms = n;
@@ -422,39 +444,45 @@ static void plan_symbols(planner *pl)
     pl->p->sym_min = min, pl->p->sym_max = max, pl->p->sym_div = div;
 }
 
-static kl_status plan(planner *pl)
+static kl_status find_last_reads(kl_planner *pl)
 {
-    kl_graph *g = pl->g;
-    pl->slot_of =
-        kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *pl->slot_of);
-    int *last_read =
-        kl_arena_alloc(pl->u->arena, ((size_t)g->count + 1) * sizeof *last_read);
-    if (!pl->slot_of || !last_read)
+    const kl_graph *g = pl->g;
+    size_t n = (size_t)g->count + 1;
+    pl->slot_of = kl_arena_alloc(pl->u->arena, n * sizeof *pl->slot_of);
+    pl->last_read = kl_arena_alloc(pl->u->arena, n * sizeof *pl->last_read);
+    if (!pl->slot_of || !pl->last_read)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
     for (uint32_t i = 0; i < g->count; i++)
-        pl->slot_of[i] = last_read[i] = -1;
-    for (int n = 0; n < pl->u->nkernels; n++)
-        for (uint32_t i = 0; i < pl->u->kernels[n]->noperands; i++)
-            if (pl->u->kernels[n]->operands[i].role == KL_ROLE_IN)
-                last_read[pl->u->kernels[n]->operands[i].node] = n;
+        pl->slot_of[i] = pl->last_read[i] = -1;
+    for (int k = 0; k < pl->u->nkernels; k++)
+        for (uint32_t i = 0; i < pl->u->kernels[k]->noperands; i++)
+            if (pl->u->kernels[k]->operands[i].role == KL_ROLE_IN)
+                pl->last_read[pl->u->kernels[k]->operands[i].node] = k;
     for (uint32_t i = 0; i < g->noutputs; i++) /* it may be copied at the end */
-        last_read[g->outputs[i]] = pl->u->nkernels;
+        pl->last_read[g->outputs[i]] = pl->u->nkernels;
+    return KL_OK;
+}
+
+static kl_status plan(kl_planner *pl)
+{
+    kl_graph *g = pl->g;
+    KL_TRY(find_last_reads(pl));
     for (uint32_t i = 0; i < g->ninputs; i++) {
         kl_ref r = g->inputs[i];
-        pl->slot_of[r] =
-            new_slot(pl, KL_SLOT_IN, kl_graph_at(g, r)->dtype, kl_graph_numel(g, r), r);
+        pl->slot_of[r] = kl_plan_slot(pl, KL_SLOT_IN, kl_graph_at(g, r)->dtype,
+                                      kl_graph_numel(g, r), r);
         if (pl->slot_of[r] < 0)
             return kl_fail(KL_ERR_OOM, "plan: no memory");
         pl->slots[pl->slot_of[r]].index = (int32_t)i;
     }
-    claim_outputs(pl, last_read);
+    claim_outputs(pl);
     for (int n = 0; n < pl->u->nkernels; n++)
-        KL_TRY(plan_kernel(pl, n, last_read));
+        KL_TRY(plan_kernel(pl, n));
     KL_TRY(copy_outputs(pl));
     place_all(pl);
     kl_program *p = pl->p;
     plan_symbols(pl);
-    p->name = copy(pl, g->name);
+    p->name = kl_plan_text(pl, g->name);
     p->nin = (int32_t)g->ninputs, p->nout = (int32_t)g->noutputs;
     p->in = ports(pl, g->ninputs, g->inputs, NULL);
     p->out = ports(pl, g->noutputs, g->outputs, g->output_names);
@@ -463,13 +491,13 @@ static kl_status plan(planner *pl)
     p->kernels = kl_arena_zeroed(pl->a, (size_t)p->nkernels + 1, sizeof *p->kernels);
     for (int n = 0, at = 0; p->kernels && n < pl->u->nkernels; n++)
         if (!pl->u->kernels[n]->call)
-            p->kernels[at++].name = copy(pl, pl->u->kernels[n]->name);
+            p->kernels[at++].name = kl_plan_text(pl, pl->u->kernels[n]->name);
     return kl_arena_failed(pl->a) ? kl_fail(KL_ERR_OOM, "plan: no memory") : KL_OK;
 }
 
 kl_status kl_pass_plan(kl_unit *u)
 {
-    planner pl = {.u = u, .g = u->graph, .a = kl_arena_new()};
+    kl_planner pl = {.u = u, .g = u->graph, .a = kl_arena_new()};
     if (!pl.a || !(pl.p = kl_arena_zeroed(pl.a, 1, sizeof *pl.p))) {
         if (pl.a)
             kl_arena_free(pl.a);

@@ -326,7 +326,13 @@ kl_status kl_simplify(kl_graph **g, int only)
     return kl_graph_compact(*g, NULL);
 }
 
+static kl_status simplify_graph(kl_unit *u, kl_graph **g)
+{
+    (void)u;
+    return kl_simplify(g, -1);
+}
+
 kl_status kl_pass_simplify(kl_unit *u)
 {
-    return kl_simplify(&u->graph, -1);
+    return kl_each_graph(u, simplify_graph);
 }

@@ -200,7 +200,7 @@ static void leave(void)
 
 kl_status kl_cuda_compute(int index, int *major, int *minor)
 {
-    device *d;
+    device *d = NULL;
     KL_TRY(find_device(index, &d));
     *major = d->major;
     *minor = d->minor;
@@ -616,7 +616,7 @@ static kl_status cuda_launch(int index, void *kernel, const kl_args *args, int n
 
 static kl_status cuda_describe(int index, char *name, size_t cap)
 {
-    device *d;
+    device *d = NULL;
     KL_TRY(find_device(index, &d));
     CU(d, "asking for its name", kl_cu.device_name(name, (int)cap, d->id));
     return KL_OK;

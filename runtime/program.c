@@ -154,7 +154,7 @@ typedef struct run {
     void *const *in, *const *out;
     const int64_t *syms;
     char *arena;
-    int64_t error[3];
+    int64_t *error; /* one for the program and all bodies within it */
 } run;
 
 static void *address(const run *r, int32_t slot)
@@ -257,6 +257,7 @@ static kl_status call(run *r, const kl_step *s)
 }
 
 static kl_status loop(run *r, const kl_step *s);
+static kl_status branch(run *r, const kl_step *s);
 
 static kl_status step(run *r, const kl_step *s)
 {
@@ -267,6 +268,8 @@ static kl_status step(run *r, const kl_step *s)
         return call(r, s);
     case KL_STEP_LOOP:
         return loop(r, s);
+    case KL_STEP_BRANCH:
+        return branch(r, s);
     case KL_STEP_COPY:
         return r->ops->copy(r->index, address(r, s->slots[0]), address(r, s->slots[1]),
                             (size_t)kl_size_eval(r->p->slots[s->slots[0]].bytes, r->syms),
@@ -279,47 +282,119 @@ static kl_status step(run *r, const kl_step *s)
     return kl_fail(KL_ERR_INTERNAL, "%s: unknown step", s->name);
 }
 
-/* The flag and the next values of what a loop carries. */
-static int64_t loop_bytes(const kl_program *p, const kl_step *s, const int64_t *syms)
+/* ---- programs within the program
+ * ---------------------------------------------------------------------- */
+
+static kl_status run_steps(run *r)
 {
-    int64_t bytes = 64;
-    for (int i = 0; i < s->ncarry; i++)
-        bytes += whole_lines(kl_size_eval(p->slots[s->slots[i]].bytes, syms));
-    return bytes;
+    kl_status st = KL_OK;
+    for (int i = 0; i < r->p->nsteps && st == KL_OK; i++)
+        st = step(r, &r->p->steps[i]);
+    return st;
 }
 
-/* slots: carried values (read and written in place), then what the body only reads. The
- * body's inputs are all of them, its outputs "go on" (bool) and the next carried values.
- */
-static kl_status loop(run *r, const kl_step *s)
+static run within(const run *r, const kl_program *body, const kl_step *s, void **in,
+                  void **out)
+{
+    run y = *r;
+    y.p = body, y.in = in, y.out = out;
+    y.arena = address(r, s->slots[s->nslots - 1]);
+    return y;
+}
+
+static int64_t port_bytes(const run *r, const kl_port *p)
+{
+    int64_t n = kl_dtypes[p->dtype].size;
+    for (int i = 0; i < p->rank; i++)
+        n *= kl_size_eval(p->shape[i], r->syms);
+    return n;
+}
+
+/* Addresses of a body's operands and results, which lie in slots first..; how far each
+ * moves from trip to trip. */
+typedef struct trip {
+    void **in, **out;
+    int64_t *step;
+    int n, ncarry;
+    size_t bytes;
+} trip;
+
+static kl_status trip_new(const run *r, const kl_step *s, int first, trip *t)
 {
     const kl_program *b = s->body;
-    void *in[SMALL], *out[SMALL];
-    uint8_t go = 1;
-    if (b->nin > SMALL || b->nout != s->ncarry + 1)
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: more than %d values", s->name, SMALL);
-    block next;
-    KL_TRY(take_block(r->p->device, (size_t)loop_bytes(r->p, s, r->syms), &next));
+    *t = (trip){.n = b->nin + b->nout, .ncarry = s->kind == KL_STEP_LOOP ? s->ncarry : 0};
+    t->bytes = ((size_t)t->n + 1) * (sizeof *t->in + sizeof *t->step);
+    if (!(t->in = kl_alloc(t->bytes)))
+        return kl_fail(KL_ERR_OOM, "%s: out of memory for %d operands", s->name, t->n);
+    t->out = t->in + b->nin;
+    t->step = (int64_t *)(void *)(t->in + t->n + 1);
+    for (int i = 0; i < t->n; i++) {
+        t->in[i] = address(r, s->slots[first + i]);
+        const kl_port *p = i < b->nin ? &b->in[i] : &b->out[i - b->nin];
+        bool carried = (i < b->nin ? i : i - b->nin) < t->ncarry;
+        t->step[i] = carried ? 0 : port_bytes(r, p);
+    }
+    return KL_OK;
+}
+
+/* Results become the next trip's carried values; scanned ones move on. */
+static void trip_next(trip *t)
+{
+    for (int i = 0; i < t->n; i++)
+        t->in[i] = (char *)t->in[i] + t->step[i];
+    for (int i = 0; i < t->ncarry; i++) {
+        void *p = t->in[i];
+        t->in[i] = t->out[i];
+        t->out[i] = p;
+    }
+}
+
+/* What `other` says of the carried values; *go stays false when an error is known. */
+static kl_status ask(const run *r, const kl_step *s, trip *t, bool *go)
+{
+    uint8_t flag = 0;
+    void *at = address(r, s->slots[s->nslots - 2]);
+    run test = within(r, s->other, s, t->in, &at);
+    KL_TRY(run_steps(&test));
+    KL_TRY(r->ops->copy(r->index, &flag, at, 1, false, true));
+    *go = flag && !r->error[0];
+    return KL_OK;
+}
+
+static kl_status loop(run *r, const kl_step *s)
+{
+    trip t;
+    KL_TRY(trip_new(r, s, 0, &t));
+    int64_t n = 0, most = s->other ? INT64_MAX : kl_size_eval(s->trips, r->syms);
+    run body = within(r, s->body, s, t.in, t.out);
     kl_status st = KL_OK;
-    for (int i = 0; i < b->nin; i++)
-        in[i] = address(r, s->slots[i]);
-    out[0] = next.p;
-    char *at = (char *)next.p + 64;
-    for (int i = 0; i < s->ncarry; i++) {
-        out[i + 1] = at;
-        at += whole_lines(kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms));
-    }
-    while (st == KL_OK && (st = kl_program_run(b, in, out, r->syms)) == KL_OK) {
-        st = r->ops->copy(r->index, &go, out[0], 1, false, true);
-        if (st != KL_OK || !go)
+    for (bool go = true; st == KL_OK && n < most && !r->error[0]; n++) {
+        if (s->other && ((st = ask(r, s, &t, &go)) != KL_OK || !go))
             break;
-        for (int i = 0; i < s->ncarry && st == KL_OK; i++)
-            st = r->ops->copy(
-                r->index, in[i], out[i + 1],
-                (size_t)kl_size_eval(r->p->slots[s->slots[i]].bytes, r->syms), false,
-                false);
+        st = run_steps(&body);
+        trip_next(&t);
     }
-    give_block(next);
+    for (int i = 0; i < t.ncarry && st == KL_OK; i++) {
+        void *home = address(r, s->slots[i]);
+        if (t.in[i] != home)
+            st = r->ops->copy(r->index, home, t.in[i],
+                              (size_t)port_bytes(r, &s->body->in[i]), false, false);
+    }
+    kl_debug("%s: %lld trips", s->name, (long long)n);
+    kl_free(t.in, t.bytes);
+    return st;
+}
+
+static kl_status branch(run *r, const kl_step *s)
+{
+    uint8_t flag = 0;
+    trip t;
+    KL_TRY(r->ops->copy(r->index, &flag, address(r, s->slots[0]), 1, false, true));
+    KL_TRY(trip_new(r, s, 1, &t));
+    run side = within(r, flag ? s->body : s->other, s, t.in, t.out);
+    kl_status st = run_steps(&side);
+    kl_debug("%s: %s", s->name, flag ? "true" : "false");
+    kl_free(t.in, t.bytes);
     return st;
 }
 
@@ -340,7 +415,8 @@ int64_t kl_program_peak(const kl_program *p, const int64_t *syms)
     return kl_size_eval(p->arena, syms);
 }
 
-int64_t kl_program_need(const kl_program *p, const int64_t *syms)
+/* Of all steps, the bodies' too, the most that one takes beside the arena. */
+static int64_t most_tiles(const kl_program *p, const int64_t *syms)
 {
     int64_t most = 0;
     for (int i = 0; i < p->nsteps; i++) {
@@ -348,11 +424,18 @@ int64_t kl_program_need(const kl_program *p, const int64_t *syms)
         int64_t n = 0;
         if (s->kind == KL_STEP_LAUNCH)
             n = whole_lines(kl_size_eval(s->scratch, syms)) * kl_threads();
-        if (s->kind == KL_STEP_LOOP)
-            n = loop_bytes(p, s, syms) + kl_program_need(s->body, syms);
+        if (s->body)
+            n = most_tiles(s->body, syms);
+        if (s->other)
+            n = KL_MAX(n, most_tiles(s->other, syms));
         most = KL_MAX(most, n);
     }
-    return kl_program_peak(p, syms) + most;
+    return most;
+}
+
+int64_t kl_program_need(const kl_program *p, const int64_t *syms)
+{
+    return kl_program_peak(p, syms) + most_tiles(p, syms);
 }
 
 kl_status kl_set_memory_limit(int64_t bytes)
@@ -391,17 +474,17 @@ static kl_status check_symbols(const kl_program *p, const int64_t *syms)
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
                          const int64_t *syms)
 {
-    run r = {.p = p, .in = in, .out = out, .syms = syms};
+    int64_t error[3] = {0};
+    run r = {.p = p, .in = in, .out = out, .syms = syms, .error = error};
     block arena;
     KL_TRY(check_symbols(p, syms));
     KL_TRY(kl_program_admit(p, syms, 0));
     KL_TRY(kl_device_get(p->device, &r.ops, &r.index));
     KL_TRY(take_block(p->device, (size_t)kl_size_eval(p->arena, syms), &arena));
     r.arena = arena.p;
-    kl_status st = KL_OK;
-    for (int i = 0; i < p->nsteps && st == KL_OK; i++)
-        st = step(&r, &p->steps[i]);
-    kl_status waited = p->device ? r.ops->sync(r.index) : KL_OK; /* it fills r.error */
+    kl_status st = run_steps(&r);
+    kl_status waited =
+        p->device ? r.ops->sync(r.index) : KL_OK; /* it fills the error word */
     st = st ? st : waited;
     give_block(arena);
     if (st == KL_OK && r.error[0])
@@ -415,7 +498,9 @@ void kl_program_unref(kl_program *p)
         return;
     for (int i = 0; i < p->nkernels; i++)
         kl_module_unref(p->kernels[i].module);
-    for (int i = 0; i < p->nsteps; i++)
+    for (int i = 0; i < p->nsteps; i++) {
         kl_program_unref(p->steps[i].body);
+        kl_program_unref(p->steps[i].other);
+    }
     kl_arena_free(p->memory);
 }

@@ -11,7 +11,7 @@
  * left, and kl_program_verify looks at the result. */
 #include "runtime/program_text.h"
 
-enum { HEAD = 40, VERSION = 1 };
+enum { HEAD = 40, VERSION = 2 };
 static const char magic[8] = {'k', 'i', 'l', 'n', 'p', 'l', 'a', 'n'};
 
 typedef struct wire {
@@ -187,15 +187,17 @@ static kl_program *new_body(wire *w)
     return p;
 }
 
-static void wire_body(wire *w, kl_step *s)
+static void wire_body(wire *w, kl_program **body)
 {
-    if (s->kind != KL_STEP_LOOP || w->bad)
+    int32_t there = *body != NULL;
+    wire_i32(w, &there);
+    if (!there || w->bad)
         return;
-    if (!w->out && !(s->body = new_body(w)))
+    if (!w->out && !(*body = new_body(w)))
         return;
     kl_arena *outer = w->a;
-    w->a = s->body->memory;
-    wire_program(w, s->body);
+    w->a = (*body)->memory;
+    wire_program(w, *body);
     w->oom = w->oom || (!w->out && kl_arena_failed(w->a));
     w->a = outer;
     w->depth--;
@@ -205,7 +207,7 @@ static void wire_step(wire *w, kl_step *s)
 {
     int32_t kind = (int32_t)s->kind;
     wire_i32(w, &kind);
-    w->bad = w->bad || kind < 0 || kind > KL_STEP_LOOP;
+    w->bad = w->bad || kind < 0 || kind > KL_STEP_BRANCH;
     s->kind = w->bad ? KL_STEP_LAUNCH : (kl_step_kind)kind;
     wire_string(w, &s->name);
     wire_string(w, &s->place);
@@ -225,7 +227,9 @@ static void wire_step(wire *w, kl_step *s)
     wire_i32(w, &s->ncarry);
     wire_double(w, &s->flops);
     wire_double(w, &s->bytes);
-    wire_body(w, s);
+    wire_size(w, &s->trips);
+    wire_body(w, &s->body);
+    wire_body(w, &s->other);
 }
 
 static void wire_symbols(wire *w, kl_program *p)

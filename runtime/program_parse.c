@@ -451,6 +451,8 @@ static kl_status read_tail(parser *ps, kl_step *s)
         KL_TRY(kl_lex_int(l, &s->value));
     if (kl_lex_take(l, "inputs") || kl_lex_take(l, "carries"))
         KL_TRY(read_i32(ps, &s->ncarry));
+    if (kl_lex_take(l, "trips"))
+        KL_TRY(read_one(ps, &s->trips));
     if (kl_lex_take(l, "dims")) {
         KL_TRY(kl_lex_want(l, "("));
         KL_TRY(read_sizes(ps, ")", &s->dims, &s->ndims));
@@ -469,7 +471,7 @@ static kl_status read_step(parser *ps, kl_step *s)
 {
     static const int64_t zero[1] = {0};
     int kind;
-    KL_TRY(read_word(ps, kl_step_words, KL_STEP_LOOP + 1, &kind));
+    KL_TRY(read_word(ps, kl_step_words, KL_STEP_BRANCH + 1, &kind));
     *s = (kl_step){.kind = (kl_step_kind)kind, .kernel = -1, .scratch = {zero, 1}};
     KL_TRY(read_name(ps, &s->name));
     if (kl_lex_take(ps->l, "kernel"))
@@ -478,7 +480,12 @@ static kl_status read_step(parser *ps, kl_step *s)
         KL_TRY(read_name(ps, &s->symbol));
     KL_TRY(read_slot_list(ps, s));
     KL_TRY(read_tail(ps, s));
-    return s->kind == KL_STEP_LOOP ? read_program(ps->l, ps->depth + 1, &s->body) : KL_OK;
+    if (s->kind != KL_STEP_LOOP && s->kind != KL_STEP_BRANCH)
+        return KL_OK;
+    KL_TRY(read_program(ps->l, ps->depth + 1, &s->body));
+    if (!kl_lex_take(ps->l, s->kind == KL_STEP_LOOP ? "while" : "else"))
+        return KL_OK;
+    return read_program(ps->l, ps->depth + 1, &s->other);
 }
 
 static kl_status read_steps(parser *ps)

@@ -250,6 +250,8 @@ static void put_step(const printer *pr, const kl_step *s)
         kl_text_printf(out, " inputs %d", s->ncarry);
     if (s->kind == KL_STEP_LOOP)
         kl_text_printf(out, " carries %d", s->ncarry);
+    if (s->kind == KL_STEP_LOOP && !s->other)
+        put_sizes(out, pr->p, " trips (", &s->trips, 1, ")");
     if (s->ndims)
         put_sizes(out, pr->p, " dims (", s->dims, s->ndims, ")");
     for (int i = 0; i < s->nphases; i++)
@@ -263,8 +265,13 @@ static void put_step(const printer *pr, const kl_step *s)
         put_name(out, s->place);
     }
     kl_text_put(out, "\n");
-    if (s->kind == KL_STEP_LOOP)
+    if (s->body)
         put_program(&(printer){s->body, out, pr->indent + 2});
+    if (!s->other)
+        return;
+    begin_line(pr);
+    kl_text_put(out, s->kind == KL_STEP_LOOP ? "while\n" : "else\n");
+    put_program(&(printer){s->other, out, pr->indent + 2});
 }
 
 static void put_kernel(const printer *pr, int i)

@@ -10,11 +10,9 @@ const char *const kl_slot_words[KL_SLOT_CONST + 1] = {[KL_SLOT_IN] = "in",
                                                       [KL_SLOT_OUT] = "out",
                                                       [KL_SLOT_ARENA] = "arena",
                                                       [KL_SLOT_CONST] = "const"};
-const char *const kl_step_words[KL_STEP_LOOP + 1] = {[KL_STEP_LAUNCH] = "launch",
-                                                     [KL_STEP_COPY] = "copy",
-                                                     [KL_STEP_FILL] = "fill",
-                                                     [KL_STEP_CALL] = "call",
-                                                     [KL_STEP_LOOP] = "loop"};
+const char *const kl_step_words[KL_STEP_BRANCH + 1] = {
+    [KL_STEP_LAUNCH] = "launch", [KL_STEP_COPY] = "copy", [KL_STEP_FILL] = "fill",
+    [KL_STEP_CALL] = "call",     [KL_STEP_LOOP] = "loop", [KL_STEP_BRANCH] = "branch"};
 
 kl_program *kl_program_new(void)
 {
@@ -151,12 +149,64 @@ static kl_status check_program(const kl_program *p, int depth)
     return KL_OK;
 }
 
+/* Slot `at` holds what the port does, or (scanned) has one axis more before it. */
+static kl_status check_fit(const checker *c, const kl_step *s, int at,
+                           const kl_port *port, bool scanned)
+{
+    const kl_slot *slot = &c->p->slots[s->slots[at]];
+    return slot->dtype == port->dtype && slot->rank == port->rank + scanned
+               ? KL_OK
+               : bad(c, "a body takes or gives something else than slot", s->slots[at]);
+}
+
+/* The body's operands and results are in slots first.. */
+static kl_status check_body(const checker *c, const kl_step *s, const kl_program *b,
+                            int first, int ncarry)
+{
+    if (!b || b->nsyms != c->p->nsyms || b->nin < ncarry || b->nout < ncarry ||
+        s->nslots != first + b->nin + b->nout + 1 + (s->kind == KL_STEP_LOOP && s->other))
+        return bad(c, "a body does not fit, and the slots are", s->nslots);
+    bool scans = s->kind == KL_STEP_LOOP;
+    for (int i = 0; i < b->nin; i++)
+        KL_TRY(check_fit(c, s, first + i, &b->in[i], scans && i >= ncarry));
+    for (int i = 0; i < b->nout; i++)
+        KL_TRY(check_fit(c, s, first + b->nin + i, &b->out[i], scans && i >= ncarry));
+    return KL_OK;
+}
+
+/* What a loop asks: the carried values, all that there is; a bool. */
+static kl_status check_test(const checker *c, const kl_step *s)
+{
+    const kl_program *t = s->other, *b = s->body;
+    if (!t)
+        return check_sizes(c, &s->trips, 1);
+    if (b->nin != s->ncarry || b->nout != s->ncarry || t->nin != s->ncarry ||
+        t->nout != 1 || t->out->dtype != KL_BOOL || t->nsyms != b->nsyms)
+        return bad(c, "a test does not fit, and the carried values are", s->ncarry);
+    for (int i = 0; i < t->nin; i++)
+        KL_TRY(check_fit(c, s, i, &t->in[i], false));
+    return check_fit(c, s, b->nin + b->nout, t->out, false);
+}
+
+static kl_status check_bodies(const checker *c, const kl_step *s, int depth)
+{
+    bool loop = s->kind == KL_STEP_LOOP;
+    if (s->nslots < 1 || c->p->slots[s->slots[s->nslots - 1]].kind != KL_SLOT_ARENA)
+        return bad(c, "no arena for a body, and the slots are", s->nslots);
+    if (!loop && (s->nslots < 2 || c->p->slots[s->slots[0]].dtype != KL_BOOL))
+        return bad(c, "no bool chooses, and the slots are", s->nslots);
+    KL_TRY(check_body(c, s, s->body, !loop, loop ? s->ncarry : 0));
+    KL_TRY(loop ? check_test(c, s) : check_body(c, s, s->other, 1, 0));
+    KL_TRY(check_program(s->body, depth + 1));
+    return s->other ? check_program(s->other, depth + 1) : KL_OK;
+}
+
 static kl_status check_step(checker *c, const kl_step *s, int depth)
 {
     static const int least[] = {
-        [KL_STEP_COPY] = 2, [KL_STEP_FILL] = 1, [KL_STEP_LOOP] = 0};
+        [KL_STEP_COPY] = 2, [KL_STEP_FILL] = 1, [KL_STEP_BRANCH] = 0};
     int kind = (int)s->kind;
-    if (kind < 0 || kind > KL_STEP_LOOP || !s->name)
+    if (kind < 0 || kind > KL_STEP_BRANCH || !s->name)
         return bad(c, "no name, or there is no kind", kind);
     KL_TRY(check_sizes(c, &s->scratch, 1));
     if (s->nslots < least[kind])
@@ -170,12 +220,8 @@ static kl_status check_step(checker *c, const kl_step *s, int depth)
         return check_launch(c, s);
     if (kind == KL_STEP_CALL && !s->symbol)
         return bad(c, "no function is named, and the inputs are", s->ncarry);
-    if (kind != KL_STEP_LOOP)
-        return KL_OK;
-    const kl_program *b = s->body;
-    if (!b || b->nin != s->nslots || b->nout != s->ncarry + 1 || b->nsyms != c->p->nsyms)
-        return bad(c, "the body does not fit, and the slots are", s->nslots);
-    return check_program(b, depth + 1);
+    return kind == KL_STEP_LOOP || kind == KL_STEP_BRANCH ? check_bodies(c, s, depth)
+                                                          : KL_OK;
 }
 
 kl_status kl_program_verify(const kl_program *p)

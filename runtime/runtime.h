@@ -463,7 +463,18 @@ typedef struct kl_slot { /* one buffer of the program */
     const kl_size *shape;
 } kl_slot;
 
-typedef enum kl_step_kind { KL_STEP_LAUNCH, KL_STEP_COPY, KL_STEP_FILL, KL_STEP_CALL, KL_STEP_LOOP } kl_step_kind;
+/* LOOP and BRANCH run programs within the program, on its slots and in its arena; they see the
+ * same symbols and set the same error word.
+ *
+ *   LOOP    slots: what the body is given, where its results go, with `other` a flag, its arena.
+ *           The first ncarry inputs are carried: input i is also what result i replaces. It lies
+ *           in its input's slot before and after; where its result has another slot the two take
+ *           turns. Other inputs and results are scanned: each trip has the next element. A loop
+ *           makes `trips`, or as many as `other`, asked on the carried values before each, says.
+ *   BRANCH  slots: a bool, what either side is given, where results go, its arena. */
+typedef enum kl_step_kind {
+    KL_STEP_LAUNCH, KL_STEP_COPY, KL_STEP_FILL, KL_STEP_CALL, KL_STEP_LOOP, KL_STEP_BRANCH
+} kl_step_kind;
 typedef struct kl_plan_phase { kl_size workers; int64_t grain; int32_t group, lane; kl_size shared; } kl_plan_phase;
 typedef struct kl_step {
     kl_step_kind kind;
@@ -480,8 +491,9 @@ typedef struct kl_step {
     kl_size scratch;      /* LAUNCH: bytes of one worker's tiles */
     const char *symbol;   /* CALL: a registered native function */
     int64_t value;        /* FILL: byte */
-    struct kl_program *body; /* LOOP: run again while its first output (bool) is true */
-    int32_t ncarry;       /* LOOP: how many carried values: body inputs and outputs 1.. */
+    int32_t ncarry;       /* LOOP: see above; CALL: how many slots are inputs */
+    kl_size trips;        /* LOOP without `other`; else 0 */
+    struct kl_program *body, *other; /* LOOP: other NULL: trips counts. BRANCH: true, false */
     double flops, bytes;  /* per launch, at the hinted sizes: for reports */
 } kl_step;
 

@@ -42,18 +42,6 @@ bool kl_emit_is_cuda(const char *name)
     return find(name) && find(name)->cuda;
 }
 
-/* The kernels that are ours: not the calls of native functions. */
-static const kl_kernel **own_kernels(kl_model *m, int *n)
-{
-    const kl_kernel **list =
-        kl_arena_alloc(m->arena, ((size_t)m->unit.nkernels + 1) * sizeof *list);
-    *n = 0;
-    for (int i = 0; list && i < m->unit.nkernels; i++)
-        if (!m->unit.kernels[i]->call)
-            list[(*n)++] = m->unit.kernels[i];
-    return list;
-}
-
 static kl_status emit_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                           bool ir, kl_text *out)
 {
@@ -67,9 +55,10 @@ static kl_status emit_cpu(const kl_kernel *const *kernels, int n, const kl_targe
 static kl_status emit_code(kl_model *m, const stage *st, const kl_target *t, kl_text *out)
 {
     int n;
-    const kl_kernel **kernels = own_kernels(m, &n);
+    const kl_kernel *const *kernels =
+        (const kl_kernel *const *)kl_unit_kernels(&m->unit, &n);
     if (!kernels)
-        return kl_fail(KL_ERR_OOM, "out of memory: kernels");
+        return kl_error_status();
     if (!st->cuda)
         return emit_cpu(kernels, n, t, *st->name == 'l', out);
     return kl_codegen_cuda(kernels, n, t,

@@ -94,8 +94,10 @@ static kl_status parse(kl_arena *a, const char *name, const char *text, side *s)
     s->level = begins(text, "kernel") ? KL_LEVEL_KERNEL : KL_LEVEL_LOOPS;
     s->unit.kernels = kl_arena_zeroed(a, 1, sizeof *s->unit.kernels);
     s->unit.nkernels = 1;
-    return s->level == KL_LEVEL_KERNEL ? kl_kernel_parse(a, name, text, s->unit.kernels)
-                                       : kl_loops_parse(a, name, text, s->unit.kernels);
+    if (s->level == KL_LEVEL_LOOPS)
+        return kl_loops_parse(a, name, text, s->unit.kernels);
+    KL_TRY(kl_kernel_parse(a, name, text, s->unit.kernels));
+    return kl_kernel_verify(s->unit.kernels[0]);
 }
 
 static bool reads_back(const file *f, const kl_unit *u, kl_level level)

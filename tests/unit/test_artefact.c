@@ -21,45 +21,59 @@ static const char add_loops[] = "loops grow for x86-64-v2 {\n"
 static const char less_loops[] = "loops less for x86-64-v2 {\n"
                                  "  in a0: i64[1]\n"
                                  "  out y0: bool[1]\n"
-                                 "  out y1: i64[1]\n"
                                  "  phase w: 1 grain 1 group 1 lane 1 {\n"
-                                 "    store y0[w] = lt(load a0[w], 4)\n"
-                                 "    store y1[w] = load a0[w]+1\n"
+                                 "    store y0[w] = lt(load a0[w], 5)\n"
                                  "  }\n"
                                  "}\n";
-/* y = x + 1.5 each time; i from 0: five times, for the body runs before it is asked. */
+static const char next_loops[] = "loops next for x86-64-v2 {\n"
+                                 "  in a0: i64[1]\n"
+                                 "  out y0: i64[1]\n"
+                                 "  phase w: 1 grain 1 group 1 lane 1 {\n"
+                                 "    store y0[w] = load a0[w]+1\n"
+                                 "  }\n"
+                                 "}\n";
+#define DIM "dim n 1..8 % 1\n"
+/* y = x + 1.5 while i < 5; from 0 that is five times: y is written in turns, i in place.
+ */
 static const char loop_plan[] =
-    "program count for cpu {\n"
-    "  dim n 1..8 % 1\n"
-    "  in x: f32[n]\n"
+    "program count for cpu {\n" DIM "  in x: f32[n]\n"
     "  out y: f32[n]\n"
     "  out i: i64[]\n"
-    "  arena 0\n"
+    "  arena 256\n"
     "  slot 0: in 0 f32[n] bytes 4*n\n"
     "  slot 1: out 0 f32[n] bytes 4*n\n"
     "  slot 2: out 1 i64[] bytes 8\n"
+    "  slot 3: arena f32[n] offset 0 bytes 4*n\n"
+    "  slot 4: arena bool[] offset 64 bytes 1\n"
+    "  slot 5: arena u8[] offset 128 bytes 128\n"
     "  copy begin (1, 0)\n"
     "  fill zero (2) byte 0\n"
-    "  loop again (2, 1) carries 2\n"
-    "    program body for cpu {\n"
-    "      dim n 1..8 % 1\n"
-    "      in i: i64[]\n"
+    "  loop again (2, 1, 2, 3, 4, 5) carries 2\n"
+    "    program body for cpu {\n" DIM "      in i: i64[]\n"
     "      in x: f32[n]\n"
-    "      out go: bool[]\n"
     "      out i: i64[]\n"
     "      out x: f32[n]\n"
     "      arena 64\n"
     "      slot 0: in 0 i64[] bytes 8\n"
     "      slot 1: in 1 f32[n] bytes 4*n\n"
-    "      slot 2: out 0 bool[] bytes 1\n"
-    "      slot 3: out 1 i64[] bytes 8\n"
-    "      slot 4: out 2 f32[n] bytes 4*n\n"
-    "      slot 5: arena f32[n] offset 0 bytes 4*n\n"
-    "      kernel 0: less\n"
+    "      slot 2: out 0 i64[] bytes 8 donates 0\n"
+    "      slot 3: out 1 f32[n] bytes 4*n\n"
+    "      slot 4: arena f32[n] offset 0 bytes 4*n\n"
+    "      kernel 0: next\n"
     "      kernel 1: grow\n"
-    "      launch less kernel 0 (0, 2, 3) workers (1) grain 1\n"
-    "      launch grow kernel 1 (1, 5) dims (n) workers (n) grain 1\n"
-    "      copy result (4, 5)\n"
+    "      launch next kernel 0 (0, 2) workers (1) grain 1\n"
+    "      launch grow kernel 1 (1, 4) dims (n) workers (n) grain 1\n"
+    "      copy result (3, 4)\n"
+    "    }\n"
+    "  while\n"
+    "    program test for cpu {\n" DIM "      in i: i64[]\n"
+    "      in x: f32[n]\n"
+    "      out go: bool[]\n"
+    "      arena 0\n"
+    "      slot 0: in 0 i64[] bytes 8\n"
+    "      slot 1: out 0 bool[] bytes 1\n"
+    "      kernel 0: less\n"
+    "      launch less kernel 0 (0, 1) workers (1) grain 1\n"
     "    }\n"
     "}\n";
 
@@ -95,14 +109,15 @@ START_TEST(loops_run)
     static const int syms[] = {0};
     static const int64_t weight[] = {-1};
     kl_arena *a = kl_arena_new();
-    const kl_kernel *kernels[] = {loops(a, add_loops), loops(a, less_loops)};
+    const kl_kernel *kernels[] = {loops(a, add_loops), loops(a, less_loops),
+                                  loops(a, next_loops)};
     kl_program *p = NULL;
     ck_assert_msg(kl_program_parse("t.kl", loop_plan, &p) == KL_OK, "%s", kl_error());
     kl_artefact art = {.name = "count",
                        .target = kl_target_host(),
                        .program = p,
                        .kernels = kernels,
-                       .nkernels = 2,
+                       .nkernels = KL_COUNT(kernels),
                        .syms = syms,
                        .weight = weight,
                        .scratch_caller = _i == 1};
@@ -117,12 +132,12 @@ START_TEST(loops_run)
     ck_assert_int_eq(bytes != NULL, _i);
     int rc = _i ? ((count_own_fn)(uintptr_t)entry)(5, x, y, &i, scratch)
                 : ((count_fn)(uintptr_t)entry)(5, x, y, &i);
-    if (_i) /* flag, counter, values, the body's arena: 64 each */
+    if (_i) /* the plan's arena */
         ck_assert_int_eq(((int64_t(*)(int64_t))(uintptr_t)bytes)(5), 256);
     ck_assert_int_eq(rc, KL_ARTEFACT_OK);
-    ck_assert_int_eq(i, 4);
+    ck_assert_int_eq(i, 5);
     for (int j = 0; j < 8; j++)
-        ck_assert(y[j] == (j < 5 ? x[j] + 6.0f : 0));
+        ck_assert(y[j] == (j < 5 ? x[j] + 7.5f : 0));
     dlclose(h);
     kl_program_unref(p);
     kl_arena_free(a);

@@ -24,6 +24,8 @@ static const char whole[] =
     "  slot 3: arena bool[B] offset 40*B bytes mod(B,7)*min(n,-B)\n"
     "  slot 4: const 32 u8[2] bytes 2\n"
     "  slot 5: in 2 i64[3*B+1,floor((B+13)/14)] bytes 8\n"
+    "  slot 6: arena bool[B] offset 0 bytes B\n"
+    "  slot 7: arena bool[] offset 64 bytes 1\n"
     "  kernel 0: head.0\n"
     "  kernel 1: \"0 odd\" key \"0123456789abcdeffedcba9876543210\"\n"
     "  launch head.0 kernel 0 (0, 2) dims (B,n+2) workers (floor((B+13)/14)) grain 1 "
@@ -35,16 +37,45 @@ static const char whole[] =
     "  copy copy (1, 2)\n"
     "  fill zero (3) byte 255\n"
     "  call f \"lapack_f\" (0, 5, 1) inputs 2\n"
-    "  loop again (2, 3, 0) carries 2\n"
+    "  loop again (2, 3, 0, 2, 6, 6) carries 2 trips (B-n)\n"
     "    program again.body for cpu {\n"
     "      dim B 1..4096 % 8\n"
     "      dim n 0..5 % 1\n"
     "      in %0: f16[]\n"
     "      in %1: bool[B]\n"
-    "      in x: f32[B,64]\n"
+    "      in x: f32[64]\n"
+    "      out %0: f16[]\n"
+    "      out %1: bool[B]\n"
+    "      arena 0\n"
+    "    }\n"
+    "  loop until (2, 2, 7, 6) carries 1 at \"net.c:42\"\n"
+    "    program until.body for cpu {\n"
+    "      dim B 1..4096 % 8\n"
+    "      dim n 0..5 % 1\n"
+    "      in %0: f16[]\n"
+    "      out %0: f16[]\n"
+    "      arena 0\n"
+    "    }\n"
+    "  while\n"
+    "    program until.test for cpu {\n"
+    "      dim B 1..4096 % 8\n"
+    "      dim n 0..5 % 1\n"
+    "      in %0: f16[]\n"
     "      out %0: bool[]\n"
-    "      out %1: f16[]\n"
-    "      out %2: bool[B]\n"
+    "      arena 0\n"
+    "    }\n"
+    "  branch either (7, 2, 6)\n"
+    "    program one for cpu {\n"
+    "      dim B 1..4096 % 8\n"
+    "      dim n 0..5 % 1\n"
+    "      out %0: f16[]\n"
+    "      arena 0\n"
+    "    }\n"
+    "  else\n"
+    "    program two for cpu {\n"
+    "      dim B 1..4096 % 8\n"
+    "      dim n 0..5 % 1\n"
+    "      out %0: f16[]\n"
     "      arena 0\n"
     "    }\n"
     "}\n";
@@ -79,12 +110,15 @@ START_TEST(text_comes_back)
     kl_program *p = parse(whole);
     ck_assert_int_eq(p->device, 2);
     ck_assert_int_eq(p->nsyms, 2);
-    ck_assert_int_eq(p->nsteps, 6);
+    ck_assert_int_eq(p->nsteps, 8);
     ck_assert_uint_eq(p->nconstants, 34);
     ck_assert_int_eq(((const uint8_t *)p->constants)[32], 255);
     ck_assert(p->kernels[1].key.hi == 0x0123456789abcdef);
     ck_assert_int_eq(p->steps[0].phases[1].group, 4);
-    ck_assert_int_eq(p->steps[5].body->nout, 3);
+    ck_assert_int_eq(p->steps[5].body->nout, 2);
+    ck_assert_ptr_null(p->steps[5].other);
+    ck_assert_int_eq(p->steps[6].other->nout, 1);
+    ck_assert_str_eq(p->steps[7].other->name, "two");
     int64_t syms[] = {16, 5};
     ck_assert_int_eq(kl_size_eval(p->slots[2].bytes, syms), 11);
     ck_assert_int_eq(kl_size_eval(p->slots[3].bytes, syms), -32);
@@ -282,7 +316,31 @@ static const struct {
      "plan p, slot 0: constants end before 4"},
     {"program p for cpu {\n arena 0\n loop l () carries 0\n program b for cpu {\n arena "
      "0\n}\n}",
-     "plan p, step 0, l: the body does not fit, and the slots are 0"},
+     "plan p, step 0, l: no arena for a body, and the slots are 0"},
+    {"program p for cpu {\n arena 0\n slot 0: arena u8[] offset 0 bytes 1\n loop l (0) "
+     "carries 1 trips (2)\n program b for cpu {\n arena 0\n}\n}",
+     "plan p, step 0, l: a body does not fit, and the slots are 1"},
+    {"program p for cpu {\n arena 0\n slot 0: arena u8[] offset 0 bytes 1\n loop l (0) "
+     "carries 0\n program b for cpu {\n arena 0\n}\n}",
+     "plan p, step 0, l: no valid expression is size 0"},
+    {"program p for cpu {\n arena 0\n slot 0: arena u8[] offset 0 bytes 1\n loop l (0, "
+     "0, 0) "
+     "carries 1 trips (2)\n program b for cpu {\n in x: u8[]\n out y: bool[]\n arena "
+     "0\n}\n}",
+     "plan p, step 0, l: a body takes or gives something else than slot 0"},
+    {"program p for cpu {\n arena 0\n slot 0: arena bool[] offset 0 bytes 1\n loop l (0, "
+     "0) "
+     "carries 0\n program b for cpu {\n arena 0\n}\nwhile\nprogram t for cpu {\n arena "
+     "0\n}\n}",
+     "plan p, step 0, l: a test does not fit, and the carried values are 0"},
+    {"program p for cpu {\n arena 0\n slot 0: arena u8[] offset 0 bytes 1\n branch b (0, "
+     "0)\n "
+     "program b for cpu {\n arena 0\n}\nelse\nprogram c for cpu {\n arena 0\n}\n}",
+     "plan p, step 0, b: no bool chooses, and the slots are 2"},
+    {"program p for cpu {\n arena 0\n slot 0: arena bool[] offset 0 bytes 1\n branch b "
+     "(0, "
+     "0)\n program b for cpu {\n arena 0\n}\n}",
+     "plan p, step 0, b: a body does not fit, and the slots are 2"},
     {"program p for cpu {\n arena 0\n}\nprogram q",
      "t.kl:4: expected the end of the file, found 'program'"},
     {"program p for cpu {\n arena 1",
