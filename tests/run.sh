@@ -2,7 +2,8 @@
 # Pass all tests on a fresh Debian 12 or Ubuntu 24.04, doing all set-up.
 #   sh tests/run.sh [--quick|--full]
 # plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
-#         20 s of each fuzz target
+#         20 s of each reader under libFuzzer, clang's build, other LLVMs, neighbours in one
+#         process
 # --quick the suites in both builds only
 # --full  longer random runs
 # Ends with one line: N passed, N failed, N skipped.
@@ -35,6 +36,17 @@ suites() { # folder, title, meson test's options: adds to the counts
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0} + ${t:-0})) skipped=$((skipped + ${s:-0}))
 }
 
+script() { # title, command: its last line is "N passed, N failed"
+    echo "== $1"
+    shift
+    "$@" >build/script.log 2>&1 || true
+    p=$(sed -n '$s/^\([0-9]*\) passed, [0-9]* failed$/\1/p' build/script.log)
+    f=$(sed -n '$s/^[0-9]* passed, \([0-9]*\) failed$/\1/p' build/script.log)
+    [ -n "$p" ] || p=0 f=1
+    sed 's/^\( *\)/   \1/' build/script.log | tail -60
+    passed=$((passed + p)) failed=$((failed + f))
+}
+
 mkdir -p build-check
 nvrtc=$(sh tests/nvrtc.sh) || { echo "tests: no NVRTC could be installed" >&2; exit 1; }
 export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
@@ -47,6 +59,11 @@ if [ "$mode" != --quick ]; then
     suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
     configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread --timeout-multiplier 4
+    CC=clang configure build-clang -Dwerror=true
+    suites build-clang "clang's build, every warning an error" --suite unit --suite golden
+    script "neighbours in one process" sh tests/neighbours/run.sh build
+    script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
+    script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -4,21 +4,28 @@
 #   sh tests/setup.sh [test]
 set -eu
 need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev"
-[ "${1:-}" != test ] || need="$need check g++ clang python3 python3-venv binutils"
-missing=
-for p in $need; do
-    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "ok installed" || missing="$missing $p"
-done
-# meson and ninja may come from elsewhere (pip): a working command is enough
-command -v meson >/dev/null 2>&1 && missing=$(echo " $missing " | sed 's/ meson / /')
-command -v ninja >/dev/null 2>&1 && missing=$(echo " $missing " | sed 's/ ninja-build / /')
-missing=$(echo $missing)
-[ -n "$missing" ] || exit 0
-echo "setup: installing $missing"
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-export DEBIAN_FRONTEND=noninteractive
-log=$(mktemp)
-{ $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 ||
-    { tail -20 "$log" >&2; echo "setup: apt-get failed" >&2; exit 1; }
-rm -f "$log"
+[ "${1:-}" != test ] || need="$need check g++ clang python3 python3-venv binutils qemu-user binutils-aarch64-linux-gnu"
+
+install() { # packages: those that are missing
+    missing=
+    for p in "$@"; do
+        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "ok installed" || missing="$missing $p"
+    done
+    # meson and ninja may come from elsewhere (pip): a working command is enough
+    command -v meson >/dev/null 2>&1 && missing=$(echo " $missing " | sed 's/ meson / /')
+    command -v ninja >/dev/null 2>&1 && missing=$(echo " $missing " | sed 's/ ninja-build / /')
+    missing=$(echo $missing)
+    [ -n "$missing" ] || return 0
+    echo "setup: installing $missing"
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    { $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 ||
+        { tail -20 "$log" >&2; echo "setup: apt-get failed" >&2; exit 1; }
+    rm -f "$log"
+}
+
+install $need
+# libFuzzer and the sanitizers of clang's own version
+[ "${1:-}" != test ] || install "libclang-rt-$(clang -dumpversion | sed 's/\..*//')-dev"
