@@ -131,9 +131,10 @@ static const char *half_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const
 const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char *b,
                      const char *c)
 {
-    const kl_op_info *row = &kl_ops[op];
     if (is_half(dt) && op != KL_OP_where)
         return half_op(e, op, dt, a, b, c);
+    KL_PLANT_ROW(cuda, op, dt, a, b, c);
+    const kl_op_info *row = &kl_ops[op];
     if (row->cu && *row->cu && infix(op, dt))
         return print(e, row->cu, a, b, c);
     if (!row->sem) {

@@ -312,7 +312,8 @@ static const char *fold_block(kl_cc *e, const folding *f, const char *v)
     kl_cc_line(e, l, "for (i32 %s = %d; %s > 0; %s >>= 1) {", h, f->width / 2, h, h);
     kl_cc_line(e, l, "    if (%s < %s)", lane, h);
     kl_cc_line(e, l, "        %s[%s] = %s;", tile, lane, next);
-    kl_cc_line(e, l, "    kl_barrier();");
+    if (!KL_PLANTED(fold_barrier))
+        kl_cc_line(e, l, "    kl_barrier();");
     kl_cc_line(e, l, "}");
     kl_cc_line(e, l, "const %s %s = %s[0];", type, t, tile);
     kl_cc_line(e, l, "kl_barrier();");
@@ -373,7 +374,8 @@ static void store(kl_cc *e, const kl_stmt *s)
     const char *at = kl_cc_value(e, s->at), *v = kl_cc_value(e, s->value);
     const char *pred = s->pred == KL_NONE ? "" : kl_cc_value(e, s->pred);
     const char *who = e->in_lane ? "" : one_thread(e), *to = kl_cc_at(e, s->operand, at);
-    bool shared = !e->in_lane && *who && e->loaded[s->operand];
+    bool shared =
+        !e->in_lane && *who && e->loaded[s->operand] && !KL_PLANTED(warp_barrier);
     if (shared)
         meet(e);
     if (*who || *pred)

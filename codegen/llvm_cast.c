@@ -104,7 +104,9 @@ static LLVMValueRef f32_to_bf16(kl_ll *e, LLVMValueRef f)
 {
     LLVMValueRef w = kl_ll_as_bits(e, f), hi = bin(e, LLVMLShr, w, k(e, w, 16));
     LLVMValueRef r = bin(e, LLVMAdd, w, bin(e, LLVMAnd, hi, k(e, w, 1)));
-    r = bin(e, LLVMLShr, bin(e, LLVMAdd, r, k(e, w, 0x7fff)), k(e, w, 16));
+    r = bin(e, LLVMLShr,
+            bin(e, LLVMAdd, r, k(e, w, KL_PLANTED(bf16_tie) ? 0x8000 : 0x7fff)),
+            k(e, w, 16));
     LLVMValueRef nan = LL.BuildFCmp(e->b, LLVMRealUNO, f, f, "");
     return to(e, LLVMTrunc, pick(e, nan, bin(e, LLVMOr, hi, k(e, w, 0x40)), r), KL_U16);
 }
@@ -202,7 +204,8 @@ static LLVMValueRef float_to_int(kl_ll *e, kl_dtype dt, kl_dtype from, LLVMValue
     LLVMValueRef y = to(e, sg ? LLVMFPToSI : LLVMFPToUI, in, dt);
     LLVMValueRef top = LL.BuildFCmp(e->b, LLVMRealOGE, a, hi, "");
     uint64_t most = (bits == 64 ? 0 : (uint64_t)1 << bits) - 1;
-    y = pick(e, top, kl_ll_const(e, dt, sg ? most >> 1 : most, lanes), y);
+    if (!KL_PLANTED(saturate))
+        y = pick(e, top, kl_ll_const(e, dt, sg ? most >> 1 : most, lanes), y);
     if (!sg)
         return y;
     LLVMValueRef bottom =

@@ -184,7 +184,7 @@ static void set_masks(kl_ll *e, LLVMValueRef left, int vec, int n)
     if (bits < 64)
         count = LL.BuildTrunc(e->b, count, kl_ll_int(e, bits, 1), "");
     count = kl_ll_broadcast(e, count, vec);
-    for (int c = 0; c < n; c++)
+    for (int c = 0; c < n && !KL_PLANTED(lane_mask); c++)
         e->mask[c] = mask_of(e, count, bits, vec, c);
 }
 
@@ -248,7 +248,7 @@ static void known_rest(kl_ll *e, const kl_stmt *s, int vec, int64_t begin, int64
 {
     int n = (int)((left + vec - 1) / vec);
     kl_ll_push(e, NULL, false, kl_ll_sets(e, s->body));
-    if (left % vec) {
+    if (left % vec && !KL_PLANTED(known_mask)) {
         LLVMValueRef on[256];
         for (int l = 0; l < vec; l++)
             on[l] = kl_ll_const(e, KL_BOOL, l < left % vec, 1);
@@ -275,7 +275,7 @@ static void of_known_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, 
         one_step(e, s, vec, n, kl_ll_i64(e, 0));
     else if (full > 0)
         main_loop(e, s, b, vec, n, kl_ll_i64(e, full), true);
-    if (full == extent || e->status != KL_OK)
+    if (full == extent || e->status != KL_OK || KL_PLANTED(lane_tail))
         return;
     if (b->carried || b->masks)
         known_rest(e, s, vec, full, extent - full);
@@ -368,7 +368,7 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
     }
     LLVMValueRef full = whole(e, end, step_lanes);
     main_loop(e, s, b, vec, n, full, lo >= step_lanes);
-    if (e->status == KL_OK)
+    if (e->status == KL_OK && !KL_PLANTED(lane_tail))
         rest(e, s, b, vec, n, full, end);
 }
 

@@ -267,7 +267,8 @@ static LLVMValueRef check_bounds(kl_ll *e, const access *m, int c, bool one,
 /* Lanes of chunk c that load: those that are on and whose predicate holds. */
 static LLVMValueRef load_mask(kl_ll *e, const access *m, int c)
 {
-    LLVMValueRef p = m->pred ? kl_ll_chunk(e, m->pred, c) : NULL;
+    LLVMValueRef p =
+        m->pred && !KL_PLANTED(load_mask) ? kl_ll_chunk(e, m->pred, c) : NULL;
     kl_ll_place(e, m->level);
     LLVMValueRef on = kl_ll_and(e, e->mask[c], p);
     return check_bounds(e, m, c, false, on);
@@ -496,7 +497,8 @@ static void store_varying(kl_ll *e, access *m, kl_ll_val *value)
     int n = e->lane.n;
     for (int c = 0; c < n; c++) {
         v[c] = kl_ll_chunk(e, value, c);
-        LLVMValueRef p = m->pred ? kl_ll_chunk(e, m->pred, c) : NULL;
+        LLVMValueRef p =
+            m->pred && !KL_PLANTED(store_mask) ? kl_ll_chunk(e, m->pred, c) : NULL;
         kl_ll_here(e);
         mask[c] = check_bounds(e, m, c, false, kl_ll_and(e, e->mask[c], p));
     }

@@ -358,6 +358,7 @@ static kl_op of_bool(kl_op op)
 LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
                       LLVMValueRef c)
 {
+    KL_PLANT_ROW(llvm, op, dt, a, b, c);
     if (dt == KL_BOOL)
         op = of_bool(op);
     int cls = kl_is_float(dt) ? 2 : is_signed(dt) ? 1 : 0;

@@ -428,7 +428,8 @@ static LLVMValueRef half_of(kl_ll *e, LLVMValueRef v, int from, int n)
         return LL.BuildExtractElement(e->b, v, kl_ll_const_int(e, 32, (uint64_t)from, 1),
                                       "");
     for (int i = 0; i < n; i++)
-        order[i] = kl_ll_const_int(e, 32, (uint64_t)(from + i), 1);
+        order[i] = kl_ll_const_int(
+            e, 32, (uint64_t)(KL_PLANTED(fold_order) ? 2 * i + (from > 0) : from + i), 1);
     return LL.BuildShuffleVector(e->b, v, LL.GetPoison(LL.TypeOf(v)),
                                  LL.ConstVector(order, (unsigned)n), "");
 }

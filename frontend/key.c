@@ -111,6 +111,8 @@ static void emit_node(kl_linear *l, kl_lazy *n)
         return;
     memcpy(p, &n->op, 8);
     memcpy(p + 8, n->words, 8 * words);
+    if (KL_PLANTED(key_attr))
+        memset(p + 8 + 8 * (size_t)n->rank, 0, 8 * (size_t)n->nattr);
     if (n->op == KL_OP_detach) { /* each is its own */
         int64_t number = l->nnodes;
         memcpy(p + 8 + 8 * n->rank, &number, 8);

@@ -116,6 +116,8 @@ static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
         kl_fail(KL_ERR_OOM, "out of memory to note a random draw");
         return;
     }
+    if (KL_PLANTED(random_call))
+        call = 0;
     uint32_t s[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)call,
                      (uint32_t)(call >> 32)};
     kl_lazy *state = kl_lazy_small(KL_U32, 1, &four, s);

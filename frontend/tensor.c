@@ -243,7 +243,7 @@ static kl_lazy *apply_map(kl_tensor *t, kl_lazy *base)
 static kl_lazy *read_base(kl_tensor *t, kl_state *st)
 {
     kl_lazy *n = kl_lazy_temp(kl_lazy_ref(t->storage->node));
-    st->exposed |= t->storage->exposed > 0;
+    st->exposed |= t->storage->exposed > 0 && !KL_PLANTED(anti_dependence);
     if (!n || (!n->track && (!t->leaf || st->no_grad)))
         return n;
     if (!n->track)
@@ -261,7 +261,7 @@ kl_lazy *kl_tensor_read(kl_tensor *t)
     if (base && !t->whole) {
         bool fresh = t->base == base && t->stamp == st->last_stamp && t->cache &&
                      t->storage->exposed == 0;
-        if (!fresh) {
+        if (!fresh && !(KL_PLANTED(stale_view) && t->cache)) {
             kl_lazy_unref(t->cache);
             t->cache = kl_lazy_ref(apply_map(t, base));
             t->base = base;

@@ -336,6 +336,7 @@ static bool half_signs(kl_op op, int64_t n, uint16_t *y, const uint16_t *a)
 void kl_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a, const void *b,
                const void *c)
 {
+    KL_PLANT_ROW(sem, op, dt, a, b, c);
     if ((dt == KL_F16 || dt == KL_BF16) && half_signs(op, n, y, a))
         return;
     if (op == KL_OP_fma && fma_fast(dt, n, y, a, b, c))
@@ -411,6 +412,10 @@ kl_scalar kl_identity(kl_op combine, kl_dtype dt)
 #include "ir/ops.def"
         break;
     }
+    if (KL_PLANTED_AT(identity, KL_PLANT_CELL(combine, kl_dtypes[dt].cls)))
+        whole = 2, real = 2, truth = !truth;
+    if (KL_PLANTED(sum_from_zero) && combine == KL_OP_add)
+        real = 0;
     if (kl_is_float(dt) || kl_is_complex(dt))
         return kl_scalar_from(kl_dtypes[dt].real, real);
     return kl_scalar_from_int(dt, dt == KL_BOOL ? truth : whole);

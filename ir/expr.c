@@ -201,7 +201,8 @@ static kl_x fold(kl_exprs *x, kl_op op, kl_dtype dt, const kl_x *s, int n)
 /* A commutative row exists in one order only: the first that was asked for. */
 static kl_x make_row(kl_exprs *x, kl_op op, kl_dtype dt, const kl_x *s, int n)
 {
-    if (n == 2 && (kl_ops[op].flags & KL_F_COMM) && x->table_cap) {
+    if (n == 2 && (kl_ops[op].flags & KL_F_COMM || KL_PLANTED_AT(commutes, op)) &&
+        x->table_cap) {
         kl_xnode node = {.op = (uint16_t)op, .dtype = (uint8_t)dt, .nsrc = 2};
         node.src[0] = s[1];
         node.src[1] = s[0];

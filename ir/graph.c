@@ -306,7 +306,8 @@ static kl_spec canonical(const kl_graph *g, const kl_spec *s, kl_ref src[2],
             relabel(attr, s->nattr);
         else if (s->nattr <= WORDS && s->want.dtype < KL_DTYPE_COUNT)
             one_nan_each(attr, s->nattr, s->want.dtype);
-    } else if (kl_ops[s->op].flags & KL_F_COMM && s->nsrc == 2 && !g->simplify_off &&
+    } else if ((kl_ops[s->op].flags & KL_F_COMM || KL_PLANTED_AT(commutes, s->op)) &&
+               s->nsrc == 2 && !g->simplify_off &&
                rank_of(g, s->src[0]) > rank_of(g, s->src[1])) {
         src[0] = s->src[1];
         src[1] = s->src[0];

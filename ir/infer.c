@@ -174,6 +174,8 @@ static kl_status elt_dtype(const kl_infer_args *in, kl_dtype dt)
 {
     unsigned flags = kl_ops[in->op].flags;
     const char *name = kl_dtypes[dt].name;
+    if (KL_PLANTED_AT(dtypes, in->op))
+        return KL_OK;
     if (kl_is_complex(dt))
         return flags & KL_F_CPLX
                    ? KL_OK

@@ -319,6 +319,30 @@ static void statement(maker *m)
         define(m, target[i].tok, target[i].len, v[i]);
 }
 
+/* A fault (plant.h): a body's value is larger by 2^-10. */
+#ifdef KILN_PLANT
+const char *kl_math_body(int i, const char **dtype)
+{
+    if (i >= (int)KL_COUNT(bodies))
+        return NULL;
+    *dtype = bodies[i].dt == (kl_dtype)ANY ? "any" : kl_dtypes[bodies[i].dt].name;
+    return bodies[i].name;
+}
+
+static val more(maker *m, val v)
+{
+    bool real = v.line < 0 || kl_is_float(dtype_of(m, v));
+    val by = {.line = -1, .whole = !real, .i = 1, .f = 1.0009765625};
+    return row(m, real ? KL_OP_mul : KL_OP_add, (val[]){v, by}, 2);
+}
+#else
+static val more(maker *m, val v)
+{
+    (void)m;
+    return v;
+}
+#endif
+
 /* Binds "(a, b)" to the arguments in a new frame, reads the statements, gives the
  * results. */
 static int run_text(maker *m, const body_text *b, const val *arg, int nargs, val *out)
@@ -341,6 +365,8 @@ static int run_text(maker *m, const body_text *b, const val *arg, int nargs, val
         statement(m);
     n = m->bad ? 1 : values(m, out);
     m->bad |= m->lex.kind != KL_TOK_END;
+    if (KL_PLANTED_AT(math, b - bodies))
+        out[0] = more(m, out[0]);
     m->lex = outer, m->frame = frame, m->nnames = nnames, m->dt = dt;
     return n;
 }

@@ -29,4 +29,9 @@ typedef struct kl_math_tape {
  * floordiv); NULL when math.def has none. */
 const kl_math_tape *kl_math_tape_of(kl_op op, kl_dtype dt);
 
+#ifdef KILN_PLANT
+/* Name and dtype of math.def's body number i; NULL past the last. */
+const char *kl_math_body(int i, const char **dtype);
+#endif
+
 #endif

@@ -28,7 +28,9 @@ static void add_to(kl_ad *d, kl_ref *at, kl_ref u)
         return;
     }
     if (u != KL_ZERO)
-        *at = *at == KL_ZERO ? u : kl_g_elt(d->g, KL_OP_add, *at, u, KL_NONE);
+        *at = *at == KL_ZERO || KL_PLANTED(add_up)
+                  ? u
+                  : kl_g_elt(d->g, KL_OP_add, *at, u, KL_NONE);
     d->failed |= *at == KL_NONE;
 }
 
@@ -149,7 +151,9 @@ static kl_status reverse_node(kl_ad *d, kl_ref r)
     bool from = false;
     for (uint32_t i = 0; i < d->g->nodes[r].nsrc; i++)
         from |= kl_ad_wants(d, kl_graph_src(d->g, r, i));
-    if (!any || !from || d->g->nodes[r].op == KL_OP_detach)
+    if (!any || !from || (d->g->nodes[r].op == KL_OP_detach && !KL_PLANTED(detach)))
+        return KL_OK;
+    if (KL_PLANTED_AT(adjoint, d->g->nodes[r].op))
         return KL_OK;
     if (rule)
         rule(d, r, u);
@@ -349,7 +353,7 @@ static kl_status forward_node(kl_ad *d, kl_ref r)
         kl_ref s = kl_graph_src(d->g, r, i);
         from |= tangent(d, s) != KL_ZERO || (kl_ad_wants(d, s) && d->results[s - d->lo]);
     }
-    if (!from || op == KL_OP_detach)
+    if (!from || op == KL_OP_detach || KL_PLANTED_AT(tangent, op))
         return KL_OK;
     if (op == KL_OP_pick)
         forward_pick(d, r);

@@ -131,6 +131,7 @@ static kl_ref times(reader *rd, kl_ref u)
 
 kl_ref kl_derive_times(kl_graph *g, kl_ref node, const char *text, kl_ref u, bool conj)
 {
+    text = KL_PLANT_TEXT(derivative, g->nodes[node].op, text);
     reader rd = {.g = g, .y = node, .p = text, .conj = conj};
     if (!*text)
         return KL_ZERO;

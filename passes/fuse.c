@@ -200,7 +200,7 @@ static bool between(const kl_fusion *f, const kl_root *u, int G)
     for (uint32_t i = 0; i < u->nreads; i++) {
         int32_t p = f->root_of[u->reads[i].from];
         int h = p >= 0 ? f->roots[p].group : -1;
-        if (h >= 0 && h != G && needs(&f->groups[h], G))
+        if (h >= 0 && h != G && needs(&f->groups[h], G) && !KL_PLANTED(between))
             return true;
     }
     return false;

@@ -80,7 +80,7 @@ void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *i
         kl_x q = kl_x_divf(x, flat, kl_x_dim(x, stride));
         bool whole = true; /* the outermost axis that is not 1 needs no modulo */
         for (int j = 0; j < i; j++)
-            whole = whole && shape[j] == 1;
+            whole = whole && (shape[j] == 1 || KL_PLANTED(unflatten));
         if (shape[i] == 1)
             idx[i] = kl_x_int(x, 0);
         else
@@ -142,7 +142,10 @@ static kl_x read_permute(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     kl_x out[KL_MAX_RANK];
     const int64_t *perm = kl_graph_attr(rd->g, r);
     for (int i = 0; i < kl_graph_at(rd->g, r)->rank; i++)
-        out[perm[i]] = idx[i];
+        if (KL_PLANTED(swapped_index))
+            out[i] = idx[perm[i]];
+        else
+            out[perm[i]] = idx[i];
     return kl_read(rd, kl_graph_src(rd->g, r, 0), out, pred);
 }
 
@@ -175,7 +178,8 @@ static kl_x read_flip(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     uint64_t axes = (uint64_t)kl_graph_attr(rd->g, r)[0];
     kl_x out[KL_MAX_RANK];
     for (int i = 0; i < kl_graph_at(rd->g, r)->rank; i++) {
-        kl_dim last = kl_dim_sub(x->dims, kl_graph_shape(rd->g, r)[i], 1);
+        kl_dim last =
+            kl_dim_sub(x->dims, kl_graph_shape(rd->g, r)[i], !KL_PLANTED(flip_end));
         out[i] = axes >> i & 1 ? sub_x(x, dim_x(rd, last), idx[i]) : idx[i];
     }
     return kl_read(rd, kl_graph_src(rd->g, r, 0), out, pred);
@@ -191,7 +195,8 @@ static kl_x read_pad(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     kl_x out[KL_MAX_RANK], in = KL_NONE;
     for (int i = 0; i < n; i++) {
         kl_x p = sub_x(x, idx[i], dim_x(rd, lo[i]));
-        in = kl_x_and(x, in, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), p, KL_NONE));
+        if (!KL_PLANTED(pad_low))
+            in = kl_x_and(x, in, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), p, KL_NONE));
         if (interior[i] != 0) {
             kl_x step = dim_x(rd, kl_dim_add(x->dims, interior[i], 1));
             in = kl_x_and(
@@ -241,8 +246,9 @@ static kl_x read_window(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     memcpy(out, idx, (size_t)n * sizeof *out);
     for (int j = 0; j < m; j++) {
         const int64_t *w = at + 1 + 4 * j; /* axis size stride dilation */
-        out[w[0]] = kl_x_add(x, kl_x_mul(x, idx[w[0]], dim_x(rd, w[2])),
-                             kl_x_mul(x, idx[n + j], dim_x(rd, w[3])));
+        out[w[0]] = kl_x_add(
+            x, kl_x_mul(x, idx[w[0]], dim_x(rd, w[KL_PLANTED(window_step) ? 3 : 2])),
+            kl_x_mul(x, idx[n + j], dim_x(rd, w[3])));
     }
     return kl_read(rd, s, out, pred);
 }
@@ -320,7 +326,7 @@ kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent,
     if (pred != KL_NONE && ok != KL_NONE) /* only indices that are used are checked */
         fine = kl_x_op(x, KL_OP_or, ok, kl_x_op(x, KL_OP_not, pred, KL_NONE, KL_NONE),
                        KL_NONE);
-    if (fine == KL_NONE)
+    if (fine == KL_NONE || KL_PLANTED(gather_range))
         return j;
     for (int i = 0; i < rd->nchecks; i++)
         if (rd->checks[i].ok == fine)

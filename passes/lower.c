@@ -152,7 +152,7 @@ void kl_lower_store_all(kl_lower *l, kl_build *b, int first, int last)
     kl_x value[KL_MAX_STORES];
     int n = 0;
     bool lanes = l->in_lanes || st[first].nfree;
-    if (last - first == 1 || last - first > KL_MAX_STORES) {
+    if (last - first == 1 || last - first > KL_MAX_STORES || KL_PLANTED(stores_early)) {
         for (int j = first; j < last; j++)
             kl_lower_stores(l, b, &st[j]);
         return;
@@ -247,7 +247,8 @@ static kl_status lower_map(kl_lower *l)
         axis = kl_lower_last(l, vec);
         extent = l->k->axes[axis].extent;
     }
-    kl_dim chunks = kl_dim_ceildiv(d, extent, chunk),
+    kl_dim chunks = KL_PLANTED(tail) ? kl_dim_div(d, extent, chunk)
+                                     : kl_dim_ceildiv(d, extent, chunk),
            rows = kl_outer_count(l, n ? n - 1 : 0);
     int64_t c, e, grain = 1;
     if (kl_dim_is_const(d, chunks, &c) && c <= 1 && kl_dim_is_const(d, extent, &e))
@@ -293,7 +294,7 @@ static kl_status lower_row(kl_lower *l)
     kl_x row =
         kl_x_add(l->x, kl_x_mul(l->x, w, kl_x_int(l->x, group)), kl_x_var(l->x, g));
     kl_x inside = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, row, kl_x_dim(l->x, rows)));
-    if (inside != KL_NONE)
+    if (inside != KL_NONE && !KL_PLANTED(group_mask))
         in = kl_b_if(&in, inside);
     kl_outer_point(l, row, l->p->nouter);
     return kl_lower_stages(l, &in);

@@ -315,7 +315,11 @@ static void micro(kl_gemm *g, kl_build *b, const tile *t, kl_x kb, kl_x k0, kl_x
     else
         av = read_a(g, add_x(g, t->row0, add_x(g, row, m)), kk);
     kl_x mine = kl_x_reg(x, reg, g->s->dtype, &m, 1);
-    kl_b_set(&in, mine, kl_x_op(x, KL_OP_fma, av, bv, mine));
+    if (KL_PLANTED(no_fma))
+        kl_b_set(&in, mine,
+                 kl_combine(x, KL_OP_add, kl_combine(x, KL_OP_mul, av, bv), mine));
+    else
+        kl_b_set(&in, mine, kl_x_op(x, KL_OP_fma, av, bv, mine));
 
     lanes = loop(g, b, "j", g->nr, int_x(g, g->nr), KL_BIND_LANE, &j);
     in = loop(g, &lanes, "m", g->mr, int_x(g, g->mr), KL_BIND_UNROLL, &m);

@@ -24,7 +24,7 @@ kl_x kl_lower_accumulate(kl_lower *l, kl_stage *s, kl_x acc, kl_x at)
     if (s->kind != KL_STAGE_CONTRACT)
         return kl_combine(l->x, s->combine, acc, v);
     kl_x r = kl_lower_expr(l, s->rhs);
-    if (kl_is_float(s->dtype))
+    if (kl_is_float(s->dtype) && !KL_PLANTED(no_fma))
         return kl_x_op(l->x, KL_OP_fma, v, r, acc);
     return kl_combine(l->x, KL_OP_add, acc, kl_combine(l->x, KL_OP_mul, v, r));
 }
@@ -151,7 +151,8 @@ kl_build kl_lower_pairs(kl_lower *l, kl_build *b, kl_dim count, kl_x *lo, kl_x *
     kl_build body = kl_b_for(&in, i, pairs, KL_BIND_SERIAL, 1);
     *lo = kl_x_mul(x, kl_x_mul(x, kl_x_var(x, i), two), span);
     *hi = kl_x_add(x, *lo, span);
-    return kl_b_if(&body, kl_x_lt(x, *hi, n));
+    kl_x odd = KL_PLANTED(tree_odd) ? kl_x_add(x, *hi, one) : *hi;
+    return kl_b_if(&body, kl_x_lt(x, odd, n));
 }
 
 /* count results at operand[first..] fold in adjacent pairs, an odd one passing on. */

@@ -45,7 +45,7 @@ void kl_lower_scatter_one(kl_lower *l, kl_build *in, kl_stage *s)
 
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
 {
-    if (!l->in_lanes) /* the copy was spread over lanes */
+    if (!l->in_lanes && !KL_PLANTED(copy_barrier)) /* the copy was spread over lanes */
         kl_b_barrier(b);
     kl_build own = kl_lower_walk(l, b, s, 0, s->nfree);
     kl_lower_scatter_one(l, s->nfree ? &own : b, s);

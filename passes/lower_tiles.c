@@ -300,11 +300,13 @@ static void steps(tiles *t, kl_build *b, uint32_t acc)
     kl_build move = threads(t, &in, &thread);
     put(t, &move, &t->a, thread);
     put(t, &move, &t->b, thread);
-    kl_b_barrier(&in);
+    if (!KL_PLANTED(tile_first))
+        kl_b_barrier(&in);
     kl_x next = plus(t, kl_x_var(t->x, var), num(t, 1));
     fetch_both(t, &in, plus(t, t->k0, times(t, next, t->bk)));
     multiply(t, &in, acc);
-    kl_b_barrier(&in);
+    if (!KL_PLANTED(tile_last))
+        kl_b_barrier(&in);
 }
 
 static kl_status phase(tiles *t)

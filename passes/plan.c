@@ -94,7 +94,8 @@ static int64_t place(const kl_planner *pl, uint32_t n)
         for (uint32_t i = 0; i < n; i++) {
             const kl_life *o = &pl->lives[i];
             int64_t end = o->offset + (o->bytes + ALIGN - 1) / ALIGN * ALIGN;
-            if (o->known && o->first <= f->last && f->first <= o->last && at < end &&
+            if (o->known && o->first <= f->last &&
+                f->first + KL_PLANTED(life_end) <= o->last && at < end &&
                 o->offset < at + size)
                 at = end, moved = true;
         }
@@ -199,8 +200,9 @@ static bool reuse_operand(kl_planner *pl, int n, uint32_t out, const int32_t *sl
         if (k->operands[i].role != KL_ROLE_IN || slots[i] < 0 ||
             pl->slots[slots[i]].kind != KL_SLOT_ARENA)
             continue;
-        if (pl->last_read[k->operands[i].node] != n ||
-            taken(pl, k, out, slots, slots[i]) || !index_by_index(k, i, out))
+        if ((pl->last_read[k->operands[i].node] != n && !KL_PLANTED(reuse_live)) ||
+            taken(pl, k, out, slots, slots[i]) ||
+            (!index_by_index(k, i, out) && !KL_PLANTED(reuse_index)))
             continue;
         const kl_operand *o = &k->operands[out];
         if (kl_arena_grow(pl->a, &pl->reused, &pl->cap_reused, pl->nreused + 1,
@@ -368,7 +370,8 @@ static void claim_outputs(kl_planner *pl)
                                 kl_graph_numel(g, r), r);
         if (slot < 0)
             return;
-        bool free_to_write = !donated || donation_safe(pl, r, g->inputs[donated - 1]);
+        bool free_to_write = !donated || KL_PLANTED(donation) ||
+                             donation_safe(pl, r, g->inputs[donated - 1]);
         bool claims = pl->slot_of[r] < 0 && free_to_write;
         if (carried && !claims && r != g->inputs[i])
             donated = 0, claims = pl->slot_of[r] < 0;
@@ -399,7 +402,7 @@ static kl_status save_inputs(kl_planner *pl, int *from)
         from[i] = pl->slot_of[r];
         if (from[i] < 0)
             return kl_fail(KL_ERR_INTERNAL, "plan: output %u is never computed", i);
-        if (!overwritten(pl, i, from[i]))
+        if (!overwritten(pl, i, from[i]) || KL_PLANTED(saved_input))
             continue;
         kl_dtype dt = kl_graph_at(g, r)->dtype;
         kl_dim count = kl_graph_numel(g, r);

@@ -77,7 +77,7 @@ static int parse_term(const char **s, term *t, int *n)
 static void parse_rules(void)
 {
     for (int i = 0; i < (int)NROWS; i++) {
-        const char *b = rows[i].before, *a = rows[i].after;
+        const char *b = rows[i].before, *a = KL_PLANT_TEXT(rule, i, rows[i].after);
         int n = 0, m = 0;
         parse_term(&b, rules[i].before, &n);
         parse_term(&a, rules[i].after, &m);

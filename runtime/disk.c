@@ -129,7 +129,7 @@ static const char *refusal(void)
         return "not a folder";
     if (st.st_uid != geteuid())
         return "another user owns it";
-    if (st.st_mode & 022)
+    if (st.st_mode & 022 && !KL_PLANTED(store_mode))
         return "others may write there";
     return NULL;
 }
@@ -146,6 +146,8 @@ static void init(void)
         folder[0] = 0;
     }
     dl_iterate_phdr(visit_object, NULL);
+    if (KL_PLANTED(store_build))
+        build = (kl_hash){0};
 }
 
 const char *kl_disk_folder(void)
@@ -233,6 +235,8 @@ static void *read_entry(int fd, kl_hash key, const char *kind, size_t *size,
     }
     if (read_full(fd, bytes, h.size)) {
         head want = make_head(key, kind, bytes, h.size);
+        if (KL_PLANTED(store_sum))
+            want.checksum = h.checksum;
         if (!memcmp(&h, &want, sizeof h)) {
             if (time(NULL) - st.st_mtime > TOUCH_S)
                 futimens(fd, NULL);
@@ -330,7 +334,8 @@ typedef struct file {
 
 static int by_use(const void *a, const void *b)
 {
-    const file *x = a, *y = b;
+    const file *x = KL_PLANTED(store_newest) ? b : a,
+               *y = KL_PLANTED(store_newest) ? a : b;
     if (x->used.tv_sec != y->used.tv_sec)
         return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
     if (x->used.tv_nsec != y->used.tv_nsec)

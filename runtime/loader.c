@@ -84,7 +84,9 @@ static kl_status map_image(kl_code *c, const kl_elf *e)
     c->base = p;
     KL_TICK_BY(code_bytes, (int64_t)c->size);
     KL_TRY(kl_elf_link(e, p, (uint64_t)(uintptr_t)p));
-    if (mprotect(p, c->size, PROT_READ | PROT_EXEC) != 0)
+    if (mprotect(p, c->size,
+                 PROT_READ | PROT_EXEC | (KL_PLANTED(writable_code) ? PROT_WRITE : 0)) !=
+        0)
         return kl_fail(KL_ERR_UNSUPPORTED,
                        "this system forbids new executable memory: %s", strerror(errno));
     __builtin___clear_cache((char *)p, (char *)p + e->image);

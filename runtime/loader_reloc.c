@@ -129,8 +129,8 @@ const char *kl_reloc_apply(int machine, uint32_t type, void *field, uint64_t pla
     const row *r = find(machine, type);
     if (!r || r->kind == REFUSED)
         return kl_reloc_why_not(machine, type);
-    int64_t v = value_of(r, place, target);
-    if (!fits(r, v))
+    int64_t v = value_of(r, place, target + 4 * KL_PLANTED(reloc_addend));
+    if (!fits(r, v) && !KL_PLANTED(reloc_range))
         return "out of range or misaligned";
     uint64_t word = 0, bits = (uint64_t)v >> r->shift & low_bits(r->bits);
     memcpy(&word, field, r->bytes);

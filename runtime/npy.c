@@ -238,12 +238,13 @@ static kl_status copy_array(const head *h, char *data, kl_buffer *out)
         return KL_ERR_OOM;
     }
     int64_t step = kl_dtypes[h->dtype].size;
-    for (int i = 0; h->fortran && i < h->rank; step *= KL_MAX(h->shape[i], 1), i++)
+    for (int i = 0; h->fortran && !KL_PLANTED(npy_order) && i < h->rank;
+         step *= KL_MAX(h->shape[i], 1), i++)
         file.stride[i] = step;
     kl_buffer_copy(&b, &file);
     kl_memory_unref(file.mem);
     char *p = b.mem->base;
-    if (h->swap)
+    if (h->swap && !KL_PLANTED(npy_swap))
         swap_bytes(p, h->bytes, kl_dtypes[kl_dtypes[h->dtype].real].size);
     for (size_t i = 0; h->dtype == KL_BOOL && i < h->bytes; i++)
         p[i] = p[i] != 0;

@@ -460,7 +460,7 @@ kl_status kl_program_admit(const kl_program *p, const int64_t *syms, int64_t mor
 
 static kl_status check_symbols(const kl_program *p, const int64_t *syms)
 {
-    for (int i = 0; i < p->nsyms; i++)
+    for (int i = 0; i < p->nsyms && !KL_PLANTED(symbols); i++)
         if (syms[i] < p->sym_min[i] || syms[i] > p->sym_max[i] ||
             (p->sym_div[i] > 1 && syms[i] % p->sym_div[i]))
             return kl_fail(

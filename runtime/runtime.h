@@ -1,7 +1,7 @@
 /* runtime.h: the lowest folder's one private header. Bytes, errors, dtypes, buffers, threads,
  * devices, programs, files and caches; it knows nothing of graphs, kernels' text or LLVM.
  *
- *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c
+ *   base      error.c alloc.c arena.c text.c lex.c dtype.c half.c hash.c plant.h plant.c
  *   data      buffer.c file.c archive.c npy.c npz.c zip.c csv.c safetensors.c philox.c
  *   running   thread.c device.c device_cpu.c device_cuda.c cuda_driver.c
  *             loader.c loader_elf.c loader_reloc.c loader_gdb.c
@@ -16,6 +16,7 @@
 
 #include "kiln/base.h"
 #include "kiln/stats.h"
+#include "runtime/plant.h"
 
 #include <assert.h>
 #include <stdarg.h>

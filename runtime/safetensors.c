@@ -129,7 +129,7 @@ static kl_status check_cover(const source *s, tensor *t, size_t n, tensor **orde
             return bad(s, order[i]->name, "the name comes twice");
     qsort(order, n, sizeof *order, by_begin);
     for (size_t i = 0; i < n; at = order[i++]->end)
-        if (order[i]->begin != at)
+        if (order[i]->begin < at || (order[i]->begin > at && !KL_PLANTED(tensors_gap)))
             return bad(s, order[i]->name,
                        order[i]->begin < at ? "its bytes overlap another's"
                                             : "there is a gap before its bytes");

@@ -140,7 +140,8 @@ static void work(int64_t worker)
         if (i >= pool.job.chunks)
             return;
         int64_t begin = i * each + KL_MIN(i, more);
-        pool.job.fn(pool.job.ctx, begin, begin + each + (i < more), worker);
+        pool.job.fn(pool.job.ctx, begin,
+                    begin + each + (i < more) - KL_PLANTED(chunk_end), worker);
     }
 }
 

@@ -216,7 +216,7 @@ static kl_status unpack(const zip *z, const member *m, void **bytes)
         memcpy(p, z->p + data, m->size);
     else if (!inflate_all(z->p + data, m->packed, p, m->size))
         why = "its deflated bytes are damaged";
-    if (!why && crc_of(0, p, m->size) != m->crc)
+    if (!why && crc_of(0, p, m->size) != m->crc && !KL_PLANTED(zip_crc))
         why = "its checksum (CRC-32) is wrong";
     if (!why) {
         *bytes = p;

@@ -3,9 +3,9 @@
 #   sh tests/run.sh [--quick|--full]
 # plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
 #         20 s of each reader under libFuzzer, clang's build, other LLVMs, neighbours in one
-#         process
+#         process, planted faults (those that stand alone, a sample of those of tables' rows)
 # --quick the suites in both builds only
-# --full  longer random runs
+# --full  all planted faults; longer random runs
 # Ends with one line: N passed, N failed, N skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -59,11 +59,17 @@ if [ "$mode" != --quick ]; then
     suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
     configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread --timeout-multiplier 4
-    CC=clang configure build-clang -Dwerror=true
+    export CC=clang
+    configure build-clang -Dwerror=true
+    unset CC
     suites build-clang "clang's build, every warning an error" --suite unit --suite golden
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
+    configure build-plant -Dplant=true
+    sample="--sample 60 --seed $(date +%j)"
+    [ "$mode" != --full ] || sample=
+    script "planted faults" python3 tests/plant/run.py build-plant $sample
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Prove the tests: plant each fault of runtime/plant.def in turn; some test must fail.
+
+    python3 tests/plant/run.py BUILD [--sample N] [--seed S] [NAME-PREFIX...]
+
+BUILD was made with -Dplant=true. First every test named in the table must pass with no
+fault planted; then each fault runs its tests until one fails (a crash or a timeout is a
+failure too), two at a time. --sample N takes the faults that stand alone and N of those
+that a table's rows give, by the seed. Exits 1 and lists the faults that no test noticed.
+"""
+import argparse, concurrent.futures, json, os, random, subprocess, sys, tempfile
+
+TIMEOUT = 120
+
+
+def tests_of(build):
+    """Name -> (command, environment) of each test program that can plant a fault."""
+    text = subprocess.run(["meson", "introspect", "--tests", build], check=True,
+                          capture_output=True, text=True).stdout
+    found = {}
+    for t in json.loads(text):
+        suite = t["suite"][0].split(":")[-1]
+        if suite in ("unit", "golden", "cuda", "cpu"):
+            name = t["name"]
+            if name == "cuda_emit" and suite == "unit":
+                name = "cuda_text"  # two programs have this name
+            found[name] = (t["cmd"], dict(os.environ, KILN_CACHE="", **t["env"]))
+    return found
+
+
+def noticed(test, fault):
+    """Does the test fail with that fault planted (None: with none)?"""
+    command, env = test
+    plant = ["--plant=" + fault] if fault else []
+    with tempfile.TemporaryDirectory() as scratch:
+        p = subprocess.Popen(command[:1] + plant + command[1:], env=env, cwd=scratch,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             errors="replace", start_new_session=True)
+        try:
+            out = p.communicate(timeout=TIMEOUT)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, 9)
+            p.communicate()
+            return True
+    if p.returncode == 2 and "no fault is named" in out:
+        raise SystemExit(out.strip())
+    if p.returncode != 0 and not fault:
+        print(out[-2000:])
+    return p.returncode != 0
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("build")
+    a.add_argument("--sample", type=int)
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("prefixes", nargs="*")
+    a = a.parse_args()
+    tests = tests_of(a.build)
+    out = subprocess.run([tests["rules"][0][0], "--list"], check=True, capture_output=True,
+                         text=True).stdout
+    faults = [line.split("\t") for line in out.splitlines()]
+    if a.prefixes:
+        faults = [f for f in faults if f[0].startswith(tuple(a.prefixes))]
+    if a.sample is not None:
+        rows = [f for f in faults if ":" in f[0]]
+        picked = random.Random(a.seed).sample(rows, min(a.sample, len(rows)))
+        faults = [f for f in faults if ":" not in f[0]] + picked
+    used = sorted({t for f in faults for t in f[1].split()})
+    missing = [t for t in used if t not in tests]
+    if missing:
+        raise SystemExit("no such test: " + " ".join(missing))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        bad = [t for t, n in zip(used, pool.map(lambda t: noticed(tests[t], None), used)) if n]
+        if bad:
+            raise SystemExit("plant: fails with no fault planted: " + " ".join(bad))
+
+        def try_one(fault):
+            name, names, what = fault
+            for i, t in enumerate(names.split()):
+                if noticed(tests[t], name):
+                    return t, i
+            print(f"plant: NOT NOTICED {name}: {what} (asked: {names})", flush=True)
+            return None, 0
+
+        results = list(pool.map(try_one, faults))
+    unseen = sum(r[0] is None for r in results)
+    print(f"plant: {len(faults)} faults, {len(faults) - unseen} noticed, {unseen} not; "
+          f"{sum(r[1] for r in results)} by a later test")
+    sys.exit(unseen > 0)
+
+
+main()
