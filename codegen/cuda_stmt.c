@@ -374,16 +374,15 @@ static void store(kl_cc *e, const kl_stmt *s)
     const char *at = kl_cc_value(e, s->at), *v = kl_cc_value(e, s->value);
     const char *pred = s->pred == KL_NONE ? "" : kl_cc_value(e, s->pred);
     const char *who = e->in_lane ? "" : one_thread(e), *to = kl_cc_at(e, s->operand, at);
-    bool shared =
-        !e->in_lane && *who && e->loaded[s->operand] && !KL_PLANTED(warp_barrier);
-    if (shared)
+    bool shared = !e->in_lane && *who && e->loaded[s->operand];
+    if (shared && !KL_PLANTED(warp_before))
         meet(e);
     if (*who || *pred)
         kl_cc_line(e, top(e), "if (%s%s%s)\n    %s = %s;", who,
                    *who && *pred ? " && " : "", pred, to, v);
     else
         kl_cc_line(e, top(e), "%s = %s;", to, v);
-    if (shared)
+    if (shared && !KL_PLANTED(warp_after))
         meet(e);
     kl_cc_touch_mem(e, s->operand);
 }

@@ -158,13 +158,15 @@ static void merge_runs(sorter *t, kl_build *b, kl_x level)
     kl_b_store(&in, t->keys2, dest, key, KL_NONE);
     kl_b_store(&in, t->perm2, dest,
                kl_x_load(x, t->perm, KL_I64, place_of(t, i), KL_NONE, KL_NONE), KL_NONE);
-    kl_b_barrier(b);
+    if (!KL_PLANTED(sort_merged))
+        kl_b_barrier(b);
     kl_build back = each(t, b, &i);
     kl_b_store(&back, t->keys, place_of(t, i),
                kl_x_load(x, t->keys2, t->dt, i, KL_NONE, KL_NONE), KL_NONE);
     kl_b_store(&back, t->perm, place_of(t, i),
                kl_x_load(x, t->perm2, KL_I64, i, KL_NONE, KL_NONE), KL_NONE);
-    kl_b_barrier(b);
+    if (!KL_PLANTED(sort_back))
+        kl_b_barrier(b);
 }
 
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
@@ -190,7 +192,8 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
     kl_lower_checks(l, &in, s);
     kl_b_store(&in, t.keys, at, kl_lower_expr(l, s->value), KL_NONE);
     kl_b_store(&in, t.perm, at, i, KL_NONE);
-    kl_b_barrier(b);
+    if (!KL_PLANTED(sort_filled))
+        kl_b_barrier(b);
     uint32_t v = kl_x_newvar(x, "level", KL_MAX(levels, 1));
     in = kl_b_for(b, v, kl_x_int(x, levels), KL_BIND_SERIAL, 1);
     merge_runs(&t, &in, kl_x_var(x, v));
