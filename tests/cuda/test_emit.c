@@ -218,6 +218,51 @@ START_TEST(test_symbols)
 }
 END_TEST
 
+/* Lanes of two warps fold through shared memory. No schedule asks for it as yet. */
+START_TEST(test_block_fold)
+{
+    static const char text[] = "loops wide for sm_90a {\n"
+                               "  in x: f32[200]\n"
+                               "  out y: f32[1]\n"
+                               "  phase w: 1 grain 1 group 1 lane 64 {\n"
+                               "    reg acc: f32 lanes 64\n"
+                               "    set acc = 0.0\n"
+                               "    for i: 200 lane 64 {\n"
+                               "      set acc = add(acc, load x[i])\n"
+                               "    }\n"
+                               "    reg r: f32\n"
+                               "    fold r = add acc\n"
+                               "    store y[0] = r\n"
+                               "  }\n"
+                               "}\n";
+    kl_arena *a = kl_arena_new();
+    kl_kernel *k;
+    unsigned parts = 0;
+    kl_text body = {0}, whole = {0};
+    float x[200], y;
+    for (int i = 0; i < 200; i++)
+        x[i] = (float)(i + 1);
+    OK(kl_loops_parse(a, "test", text, &k));
+    OK(kl_cuda_kernel(k, "wide", a, &parts, &body));
+    kl_cuda_prelude(&whole, parts);
+    kl_text_put(&whole, body.s);
+    kl_nvrtc_code made_of;
+    kl_module *m;
+    OK(kl_nvrtc_compile("wide", whole.s, "sm_90a", KL_NVRTC_CUBIN, &made_of));
+    OK(CUDA->load(0, made_of.bytes, made_of.size, &m));
+    void *bufs[2] = {to_device(x, sizeof x), to_device(&x[0], sizeof y)};
+    OK(start(m, "wide.0", (shape){1, 64, 1, 0}, 2, bufs, 0, NULL, NULL));
+    from_device(&y, bufs[1], sizeof y);
+    ck_assert_float_eq(y, 20100.0f);
+    CUDA->free(0, bufs[0], sizeof x);
+    CUDA->free(0, bufs[1], sizeof y);
+    CUDA->unload(m);
+    kl_nvrtc_free(&made_of);
+    kl_text_free(&body), kl_text_free(&whole);
+    kl_arena_free(a);
+}
+END_TEST
+
 int main(void)
 {
     if (!have_device())
@@ -227,5 +272,6 @@ int main(void)
     tcase_add_loop_test(tc, test_program, 0, NPROGRAMS * FORMS);
     tcase_add_test(tc, test_compiled);
     tcase_add_test(tc, test_symbols);
+    tcase_add_test(tc, test_block_fold);
     return run_suite(tc);
 }

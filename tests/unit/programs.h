@@ -75,6 +75,12 @@ static const char *const programs[] = {
     "graph lit(%0: f32[3]) { %1: f32[3] = const {1, 2.5, -0.0} %2: f32[3] = mul %0, %1 %3: i64[3,2] = iota axis 0 out %2, %3 }",
     "graph deeper(%0: f32[5000,33], %1: f32[5000,20], %2: f32[33,1]) { %3: f32[33,20] = contract %0, %1 \"km,kn->mn\" "
     "%4: f32[33,20] = expand %2 %5: f32[33,20] = mul %3, %4 out %5 }",
+    /* not one kernel: what reads the sorted keys needs them, and they need what it reads too */
+    "graph between(%0: f32[24,20]) { %1: f32[24,20] = exp %0 %2: f32[24,20] = sort %1 axis 0 %3: f32[24,20] = pick %2 "
+    "result 0 %4: f32[24,20] = add %1, %3 out %1, %4 }",
+    /* exp may lie where its operand did, but neg reads it too */
+    "graph early(%0: f32[50]) { %1: f32[50] = sort %0 axis 0 %2: f32[50] = pick %1 result 0 %3: f32[50] = exp %2 "
+    "%4: f32[50] = neg %2 %5: f32[50] = sort %3 axis 0 descending %6: f32[50] = pick %5 result 0 out %6, %4 }",
 #ifdef KL_TEST_LARGE /* too much for the interpreter of loops */
     "graph tiles(%0: f32[130,70,9], %1: f32[130,9,66]) { %2: f32[130,70,66] = contract %0, %1 \"bmk,bkn->bmn\" out %2 }",
     "graph tiles64(%0: f64[40,70,37], %1: f64[40,66,37]) { %2: f64[40,70,66] = contract %0, %1 \"bmk,bnk->bmn\" out %2 }",

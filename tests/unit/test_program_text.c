@@ -358,6 +358,35 @@ START_TEST(wrong_text_says_why)
 END_TEST
 
 /* Every allocation fails once: an error, and nothing is lost. */
+/* A program runs for sizes within its bounds, and says which one is not. */
+START_TEST(sizes_are_checked)
+{
+    static const char text[] = "program p for cpu {\n"
+                               "  dim B 8..4096 % 8\n"
+                               "  in x: f32[B]\n"
+                               "  out y: f32[B]\n"
+                               "  arena 0\n"
+                               "  slot 0: in 0 f32[B] bytes 4*B\n"
+                               "  slot 1: out 0 f32[B] bytes 4*B\n"
+                               "  copy copy (1, 0)\n"
+                               "}\n";
+    static const int64_t wrong[] = {0, -8, 12, 4104};
+    kl_program *p;
+    float x[16] = {1, 2, 3}, y[16] = {0};
+    kl_error_clear();
+    ck_assert_msg(kl_program_parse("test", text, &p) == KL_OK, "%s", kl_error());
+    void *in[] = {x}, *out[] = {y};
+    ck_assert(kl_program_run(p, in, out, (int64_t[]){16}) == KL_OK);
+    ck_assert_mem_eq(x, y, sizeof x);
+    for (size_t i = 0; i < KL_COUNT(wrong); i++) {
+        ck_assert_int_eq(kl_program_run(p, in, out, &wrong[i]), KL_ERR_SHAPE);
+        ck_assert_msg(strstr(kl_error(), "dimension B = ") != NULL, "%s", kl_error());
+        kl_error_clear();
+    }
+    kl_program_unref(p);
+}
+END_TEST
+
 START_TEST(memory_may_end)
 {
     kl_program *p = parse(whole);
@@ -397,6 +426,7 @@ int main(void)
     tcase_add_test(tc, forged_bytes_do_no_harm);
     tcase_add_test(tc, damaged_text_does_no_harm);
     tcase_add_loop_test(tc, wrong_text_says_why, 0, (int)KL_COUNT(wrong));
+    tcase_add_test(tc, sizes_are_checked);
     tcase_add_test(tc, memory_may_end);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);

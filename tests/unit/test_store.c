@@ -306,6 +306,29 @@ START_TEST(test_cap)
 }
 END_TEST
 
+/* Behind the key an entry says which build wrote it: ours, whose code has a hash. */
+static void names_build(const char *path)
+{
+    static const char none[sizeof(kl_hash)];
+    kl_hash key = key_of(1);
+    void *bytes;
+    size_t size;
+    ck_assert(kl_file_read(path, &bytes, &size) == KL_OK);
+    char *at = memmem(bytes, size, &key, sizeof key);
+    ck_assert_ptr_nonnull(at);
+    ck_assert(memcmp(at + sizeof key, none, sizeof none) != 0);
+    kl_free(bytes, size);
+}
+
+START_TEST(test_build)
+{
+    begin(NULL);
+    put(1);
+    ck_assert_int_eq(each(names_build), 1);
+    end();
+}
+END_TEST
+
 static void age(const char *path)
 {
     struct timespec old[2] = {{5000, 0}, {5000, 0}};
@@ -503,6 +526,7 @@ int main(void)
     tcase_add_test(tc, test_swapped);
     tcase_add_test(tc, test_foreign);
     tcase_add_test(tc, test_cap);
+    tcase_add_test(tc, test_build);
     tcase_add_test(tc, test_least_recently_used);
     tcase_add_test(tc, test_memory_cap);
     tcase_add_loop_test(tc, test_no_folder, 0, 4);
