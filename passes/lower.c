@@ -272,6 +272,42 @@ static kl_status lower_map(kl_lower *l)
     return kl_lower_stages(l, &in);
 }
 
+/* Lanes along one outer axis, rows of another inside a worker: squares in which operands
+ * of either order have their cache lines used up. */
+static kl_status lower_turned(kl_lower *l)
+{
+    kl_dims *d = l->x->dims;
+    kl_exprs *x = l->x;
+    int n = l->p->nouter, vec = (int)kl_param(l->k, l->part, "vec", 0),
+        across = (int)kl_param(l->k, l->part, "across", 1);
+    int64_t high = kl_param(l->k, l->part, "rows", 16),
+            wide = kl_param(l->k, l->part, "columns", 32);
+    uint16_t r = kl_lower_last(l, across), c = kl_lower_last(l, vec - (vec > across));
+    kl_dim rows = l->k->axes[r].extent, columns = l->k->axes[c].extent;
+    kl_dim nr = kl_dim_ceildiv(d, rows, high), nc = kl_dim_ceildiv(d, columns, wide);
+    kl_dim workers = kl_dim_mul(d, kl_outer_count(l, n - 2), kl_dim_mul(d, nr, nc));
+    kl_build b;
+    kl_x w, i;
+    if (!kl_lower_phase(l, workers, 16384 / (high * wide), &b, &w))
+        return kl_fail(KL_ERR_OOM, "lower: no memory");
+    kl_x strip = kl_x_divf(x, w, kl_x_dim(x, nr));
+    kl_outer_point(l, kl_x_divf(x, strip, kl_x_dim(x, nc)), n - 2);
+    kl_x row = kl_x_mul(x, kl_x_mod(x, w, kl_x_dim(x, nr)), kl_x_int(x, high));
+    kl_x col = kl_x_mul(x, kl_x_mod(x, strip, kl_x_dim(x, nc)), kl_x_int(x, wide));
+    uint32_t v = kl_x_newvar(x, l->k->axes[r].name, high),
+             j = kl_x_newvar(x, l->k->axes[c].name, wide);
+    i = kl_x_op(x, KL_OP_sub, kl_x_dim(x, rows), row, KL_NONE);
+    kl_build in = kl_b_for(&b, v, kl_x_op(x, KL_OP_min, i, kl_x_int(x, high), KL_NONE),
+                           KL_BIND_SERIAL, 1);
+    i = kl_x_op(x, KL_OP_sub, kl_x_dim(x, columns), col, KL_NONE);
+    in = kl_b_for(&in, j, kl_x_op(x, KL_OP_min, i, kl_x_int(x, wide), KL_NONE),
+                  KL_BIND_LANE, l->lanes);
+    l->axis[r] = kl_x_add(x, row, kl_x_var(x, v));
+    l->axis[c] = kl_x_add(x, col, kl_x_var(x, j));
+    l->in_lanes = true;
+    return kl_lower_stages(l, &in);
+}
+
 static kl_status lower_row(kl_lower *l)
 {
     kl_build b, in;
@@ -386,9 +422,9 @@ static const struct {
     const char *name;
     kl_status (*fn)(kl_lower *l);
 } recipes[] = {
-    {"map", lower_map},        {"row", lower_row},      {"split", lower_split},
-    {"column", lower_column},  {"gemm", kl_lower_gemm}, {"tiles", kl_lower_tiles},
-    {"strip", kl_lower_strip},
+    {"map", lower_map},        {"row", lower_row},       {"split", lower_split},
+    {"column", lower_column},  {"gemm", kl_lower_gemm},  {"tiles", kl_lower_tiles},
+    {"strip", kl_lower_strip}, {"turned", lower_turned},
 };
 
 kl_status kl_lower_kernel(kl_kernel *k)

@@ -6,6 +6,7 @@
  *   reduce over an outer axis                -> class column  lanes = 2 vectors
  *   the same, long columns, on a CPU         -> class strip   lanes = a vector
  *   no axes of its own                       -> class map     lanes = 2 vectors
+ *   the same, an operand transposed, CPU     -> class turned  squares of a cache line
  *   a large contraction                      -> class gemm (CUDA: tiles)
  *
  * A decision never changes a result's bits (DESIGN.md, "One number"); it may only change
@@ -197,9 +198,51 @@ static void schedule_elements(kl_kernel *k, int part, int64_t lanes, int vec)
     param(k, part, "chunk", lanes * each);
 }
 
+/* The outer axis along which a load is contiguous that jumps along `vec`; -1: none. */
+static int turned_axis(kl_kernel *k, const kl_part *p, int vec)
+{
+    uint32_t count = k->x->count;
+    uint8_t *used = kl_part_uses(k, p, count);
+    int found = -1;
+    for (kl_x e = 0; used && e < count && vec >= 0 && found < 0; e++) {
+        kl_x index = k->x->nodes[e].src[0], base;
+        int64_t along, across;
+        if (!used[e] || k->x->nodes[e].op != KL_X_LOAD ||
+            !kl_x_affine(k->x, index, p->outer[vec], &base, &along) || along * along <= 1)
+            continue;
+        for (int i = 0; i < p->nouter; i++)
+            if (i != vec && hint(k, k->axes[p->outer[i]].extent) >= SHORT &&
+                hint(k, k->axes[p->outer[vec]].extent) >= SHORT &&
+                kl_x_affine(k->x, index, p->outer[i], &base, &across) && across == 1)
+                found = i;
+    }
+    if (used)
+        kl_free(used, count + 1);
+    return found;
+}
+
+/* Small squares: what is read against its grain comes in lines, and all of a line is used
+ * before it leaves the cache. */
+static void schedule_turned(kl_kernel *k, int part, const kl_target *t, int64_t forced,
+                            int vec, int across)
+{
+    int64_t line = 64 / widest(k);
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "turned");
+    param(k, part, "lanes", map_lanes(k, t, forced));
+    param(k, part, "vec", vec);
+    param(k, part, "across", across);
+    param(k, part, "rows", line);
+    param(k, part, "columns", 2 * line);
+}
+
 static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t forced)
 {
     int score, vec = vector_axis(k, &k->parts[part], &score);
+    int across = t->kind == KL_TARGET_CPU ? turned_axis(k, &k->parts[part], vec) : -1;
+    if (across >= 0) {
+        schedule_turned(k, part, t, forced, vec, across);
+        return;
+    }
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "map");
     param(k, part, "lanes", map_lanes(k, t, forced));
     if (vec >= 0)
@@ -331,6 +374,8 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         kl_schedule_tiles(k, part, t);
     else if (in_order && kl_gemm_fits(k, p))
         kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
+    else if (ordered && t->kind == KL_TARGET_CPU && 4 * (y.unit - y.jump) >= score)
+        schedule_row(k, part, t, own, true);
     else if (long_columns && ordered)
         schedule_strip(k, part, t, vec, own, forced);
     else if (in_order || ordered)

@@ -71,6 +71,9 @@ static const char *const programs[] = {
     "graph put2(%0: f32[9,70], %1: i64[80], %2: f32[80,70]) { %3: f32[9,70] = scatter.add %0, %1, %2 axis 0 batch 0 out %3 }",
     "graph first(%0: f32[6,33], %1: i32[3,100], %2: f32[4,20]) { %3: i64[6] = argmax %0 axis 1 %4: i64[3] = argmin %1 axis 1 "
     "%5: f32[4,20] = sub %2, %2 %6: i64[4] = argmax %5 axis 1 out %3, %4, %6 }",
+    "graph turned(%0: f32[37,50], %1: f32[50,37], %2: bf16[3,20,70]) { %3: f32[37,50] = permute %1 axes (1, 0) "
+    "%4: f32[37,50] = add %0, %3 %5: bf16[3,70,20] = permute %2 axes (0, 2, 1) %6: bf16[3,70,20] = neg %5 out %4, %6 }",
+    "graph running2(%0: f32[7,90], %1: f32[40,3,80]) { %2: f32[7,90] = prefix.add %0 axis 1 %3: f32[40,3,80] = prefix.max %1 axis 2 out %2, %3 }",
     "graph same(%0: f32[4]) { out %0, %0 }",
     "graph lit(%0: f32[3]) { %1: f32[3] = const {1, 2.5, -0.0} %2: f32[3] = mul %0, %1 %3: i64[3,2] = iota axis 0 out %2, %3 }",
     "graph deeper(%0: f32[5000,33], %1: f32[5000,20], %2: f32[33,1]) { %3: f32[33,20] = contract %0, %1 \"km,kn->mn\" "
