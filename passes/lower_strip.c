@@ -31,6 +31,7 @@ typedef struct strip {
     kl_exprs *x;
     uint16_t axis; /* the columns' */
     int64_t width;
+    bool run;        /* rows of all columns are one run of memory */
     kl_x first, len; /* this worker's columns */
     place *value;    /* per stage */
 } strip;
@@ -99,21 +100,47 @@ static void store_column(strip *t, kl_build *b, const place *p, kl_x value)
 
 /* ---- a block of 4096 rows ---- */
 
-/* Rows at, at + step, .. (each of them) into the column's acc. */
-static void take_rows(strip *t, kl_build *b, kl_stage *s, const place *acc, kl_x at,
+/* Open a loop over all lanes of the order of all columns as one run, q the order's lane:
+ * in memory the rows of few columns lie one after the other as acc does. */
+static kl_build along_run(strip *t, kl_build *b, int64_t lanes, kl_x *q)
+{
+    kl_lower *l = t->l;
+    kl_x width = kl_x_int(t->x, t->width);
+    l->lane_var = kl_x_newvar(t->x, "i", lanes * t->width);
+    l->in_lanes = true;
+    kl_x i = kl_x_var(t->x, l->lane_var);
+    *q = kl_x_divf(t->x, i, width);
+    l->axis[t->axis] = kl_x_mod(t->x, i, width);
+    return kl_b_for(b, l->lane_var, kl_x_int(t->x, lanes * t->width), KL_BIND_LANE,
+                    l->lanes);
+}
+
+/* A lane loop over every lane q of the order of every column; acc is its place. */
+static kl_build every_lane(strip *t, kl_build *b, int64_t lanes, place *acc, kl_x *q)
+{
+    if (t->run) {
+        acc->at = kl_x_int(t->x, 0);
+        return along_run(t, b, lanes, q);
+    }
+    kl_build in = rows(t, b, "q", lanes, kl_x_int(t->x, lanes), q);
+    acc->at = kl_x_mul(t->x, *q, kl_x_int(t->x, t->width));
+    return along(t, &in);
+}
+
+/* Rows at, at + step, .. (each of them) into the column's acc, inside a lane loop. */
+static void take_rows(strip *t, kl_build *in, kl_stage *s, const place *acc, kl_x at,
                       int64_t step, int64_t each)
 {
     kl_exprs *x = t->x;
-    kl_build in = along(t, b);
-    kl_x v = kl_b_reg(&in, "v", s->dtype, t->l->lanes, 0, NULL);
-    kl_b_set(&in, v, at_column(t, acc, s->dtype));
+    kl_x v = kl_b_reg(in, "v", s->dtype, t->l->lanes, 0, NULL);
+    kl_b_set(in, v, at_column(t, acc, s->dtype));
     uint32_t u = kl_x_newvar(x, "u", each);
-    kl_build body = kl_b_for(&in, u, kl_x_int(x, each), KL_BIND_UNROLL, 1);
+    kl_build body = kl_b_for(in, u, kl_x_int(x, each), KL_BIND_UNROLL, 1);
     kl_x row = kl_x_add(x, at, kl_x_mul(x, kl_x_var(x, u), kl_x_int(x, step)));
     kl_x next = kl_lower_accumulate(t->l, s, v, row);
     kl_lower_checks(t->l, &body, s);
     kl_b_set(&body, v, next);
-    store_column(t, &in, acc, v);
+    store_column(t, in, acc, v);
 }
 
 /* Lane q of the order and those that fold into it, `half` and its fractions away. */
@@ -137,15 +164,12 @@ static void block(strip *t, kl_build *b, kl_stage *s, kl_x start, kl_x len,
             each = kl_param(t->l->k, t->l->part, "rows", 4), none;
     kl_x q, j, k, step = kl_x_int(x, lanes * each), width = kl_x_int(x, t->width);
     place acc = {.operand = tile(t, "lanes", s->dtype, lanes)};
-    kl_build init = rows(t, b, "q", lanes, kl_x_int(x, lanes), &q);
-    acc.at = kl_x_mul(x, q, width);
-    kl_build in = along(t, &init);
-    store_column(t, &in, &acc, kl_lower_identity(t->l, s));
+    kl_build init = every_lane(t, b, lanes, &acc, &q);
+    store_column(t, &init, &acc, kl_lower_identity(t->l, s));
 
     kl_x full = kl_x_divf(x, len, step), done = kl_x_mul(x, full, step);
     kl_build walk = rows(t, b, "j", KL_BLOCK / (lanes * each), full, &j);
-    kl_build lane = rows(t, &walk, "q", lanes, kl_x_int(x, lanes), &q);
-    acc.at = kl_x_mul(x, q, width);
+    kl_build lane = every_lane(t, &walk, lanes, &acc, &q);
     kl_x row = kl_x_add(x, kl_x_add(x, start, kl_x_mul(x, j, step)), q);
     take_rows(t, &lane, s, &acc, row, lanes, each);
 
@@ -153,7 +177,8 @@ static void block(strip *t, kl_build *b, kl_stage *s, kl_x start, kl_x len,
     if (!kl_x_is_int(x, left, &none) || none) {
         kl_build last = rows(t, b, "k", lanes * each, left, &k);
         acc.at = kl_x_mul(x, kl_x_mod(x, k, kl_x_int(x, lanes)), width);
-        take_rows(t, &last, s, &acc, kl_x_add(x, kl_x_add(x, start, done), k), 0, 1);
+        lane = along(t, &last);
+        take_rows(t, &lane, s, &acc, kl_x_add(x, kl_x_add(x, start, done), k), 0, 1);
     }
 
     kl_build out = along(t, b);
@@ -398,7 +423,8 @@ kl_status kl_lower_strip(kl_lower *l)
     strip t = {.l = l,
                .x = l->x,
                .axis = kl_lower_last(l, (int)kl_param(l->k, l->part, "vec", 0)),
-               .width = kl_param(l->k, l->part, "strip", 1024)};
+               .width = kl_param(l->k, l->part, "strip", 1024),
+               .run = kl_param(l->k, l->part, "run", 0) != 0};
     t.value = kl_arena_zeroed(l->k->arena, (size_t)l->p->nstages + 1, sizeof *t.value);
     if (!t.value)
         return kl_fail(KL_ERR_OOM, "lower: no memory");

@@ -20,7 +20,7 @@ enum {
     LONG = 64 /* rows that a strip is worth */,
     STRIPS = 8 /* enough for some threads */,
     STRIP_BYTES = 4096,
-    STRIP_LEAST = 128,
+    STRIP_LEAST = 256,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */
 };
@@ -311,7 +311,35 @@ static int64_t strip_width(const kl_kernel *k, const kl_part *p, const kl_target
             most = KL_MIN(STRIP_BYTES / size, t->l2 / 4 / (KL_LANES * size)),
             want = (n + STRIPS - 1) / KL_MIN(STRIPS, KL_MAX(STRIPS / others, 1));
     want = KL_MAX(KL_MIN(want, most), STRIP_LEAST);
-    return KL_MIN((want + 63) / 64 * 64, (n + 15) / 16 * 16);
+    return KL_MIN((want + 63) / 64 * 64, n);
+}
+
+/* Do all loads of the part's first n stages walk rows and columns as one axis? */
+static bool one_run(kl_kernel *k, const kl_part *p, int n, int vec)
+{
+    int64_t lo, columns, along, across;
+    uint32_t count = k->x->count;
+    kl_part first = {.stages = p->stages, .nstages = n};
+    kl_dim_range(k->x->dims, k->axes[p->outer[vec]].extent, &lo, &columns);
+    uint8_t *used = lo == columns ? kl_part_uses(k, &first, count) : NULL;
+    bool ok = used != NULL;
+    for (kl_x e = 0; ok && e < count; e++) {
+        kl_x index = k->x->nodes[e].src[0], base;
+        bool row = false;
+        if (!used[e] || k->x->nodes[e].op != KL_X_LOAD)
+            continue;
+        for (int i = 0; ok && i < n; i++)
+            if (kl_x_uses_var(k->x, e, p->stages[i].axes[0])) {
+                row = true;
+                ok = kl_x_affine(k->x, index, p->outer[vec], &base, &along) &&
+                     kl_x_affine(k->x, base, p->stages[i].axes[0], &base, &across) &&
+                     across == along * columns;
+            }
+        ok = ok && (row || !kl_x_uses_var(k->x, e, p->outer[vec]));
+    }
+    if (used)
+        kl_free(used, count + 1);
+    return ok;
 }
 
 static void schedule_strip(kl_kernel *k, int part, const kl_target *t, int vec,
@@ -319,15 +347,17 @@ static void schedule_strip(kl_kernel *k, int part, const kl_target *t, int vec,
 {
     const kl_part *p = &k->parts[part];
     int64_t width = strip_width(k, p, t, vec), strips = outer_hint(k, p) / width;
-    int free = own >= 4 * KL_BLOCK && strips < STRIPS ? free_blocks(k, p, true) : 0;
+    int free = free_blocks(k, p, true);
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "strip");
     param(k, part, "lanes", map_lanes(k, t, forced));
     param(k, part, "vec", vec);
     param(k, part, "strip", width);
     param(k, part, "rows", k->x->count > 160 ? 1 : 4); /* copies of the expression */
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * width, 1), 1));
-    if (free)
+    if (free && own >= 4 * KL_BLOCK && strips < STRIPS)
         param(k, part, "split", free);
+    if (free && width < STRIP_LEAST / 2 && one_run(k, p, free, vec))
+        param(k, part, "run", 1);
 }
 
 static void schedule_split(kl_kernel *k, int part)
