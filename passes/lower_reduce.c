@@ -122,12 +122,44 @@ static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start
     return dst;
 }
 
+/* Of at most as many elements as the order has lanes: lane q's and those that fold into
+ * it; KL_NONE: there are none. One element alone is what it is. */
+static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int lanes,
+                     int64_t n)
+{
+    if (q >= n)
+        return KL_NONE;
+    if (half == lanes) {
+        kl_x at = kl_x_int(l->x, q), start = kl_lower_identity(l, s);
+        kl_x v = kl_lower_accumulate(l, s, start, at);
+        kl_lower_checks(l, b, s);
+        return s->kind == KL_STAGE_CONTRACT ? v : kl_lower_expr(l, s->value);
+    }
+    kl_x a = fold_few(l, b, s, q, 2 * half, lanes, n);
+    kl_x c = fold_few(l, b, s, q + half, 2 * half, lanes, n);
+    return c == KL_NONE ? a : kl_combine(l->x, s->combine, a, c);
+}
+
+/* Few enough that every element stands in the code by itself. */
+static bool is_few(const kl_lower *l, kl_x start, kl_x len, int32_t lanes, int64_t *n)
+{
+    int64_t from;
+    return kl_param(l->k, l->part, "few", 0) && kl_x_is_int(l->x, start, &from) &&
+           from == 0 && kl_x_is_int(l->x, len, n) && *n > 0 && *n <= lanes;
+}
+
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
 {
     bool contract = s->kind == KL_STAGE_CONTRACT;
     if (contract && !s->dot)
         return block_in_order(l, b, s, start, len);
     int32_t lanes = contract ? KL_DOT_LANES : KL_LANES;
+    int64_t n;
+    if (l->in_lanes && is_few(l, start, len, lanes, &n)) {
+        kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
+        kl_b_set(b, dst, fold_few(l, b, s, 0, 1, lanes, n));
+        return dst;
+    }
     return l->in_lanes ? block_down_columns(l, b, s, start, len, lanes)
                        : block_in_lanes(l, b, s, start, len, lanes);
 }

@@ -109,7 +109,7 @@ typedef struct kl_group {
     uint64_t *needs;              /* bit set of groups it depends on, transitively */
     bool heavy, contract, merged; /* merged: into another, no longer there */
     int cost;
-    int apart;             /* a root that it reads and could not be fused with, or -1 */
+    int apart; /* a root that it reads and could not be fused with, or -1 */
     const char *apart_why;
 } kl_group;
 typedef struct kl_fusion {

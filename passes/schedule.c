@@ -21,6 +21,7 @@ enum {
     STRIPS = 8 /* enough for some threads */,
     STRIP_BYTES = 4096,
     STRIP_LEAST = 256,
+    WRITTEN_OUT = 512 /* instructions that a short sum may be */,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */
 };
@@ -264,6 +265,20 @@ static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own
         param(k, part, "group", 4);
 }
 
+/* About how many instructions one point of the part's stages is. */
+static int64_t weight_of(const kl_kernel *k, const kl_part *p)
+{
+    uint32_t count = k->x->count;
+    int64_t weight = 0;
+    uint8_t *used = kl_part_uses(k, p, count);
+    for (kl_x e = 0; used && e < count; e++)
+        if (used[e] && k->x->nodes[e].op < KL_OP_COUNT)
+            weight += kl_ops[k->x->nodes[e].op].flags & KL_F_MATH ? 40 : 1;
+    if (used)
+        kl_free(used, count + 1);
+    return weight;
+}
+
 static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
                             int64_t own, int64_t forced)
 {
@@ -274,6 +289,9 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
     param(k, part, "lanes", lanes);
     param(k, part, "vec", vec);
     param(k, part, "rows", weight > 160 ? 1 : 8); /* unrolled copies of the expression */
+    if (t->kind == KL_TARGET_CPU && own <= KL_LANES &&
+        own * weight_of(k, &k->parts[part]) <= WRITTEN_OUT)
+        param(k, part, "few", 1);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
 }
 
