@@ -83,9 +83,14 @@ kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *b
     return ph;
 }
 
+/* Never empty: the first element is read even where nothing is known of it. */
 uint32_t kl_lower_tile(kl_lower *l, const char *name, kl_dtype dt, kl_dim count,
                        kl_role role)
 {
+    int64_t min, max;
+    kl_dim_range(l->x->dims, count, &min, &max);
+    if (min < 1)
+        count = kl_dim_max(l->x->dims, count, 1);
     kl_operand o = {.name = kl_arena_printf(l->k->arena, "%s%u", name, l->k->noperands),
                     .dtype = dt,
                     .role = role,

@@ -144,8 +144,14 @@ static bool maps_at_once(const kl_part *p)
     return true;
 }
 
+/* Do several threads compute the part's one point? A GPU's do. */
+static bool redundant(const kl_kernel *k, const kl_part *p)
+{
+    return p->nouter == 0 && k->target && k->target->kind == KL_TARGET_CUDA;
+}
+
 /* May OUT operand o lie where IN operand i lies? Only if every load of i is at the very
- * element that is stored to o at that point, by the same worker. */
+ * element that is stored to o at that point, by the same thread. */
 static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
 {
     const kl_operand *a = &k->operands[in], *b = &k->operands[out];
@@ -159,7 +165,8 @@ static bool index_by_index(const kl_kernel *k, uint32_t in, uint32_t out)
             for (int t = 0; t < st->nstores; t++) {
                 if (st->stores[t].operand != out)
                     continue;
-                if (at != KL_NONE || !maps_at_once(&k->parts[p]))
+                if (at != KL_NONE || !maps_at_once(&k->parts[p]) ||
+                    redundant(k, &k->parts[p]))
                     return false;
                 at = st->stores[t].index;
                 part = p;
