@@ -66,6 +66,7 @@ static kl_status add_member(kl_fusion *f, int g, int root)
     G->heavy = G->heavy || r->heavy;
     G->contract = G->contract || kl_graph_at(f->g, r->node)->op == KL_OP_contract;
     G->cost += r->cost;
+    G->nreads += r->nreads;
     for (uint32_t i = 0; i < r->nreads; i++) {
         int32_t p = f->root_of[r->reads[i].from];
         if (p >= 0)
@@ -212,6 +213,8 @@ static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const 
     const kl_group *g = &f->groups[G];
     if (g->cost + u->cost > COST_MAX || g->nmembers >= MEMBERS_MAX)
         return "the kernel would grow too large";
+    if (g->nreads + u->nreads + (uint32_t)g->nmembers > KL_MANY_OPERANDS)
+        return "the kernel would have too many operands";
     double outer = product(f, g->nouter, g->outer), all = product(f, u->naxes, u->extent);
     bool own = false, own_free = false;
     for (int i = 0; i < u->naxes; i++)
@@ -276,7 +279,8 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
             continue;
         kl_group *H = &f->groups[h], *g = &f->groups[G];
         int8_t to[KL_MAX_RANK];
-        bool same = H->nouter == g->nouter && g->nmembers + H->nmembers <= MEMBERS_MAX;
+        bool same = H->nouter == g->nouter && g->nmembers + H->nmembers <= MEMBERS_MAX &&
+                    g->nreads + H->nreads <= KL_MANY_OPERANDS;
         for (int a = 0; a < u->naxes && same; a++) {
             same = (t.outer[a] < 0) == (u->outer[a] < 0);
             if (t.outer[a] >= 0)
@@ -439,6 +443,7 @@ static kl_status make_dense(kl_unit *u)
 kl_status kl_pass_fuse(kl_unit *u)
 {
     KL_TRY(make_dense(u));
+    KL_TRY(kl_split_wide(u));
     kl_fusion f = {.u = u, .g = u->graph, .arena = kl_arena_new()};
     kl_status s = KL_OK;
     if (!f.arena ||

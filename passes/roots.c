@@ -69,7 +69,7 @@ static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
         mark_root(f, r, "the expression ends here: it has grown long");
 }
 
-static void measure(kl_fusion *f, tally *t, kl_ref r)
+static void measure(kl_fusion *f, tally *t, kl_ref r, bool again)
 {
     const kl_node *n = kl_graph_at(f->g, r);
     unsigned depth = 0, cost = (unsigned)op_cost(n), loads = 0;
@@ -85,6 +85,15 @@ static void measure(kl_fusion *f, tally *t, kl_ref r)
         depth = KL_MAX(depth, leaf ? 0u : t->depth[s]);
         cost += leaf ? 0u : t->cost[s];
         loads += leaf ? 1u : t->loads[s];
+    }
+    if (loads > KL_MANY_OPERANDS &&
+        !again) { /* so many operands: its sources get memory */
+        for (uint32_t i = 0; i < n->nsrc; i++)
+            if (t->loads[kl_graph_src(f->g, r, i)] > 1)
+                mark_root(f, kl_graph_src(f->g, r, i),
+                          "one kernel takes so many operands");
+        measure(f, t, r, true);
+        return;
     }
     t->depth[r] = (uint16_t)KL_MIN(depth + 1, 60000u);
     t->cost[r] = (uint16_t)KL_MIN(cost, 60000u);
@@ -140,7 +149,7 @@ static kl_status choose(kl_fusion *f)
             mark_root(f, r, NULL);
         if (kl_is_heavy((kl_op)n->op))
             keep_operands(f, &t, r);
-        measure(f, &t, r);
+        measure(f, &t, r, false);
         judge_light(f, &t, r);
     }
     return KL_OK;
