@@ -138,13 +138,14 @@ static kl_tensor *write(kl_call *c, kl_tensor *t, kl_lazy *v, bool any)
         st = kl_fail(KL_ERR_DTYPE,
                      "result type %s can't be cast to the desired output type %s",
                      kl_dtypes[v->dtype].scalar, kl_dtypes[t->dtype].scalar);
-    if (st == KL_OK &&
-        (v->rank > t->rank || kl_n_expand(v, t->rank, kl_t_shape(t)) == NULL))
+    if (st == KL_OK && v->rank > t->rank)
         st = KL_ERR_SHAPE;
     for (int i = 0; st == KL_OK && i < v->rank; i++) {
         int64_t from = kl_lazy_shape(v)[i], to = kl_t_shape(t)[t->rank - v->rank + i];
         st = from == to || from == 1 ? KL_OK : KL_ERR_SHAPE;
     }
+    if (st == KL_OK && kl_n_expand(v, t->rank, kl_t_shape(t)) == NULL)
+        st = KL_ERR_SHAPE;
     if (st == KL_ERR_SHAPE && v)
         kl_fail(st, "output with shape %s doesn't match the broadcast shape %s",
                 kl_ints_text(kl_shape_of(t), a, sizeof a),
