@@ -114,12 +114,16 @@ kl_tensor *kl_grad_of(kl_tensor *t)
 
 kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad)
 {
+    char s[2][200];
     if (!t || !t->leaf)
-        return grad ? kl_fail(KL_ERR_STATE, "the tensor is no leaf that requires grad")
+        return grad ? kl_fail(KL_ERR_STATE,
+                              "set_grad: the tensor is no leaf that requires grad")
                     : KL_OK;
     if (grad &&
         (grad->rank != t->rank || memcmp(kl_t_shape(grad), kl_t_shape(t), t->rank * 8)))
-        return kl_fail(KL_ERR_SHAPE, "assigned grad has data of a different size");
+        return kl_fail(KL_ERR_SHAPE,
+                       "set_grad: assigned grad has data of a different size: %s, not %s",
+                       kl_shape_text(grad, s[0], 200), kl_shape_text(t, s[1], 200));
     kl_tensor *old = t->leaf->grad;
     t->leaf->grad = kl_tensor_ref(grad);
     kl_tensor_unref(old);
@@ -129,8 +133,9 @@ kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad)
 kl_status kl_retain_grad(kl_tensor *t)
 {
     if (!t || !kl_tracks(t))
-        return kl_fail(KL_ERR_STATE,
-                       "can't retain_grad on Tensor that has requires_grad=False");
+        return kl_fail(
+            KL_ERR_STATE,
+            "retain_grad: can't retain_grad on Tensor that has requires_grad=False");
     if (t->leaf)
         return KL_OK;
     t->leaf = leaf_new();

@@ -10,8 +10,8 @@
 kl_status kl_set_default_dtype(kl_dtype dt)
 {
     if (dt >= KL_DTYPE_COUNT || !kl_is_float(dt))
-        return kl_fail(KL_ERR_DTYPE,
-                       "only floating-point types are supported as the default type");
+        return kl_fail(KL_ERR_DTYPE, "set_default_dtype: only floating-point types are "
+                                     "supported as the default type");
     kl_thread()->default_dtype = dt;
     return KL_OK;
 }
@@ -342,8 +342,9 @@ kl_tensor *kl_bitcast_at(const char *at, kl_tensor *t, kl_dtype dt)
     if (a && (dt >= KL_DTYPE_COUNT || kl_dtypes[dt].size != kl_dtypes[a->dtype].size ||
               kl_is_complex(dt) || kl_is_complex((kl_dtype)a->dtype) ||
               (dt == KL_BOOL) != (a->dtype == KL_BOOL))) {
-        kl_fail(KL_ERR_DTYPE, "bitcast: %s has other bits than the dtype asked for",
-                kl_dtypes[a->dtype].name);
+        kl_fail(KL_ERR_DTYPE, "bitcast: %s has other bits than %s",
+                kl_dtypes[a->dtype].name,
+                dt < KL_DTYPE_COUNT ? kl_dtypes[dt].name : "no dtype");
         a = NULL;
     }
     return kl_call_end(&c, kl_n_bitcast(a, dt));

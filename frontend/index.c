@@ -7,6 +7,11 @@
  * for certain, so that the row's check finds it. */
 #include "front.h"
 
+static const char *lazy_text(kl_lazy *l, char s[200])
+{
+    return kl_ints_text(kl_ints_of(l->rank, kl_lazy_shape(l)), s, 200);
+}
+
 static bool is_index(kl_lazy *i)
 {
     if (!i)
@@ -230,11 +235,11 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
         ok = kl_lazy_shape(v)[k] ==
              (k == axis ? kl_lazy_shape(i)[0] : kl_lazy_shape(a)[k]);
     if (!ok) {
+        char s[3][200];
         kl_fail(KL_ERR_SHAPE,
-                "index_add: the source must have the tensor's shape, and index's length "
-                "along "
-                "dimension %d",
-                axis);
+                "index_add: the source %s must have the shape of the tensor %s, and the "
+                "length of index %s along dimension %d",
+                lazy_text(v, s[0]), lazy_text(a, s[1]), lazy_text(i, s[2]), axis);
         return kl_call_end(&c, NULL);
     }
     i = kl_n_wrap_index(i, kl_lazy_shape(a)[axis]);
@@ -335,9 +340,12 @@ kl_tensor *kl_scatter_at(const char *at, kl_tensor *t, int dim, kl_tensor *index
     for (int k = 0; ok && k < v->rank; k++)
         ok = kl_lazy_shape(v)[k] >= kl_lazy_shape(i)[k];
     if (!ok) {
-        kl_fail(KL_ERR_SHAPE, "scatter: index and src must have the tensor's number of "
-                              "dimensions, and src no "
-                              "smaller extents than index");
+        char s[3][200];
+        kl_fail(
+            KL_ERR_SHAPE,
+            "scatter: index %s and src %s must have as many dimensions as the tensor %s, "
+            "and src no smaller extents than index",
+            lazy_text(i, s[0]), lazy_text(v, s[1]), lazy_text(a, s[2]));
         return kl_call_end(&c, NULL);
     }
     v = v->rank ? kl_n_slice(v, zero, kl_lazy_shape(i), NULL) : kl_n_expand_like(v, i);

@@ -285,7 +285,8 @@ kl_tensor *kl_topk_at(const char *at, kl_tensor *t, int64_t k, int dim, bool lar
     kl_lazy *a = along(t, dim, &axis), *i = NULL;
     int64_t n = a && a->rank ? kl_lazy_shape(a)[axis] : 1;
     if (a && (k < 0 || k > n)) {
-        kl_fail(KL_ERR_INDEX, "topk: selected index k out of range");
+        kl_fail(KL_ERR_INDEX, "topk: selected index k out of range: %lld of %lld",
+                (long long)k, (long long)n);
         a = NULL;
     }
     if (a && a->rank == 0)

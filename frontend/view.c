@@ -511,8 +511,10 @@ int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out)
 {
     int axis;
     if (!t || n <= 0 || t->rank == 0 || kl_dim_wrap(dim, t->rank, &axis)) {
+        kl_call c = kl_call_begin(at);
         kl_fail(KL_ERR_ARG,
                 "chunk expects at least a 1-dimensional tensor and chunks > 0");
+        kl_call_end(&c, NULL);
         return 0;
     }
     int64_t size = (kl_t_shape(t)[axis] + n - 1) / n;

@@ -81,7 +81,7 @@ static kl_status suffix(kl_parser *p, const char *end, kl_dtype *dt)
 static kl_status put_float(kl_parser *p, kl_dtype dt, double v, kl_x *out)
 {
     if (!kl_is_float(dt))
-        return kl_lex_fail(&p->l, "a float literal of dtype %s", kl_dtypes[dt].name);
+        return kl_lex_fail(&p->l, "a number with a point is no %s", kl_dtypes[dt].name);
     *out = kl_x_const(p->k->x, dt, kl_scalar_from(dt, v));
     return *out == KL_NONE ? kl_fail(KL_ERR_OOM, "out of memory: expressions") : KL_OK;
 }
@@ -231,7 +231,7 @@ static kl_status call_cast(kl_parser *p, kl_op op, kl_dtype dt, kl_x *out)
                   .nsrc = 1,
                   .src = {s, KL_NONE, KL_NONE}};
     if (op == KL_OP_bitcast && kl_dtypes[from.dtype].size != kl_dtypes[dt].size)
-        return kl_lex_fail(&p->l, "the bits of %s as %s", kl_dtypes[from.dtype].name,
+        return kl_lex_fail(&p->l, "the bits of %s are not as many as those of %s", kl_dtypes[from.dtype].name,
                            kl_dtypes[dt].name);
     if (op != KL_OP_bitcast || from.op != KL_X_CONST)
         return make(p, &n, out);

@@ -528,6 +528,19 @@ kl_status kl_graph_output(kl_graph *g, kl_ref r, const char *name)
     return KL_OK;
 }
 
+static kl_status unlike(const kl_graph *g, uint32_t output, const kl_type *a,
+                        uint32_t input, const kl_type *b)
+{
+    kl_text is = {0}, want = {0};
+    kl_type_print(g->dims, a, &is);
+    kl_type_print(g->dims, b, &want);
+    kl_status s = kl_fail(KL_ERR_SHAPE, "donation: output %u is %s, input %u is %s",
+                          output, is.s ? is.s : "?", input, want.s ? want.s : "?");
+    kl_text_free(&is);
+    kl_text_free(&want);
+    return s;
+}
+
 kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input)
 {
     kl_type a, b;
@@ -538,8 +551,7 @@ kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input)
     kl_graph_type(g, g->inputs[input], &b);
     if (a.dtype != b.dtype || a.rank != b.rank ||
         memcmp(a.shape, b.shape, (size_t)a.rank * sizeof *a.shape))
-        return kl_fail(KL_ERR_SHAPE, "donation: output %u is not like input %u", output,
-                       input);
+        return unlike(g, output, &a, input, &b);
     if (!g->donated)
         g->donated = kl_arena_zeroed(g->arena, g->cap_outputs, sizeof *g->donated);
     if (!g->donated)

@@ -334,11 +334,15 @@ static kl_status read_labels(parser *p)
     if (p->l->kind != KL_TOK_STRING)
         return expected(p->l, "labels like \"bk,nk->bn\"");
     KL_TRY(token_text(p, 0, text));
-    kl_lex_next(p->l);
     uint32_t n = kl_contract_attrs(text, attr);
+    if (!n) {
+        kl_fail_more(" (%s:%d)", p->l->file, p->l->line);
+        return KL_ERR_ARG;
+    }
+    kl_lex_next(p->l);
     for (uint32_t i = 0; i < n; i++)
         KL_TRY(push(p, attr[i]));
-    return n ? KL_OK : KL_ERR_ARG;
+    return KL_OK;
 }
 
 static kl_status push_result(parser *p)

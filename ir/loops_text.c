@@ -506,7 +506,7 @@ static kl_status parse_phase(kl_parser *p, kl_phase *ph)
     KL_TRY(kl_lex_want(&p->l, "lane"));
     KL_TRY(kl_lex_int(&p->l, &lane));
     if (group < 1 || group > 64 || lane < 1 || lane > 1024)
-        return kl_lex_fail(&p->l, "a block of %ld by %ld threads", (long)group,
+        return kl_lex_fail(&p->l, "a block of %ld groups of %ld lanes; at most 64 of 1024", (long)group,
                            (long)lane);
     ph->group = (int32_t)group;
     ph->lane = (int32_t)lane;

@@ -68,7 +68,9 @@ static kl_status reveal_input(kl_graph *g, kl_ref r)
     kl_node *n = &g->nodes[r];
     uint32_t rank = n->rank;
     if (rank + 1 > KL_MAX_RANK)
-        return kl_fail(KL_ERR_UNSUPPORTED, "a complex input of rank %u", rank);
+        return kl_fail(KL_ERR_UNSUPPORTED,
+                       "a complex input of rank %u leaves no axis for its two parts",
+                       rank);
     KL_TRY(kl_arena_grow(g->arena, &g->extents, &g->cap_extents, g->nextents + rank + 1,
                          sizeof *g->extents));
     memcpy(g->extents + g->nextents, g->extents + n->shape, rank * sizeof *g->extents);

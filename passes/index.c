@@ -275,12 +275,16 @@ static kl_x read_update(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     const kl_dim *shape = kl_graph_shape(g, b);
     int64_t offset = 0, stride[KL_MAX_RANK];
     if (!kl_dim_is_const(x->dims, at[0], &offset))
-        return kl_fail(KL_ERR_UNSUPPORTED, "update: a symbolic offset"), KL_NONE;
+        return kl_fail(KL_ERR_UNSUPPORTED,
+                       "update: its offset must be a number, not an extent of symbols"),
+               KL_NONE;
     for (int i = 0; i < n; i++) {
         int64_t e;
         if (!kl_dim_is_const(x->dims, at[1 + i], &stride[i]) ||
             !kl_dim_is_const(x->dims, shape[i], &e))
-            return kl_fail(KL_ERR_UNSUPPORTED, "update: symbolic strides"), KL_NONE;
+            return kl_fail(KL_ERR_UNSUPPORTED,
+                           "update: its strides must be numbers, not extents of symbols"),
+                   KL_NONE;
         if (stride[i] < 0)
             offset += stride[i] * (e - 1);
         order[i] = i;

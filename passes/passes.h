@@ -3,11 +3,12 @@
  * CUDA or Python.
  *
  *   graph -> graph     autodiff.c derive.c inline.c complex.c simplify.c (rules.def)
- *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's
- * algorithm) index.c (movement to index expressions) collapse.c (axes that go together)
- * control.c (rows with bodies) kernel -> loops    schedule.c (decisions) lower.c
- * lower_*.c (the loops), one file a class kernels -> plan    plan.c plan_control.c the
- * recipe         pipeline.c */
+ *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
+ *                      index.c (movement to index expressions) collapse.c (axes that go
+ *                      together) control.c (rows with bodies)
+ *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
+ *   kernels -> plan    plan.c plan_control.c
+ *   the recipe         pipeline.c */
 #ifndef KL_PASSES_H
 #define KL_PASSES_H
 
@@ -24,9 +25,9 @@ struct kl_unit {
     int64_t lanes;       /* tests: force a vector width in lanes; 0: the target's */
     kl_kernel **kernels; /* after fuse: in launch order */
     int nkernels;
-    kl_unit **bodies; /* after fuse: graphs of control rows; a kernel names its first */
+    kl_unit **bodies;    /* after fuse: graphs of control rows; a kernel names its first */
     uint32_t nbodies, cap_bodies;
-    int depth, ncarry; /* a body: in how many others; how many results replace operands */
+    int depth, ncarry;   /* a body: in how many others; how many results replace operands */
     kl_program *program; /* after plan; it owns those of the bodies */
     kl_dim room;         /* after plan: bytes of its arena */
 };
@@ -52,8 +53,8 @@ extern const int kl_pipeline_count;
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last);
 void kl_unit_print(const kl_unit *u, kl_level level,
                    kl_text *out); /* what stands at that level */
-/* All kernels that are code: the bodies' first, each unit's in its program's order. NULL:
- * no memory, recorded. */
+/* All kernels that are code: the bodies' first, each unit's in its program's order. NULL: no
+ * memory, recorded. */
 kl_kernel **kl_unit_kernels(const kl_unit *u, int *n);
 
 /* ---- graph to graph
@@ -111,7 +112,7 @@ typedef struct kl_group {
     bool heavy, contract, merged; /* merged: into another, no longer there */
     int cost;
     uint32_t nreads; /* of its members: no more operands than these and its members */
-    int apart;       /* a root that it reads and could not be fused with, or -1 */
+    int apart; /* a root that it reads and could not be fused with, or -1 */
     const char *apart_why;
 } kl_group;
 typedef struct kl_fusion {
@@ -280,13 +281,11 @@ kl_status kl_pass_plan(kl_unit *u); /* u->program, with exact peak bytes */
  * (what was there before stays as it is). */
 typedef kl_status (*kl_graph_fn)(kl_unit *u, kl_graph **g);
 kl_status kl_each_graph(kl_unit *u, kl_graph_fn fn);
-/* The results of node r: its picks, or KL_NONE where there is none; *n of them. NULL: no
- * memory. */
+/* The results of node r: its picks, or KL_NONE where there is none; *n of them. NULL: no memory. */
 kl_ref *kl_results(kl_arena *a, const kl_graph *g, kl_ref r, uint32_t *n);
 /* Node r's operands and results as whole buffers: k is a launch without a kernel. */
 kl_status kl_whole_operands(const kl_graph *g, kl_kernel *k, kl_ref r);
-/* A control row as what the plan runs: k's operands, and the units of its bodies, fused.
- */
+/* A control row as what the plan runs: k's operands, and the units of its bodies, fused. */
 kl_status kl_build_control(kl_unit *u, kl_kernel *k, kl_ref r);
 
 #endif

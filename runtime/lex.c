@@ -150,6 +150,8 @@ static void punctuation(kl_lex *l)
 
 void kl_lex_next(kl_lex *l)
 {
+    l->last = l->tok;
+    l->last_line = l->line;
     skip_blank(l);
     if (!*l->p)
         set(l, KL_TOK_END, l->p);
@@ -192,7 +194,13 @@ kl_status kl_lex_fail(const kl_lex *l, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return kl_fail(KL_ERR_PARSE, "%s:%d: %s", l->file, l->line, what);
+    bool here = !l->last || strncmp(what, "expected", 8) == 0 ||
+                (l->len > 1 && memmem(what, strlen(what), l->tok, l->len));
+    const char *at = here ? l->tok : l->last, *line = at;
+    while (line > l->s && line[-1] != '\n')
+        line--;
+    return kl_fail(KL_ERR_PARSE, "%s:%d:%d: %s", l->file, here ? l->line : l->last_line,
+                   (int)(at - line) + 1, what);
 }
 
 static kl_status wanted(const kl_lex *l, const char *what)

@@ -129,6 +129,8 @@ typedef struct kl_lex {
     const char *tok;
     size_t len;
     int line;
+    const char *last;         /* the token before the current one, and its line */
+    int last_line;
     bool source;              /* the text is the user's own: its lines are places */
     const char *note;         /* the first comment between the token before and this one, or NULL */
     int64_t ival;
@@ -141,7 +143,9 @@ bool kl_lex_take(kl_lex *l, const char *word);      /* if so, step over it */
 kl_status kl_lex_want(kl_lex *l, const char *word); /* step over it or fail */
 kl_status kl_lex_name(kl_lex *l, char *out, size_t cap); /* a NAME, or fail */
 kl_status kl_lex_int(kl_lex *l, int64_t *out);           /* an optionally negative INT */
-kl_status kl_lex_fail(const kl_lex *l, const char *fmt, ...) KL_PRINTF(2, 3); /* file:line: */
+/* "file:line:column: ..": of the current token when the message begins with "expected" or quotes
+ * it, else of the one before, which was the last that was read. */
+kl_status kl_lex_fail(const kl_lex *l, const char *fmt, ...) KL_PRINTF(2, 3);
 
 /* ---- dtype.c: one table ------------------------------------------------------------------ */
 

@@ -8,6 +8,8 @@
  *   ---- expect
  *   graph g(..) { .. }           or "error: STATUS: SENTENCE"
  *
+ * Several cases may stand in one file, apart by lines "---- next"; lines count from each.
+ *
  *   golden [--bless] [--all] FOLDER..    --bless writes the texts as they are now; --all:
  * a pass or an emitter without a file is a failure
  *
@@ -182,6 +184,16 @@ static const struct {
     void (*emit)(const side *s, kl_text *out);
 } emitters[] = {{"cuda", print_cuda}, {"llvm", print_llvm}};
 
+static kl_status verify(const side *s)
+{
+    if (s->level == KL_LEVEL_GRAPH)
+        return kl_graph_verify(s->unit.graph);
+    if (s->level == KL_LEVEL_PLAN)
+        return kl_program_verify(s->unit.program);
+    return s->level == KL_LEVEL_KERNEL ? kl_kernel_verify(s->unit.kernels[0])
+                                       : kl_loops_verify(s->unit.kernels[0]);
+}
+
 static kl_status run_stage(side *s, const char *stage)
 {
     for (size_t i = 0; i < KL_COUNT(emitters); i++)
@@ -190,7 +202,7 @@ static kl_status run_stage(side *s, const char *stage)
             return KL_OK;
         }
     if (strcmp(stage, "parse") == 0)
-        return KL_OK;
+        return verify(s);
     KL_TRY(kl_pipeline_run(&s->unit, stage, stage));
     for (int i = 0; i < kl_pipeline_count; i++)
         if (strcmp(kl_pipeline[i].name, stage) == 0)
@@ -451,18 +463,17 @@ static void show_difference(const char *want, const char *is)
             line, (int)strcspn(want, "\n"), want, (int)strcspn(is, "\n"), is);
 }
 
-static bool write_file(const file *f, const char *result)
+static void put_case(const file *f, const char *result, kl_text *whole)
 {
-    kl_text t = {0};
-    kl_text_put(&t, f->text);
-    kl_text_put(&t, "---- expect\n");
-    kl_text_put(&t, result);
-    bool ok = !t.failed && kl_file_write(f->path, t.s, t.len) == KL_OK;
-    kl_text_free(&t);
-    return ok;
+    if (whole->len)
+        kl_text_put(whole, "---- next\n");
+    kl_text_put(whole, f->text);
+    kl_text_put(whole, "---- expect\n");
+    kl_text_put(whole, result);
 }
 
-static void check_file(file *f)
+/* whole gathers the file's cases as they are now; true: this one is as expected. */
+static bool check_case(file *f, kl_text *whole)
 {
     kl_arena *a = kl_arena_new();
     kl_text out = {0};
@@ -470,18 +481,45 @@ static void check_file(file *f)
     if (!good)
         complain(f, "has no stage, or no line '---- expect'");
     good = good && produce(f, a, &out);
-    bool same = good && strcmp(out.s, f->expect) == 0;
-    if (good && !same && bless && write_file(f, out.s)) {
-        blessed++;
-        same = true;
+    if (good && strstr(f->path, "/refused/") && strncmp(out.s, "error: ", 7) != 0) {
+        complain(f, "is not refused");
+        fprintf(stderr, "%s\n", f->text);
+        good = false;
     }
-    if (good && !same) {
+    bool same = good && strcmp(out.s, f->expect) == 0;
+    if (good && !same && !bless) {
         complain(f, "differs");
         show_difference(f->expect, out.s);
     }
-    *(good && same ? &passed : &failed) += 1;
+    if (good)
+        put_case(f, bless ? out.s : f->expect, whole);
+    failed += !good || (!same && !bless);
+    passed += same || (good && bless);
     kl_text_free(&out);
     kl_arena_free(a);
+    return same;
+}
+
+/* Cases of one file stand apart by lines "---- next". */
+static void check_cases(file *f)
+{
+    static const char next[] = "\n---- next\n";
+    int failures = failed, changed = 0;
+    kl_text whole = {0};
+    for (char *at = f->text, *end; at; at = end) {
+        file one = {.path = f->path, .name = f->name, .text = at};
+        end = strstr(at, next);
+        if (end) {
+            end[1] = 0;
+            end += sizeof next - 1;
+        }
+        changed += !check_case(&one, &whole);
+    }
+    if (bless && changed && failed == failures) {
+        failed += kl_file_write(f->path, whole.s, whole.len) != KL_OK;
+        blessed++;
+    }
+    kl_text_free(&whole);
 }
 
 static void visit_file(const char *path)
@@ -500,7 +538,7 @@ static void visit_file(const char *path)
     memcpy(f.text, bytes, size);
     f.text[size] = 0;
     kl_free(bytes, size);
-    check_file(&f);
+    check_cases(&f);
     free(f.text);
 }
 

@@ -430,14 +430,14 @@ static const struct {
     {"", "no model"},
     {"../scale.kl", "nothing to do"},
     {"../scale.kl --check=1", "--check takes no value"},
-    {"../scale.kl --frob", "no option --frob"},
+    {"../scale.kl --frob", "no option --frob; kilnc --help lists them"},
     {"../scale.kl -o", "-o needs a value"},
     {"../scale.kl -o a.o -o b.o", "-o is given twice"},
     {"../scale.kl ../pick.kl -o a.o", "one model at a time"},
     {"../scale.kl -o a.exe", "told by .o, .a, .so"},
     {"../scale.kl -o a.c", "C source is not written"},
-    {"../scale.kl --report r.html", "--report"},
-    {"../scale.kl --emit=soup", "there are graph, kernel, loops, plan"},
+    {"../scale.kl --report r.html", "--report is not there in this version"},
+    {"../scale.kl --emit=soup", "no stage 'soup'; there are graph, kernel, loops, plan"},
     {"../scale.kl -o a.o --name=int", "no C identifier"},
     {"../scale.kl -o a.o --scratch=mine", "static or caller"},
     {"../scale.kl -o a.o --cpu=zen9", "known are host, x86-64-v2"},
@@ -448,16 +448,21 @@ static const struct {
     {"../scale.kl -o no/such/folder/a.o --header h.h", "no/such/folder"},
     {"../scale.kl -o a.o --header no/such/folder/h.h", "no/such/folder"},
     {"../missing.kl --check", "missing.kl"},
-    {"../net.onnx --check", "ONNX"},
+    {"../net.onnx --check", "net.onnx: ONNX models are not read by this version"},
     {"../scale.txt --check", "a model is a .kl or .onnx file"},
     {"../orphan.kl -o a.o", "none.safetensors"},
     {"../misfit.kl -o a.o", "w_ is f32[3,3] in the graph and f32[10,64] in the file"},
     {"../huge.kl -o a.o", "--scratch=caller"},
-    {"../strided.kl -o a.o", "strides"},
+    {"../strided.kl -o a.o", "input 0 has strides; an artefact's are dense"},
     {"../wild.kl -o a.o", "no name of a C function"},
     {"cache", "cache: list, trim BYTES or why KEY"},
     {"cache trim lots", "no number of bytes"},
     {"bisect", "bisect: no model"},
+    {"bisect ../scale.kl --seed=x", "bisect: 'x' is no number"},
+    {"bisect ../scale.kl ../pick.kl", "bisect: MODEL.kl and perhaps --seed=N"},
+    {"../scale.kl --check --arch=sm_80 -o a.ptx",
+     "--header and --check are for a CPU, not for sm_80"},
+    {"../zero.kl --check", "zero.kl: not a text: it has a zero byte"},
     {"bisect ../missing.kl", "missing.kl"},
 };
 
@@ -474,6 +479,7 @@ START_TEST(wrong_calls_are_refused)
     sh("cp %s/*.kl .; mkdir -p fresh", source);
     write_text("net.onnx", "");
     write_text("scale.txt", "");
+    ck_assert(kl_file_write("zero.kl", "graph\0g", 7) == KL_OK);
     write_text("orphan.kl",
                "weights \"none.safetensors\"\ngraph g(%w: f32[3]) { out %w }");
     write_text("misfit.kl",

@@ -43,4 +43,8 @@ if command -v ctags >/dev/null 2>&1; then
         awk -F'\t' '{l=0; e=0; for (i=4; i<=NF; i++) {if ($i ~ /^line:/) l=substr($i,6); if ($i ~ /^end:/) e=substr($i,5)} if (e) print e-l+1}' |
         sort -n | awk '{a[NR]=$1} END {if (NR) printf "style: %d functions, median %d lines, p90 %d, longest %d\n", NR, a[int((NR+1)/2)], a[int(NR*0.9)], a[NR]}'
 fi
+# Every message is produced by some test, or stands in messages.txt with a reason.
+if command -v python3 >/dev/null 2>&1; then
+    python3 tests/style/messages.py || bad=1
+fi
 exit $bad

@@ -188,7 +188,7 @@ static const struct {
     const char *text, *error;
 } bad[] = {
     {"loops a {\n phase p: 4 grain 1 group 1 lane 1 {\n  set r = 1.0\n }\n}\n",
-     "t.kl:3: nothing is called r"},
+     "t.kl:3:7: nothing is called r"},
     {"loops a for vax {\n}\n", "no target"},
     {"loops a {\n in x: f32[4]\n in x: f32[4]\n}\n", "two operands are called x"},
     {"loops a {\n in x: c64[4]\n}\n", "expected a dtype"},

@@ -294,13 +294,13 @@ END_TEST
 static const struct {
     const char *text, *error;
 } wrong[] = {
-    {"", "t.kl:1: expected 'program', found the end of the file"},
-    {"program p for tpu {", "t.kl:1: expected 'cuda', found 'tpu'"},
-    {"program p for cpu {\n arena B\n}", "t.kl:2: there is no dim called B"},
-    {"program p for cpu {\n arena 1+\n}", "t.kl:3: expected a size, found '}'"},
-    {"program p for cpu {\n in x: f99[]\n arena 0\n}", "t.kl:2: there is no dtype f99"},
+    {"", "t.kl:1:1: expected 'program', found the end of the file"},
+    {"program p for tpu {", "t.kl:1:15: expected 'cuda', found 'tpu'"},
+    {"program p for cpu {\n arena B\n}", "t.kl:2:2: there is no dim called B"},
+    {"program p for cpu {\n arena 1+\n}", "t.kl:3:1: expected a size, found '}'"},
+    {"program p for cpu {\n in x: f99[]\n arena 0\n}", "t.kl:2:8: there is no dtype f99"},
     {"program p for cpu {\n arena 0\n slot 1: in 0 f32[] bytes 4\n}",
-     "t.kl:3: expected number 0, found 1"},
+     "t.kl:3:8: expected number 0, found 1"},
     {"program p for cpu {\n arena 0\n slot 0: in 0 f32[] bytes 4\n}",
      "plan p, slot 0: out of range is 0"},
     {"program p for cpu {\n arena 0\n launch k kernel 0 ()\n}",
@@ -308,9 +308,9 @@ static const struct {
     {"program p for cpu {\n arena 0\n kernel 0: k\n launch k kernel 0 (7)\n}",
      "plan p, step 0, k: there is no slot 7"},
     {"program p for cpu {\n arena 0\n jump k (7)\n}",
-     "t.kl:3: expected a step or '}', found 'jump'"},
+     "t.kl:3:2: expected a step or '}', found 'jump'"},
     {"program p for cpu {\n arena 0\n constants \"0g\"\n}",
-     "t.kl:3: expected hexadecimal digits, found '0g'"},
+     "t.kl:3:13: expected hexadecimal digits, found '0g'"},
     {"program p for cpu {\n arena 0\n constants \"00\"\n slot 0: const 0 f32[] bytes "
      "4\n}",
      "plan p, slot 0: constants end before 4"},
@@ -342,9 +342,9 @@ static const struct {
      "0)\n program b for cpu {\n arena 0\n}\n}",
      "plan p, step 0, b: a body does not fit, and the slots are 2"},
     {"program p for cpu {\n arena 0\n}\nprogram q",
-     "t.kl:4: expected the end of the file, found 'program'"},
+     "t.kl:4:1: expected the end of the file, found 'program'"},
     {"program p for cpu {\n arena 1",
-     "t.kl:2: expected a step or '}', found the end of the file"},
+     "t.kl:2:9: expected a step or '}', found the end of the file"},
 };
 
 START_TEST(wrong_text_says_why)

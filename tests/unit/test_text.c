@@ -326,16 +326,16 @@ static const struct {
     kl_status (*want)(kl_lex *l);
     const char *text, *message;
 } faults[] = {
-    {want_brace, "\n\n a", "f.kl:3: expected '{', found 'a'"},
-    {want_brace, " ", "f.kl:1: expected '{', found the end of the file"},
+    {want_brace, "\n\n a", "f.kl:3:2: expected '{', found 'a'"},
+    {want_brace, " ", "f.kl:1:2: expected '{', found the end of the file"},
     {want_name, "a23456789012345678901234",
-     "f.kl:1: 'a2345678901234567890..' is too long a name (at most 7 characters)"},
-    {want_name, "12abc", "f.kl:1: expected a name, found '12abc', which is no token"},
-    {want_int, "# c\n1.5", "f.kl:2: expected an integer, found '1.5'"},
+     "f.kl:1:1: 'a2345678901234567890..' is too long a name (at most 7 characters)"},
+    {want_name, "12abc", "f.kl:1:1: expected a name, found '12abc', which is no token"},
+    {want_int, "# c\n1.5", "f.kl:2:1: expected an integer, found '1.5'"},
     {want_int, "9223372036854775808",
-     "f.kl:1: 9223372036854775808 does not fit in 64 bits"},
+     "f.kl:1:1: 9223372036854775808 does not fit in 64 bits"},
     {want_int, "- 9223372036854775809",
-     "f.kl:1: 9223372036854775809 does not fit in 64 bits"},
+     "f.kl:1:3: 9223372036854775809 does not fit in 64 bits"},
 };
 
 START_TEST(test_lex_faults)
