@@ -137,7 +137,11 @@ static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int
     }
     kl_x a = fold_few(l, b, s, q, 2 * half, lanes, n);
     kl_x c = fold_few(l, b, s, q + half, 2 * half, lanes, n);
-    return c == KL_NONE ? a : kl_combine(l->x, s->combine, a, c);
+    if (c == KL_NONE && s->kind != KL_STAGE_CONTRACT)
+        return a;
+    if (c == KL_NONE) /* +0 in every lane, which turns a product rounded to -0 */
+        c = kl_lower_identity(l, s);
+    return kl_combine(l->x, s->combine, a, c);
 }
 
 /* Few enough that every element stands in the code by itself. */
