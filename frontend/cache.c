@@ -219,8 +219,8 @@ kl_entry *kl_cache_last(void)
 
 static void *bytes_of(const kl_given *g)
 {
-    return g->base->small ? (char *)kl_lazy_attr(g->base)
-                          : (char *)kl_lazy_mem(g->base)->base + g->at;
+    void *base = g->base->small ? (void *)kl_lazy_attr(g->base) : kl_lazy_mem(g->base)->base;
+    return (char *)base + g->at;
 }
 
 static size_t size_of(kl_lazy *n)
