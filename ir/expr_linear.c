@@ -5,6 +5,7 @@
  *
  *   64*(r + 1) + c - 64                  ->  r*64 + c
  *   C*(p floordiv C) + p mod C           ->  p       C a number or an extent
+ *   56*((96*w + j) floordiv 56) + (40*w + j) mod 56   ->  96*w + j
  *
  * Sums and products are exact modulo 2^64, whatever the operands; what is said about
  * order needs ranges in which nothing wraps (expr_range.c). A form of more than
@@ -392,6 +393,21 @@ static kl_x plus(kl_exprs *x, kl_x acc, int op, kl_x a)
     return acc == KL_NONE ? a : kl_x_raw2(x, op, KL_I64, acc, a);
 }
 
+/* a and b differ by a multiple of c, and neither wraps. */
+static bool congruent(const kl_exprs *x, kl_x a, kl_x b, kl_coef c)
+{
+    kl_lin l = kl_lin_of(x, a), m = kl_lin_of(x, b), d = kl_lin_sub(x, a, b);
+    int64_t lo, hi;
+    kl_coef q;
+    if (l.bad || m.bad || d.bad || !kl_lin_range(x, &l, &lo, &hi) ||
+        !kl_lin_range(x, &m, &lo, &hi) || !kl_coef_divides(x, d.k, c, &q))
+        return false;
+    for (int i = 0; i < d.n; i++)
+        if (!kl_coef_divides(x, d.t[i].c, c, &q))
+            return false;
+    return true;
+}
+
 /* p mod C and p floordiv C: find the partner of kl_linterm i, whose coefficient is C
  * times its own. */
 static int partner(const kl_exprs *x, const kl_lin *l, int i, kl_x *whole)
@@ -408,10 +424,14 @@ static int partner(const kl_exprs *x, const kl_lin *l, int i, kl_x *whole)
             !kl_coef_same(l->t[j].c, kl_coef_mul(x, l->t[i].c, c)) ||
             !kl_coef_of(x, d->src[1], &by))
             continue;
-        bool direct = d->src[0] == m->src[0] && kl_coef_same(by, c);
-        if (direct || (nested && d->src[0] == p->src[0] &&
-                       kl_coef_same(by, kl_coef_mul(x, inner, c)))) {
+        if (nested && d->src[0] == p->src[0] &&
+            kl_coef_same(by, kl_coef_mul(x, inner, c))) {
             *whole = m->src[0];
+            return j;
+        }
+        if (kl_coef_same(by, c) &&
+            (d->src[0] == m->src[0] || congruent(x, d->src[0], m->src[0], c))) {
+            *whole = d->src[0];
             return j;
         }
     }
