@@ -393,12 +393,29 @@ static kl_x plus(kl_exprs *x, kl_x acc, int op, kl_x a)
     return acc == KL_NONE ? a : kl_x_raw2(x, op, KL_I64, acc, a);
 }
 
-/* a and b differ by a multiple of c, and neither wraps. */
+/* l with k * (p mod m) as k * p where c divides k * m: equal but for a multiple of c. */
+static kl_lin unreduced(const kl_exprs *x, const kl_lin *l, kl_coef c)
+{
+    kl_lin r = {.k = l->k, .bad = l->bad};
+    for (int i = 0; i < l->n; i++) {
+        const kl_xnode *n = &x->nodes[l->t[i].atom];
+        kl_coef m, q;
+        if (n->op == KL_OP_mod && kl_coef_of(x, n->src[1], &m) &&
+            kl_coef_divides(x, kl_coef_mul(x, l->t[i].c, m), c, &q))
+            kl_lin_put(x, &r, n->src[0], l->t[i].c);
+        else
+            kl_lin_term(x, &r, l->t[i].atom, l->t[i].c);
+    }
+    return r;
+}
+
+/* a and b differ by a multiple of c, and nothing wraps. */
 static bool congruent(const kl_exprs *x, kl_x a, kl_x b, kl_coef c)
 {
     kl_lin l = kl_lin_of(x, a), m = kl_lin_of(x, b), d = kl_lin_sub(x, a, b);
     int64_t lo, hi;
     kl_coef q;
+    d = unreduced(x, &d, c);
     if (l.bad || m.bad || d.bad || !kl_lin_range(x, &l, &lo, &hi) ||
         !kl_lin_range(x, &m, &lo, &hi) || !kl_coef_divides(x, d.k, c, &q))
         return false;

@@ -265,6 +265,7 @@ kl_status kl_lower_gemm(kl_lower *l);     /* lower_gemm.c */
 kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
+void kl_schedule_gemm(kl_kernel *k, int part, const kl_target *t); /* schedule_gemm.c */
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 
 void kl_kernel_cost(kl_kernel *k); /* cost.c: its flops and bytes */

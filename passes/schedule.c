@@ -421,7 +421,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CUDA)
         kl_schedule_tiles(k, part, t);
     else if (in_order && kl_gemm_fits(k, p))
-        kl_decide(k, KL_DEC_CLASS, part, -1, 0, "gemm");
+        kl_schedule_gemm(k, part, t);
     else if (ordered && t->kind == KL_TARGET_CPU && 4 * (y.unit - y.jump) >= score)
         schedule_row(k, part, t, own, true);
     else if (long_columns && ordered)

@@ -84,6 +84,18 @@ static const char *const programs[] = {
     /* exp may lie where its operand did, but neg reads it too */
     "graph early(%0: f32[50]) { %1: f32[50] = sort %0 axis 0 %2: f32[50] = pick %1 result 0 %3: f32[50] = exp %2 "
     "%4: f32[50] = neg %2 %5: f32[50] = sort %3 axis 0 descending %6: f32[50] = pick %5 result 0 out %6, %4 }",
+    /* convolutions whose rows of pixels fill no panel: forward, by the weights, by the input */
+    "graph pixels(%0: f32[2,3,5,21], %1: f32[9,3,3,3]) { %2: f32[] = const {0.0} %3: f32[2,3,7,23] = pad %0, %2 "
+    "lo (0, 0, 1, 1) hi (0, 0, 1, 1) interior (0, 0, 0, 0) %4: f32[2,3,5,21,3,3] = window %3 (axis 2 size 3 stride 1 dilation 1) "
+    "(axis 3 size 3 stride 1 dilation 1) %5: f32[2,9,5,21] = contract %4, %1 \"nchwyx,ocyx->nohw\" out %5 }",
+    "graph taps(%0: f32[2,3,5,13], %1: f32[2,20,5,13]) { %2: f32[] = const {0.0} %3: f32[2,3,7,15] = pad %0, %2 "
+    "lo (0, 0, 1, 1) hi (0, 0, 1, 1) interior (0, 0, 0, 0) %4: f32[2,3,5,13,3,3] = window %3 (axis 2 size 3 stride 1 dilation 1) "
+    "(axis 3 size 3 stride 1 dilation 1) %5: f32[20,3,3,3] = contract %4, %1 \"nchwyx,nohw->ocyx\" out %5 }",
+    "graph flipped(%0: f64[1,6,4,7], %1: f64[6,5,3,3]) { %2: f64[] = const {0.0} %3: f64[1,6,6,9] = pad %0, %2 "
+    "lo (0, 0, 1, 1) hi (0, 0, 1, 1) interior (0, 0, 0, 0) %4: f64[1,6,4,7,3,3] = window %3 (axis 2 size 3 stride 1 dilation 1) "
+    "(axis 3 size 3 stride 1 dilation 1) %5: f64[6,5,3,3] = flip %1 axes (2, 3) "
+    "%6: f64[1,5,4,7] = contract %4, %5 \"nchwyx,coyx->nohw\" out %6 }",
+    "graph along_k(%0: f32[40,70], %1: f32[21,70]) { %2: f32[21,40] = contract %0, %1 \"mk,nk->nm\" out %2 }",
 #ifdef KL_TEST_LARGE /* too much for the interpreter of loops */
     "graph tiles(%0: f32[130,70,9], %1: f32[130,9,66]) { %2: f32[130,70,66] = contract %0, %1 \"bmk,bkn->bmn\" out %2 }",
     "graph tiles64(%0: f64[40,70,37], %1: f64[40,66,37]) { %2: f64[40,70,66] = contract %0, %1 \"bmk,bnk->bmn\" out %2 }",

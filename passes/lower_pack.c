@@ -1,0 +1,316 @@
+/* lower_pack.c: an operand of a contraction copied to where its micro-kernel wants it.
+ *
+ *   B  panels of NR columns, k inside     to[k][NR]      rows along k, lanes along
+ * columns A  rows, k along each                 to[m][KC]      rows along M, lanes along
+ * k (or MR rows inside k, when it lies so)
+ *
+ * Lanes are flat numbers; where those of an image's rows are (56 pixels a row, 48 lanes),
+ * a vector takes the end of one row and the beginning of the next:
+ *
+ *   p = first div 56, q = first mod 56, lane l:
+ *   where(l < 56 - q, load x[p, q + l] if l < 56 - q, load x[p + 1, q + l - 56] if l >=
+ * 56 - q)
+ *
+ * Rows that are taps of a window (c, y, x: 3x3 taps of channel c) go tap by tap, channels
+ * inside: a tap's guards (the padding) are computed once for all channels. What lies past
+ * the edge is the last one again, or zero, and is not stored later. */
+#include "passes/gemm.h"
+
+/* The side's axes: those whose product is run come from lo, the others from hi. */
+void kl_gemm_place(kl_gemm *g, const kl_side *sd, kl_flat at)
+{
+    kl_side outer = *sd, inner = {.count = 1};
+    if (!at.run) {
+        kl_gemm_point(g, sd, at.lo);
+        return;
+    }
+    while (outer.n && inner.count != at.run) {
+        inner.count =
+            kl_dim_mul(g->d, inner.count, g->l->k->axes[sd->axes[--outer.n]].extent);
+        inner.n++;
+    }
+    memcpy(inner.axes, sd->axes + outer.n, (size_t)inner.n * sizeof *inner.axes);
+    kl_gemm_point(g, &outer, at.hi);
+    kl_gemm_point(g, &inner, at.lo);
+}
+
+typedef struct renaming {
+    uint32_t hi, lo;
+    kl_flat to;
+} renaming;
+
+static kl_x rename_var(void *ctx, kl_exprs *x, kl_x leaf)
+{
+    const renaming *r = ctx;
+    const kl_xnode *n = &x->nodes[leaf];
+    if (n->op != KL_X_VAR)
+        return KL_NONE;
+    return n->imm == r->hi ? r->to.hi : n->imm == r->lo ? r->to.lo : KL_NONE;
+}
+
+/* where(p, load x[i] if p, 0) is that load alone. */
+static kl_x strip(void *ctx, kl_exprs *x, kl_x node, const kl_x *src)
+{
+    const kl_xnode n = x->nodes[node];
+    (void)ctx;
+    if (n.op != KL_OP_where)
+        return n.nsrc ? kl_x_rebuild(x, node, src) : node;
+    const kl_xnode *l = &x->nodes[src[1]], *z = &x->nodes[src[2]];
+    bool same = l->op == KL_X_LOAD && l->nsrc == 2 && l->src[1] == src[0] &&
+                z->op == KL_X_CONST && z->imm == 0;
+    return same ? src[1] : kl_x_rebuild(x, node, src);
+}
+
+/* k as hi * run + lo is divided as variables of known range, which then become what they
+ * are. */
+static kl_x element(kl_gemm *g, kl_x e, const kl_side *sd, kl_flat at, kl_flat k)
+{
+    uint32_t axis = g->s->axes[0];
+    kl_gemm_place(g, sd, at);
+    if (!k.run) {
+        g->l->axis[axis] = k.lo;
+        return kl_x_map(g->x, kl_lower_expr(g->l, e), strip, NULL);
+    }
+    renaming r = {kl_x_newvar(g->x, "hi", kl_dim_ceildiv(g->d, g->k, k.run)),
+                  kl_x_newvar(g->x, "lo", k.run), k};
+    g->l->axis[axis] =
+        kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.hi), k.run), kl_x_var(g->x, r.lo));
+    e = kl_x_subst(g->x, kl_lower_expr(g->l, e), rename_var, &r);
+    return kl_x_map(g->x, e, strip, NULL);
+}
+
+/* The last row or column again, past the edge. */
+static kl_x clamp(kl_gemm *g, kl_x i, kl_dim count)
+{
+    return kl_g_min(g, i, kl_x_dim(g->x, kl_dim_sub(g->d, count, 1)));
+}
+
+kl_x kl_gemm_element(kl_gemm *g, kl_x e, const kl_side *side, kl_x at, kl_x k)
+{
+    return element(g, e, side, (kl_flat){.lo = clamp(g, at, side->count)},
+                   (kl_flat){.lo = k});
+}
+
+/* ---- lanes ---- */
+
+typedef struct guard {
+    uint32_t lane;
+    kl_x pred;
+} guard;
+
+static kl_x guard_load(void *ctx, kl_exprs *x, kl_x node, const kl_x *src)
+{
+    const guard *u = ctx;
+    const kl_xnode n = x->nodes[node];
+    if (n.op != KL_X_LOAD || !kl_x_uses_var(x, src[0], u->lane))
+        return n.nsrc ? kl_x_rebuild(x, node, src) : node;
+    return kl_x_load(x, (uint32_t)n.imm, n.dtype, src[0],
+                     kl_x_and(x, n.nsrc > 1 ? src[1] : KL_NONE, u->pred),
+                     n.nsrc > 2 ? src[2] : KL_NONE);
+}
+
+typedef struct lanes { /* a group of lanes, and the row they are of */
+    kl_gemm *g;
+    const kl_packing *p;
+    kl_x first, lane; /* the flat number of lane 0; the lane's variable */
+    int64_t wide, run;
+    bool vectors;
+    kl_flat row;
+} lanes;
+
+static kl_x at_lanes(const lanes *n, kl_flat at)
+{
+    const kl_packing *p = n->p;
+    return p->rows_k ? element(n->g, p->value, p->side, at, n->row)
+                     : element(n->g, p->value, p->side, n->row, at);
+}
+
+/* Is every load's place the lane's? Then lanes that are off read nothing. */
+static bool all_by_lane(const lanes *n, kl_x e)
+{
+    kl_exprs *x = n->g->x;
+    kl_xlist order = {0};
+    bool all = kl_x_order(x, e, &order) == KL_OK;
+    for (uint32_t i = 0; i < order.count && all; i++) {
+        const kl_xnode *l = &x->nodes[order.items[i]];
+        all = l->op != KL_X_LOAD ||
+              kl_x_uses_var(x, l->src[0], (uint32_t)x->nodes[n->lane].imm);
+    }
+    kl_xlist_free(&order);
+    return all;
+}
+
+/* Guards every load that the lane has a part in. */
+static kl_x guarded(const lanes *n, kl_x e, kl_x in)
+{
+    guard u = {(uint32_t)n->g->x->nodes[n->lane].imm, in};
+    return in == KL_NONE ? e : kl_x_map(n->g->x, e, guard_load, &u);
+}
+
+/* That the lane is a column at all: KL_NONE where all are. Lanes along k end with k. */
+static kl_x inside(const lanes *n)
+{
+    kl_gemm *g = n->g;
+    kl_dim count = n->p->side->count;
+    if (!n->p->rows_k || kl_dim_divides(g->d, n->wide, count))
+        return KL_NONE;
+    return kl_x_lt(g->x, kl_g_add(g, n->first, n->lane), kl_x_dim(g->x, count));
+}
+
+/* Lanes of run i past the one that the first lane is in. */
+static kl_x of_run(const lanes *n, kl_x hi, kl_x lo, int64_t i, int64_t count)
+{
+    kl_gemm *g = n->g;
+    kl_dim runs = kl_dim_ceildiv(g->d, n->p->rows_k ? n->p->side->count : g->k, n->run);
+    kl_x begin = kl_g_sub(g, kl_g_int(g, i * n->run), lo);
+    kl_x end = kl_g_add(g, begin, kl_g_int(g, n->run)), in = inside(n);
+    kl_flat at = {kl_g_add(g, hi, kl_g_int(g, i)), kl_g_sub(g, n->lane, begin), n->run};
+    kl_x e = at_lanes(n, at);
+    if (!all_by_lane(n, e)) {
+        at.hi = clamp(g, at.hi, runs);
+        e = at_lanes(n, at);
+    }
+    if (i > 0)
+        in = kl_x_and(g->x, in, kl_x_op(g->x, KL_OP_le, begin, n->lane, KL_NONE));
+    if (i + 1 < count)
+        in = kl_x_and(g->x, in, kl_x_lt(g->x, n->lane, end));
+    return guarded(n, e, in);
+}
+
+/* Lanes below end from a, the others from b: one load if both are of one place. */
+static kl_x join(const lanes *n, kl_x end, kl_x a, kl_x b)
+{
+    kl_exprs *x = n->g->x;
+    const kl_xnode p = x->nodes[a], q = x->nodes[b];
+    if (p.op == KL_X_LOAD && q.op == KL_X_LOAD && p.imm == q.imm &&
+        p.src[0] == q.src[0] && p.nsrc == 2 && q.nsrc == 2)
+        return kl_x_load(x, (uint32_t)p.imm, p.dtype, p.src[0],
+                         kl_x_op(x, KL_OP_or, p.src[1], q.src[1], KL_NONE), KL_NONE);
+    return kl_x_op(x, KL_OP_where, kl_x_lt(x, n->lane, end), a, b);
+}
+
+/* Of how many runs the lanes are: one or a whole number where they begin with one. */
+static int64_t runs_touched(const lanes *n)
+{
+    int64_t v, by = KL_MIN(n->wide, n->run), to = KL_MAX(n->wide, n->run);
+    bool begins =
+        kl_x_is_int(n->g->x, kl_x_mod(n->g->x, n->first, kl_g_int(n->g, by)), &v) &&
+        v == 0 && to % by == 0;
+    return begins ? n->wide / by : (n->wide - 2) / n->run + 2;
+}
+
+static kl_x in_runs(const lanes *n)
+{
+    kl_gemm *g = n->g;
+    int64_t count = runs_touched(n);
+    kl_x hi = kl_g_div(g, n->first, n->run),
+         lo = kl_x_mod(g->x, n->first, kl_g_int(g, n->run));
+    kl_x v = of_run(n, hi, lo, count - 1, count);
+    for (int64_t i = count - 1; i-- > 0;) {
+        kl_x end = kl_g_sub(g, kl_g_int(g, (i + 1) * n->run), lo);
+        v = join(n, end, of_run(n, hi, lo, i, count), v);
+    }
+    return v;
+}
+
+static kl_x value(const lanes *n)
+{
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x at = kl_g_add(g, n->first, n->lane);
+    if (n->run)
+        return in_runs(n);
+    if (!p->rows_k)
+        return at_lanes(n, (kl_flat){.lo = at});
+    if (!n->vectors)
+        return at_lanes(n, (kl_flat){.lo = clamp(g, at, p->side->count)});
+    return guarded(n, at_lanes(n, (kl_flat){.lo = at}), inside(n));
+}
+
+/* ---- rows ---- */
+
+static void store(const lanes *n, kl_build *b, kl_x row)
+{
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x lane = kl_g_add(g, kl_g_sub(g, n->first, p->lane0), n->lane);
+    kl_x at = kl_g_add(g, p->at, kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch)));
+    at = kl_g_add(g, at, kl_x_mul(g->x, lane, kl_x_dim(g->x, p->step)));
+    kl_b_store(b, p->to, at, value(n), KL_NONE);
+}
+
+/* Tap by tap: rows i * taps + t of [row0, row0 + rows). */
+static void rows_by_taps(lanes *n, kl_build *b, int64_t taps)
+{
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x t, i;
+    kl_build in =
+        kl_gemm_loop(g, b, "tap", taps, kl_g_int(g, taps), KL_BIND_SERIAL, 1, &t);
+    kl_x begin = kl_g_ceil(g, kl_g_sub(g, p->row0, t), taps);
+    kl_x end = kl_g_ceil(g, kl_g_sub(g, kl_g_add(g, p->row0, p->rows), t), taps);
+    kl_build body = kl_gemm_loop(g, &in, "i", kl_dim_ceildiv(g->d, p->most_rows, taps),
+                                 kl_g_sub(g, end, begin), KL_BIND_SERIAL, 1, &i);
+    kl_x hi = kl_g_add(g, begin, i);
+    kl_x row = kl_g_sub(g, kl_g_add(g, kl_g_mul(g, hi, taps), t), p->row0);
+    if (!p->rows_k)
+        hi = clamp(g, hi, kl_dim_div(g->d, p->side->count, taps));
+    n->row = (kl_flat){hi, t, taps};
+    store(n, &body, row);
+}
+
+static void rows_in_turn(lanes *n, kl_build *b)
+{
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x r;
+    kl_build body = kl_gemm_loop(g, b, "r", p->most_rows, p->rows, KL_BIND_SERIAL, 1, &r);
+    kl_x row = kl_g_add(g, p->row0, r);
+    n->row = (kl_flat){.lo = p->rows_k ? row : clamp(g, row, p->side->count)};
+    store(n, &body, r);
+}
+
+/* ---- all of it ---- */
+
+/* Rows outside: each is one run of lanes from end to end. */
+static void copy_rows(lanes *n, kl_build *b)
+{
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x r;
+    kl_build in = kl_gemm_loop(g, b, "r", p->most_rows, p->rows, KL_BIND_SERIAL, 1, &r);
+    kl_build body =
+        kl_gemm_loop(g, &in, "j", p->most_lanes, p->lanes, KL_BIND_LANE, g->nr, &n->lane);
+    n->first = p->lane0;
+    n->row = (kl_flat){.lo = clamp(g, kl_g_add(g, p->row0, r), p->side->count)};
+    store(n, &body, r);
+}
+
+void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
+{
+    lanes n = {.g = g, .p = p, .vectors = p->rows_k ? p->how->side : p->how->k};
+    int64_t taps = p->rows_k ? p->how->k_taps : p->how->side_taps;
+    n.run = !n.vectors ? 0 : p->rows_k ? p->how->side_run : p->how->k_run;
+    if (n.vectors && !n.run && !p->rows_k && taps == 1) {
+        copy_rows(&n, b);
+        return;
+    }
+    kl_build in = *b;
+    kl_x group = kl_g_int(g, 0), left = p->lanes;
+    n.wide = n.vectors ? KL_MIN(n.run && n.run < g->nr ? g->vector : g->nr, p->most_lanes)
+                       : p->most_lanes;
+    if (p->most_lanes > n.wide) {
+        in = kl_gemm_loop(g, b, "g", kl_dim_ceildiv(g->d, p->most_lanes, n.wide),
+                          kl_g_ceil(g, p->lanes, n.wide), KL_BIND_SERIAL, 1, &group);
+        left = kl_g_sub(g, p->lanes, kl_g_mul(g, group, n.wide));
+    }
+    n.first = kl_g_add(g, p->lane0, kl_g_mul(g, group, n.wide));
+    kl_build body =
+        kl_gemm_loop(g, p->most_lanes > n.wide ? &in : b, "j", n.wide,
+                     kl_g_min(g, kl_g_int(g, n.wide), left),
+                     n.vectors ? KL_BIND_LANE : KL_BIND_SERIAL, n.wide, &n.lane);
+    if (taps > 1)
+        rows_by_taps(&n, &body, taps);
+    else
+        rows_in_turn(&n, &body);
+}
