@@ -22,6 +22,7 @@ static slab *slabs;
 static item *shared[CLASSES];
 static int64_t live;
 static uint32_t epoch; /* trims so far: lists of an older epoch are void */
+static int threads;    /* that may have items on lists of their own */
 
 typedef struct lists {
     item *head[CLASSES];
@@ -62,12 +63,26 @@ static void thread_ends(void *p)
     pthread_mutex_lock(&lock);
     give_up(l);
     l->known = false;
+    threads--;
     pthread_mutex_unlock(&lock);
 }
 
 static void make_key(void)
 {
     pthread_key_create(&key, thread_ends);
+}
+
+/* From its first item on, until it ends. */
+static void enlist(void)
+{
+    if (mine.known)
+        return;
+    pthread_once(&once, make_key);
+    pthread_setspecific(key, &mine);
+    pthread_mutex_lock(&lock);
+    mine.known = true;
+    threads++;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Under the lock: fill this thread's list of class c. */
@@ -96,11 +111,7 @@ static bool refill(int c)
 
 static void *take_slow(int c)
 {
-    if (!mine.known) {
-        pthread_once(&once, make_key);
-        pthread_setspecific(key, &mine);
-        mine.known = true;
-    }
+    enlist();
     pthread_mutex_lock(&lock);
     bool ok = refill(c);
     pthread_mutex_unlock(&lock);
@@ -140,16 +151,19 @@ void kl_slab_free(void *p, size_t size)
         kl_free(p, size);
         return;
     }
+    enlist(); /* also when others made all that it lets go */
     item *i = p;
     i->next = mine.head[c];
     mine.head[c] = i;
 }
 
+/* Other threads take from their lists without the lock: while there are any, nothing
+ * goes. */
 bool kl_slab_trim(void)
 {
     pthread_mutex_lock(&lock);
     give_up(&mine);
-    bool idle = live == 0;
+    bool idle = live == 0 && threads <= (mine.known ? 1 : 0);
     if (idle) {
         while (slabs) {
             slab *s = slabs;

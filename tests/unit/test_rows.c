@@ -179,6 +179,78 @@ START_TEST(scatters_add_in_order)
 }
 END_TEST
 
+/* ---- threads of the user's ---- */
+
+enum { USERS = 16 };
+static int differing;
+
+/* Each on tensors of its own: all need one program, and each another one. */
+static void *use(void *p)
+{
+    int me = *(int *)p;
+    kl_scope_begin();
+    kl_tensor *x = kl_arange(0, 77, 1, KL_F64);
+    double same = kl_item(kl_sum(kl_mul(kl_sub(x, 3.0), x)));
+    double own = kl_item(kl_sum(kl_arange(0, 100 + me, 1, KL_F64)));
+    if (same != 140448 || own != (100 + me) * (99 + me) / 2.0)
+        __atomic_store_n(&differing, 1, __ATOMIC_RELAXED);
+    kl_scope_end();
+    kl_cleanup();
+    return NULL;
+}
+
+START_TEST(users_share_programs)
+{
+    pthread_t t[USERS];
+    int number[USERS];
+    differing = 0;
+    for (int i = 0; i < USERS; i++) {
+        number[i] = i;
+        ck_assert_int_eq(pthread_create(&t[i], NULL, use, &number[i]), 0);
+    }
+    for (int i = 0; i < USERS; i++)
+        pthread_join(t[i], NULL);
+    ck_assert(!differing);
+}
+END_TEST
+
+static void affine(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_cumsum(kl_add(kl_mul(in[0], 3.0), 1.0), 0);
+}
+
+static kl_function *shared;
+
+static void *call(void *p)
+{
+    float x[500], y[500];
+    (void)p;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 500; i++)
+            x[i] = (float)round;
+        kl_function_call(shared, (const void *[]){x}, (void *[]){y});
+        if (y[499] != 500.0f * (3.0f * (float)round + 1))
+            __atomic_store_n(&differing, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+START_TEST(functions_are_called_side_by_side)
+{
+    kl_input in[] = {{"x", KL_F32, kl_shape(500)}};
+    pthread_t t[USERS];
+    differing = 0;
+    shared = kl_compile(affine, NULL, in, 1, 1);
+    for (int i = 0; i < USERS; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, call, NULL), 0);
+    for (int i = 0; i < USERS; i++)
+        pthread_join(t[i], NULL);
+    ck_assert(!differing);
+    kl_function_free(shared);
+}
+END_TEST
+
 /* ---- size ---- */
 
 /* More operands than a kernel has room for, as a sum and side by side. */
@@ -244,6 +316,8 @@ int main(void)
     tcase_add_test(tc, batches_do_not_show);
     tcase_add_test(tc, masks_do_not_see_fusion);
     tcase_add_test(tc, scatters_add_in_order);
+    tcase_add_test(tc, users_share_programs);
+    tcase_add_test(tc, functions_are_called_side_by_side);
     tcase_add_test(tc, many_operands);
     tcase_add_test(tc, programs_come_and_go);
     tcase_add_test(tc, virtual_sizes_cost_nothing);
