@@ -38,6 +38,14 @@ awk '/^\$ cc example.c/ {on = 1; next} /^```/ {if (on) exit} on' "$root/README.m
 cc -std=c11 $warn example.c $(pkg-config --cflags --libs kiln) && ./a.out >got
 diff want got || fail "README.md prints something else than its example does"
 
+grep '^\$ build/kilnc ' "$root/README.md" | sed 's/^\$ //' >commands
+[ "$(wc -l <commands)" -gt 2 ] || fail "README.md shows no kilnc"
+kilnc=$(find "$dir" -name kilnc)
+while read -r line; do
+    (cd "$root" && eval "$(echo "$line" | sed "s,build/kilnc,$kilnc,; s,build/mlp,$dir/mlp,g")") >out ||
+        fail "README.md: $line"
+done <commands
+
 # a line of code in a header's comment: three blanks in; what follows two more blanks explains it
 sed -n 's/^ \*   \( *\)\([^ ].*\)$/\2/p' "$include"/kiln/*.h | sed 's/;   *[^ ].*$/;/' | sort -u >lines
 [ -s lines ] || fail "no examples in the headers"
@@ -54,7 +62,6 @@ cc -std=c11 "$here/examples.c" $(pkg-config --cflags kiln) "$lib/libkiln.a" $sta
 LD_LIBRARY_PATH= ./static
 
 # a training step with Adam, ahead of time: under 100 KB, only libc below it, the same bits
-kilnc=$(find "$dir" -name kilnc)
 cc -std=c11 $warn "$here/train.c" $(pkg-config --cflags --libs kiln) -o train && ./train step.kl >want
 "$kilnc" step.kl -o step.o --header step.h
 cc -std=c99 $warn -I"$here" -I. "$here/train_user.c" step.o -o user && ./user >got
