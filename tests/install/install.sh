@@ -42,7 +42,7 @@ grep '^\$ build/kilnc ' "$root/README.md" | sed 's/^\$ //' >commands
 [ "$(wc -l <commands)" -gt 2 ] || fail "README.md shows no kilnc"
 kilnc=$(find "$dir" -name kilnc)
 while read -r line; do
-    (cd "$root" && eval "$(echo "$line" | sed "s,build/kilnc,$kilnc,; s,build/mlp,$dir/mlp,g")") >out ||
+    (cd "$root" && eval "$(echo "$line" | sed "s,build/kilnc,$kilnc,; s,build/scale,$dir/scale,g")") >out ||
         fail "README.md: $line"
 done <commands
 
