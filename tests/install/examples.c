@@ -32,6 +32,27 @@ static void compile_h(void)
     kl_function_free(g);
 }
 
+/* ---- control.h ---- */
+
+/* clang-format off */
+static void cell(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    out[0] = out[1] = kl_tanh(kl_add(kl_matmul(in[0], w), in[1]));
+    (void)user;
+}
+/* clang-format on */
+
+static void control_h(void)
+{
+    kl_tensor *h = kl_zeros(kl_shape(1, 4), KL_F32),
+              *x = kl_ones(kl_shape(7, 1, 4), KL_F32);
+    w = kl_eye(4, KL_F32);
+    kl_tensor *out[2];
+    kl_scan(cell, NULL, &h, 1, &x, 1, out, 2);
+    if (kl_item(kl_sum(out[0])) != kl_item(kl_sum(kl_select(out[1], 0, 6))))
+        exit(1);
+}
+
 /* ---- device.h ---- */
 
 static void device_h(void)
@@ -119,6 +140,7 @@ int main(void)
     if (!kl_ones(kl_shape(1), KL_F32)) /* KILN_DEVICE names none that is there */
         return fprintf(stderr, "%s\n", kl_error()), 1;
     kl_scope_begin();
+    control_h();
     device_h();
     compile_h();
     explain_h();

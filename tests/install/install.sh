@@ -47,7 +47,7 @@ while read -r line; do
 done <commands
 
 # a line of code in a header's comment: three blanks in; what follows two more blanks explains it
-sed -n 's/^ \*   \( *\)\([^ ].*\)$/\2/p' "$include"/kiln/*.h | sed 's/;   *[^ ].*$/;/' | sort -u >lines
+sed -n 's/^ \*   \( *\)\([^ ].*\)$/\2/p' "$include"/kiln/*.h | sed 's/\([;{]\)   *[^ ].*$/\1/' | sort -u >lines
 [ -s lines ] || fail "no examples in the headers"
 sed 's/^ *//' "$here/examples.c" >have
 while read -r line; do
