@@ -11,6 +11,7 @@
 typedef struct port {
     kl_dtype dtype;
     kl_ints shape;
+    size_t bytes;
 } port;
 struct kl_function {
     int nin, nout, nall; /* nall: with what is captured */
@@ -65,10 +66,11 @@ static kl_status describe(const kl_graph *g, kl_ref r, port *p)
 {
     kl_type t;
     kl_graph_type(g, r, &t);
-    *p = (port){t.dtype, kl_ints_of((size_t)t.rank, t.shape)};
+    *p = (port){.dtype = t.dtype, .shape = kl_ints_of((size_t)t.rank, t.shape)};
     for (int i = 0; i < t.rank; i++)
         if (t.shape[i] < 0)
             return kl_fail(KL_ERR_UNSUPPORTED, "a function with symbolic extents");
+    p->bytes = (size_t)kl_count(t.rank, t.shape) * kl_dtypes[t.dtype].size;
     return KL_OK;
 }
 
@@ -151,11 +153,6 @@ static void fill(const port *p, kl_memory *m, kl_buffer *b)
     kl_buffer_dense_strides(b);
 }
 
-static size_t bytes_of(const port *p)
-{
-    return (size_t)kl_count(p->shape.n, p->shape.v) * kl_dtypes[p->dtype].size;
-}
-
 static kl_status call_interp(const kl_function *f, const void *const *in,
                              void *const *out)
 {
@@ -164,18 +161,17 @@ static kl_status call_interp(const kl_function *f, const void *const *in,
     kl_status st =
         b ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d operands", f->nall);
     for (int i = 0; i < f->nall && st == KL_OK; i++) {
-        kl_memory *m = i >= f->nin
-                           ? kl_memory_ref(f->held[i])
-                           : kl_memory_wrap((void *)(uintptr_t)in[i], bytes_of(&f->in[i]),
-                                            true, NULL, NULL);
+        kl_memory *m = i >= f->nin ? kl_memory_ref(f->held[i])
+                                   : kl_memory_wrap((void *)(uintptr_t)in[i],
+                                                    f->in[i].bytes, true, NULL, NULL);
         st = m ? KL_OK : kl_error_status();
         fill(&f->in[i], m, &b[i]);
     }
     if (st == KL_OK)
         st = kl_graph_interp(f->run, b, NULL, y);
     for (int i = 0; i < f->nout && st == KL_OK; i++) {
-        if (bytes_of(&f->out[i]))
-            memcpy(out[i], y[i].mem->base, bytes_of(&f->out[i]));
+        if (f->out[i].bytes)
+            memcpy(out[i], y[i].mem->base, f->out[i].bytes);
         kl_memory_unref(y[i].mem);
     }
     for (int i = 0; b && i < f->nall; i++)
@@ -184,12 +180,46 @@ static kl_status call_interp(const kl_function *f, const void *const *in,
     return st;
 }
 
+static bool overlap(const void *a, size_t n, const void *b, size_t m)
+{
+    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+    return n && m && x < y + m && y < x + n;
+}
+
+/* Before anything is written: an output lies apart from all else, or exactly where the
+ * input is that it was declared to take over. */
+static kl_status check_memory(const kl_function *f, const void *const *in,
+                              void *const *out)
+{
+    for (int i = 0; i < f->nin; i++)
+        if (!in[i] && f->in[i].bytes)
+            return kl_fail(KL_ERR_ARG, "input %s is NULL", f->names[i]);
+    for (int o = 0; o < f->nout; o++) {
+        size_t n = f->out[o].bytes;
+        int donor = f->graph->donated ? f->graph->donated[o] : 0;
+        if (!out[o] && n)
+            return kl_fail(KL_ERR_ARG, "output %d is NULL", o);
+        for (int i = 0; i < f->nin; i++)
+            if (overlap(out[o], n, in[i], f->in[i].bytes) &&
+                (out[o] != in[i] || donor != i + 1))
+                return kl_fail(KL_ERR_ARG,
+                               "output %d overlaps input %s, which was not given to it "
+                               "by kl_compile_donating",
+                               o, f->names[i]);
+        for (int k = 0; k < o; k++)
+            if (overlap(out[o], n, out[k], f->out[k].bytes))
+                return kl_fail(KL_ERR_ARG, "output %d overlaps output %d", o, k);
+    }
+    return KL_OK;
+}
+
 kl_status kl_function_call(const kl_function *f, const void *const *in, void *const *out)
 {
     enum { FEW = 32 };
     void *few[FEW], **p = few;
     if (!f)
         return kl_fail(KL_ERR_ARG, "the function is NULL");
+    KL_TRY(check_memory(f, in, out));
     if (f->run)
         return call_interp(f, in, out);
     if (f->nall > FEW && !(p = kl_alloc((size_t)f->nall * sizeof *p)))
@@ -242,7 +272,21 @@ kl_dtype kl_function_out(const kl_function *f, int i, kl_ints *shape)
 
 /* ---- from a trace ---- */
 
-kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names)
+/* donated NULL: none. */
+static kl_status donate(kl_function *f, const int *donated)
+{
+    for (int o = 0; donated && o < f->nout; o++) {
+        if (donated[o] < 0 || donated[o] > f->nin)
+            return kl_fail(KL_ERR_ARG, "output %d: there is no input number %d", o,
+                           donated[o] - 1);
+        if (donated[o] > 0)
+            KL_TRY(kl_graph_donate(f->graph, (uint32_t)o, (uint32_t)donated[o] - 1));
+    }
+    return KL_OK;
+}
+
+kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
+                              const int *donated)
 {
     kl_graph *g = NULL;
     kl_arena *a = kl_arena_new();
@@ -252,6 +296,8 @@ kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *na
     }
     kl_function *f = function_new(g, a, nin);
     kl_status st = f ? describe_all(f) : KL_ERR_OOM;
+    if (st == KL_OK)
+        st = donate(f, donated);
     for (int i = 0; st == KL_OK && i < f->nall; i++) {
         kl_lazy *n = l->inputs.v[i];
         st = name_input(f, i, i < nin ? names[i] : n->name);
@@ -259,7 +305,7 @@ kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *na
             n->small) { /* a number: its bytes move out of the node */
             f->held[i] = kl_memory_new(0, 64);
             if (f->held[i])
-                memcpy(f->held[i]->base, kl_lazy_small_bytes(n), bytes_of(&f->in[i]));
+                memcpy(f->held[i]->base, kl_lazy_small_bytes(n), f->in[i].bytes);
         } else if (st == KL_OK && i >= nin && kl_lazy_mem(n) && kl_lazy_mem(n)->device) {
             st = kl_fail(KL_ERR_DEVICE,
                          "a function works on the host's memory; the captured "
@@ -389,7 +435,7 @@ static kl_status bind(const char *path, kl_function *f, const kl_archive *a)
                 KL_ERR_PARSE,
                 "%s: weight %s has another dtype or shape than the program says", path,
                 name);
-        f->held[i] = kl_memory_new(0, bytes_of(&f->in[i]));
+        f->held[i] = kl_memory_new(0, f->in[i].bytes);
         if (!f->held[i])
             return kl_error_status();
         kl_buffer own;

@@ -4,8 +4,10 @@
 
 #include "front.h"
 
-/* A function whose first nin inputs of l are parameters; the others are captured. */
-kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names);
+/* A function whose first nin inputs of l are parameters; the others are captured.
+ * donated: as kl_compile_donating has it. */
+kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
+                              const int *donated);
 
 /* NULL when it is interpreted. */
 const kl_program *kl_function_program(const kl_function *f);

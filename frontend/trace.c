@@ -117,7 +117,7 @@ static kl_status results(kl_tensor *const *out, int nout, kl_lazy **roots)
 }
 
 static kl_function *finish(kl_tensor *const *in, int nin, kl_lazy *const *roots, int nout,
-                           const char *const *names)
+                           const char *const *names, const int *donated)
 {
     kl_linear l = {0};
     kl_function *f = NULL;
@@ -130,13 +130,20 @@ static kl_function *finish(kl_tensor *const *in, int nin, kl_lazy *const *roots,
         pthread_mutex_unlock(&kl_graph_lock);
     }
     if (st == KL_OK)
-        f = kl_function_from(&l, nin, names);
+        f = kl_function_from(&l, nin, names, donated);
     kl_linear_free(&l);
     return f;
 }
 
 kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_input *in,
                            int nin, int nout)
+{
+    return kl_compile_donating_at(at, fn, user, in, nin, nout, NULL);
+}
+
+kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void *user,
+                                    const kl_input *in, int nin, int nout,
+                                    const int *donated)
 {
     size_t n = (size_t)(nin + nout + 1);
     kl_call c = kl_call_begin(at);
@@ -161,7 +168,7 @@ kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_
     kl_thread()->tracing = inner;
     ok = ok && !kl_failed() && results(t + nin, nout, roots) == KL_OK;
     if (ok)
-        f = finish(t, nin, roots, nout, names);
+        f = finish(t, nin, roots, nout, names, donated);
     if (kl_trace_end(before) != KL_OK && f) {
         kl_function_free(f);
         f = NULL;

@@ -10,8 +10,9 @@
  *
  * The ABI of a call: in[i] and out[i] are dense row-major arrays of the i-th dtype and
  * shape (f16 and bf16 as uint16_t, bool as uint8_t, complex interleaved), aligned to the
- * element; inputs may overlap each other, an output overlaps nothing else. Tensors from
- * outside are captured with the value that they have when the function is compiled;
+ * element; inputs may overlap each other, an output overlaps nothing else (an error
+ * before anything is written), unless it is exactly the input given to it below. Tensors
+ * from outside are captured with the value that they have when the function is compiled;
  * random numbers drawn in it are drawn then. A function may be called from several
  * threads at once. */
 #ifndef KILN_COMPILE_H
@@ -37,6 +38,14 @@ KL_API kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user,
                                   const kl_input *in, int nin, int nout);
 #define kl_compile(fn, user, in, nin, nout)                                              \
     kl_compile_at(KL_HERE, fn, user, in, nin, nout)
+/* donated[o]: 1 + the input over which output o may be written, of its dtype and shape (a
+ * parameter and its next value, say); 0: none. A call may then pass both the same
+ * address, and need not. */
+KL_API kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void *user,
+                                           const kl_input *in, int nin, int nout,
+                                           const int *donated);
+#define kl_compile_donating(fn, user, in, nin, nout, donated)                            \
+    kl_compile_donating_at(KL_HERE, fn, user, in, nin, nout, donated)
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);
 KL_API void kl_function_free(kl_function *f);

@@ -173,6 +173,44 @@ START_TEST(tracing_rules)
 }
 END_TEST
 
+/* out 0: x + reversed y; out 1: y and x crossed, which reads x at other elements. */
+static void crossed(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_add(in[0], kl_flip(in[1], kl_axes(0)));
+    out[1] = kl_sub(in[1], kl_flip(in[0], kl_axes(0)));
+}
+
+START_TEST(memory_is_checked)
+{
+    kl_input in[] = {{"x", KL_F32, kl_shape(4)}, {"y", KL_F32, kl_shape(4)}};
+    kl_function *f = kl_compile(crossed, NULL, in, 2, 2);
+    kl_function *g = kl_compile_donating(crossed, NULL, in, 2, 2, ((const int[]){1, 2}));
+    ck_assert_msg(f && g, "%s", kl_error());
+    float a[10] = {1, 2, 3, 4, 0, 0, 10, 20, 30, 40}, p[4], q[4];
+    const void *x[] = {a, a + 6};
+    void *wrong[][2] = {{a, q},     {p, a + 3}, {p, p + 1},
+                        {a + 6, q}, {p, NULL},  {p, a + 9}};
+    for (size_t i = 0; i < KL_COUNT(wrong); i++) {
+        ck_assert_int_eq(kl_function_call(f, x, wrong[i]), KL_ERR_ARG);
+        kl_error_clear();
+        ck_assert(a[0] == 1 && a[3] == 4 && a[6] == 10 && a[9] == 40);
+    }
+    ck_assert_int_eq(kl_function_call(f, x, (void *[]){p, q}), KL_OK);
+    ck_assert(p[0] == 41 && p[3] == 14 && q[0] == 6 && q[3] == 39);
+    ck_assert_int_eq(kl_function_call(g, x, (void *[]){a + 6, q}), KL_ERR_ARG);
+    kl_error_clear();
+    ck_assert_int_eq(kl_function_call(g, x, (void *[]){a, a + 6}), KL_OK); /* over both */
+    ck_assert(memcmp(a, p, sizeof p) == 0 && memcmp(a + 6, q, sizeof q) == 0);
+    kl_function_free(f);
+    kl_function_free(g);
+    FAILS(kl_compile_donating(crossed, NULL, in, 2, 2, ((const int[]){3, 0})),
+          "there is no input number 2");
+    in[1].shape = kl_shape(1);
+    FAILS(kl_compile_donating(crossed, NULL, in, 2, 2, ((const int[]){2, 0})), "");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("function");
@@ -182,5 +220,6 @@ int main(void)
     tcase_add_test(tc, gradients_inside);
     tcase_add_test(tc, tracing_rules);
     tcase_add_test(tc, function_pointers);
+    tcase_add_test(tc, memory_is_checked);
     return front_run(s);
 }
