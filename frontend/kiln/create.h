@@ -1,5 +1,7 @@
 /* kiln/create.h: tensors out of nothing, out of memory, out of numbers. dtype
- * KL_DTYPE_NONE is the default real dtype (f32 unless set). */
+ * KL_DTYPE_NONE is the default real dtype (f32 unless set). They belong to the open scope
+ * (kiln/tensor.h) and lie on the default device (kiln/device.h). A negative extent, or
+ * more bytes than an address space has, is KL_ERR_SHAPE; memory that ends, KL_ERR_OOM. */
 #ifndef KILN_CREATE_H
 #define KILN_CREATE_H
 

@@ -1,5 +1,7 @@
-/* kiln/index.h: indexing by tensors of indices. Negative indices count from the end; one
- * out of range is an error, found when the value is computed. */
+/* kiln/index.h: indexing by tensors of indices, i64 or i32 (kl_index takes bool masks
+ * too). Negative indices count from the end; one out of range is an error (KL_ERR_INDEX),
+ * found when the value is computed. Results are new tensors of t's dtype; several values
+ * for one element combine in the order of their indices. */
 #ifndef KILN_INDEX_H
 #define KILN_INDEX_H
 

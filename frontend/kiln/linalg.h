@@ -1,4 +1,7 @@
-/* kiln/linalg.h: products of matrices and of tensors in general. */
+/* kiln/linalg.h: products of matrices and of tensors in general. Operands of one device;
+ * dtypes promote; sums of f16 and bf16 are kept in f32 and rounded once. Every sum adds
+ * in one order, whatever the batch, threads and device. Extents that do not fit are
+ * KL_ERR_SHAPE naming both shapes. */
 #ifndef KILN_LINALG_H
 #define KILN_LINALG_H
 

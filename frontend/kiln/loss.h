@@ -1,4 +1,13 @@
-/* kiln/loss.h: losses. Without options they give the mean over all elements. */
+/* kiln/loss.h: losses. Operands are real tensors of one shape, where no other is said;
+ * without options the result is their mean over all elements, 0-d, in their dtype (f16
+ * and bf16 are computed in f32 and rounded once). Shapes that do not fit are
+ * KL_ERR_SHAPE, integers KL_ERR_DTYPE; a class out of range is found when the value is
+ * computed. With d = x - y, after PyTorch's definitions:
+ *
+ * mse d^2; l1 |d|; huber d^2 / 2 up to beta, else beta (|d| - beta / 2); smooth_l1 the
+ * same divided by beta; bce -(y log p + (1 - y) log(1 - p)), each log no less than -100,
+ * bce_with_logits the same of sigmoid(x), without overflow; kl_div y (log y - x);
+ * cross_entropy -log softmax(logits)[target]. A weighted mean is over the weights. */
 #ifndef KILN_LOSS_H
 #define KILN_LOSS_H
 

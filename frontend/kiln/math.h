@@ -1,6 +1,24 @@
-/* kiln/math.h: elementwise operations. Operands are tensors or numbers; shapes broadcast,
- * dtypes promote as PyTorch's do. A name with a trailing underscore writes its first
- * operand in place and returns it. */
+/* kiln/math.h: elementwise operations. Operands are tensors or numbers; shapes broadcast
+ * from the right, an extent of 1 or a missing axis repeats; dtypes promote as PyTorch's
+ * do: a number or a 0-d tensor widens a tensor only to a higher kind (bool, integer,
+ * real, complex). Functions of reals take integers to the default dtype. The result is a
+ * new tensor of the joint shape; NULL after shapes that do not fit (KL_ERR_SHAPE), dtypes
+ * the operation has no meaning for (KL_ERR_DTYPE) or operands of two devices
+ * (KL_ERR_DEVICE). A name with a trailing underscore writes its first operand in place
+ * and returns it; all is checked before the first byte, and the operand keeps shape and
+ * dtype.
+ *
+ * What exact operations mean at their edges (division by 0, NaN, shifts) stands in
+ * ir/ops.def; angles are in radians. Compositions, after PyTorch's definitions:
+ *
+ * relu max(x, 0); relu6 min(max(x, 0), 6); sigmoid 1 / (1 + e^-x); silu x sigmoid(x);
+ * gelu x (1 + erf(x / sqrt 2)) / 2, gelu_tanh its approximation by tanh (Hendrycks and
+ * Gimpel, 2016); elu x above 0, else e^x - 1; selu 1.0507 (x above 0, else 1.6733
+ * (e^x - 1)) (Klambauer and others, 2017); softplus log(1 + e^x), x above 20; mish
+ * x tanh(softplus x) (Misra, 2019); hardsigmoid relu6(x + 3) / 6, hardswish x times that;
+ * softsign x / (1 + |x|); logsigmoid log(sigmoid x); frac x - trunc x; sign -1, 0, 1.
+ * hypot sqrt(a^2 + b^2); logaddexp log(e^a + e^b); heaviside b where a is 0, else a > 0;
+ * xlogy a log b, 0 where a is 0; fmin and fmax leave out a NaN, min and max give it. */
 #ifndef KILN_MATH_H
 #define KILN_MATH_H
 

@@ -1,6 +1,7 @@
 /* kiln/shape.h: movement. Functions of the first group give views: the result shares its
- * operand's storage, and writing through either is seen by both. Dimensions count from
- * the end when negative. */
+ * operand's storage, and writing through either is seen by both. Any dtype, any device.
+ * Dimensions count from the end when negative; one out of range is KL_ERR_INDEX, a shape
+ * of another number of elements KL_ERR_SHAPE with PyTorch's text. */
 #ifndef KILN_SHAPE_H
 #define KILN_SHAPE_H
 

@@ -19,8 +19,8 @@
 extern "C" {
 #endif
 
-/* What a call returns when it has nothing else to return. Names and default sentences are in
- * runtime/error.c. */
+/* What a call returns when it has nothing else to return. Names and default sentences are
+ * in runtime/error.c. */
 typedef enum kl_status {
     KL_OK = 0,
     KL_ERR_ARG,         /* a value no call accepts: a bad axis, a NULL, an unknown name */
@@ -33,8 +33,8 @@ typedef enum kl_status {
     KL_ERR_COMPILE,     /* LLVM or NVRTC refused */
     KL_ERR_DEVICE,      /* a driver call failed */
     KL_ERR_IO,          /* a file or folder */
-    KL_ERR_STATE,       /* right call, wrong moment: a gradient of a non-leaf, a freed graph */
-    KL_ERR_INTERNAL,    /* our mistake */
+    KL_ERR_STATE, /* right call, wrong moment: a gradient of a non-leaf, a freed graph */
+    KL_ERR_INTERNAL, /* our mistake */
     KL_STATUS_COUNT
 } kl_status;
 
@@ -59,9 +59,9 @@ typedef enum kl_dtype {
     KL_DTYPE_NONE = 255
 } kl_dtype;
 
-/* The first failure of this thread since kl_error_clear(), as one line: what was wrong with
- * which values, and where in the user's code. Never NULL; "" when nothing failed. The pointer
- * is valid until this thread's next kiln call. */
+/* The first failure of this thread since kl_error_clear(), as one line: what was wrong
+ * with which values, and where in the user's code. Never NULL; "" when nothing failed.
+ * The pointer is valid until this thread's next kiln call. */
 KL_API const char *kl_error(void);
 /* The full text of a compiler's log behind the line above ("" when there is none). */
 KL_API const char *kl_error_log(void);
@@ -72,8 +72,9 @@ KL_API void kl_error_clear(void);
 /* "shape", "out of memory", ... : the status's fixed name. */
 KL_API const char *kl_status_name(kl_status s);
 
-/* One hook for all of kiln's host memory, in the manner of Lua: new_size 0 frees, old NULL
- * allocates, else it resizes. Alignment is at least 64 bytes. Set before the first other call. */
+/* One hook for all of kiln's host memory, in the manner of Lua: new_size 0 frees, old
+ * NULL allocates, else it resizes. Alignment is at least 64 bytes. Set before the first
+ * other call. */
 typedef void *(*kl_alloc_fn)(void *user, void *old, size_t old_size, size_t new_size);
 KL_API void kl_set_allocator(kl_alloc_fn fn, void *user);
 
