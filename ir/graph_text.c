@@ -50,6 +50,7 @@ typedef struct printer {
     kl_graph **all;          /* bodies first */
     const char *const *name; /* theirs, each unlike the others */
     uint32_t nall;
+    bool *later; /* symbols of graphs that are not printed yet */
     size_t line; /* where the current line began */
 } printer;
 
@@ -399,12 +400,19 @@ static bool *used_symbols(const kl_graph *g)
     return used;
 }
 
+/* Those of the graph, and before them such of later graphs as come before in the table:
+ * the parser meets all in the table's order. */
 static void put_dims(printer *p, const bool *used)
 {
     int64_t min, max, div;
-    for (int i = 0; i < kl_dim_sym_count(p->g->dims); i++) {
+    int last = kl_dim_sym_count(p->g->dims);
+    while (last > 0 && !used[last - 1])
+        last--;
+    for (int i = 0; i < last; i++) {
+        bool now = used[i] || p->later[i];
+        p->later[i] = false;
         kl_dim_sym_facts(p->g->dims, i, &min, &max, &div);
-        if (!used[i] || (min == 0 && max == INT64_C(1) << 40 && div == 1))
+        if (!now || (min == 0 && max == INT64_C(1) << 40 && div == 1))
             continue;
         new_line(p, "  dim ");
         put(p, kl_dim_sym_name(p->g->dims, i));
@@ -484,7 +492,14 @@ void kl_graph_print(const kl_graph *g, kl_text *out)
     p.all = kl_graph_all(g, &p.nall);
     const char **name = p.all ? kl_arena_alloc(g->arena, p.nall * sizeof *name) : NULL;
     p.name = name;
-    out->failed |= !name;
+    p.later = kl_arena_zeroed(g->arena, (size_t)kl_dim_sym_count(g->dims) + 1, 1);
+    out->failed |= !name || !p.later;
+    for (uint32_t i = 0; !out->failed && i < p.nall; i++) {
+        const bool *used = used_symbols(p.all[i]);
+        out->failed |= !used;
+        for (int k = 0; used && k < kl_dim_sym_count(g->dims); k++)
+            p.later[k] |= used[k];
+    }
     for (uint32_t i = 0; name && i < p.nall; i++)
         out->failed |= !fresh_name((const kl_graph *const *)p.all, name, i);
     if (out->failed)

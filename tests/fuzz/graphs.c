@@ -130,9 +130,10 @@ static kl_code *object_of(entry *e, int n, bool unfused, const char *target)
     kl_code *code = NULL;
     for (int i = 0; i < n; i++) {
         const kl_unit *u = unfused ? &e[i].unfused.u : &e[i].fused.u;
-        for (int k = 0; e[i].open && !e[i].bad && k < u->nkernels; k++)
-            if (!u->kernels[k]->call && count < (int)KL_COUNT(kernels))
-                kernels[count++] = u->kernels[k];
+        int all = 0;
+        kl_kernel **own = e[i].open && !e[i].bad ? kl_unit_kernels(u, &all) : NULL;
+        for (int k = 0; own && k < all && count < (int)KL_COUNT(kernels); k++)
+            kernels[count++] = own[k];
     }
     kl_error_clear();
     if (kl_codegen_cpu(kernels, count, kl_target_find(target), KL_LLVM_OBJECT, &object) ==

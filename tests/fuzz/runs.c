@@ -2,6 +2,7 @@
  * code, and compared with the oracle to the bit (all NaNs are one). Inputs that nobody
  * donated must be unchanged afterwards. */
 #include "fuzz.h"
+#include "tests/unit/run_unit.h"
 
 static char wrong[512];
 
@@ -20,9 +21,11 @@ bool way_compile(const testcase *c, const way *w, const char *name, compiled *ou
                        .lanes = w->lanes};
     if (!out->u.target || kl_pipeline_run(&out->u, NULL, NULL) != KL_OK)
         return false;
-    for (int i = 0; i < out->u.nkernels; i++) /* many graphs share a module */
-        out->u.kernels[i]->name = kl_arena_printf(out->arena, "%s.%d", name, i);
-    return true;
+    int n;
+    kl_kernel **all = kl_unit_kernels(&out->u, &n);
+    for (int i = 0; all && i < n; i++) /* many graphs share a module */
+        all[i]->name = kl_arena_printf(out->arena, "%s.%d", name, i);
+    return all != NULL;
 }
 
 void way_close(compiled *u)
@@ -141,29 +144,6 @@ static const char *judge(const testcase *c, const places *p, kl_status st, kl_ha
 
 /* ---- by the loops ---- */
 
-static kl_status loop_step(const compiled *u, const places *p, const kl_step *s,
-                           char *arena, const int64_t *syms, int *next)
-{
-    const kl_program *pr = u->u.program;
-    void *at[256], *bufs[512];
-    for (int j = 0; j < s->nslots; j++) {
-        const kl_slot *sl = &pr->slots[s->slots[j]];
-        at[j] = sl->kind == KL_SLOT_IN    ? p->in_at[sl->index]
-                : sl->kind == KL_SLOT_OUT ? p->out_at[sl->index]
-                                          : arena + kl_size_eval(sl->offset, syms);
-    }
-    if (s->kind == KL_STEP_COPY)
-        memmove(at[0], at[1], (size_t)kl_size_eval(pr->slots[s->slots[0]].bytes, syms));
-    if (s->kind != KL_STEP_LAUNCH)
-        return KL_OK;
-    const kl_kernel *k = u->u.kernels[(*next)++];
-    int64_t error[3] = {0};
-    for (uint32_t o = 0, j = 0; o < k->noperands; o++)
-        bufs[o] = k->operands[o].role == KL_ROLE_TILE ? NULL : at[j++];
-    KL_TRY(kl_loops_interp(k, bufs, syms, error));
-    return error[0] ? kl_fail(KL_ERR_INDEX, "fault %d", (int)error[0]) : KL_OK;
-}
-
 const char *run_on_loops(const testcase *c, const compiled *u)
 {
     places p;
@@ -174,8 +154,8 @@ const char *run_on_loops(const testcase *c, const compiled *u)
     kl_status st = arena && places_new(c, &p) ? KL_OK : KL_ERR_OOM;
     kl_hash before = inputs_hash(c);
     memset(arena, 0xa5, peak);
-    for (int i = 0, next = 0; i < u->u.program->nsteps && st == KL_OK; i++)
-        st = loop_step(u, &p, &u->u.program->steps[i], arena, c->syms, &next);
+    if (st == KL_OK)
+        st = unit_steps(&(unit_run){&u->u, p.in_at, p.out_at, arena, c->syms, 0});
     const char *bad = judge(c, &p, st, before);
     kl_error_clear();
     places_free(&p);
@@ -185,12 +165,15 @@ const char *run_on_loops(const testcase *c, const compiled *u)
 
 /* ---- on the CPU ---- */
 
-static const char *find_entries(const compiled *u, const kl_code *code)
+static const char *find_entries(const kl_unit *u, const kl_code *code)
 {
     char base[160], name[180];
-    kl_program *p = u->u.program;
-    for (int i = 0, n = 0; i < u->u.nkernels; i++) {
-        const kl_kernel *k = u->u.kernels[i];
+    const char *bad = NULL;
+    kl_program *p = u->program;
+    for (uint32_t i = 0; i < u->nbodies && !bad; i++)
+        bad = find_entries(u->bodies[i], code);
+    for (int i = 0, n = 0; i < u->nkernels && !bad; i++) {
+        const kl_kernel *k = u->kernels[i];
         if (k->call)
             continue;
         kl_codegen_symbol(k->name, base, sizeof base);
@@ -208,14 +191,14 @@ static const char *find_entries(const compiled *u, const kl_code *code)
     for (int i = 0; i < p->nsteps; i++)
         for (int ph = 0; ph < p->steps[i].nphases; ph++)
             ((kl_plan_phase *)(uintptr_t)p->steps[i].phases)[ph].grain = 1;
-    return NULL;
+    return bad;
 }
 
 const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
                        int threads)
 {
     places p;
-    const char *bad = find_entries(u, code);
+    const char *bad = find_entries(&u->u, code);
     if (bad)
         return bad;
     if (c->faults) /* no shapes to put results in */

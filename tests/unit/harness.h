@@ -4,6 +4,7 @@
 #define KL_TEST_HARNESS_H
 
 #include "passes/passes.h"
+#include "tests/unit/run_unit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -101,31 +102,14 @@ static inline kl_status run_loops(const kl_unit *u, const kl_buffer *in,
                                   const int64_t *syms, kl_buffer *out)
 {
     const kl_program *p = u->program;
+    void *from[64], *to[64];
     char *arena = kl_alloc((size_t)kl_program_peak(p, syms) + 64);
-    kl_status st = arena ? KL_OK : KL_ERR_OOM;
-    for (int i = 0, next = 0; i < p->nsteps && st == KL_OK; i++) {
-        const kl_step *s = &p->steps[i];
-        void *at[256], *bufs[256];
-        for (int j = 0; j < s->nslots; j++) {
-            const kl_slot *sl = &p->slots[s->slots[j]];
-            at[j] = sl->kind == KL_SLOT_IN
-                        ? (char *)in[sl->index].mem->base + in[sl->index].offset
-                    : sl->kind == KL_SLOT_OUT ? (char *)out[sl->index].mem->base
-                                              : arena + kl_size_eval(sl->offset, syms);
-        }
-        if (s->kind == KL_STEP_COPY)
-            memmove(at[0], at[1],
-                    (size_t)kl_size_eval(p->slots[s->slots[0]].bytes, syms));
-        if (s->kind != KL_STEP_LAUNCH)
-            continue;
-        const kl_kernel *k = u->kernels[next++];
-        int64_t error[3] = {0};
-        for (uint32_t o = 0, j = 0; o < k->noperands; o++)
-            bufs[o] = k->operands[o].role == KL_ROLE_TILE ? NULL : at[j++];
-        st = kl_loops_interp(k, bufs, syms, error);
-        if (st == KL_OK && error[0])
-            st = kl_fail(KL_ERR_INDEX, "fault %d", (int)error[0]);
-    }
+    for (int i = 0; i < p->nin; i++)
+        from[i] = (char *)in[i].mem->base + in[i].offset;
+    for (int i = 0; i < p->nout; i++)
+        to[i] = out[i].mem->base;
+    kl_status st =
+        arena ? unit_steps(&(unit_run){u, from, to, arena, syms, 0}) : KL_ERR_OOM;
     kl_free(arena, (size_t)kl_program_peak(p, syms) + 64);
     return st;
 }
