@@ -491,8 +491,9 @@ kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
                          unsigned *parts, kl_text *out)
 {
     kl_cc *e = kl_arena_zeroed(a, 1, sizeof *e);
-    if (!e)
-        return kl_fail(KL_ERR_OOM, "cuda: kernel %s", k->name);
+    k = kl_kernel_own(k, a);
+    if (!e || !k)
+        return kl_fail(KL_ERR_OOM, "cuda: kernel %s", symbol);
     *e = (kl_cc){.k = k, .x = k->x, .a = a};
     choose_native(e);
     if (!open_arrays(e))

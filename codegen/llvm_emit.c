@@ -340,8 +340,9 @@ kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol
                          kl_arena *a)
 {
     kl_ll *e = kl_arena_alloc(a, sizeof *e);
-    if (!e)
-        return kl_fail(KL_ERR_OOM, "llvm: kernel %s", k->name);
+    k = kl_kernel_own(k, a);
+    if (!e || !k)
+        return kl_fail(KL_ERR_OOM, "llvm: kernel %s", symbol);
     KL_TRY(init(e, u, k, a));
     for (int p = 0; p < k->nphases && e->status == KL_OK; p++) {
         char name[160];

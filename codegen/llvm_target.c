@@ -57,7 +57,7 @@ typedef struct machines {
     machine kept[KEPT]; /* most recently used first */
 } machines;
 
-static _Thread_local machines *mine;
+static _Thread_local machines mine;
 static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
@@ -67,8 +67,7 @@ static void release(void *p)
     for (int i = 0; i < KEPT; i++)
         if (ms->kept[i].tm)
             LL.DisposeTargetMachine(ms->kept[i].tm);
-    kl_free(ms, sizeof *ms);
-    mine = NULL;
+    memset(ms, 0, sizeof *ms);
 }
 
 static void make_key(void)
@@ -76,17 +75,11 @@ static void make_key(void)
     pthread_key_create(&key, release);
 }
 
-static kl_status thread_machines(machines **out)
+static machines *thread_machines(void)
 {
     pthread_once(&key_once, make_key);
-    if (!mine) {
-        mine = kl_alloc_zeroed(sizeof *mine);
-        if (!mine)
-            return kl_fail(KL_ERR_OOM, "a thread's LLVM machines");
-        pthread_setspecific(key, mine);
-    }
-    *out = mine;
-    return KL_OK;
+    pthread_setspecific(key, &mine);
+    return &mine;
 }
 
 static bool is_ours(const kl_target *t)
@@ -127,8 +120,7 @@ kl_status kl_llvm_machine(const kl_target *t, kl_llvm_class cls,
         return kl_fail(KL_ERR_ARG, "llvm: %s is no CPU target of kiln's table",
                        t ? t->name : "(null)");
     KL_TRY(kl_llvm_open());
-    machines *ms = NULL;
-    KL_TRY(thread_machines(&ms));
+    machines *ms = thread_machines();
     for (int i = 0; i < KEPT; i++)
         if (ms->kept[i].tm && ms->kept[i].target == t && ms->kept[i].cls == cls) {
             to_front(ms, i);
@@ -147,8 +139,7 @@ kl_status kl_llvm_machine(const kl_target *t, kl_llvm_class cls,
 
 void kl_llvm_machines_abandon(void)
 {
-    if (mine)
-        memset(mine, 0, sizeof *mine);
+    memset(&mine, 0, sizeof mine);
 }
 
 const char *kl_llvm_passes(kl_llvm_class cls)

@@ -3,11 +3,11 @@
  *   graph -> passes -> kernels and a plan -> codegen: object bytes -> runtime: loaded,
  * runs
  *
- * A kernel is known by the hash of its loops' text (kl_loops_key), its target and this build of kiln:
- * two programs that need the same one share its module, and two threads that need it
- * compile it once. Kernels of one program compile in turn. Objects and plans are kept
- * in the store: a plan found there is linked with objects found there, and neither a pass
- * runs nor LLVM opens. */
+ * A kernel is known by the hash of its loops' text (kl_loops_key), its target and this
+ * build of kiln: two programs that need the same one share its module, and two threads
+ * that need it compile it once. Kernels of one program compile side by side. Objects and
+ * plans are kept in the store: a plan found there is linked with objects found there, and
+ * neither a pass runs nor LLVM opens. */
 #include "front.h"
 #include "codegen/codegen.h"
 
@@ -172,25 +172,39 @@ typedef struct job {
     char message[512];
 } job;
 
+static void failed(job *j, kl_status st, int64_t worker)
+{
+    pthread_mutex_lock(&j->lock);
+    if (j->status == KL_OK) {
+        j->status = st;
+        snprintf(j->message, sizeof j->message, "%s", kl_error());
+    }
+    pthread_mutex_unlock(&j->lock);
+    if (worker) /* the caller is told; this thread has failed at nothing */
+        kl_error_clear();
+}
+
+static kl_status link_one(const job *j, int64_t i)
+{
+    kl_kernel *k = j->kernels[i];
+    kl_kernel_code *code = &j->p->kernels[i];
+    int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
+    kl_status st = key_of(k, j->t, &code->key);
+    if (st == KL_OK)
+        st = j->fresh ? make_kernel(code, k, j->t, j->device)
+                      : link_kernel(code, k, k->nphases, j->t, j->device);
+    if (kl_profile_on())
+        kl_profile_event("compile", k->name, begin, kl_now_ns(), 0, 0);
+    return st;
+}
+
 static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
 {
     job *j = ctx;
-    (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        kl_kernel_code *code = &j->p->kernels[i];
-        kl_kernel *k = j->kernels[i];
-        kl_status st = key_of(k, j->t, &code->key);
-        if (st == KL_OK)
-            st = j->fresh ? make_kernel(code, k, j->t, j->device)
-                          : link_kernel(code, k, k->nphases, j->t, j->device);
-        if (st == KL_OK)
-            continue;
-        pthread_mutex_lock(&j->lock);
-        if (j->status == KL_OK) {
-            j->status = st;
-            snprintf(j->message, sizeof j->message, "%s", kl_error());
-        }
-        pthread_mutex_unlock(&j->lock);
+        kl_status st = link_one(j, i);
+        if (st != KL_OK)
+            failed(j, st, worker);
     }
 }
 
@@ -215,9 +229,7 @@ static kl_status link_all(kl_unit *u, int device, bool fresh)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
                            u->kernels[i]->call);
-    /* one after the other: a program's kernels share one arena and one table of extents,
-     * which code generation still adds to */
-    link_some(&j, 0, n, 0);
+    kl_parallel_on(device == 0 ? kl_threads() : 1, n, 1, link_some, &j);
     return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
 }
 

@@ -28,6 +28,22 @@ kl_dims *kl_dims_new(kl_arena *a)
     return d;
 }
 
+kl_dims *kl_dims_own(const kl_dims *from, kl_arena *a)
+{
+    kl_dims *d = kl_arena_copy(a, from, sizeof *d);
+    if (!d)
+        return NULL;
+    d->arena = a;
+    d->cap_syms = d->nsyms;
+    d->cap_atoms = d->natoms;
+    d->cap_sums = d->nsums;
+    d->syms = kl_arena_copy(a, from->syms, d->nsyms * sizeof *d->syms);
+    d->atoms = kl_arena_copy(a, from->atoms, d->natoms * sizeof *d->atoms);
+    d->sums = kl_arena_copy(a, from->sums, d->nsums * sizeof *d->sums);
+    d->table = kl_arena_copy(a, from->table, d->table_cap * sizeof *d->table);
+    return kl_arena_failed(a) ? NULL : d;
+}
+
 /* ---- order: by what expressions say ---- */
 
 kl_sum kl_dim_terms(const kl_dims *d, kl_dim a, kl_term *one)

@@ -25,6 +25,27 @@ kl_exprs *kl_exprs_new(kl_arena *a, kl_dims *d)
     return x->dims && x->epoch ? x : NULL;
 }
 
+kl_exprs *kl_exprs_own(const kl_exprs *from, kl_arena *a)
+{
+    kl_exprs *x = kl_arena_copy(a, from, sizeof *x);
+    if (!x)
+        return NULL;
+    x->arena = a;
+    x->dims = kl_dims_own(from->dims, a);
+    x->cap = x->cap_info = x->count;
+    x->cap_vars = x->nvars;
+    x->nodes = kl_arena_copy(a, from->nodes, x->count * sizeof *x->nodes);
+    x->info = kl_arena_copy(a, from->info, x->count * sizeof *x->info);
+    x->table = kl_arena_copy(a, from->table, x->table_cap * sizeof *x->table);
+    x->epoch = kl_arena_copy(a, from->epoch, sizeof *x->epoch);
+    x->var_extent = kl_arena_copy(a, from->var_extent, x->nvars * sizeof *x->var_extent);
+    x->var_name = kl_arena_copy(a, from->var_name, x->nvars * sizeof *x->var_name);
+    x->lowered = NULL;
+    x->lowered_for = NULL;
+    x->cap_lowered = 0;
+    return kl_arena_failed(a) ? NULL : x;
+}
+
 uint32_t kl_x_newvar(kl_exprs *x, const char *name, kl_dim extent)
 {
     uint32_t v = x->nvars, cap = x->cap_vars;

@@ -68,6 +68,7 @@ int kl_op_find(const char *name, size_t len); /* -1: unknown */
 typedef int64_t kl_dim;
 typedef struct kl_dims kl_dims;
 kl_dims *kl_dims_new(kl_arena *a);
+kl_dims *kl_dims_own(const kl_dims *d, kl_arena *a); /* a copy, to be added to apart from d */
 /* The symbol of that name, made on first use with range [0, 2^40] and divisor 1. */
 kl_dim kl_dim_sym(kl_dims *d, const char *name);
 void kl_dim_sym_bound(kl_dims *d, kl_dim sym, int64_t min, int64_t max, int64_t divisor);
@@ -340,6 +341,7 @@ typedef struct kl_exprs {
     bool *lowered_for;
 } kl_exprs;
 kl_exprs *kl_exprs_new(kl_arena *a, kl_dims *d);
+kl_exprs *kl_exprs_own(const kl_exprs *x, kl_arena *a); /* a copy, over dims of its own */
 uint32_t kl_x_newvar(kl_exprs *x, const char *name, kl_dim extent);
 kl_x kl_x_var(kl_exprs *x, uint32_t var);
 kl_x kl_x_const(kl_exprs *x, kl_dtype dt, kl_scalar v);
@@ -550,6 +552,9 @@ struct kl_kernel {
     int body;             /* control: its first body's number, known to the passes */
 };
 kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name);
+/* The same kernel with expressions and extents of its own in a, to be added to while others use
+ * the arena that k lies in. NULL: no memory. */
+kl_kernel *kl_kernel_own(const kl_kernel *k, kl_arena *a);
 uint32_t kl_kernel_operand(kl_kernel *k, const kl_operand *o);
 uint32_t kl_kernel_axis(kl_kernel *k, const char *name, kl_dim extent, kl_axis_kind kind);
 uint32_t kl_kernel_reg(kl_kernel *k, const kl_reg *r);

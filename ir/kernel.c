@@ -20,6 +20,16 @@ kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name)
     return k->name && k->x ? k : NULL;
 }
 
+kl_kernel *kl_kernel_own(const kl_kernel *k, kl_arena *a)
+{
+    kl_kernel *own = kl_arena_copy(a, k, sizeof *own);
+    if (!own)
+        return NULL;
+    own->arena = a;
+    own->x = kl_exprs_own(k->x, a);
+    return own->x ? own : NULL;
+}
+
 uint32_t kl_kernel_operand(kl_kernel *k, const kl_operand *o)
 {
     uint32_t n = k->noperands;

@@ -96,6 +96,14 @@ void *kl_arena_zeroed(kl_arena *a, size_t count, size_t size)
     return p ? memset(p, 0, n) : NULL;
 }
 
+void *kl_arena_copy(kl_arena *a, const void *p, size_t size)
+{
+    void *c = kl_arena_alloc(a, size);
+    if (c && size)
+        memcpy(c, p, size);
+    return c;
+}
+
 char *kl_arena_strdup(kl_arena *a, const char *s)
 {
     size_t n = strlen(s) + 1;

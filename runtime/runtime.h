@@ -85,6 +85,7 @@ void kl_arena_free(kl_arena *a);
 /* NULL when out of memory; then kl_arena_failed(a) is true for good, so a pass may check once. */
 void *kl_arena_alloc(kl_arena *a, size_t size);
 void *kl_arena_zeroed(kl_arena *a, size_t count, size_t size);
+void *kl_arena_copy(kl_arena *a, const void *p, size_t size); /* NULL of nothing is fine */
 char *kl_arena_strdup(kl_arena *a, const char *s);
 char *kl_arena_printf(kl_arena *a, const char *fmt, ...) KL_PRINTF(2, 3);
 bool kl_arena_failed(const kl_arena *a);

@@ -23,7 +23,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 1024, CHUNKS_A_THREAD = 4, SPIN_NS = 30000, STACK = 1 << 20 };
+enum { THREADS_MAX = 1024, CHUNKS_A_THREAD = 4, SPIN_NS = 30000 };
+enum { STACK = 8 << 20 };          /* address space: workers run LLVM, too */
 #define OPEN ((uint32_t)1 << 31)   /* the gate: workers may enter */
 #define WAITED ((uint32_t)1 << 30) /* the caller sleeps until it is empty */
 
