@@ -242,6 +242,19 @@ kl_step *kl_plan_step(kl_planner *pl, kl_step_kind kind, const char *name)
     return s;
 }
 
+/* A thread that is handed less than some microseconds of work costs more than it does:
+ * its items are at least so many. Rates are those of one core, on the fast side. */
+static int64_t grain_of(const kl_planner *pl, const kl_kernel *k, const kl_phase *ph)
+{
+    enum { WORTH_NS = 5000, FLOPS_A_NS = 100, BYTES_A_NS = 50 };
+    double ns = k->flops / FLOPS_A_NS + k->bytes / BYTES_A_NS;
+    int64_t n;
+    if (!kl_dim_is_const(pl->g->dims, ph->workers, &n) || ns <= 0 ||
+        kl_kernel_dims(k, NULL, 0) != 0) /* figures at hinted sizes */
+        return ph->grain;
+    return KL_MAX(ph->grain, ns < WORTH_NS ? n : (int64_t)((double)n * WORTH_NS / ns));
+}
+
 static void plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
 {
     kl_plan_phase *ph = kl_arena_zeroed(pl->a, (size_t)k->nphases + 1, sizeof *ph);
@@ -249,7 +262,8 @@ static void plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
     bool cuda = k->target && k->target->kind == KL_TARGET_CUDA;
     for (int i = 0; ph && i < k->nphases; i++)
         ph[i] = (kl_plan_phase){.workers = kl_plan_size(pl, k->phases[i].workers),
-                                .grain = k->phases[i].grain,
+                                .grain = cuda ? k->phases[i].grain
+                                              : grain_of(pl, k, &k->phases[i]),
                                 .group = k->phases[i].group,
                                 .lane = k->phases[i].lane,
                                 .shared = kl_plan_size(pl, cuda ? shared : 0)};
