@@ -77,6 +77,19 @@ static void walk_rows(kl_lower *l, kl_build *b, kl_stage *s, uint32_t areg, kl_x
     kl_b_set(&in, acc, next);
 }
 
+/* Lane i of the order takes in lane i + h, in a tile of them. */
+static void fold_apart(kl_lower *l, kl_build *b, kl_stage *s, uint32_t tile, kl_x i,
+                       int64_t h)
+{
+    kl_exprs *x = l->x;
+    kl_x lo =
+        kl_x_add(x, kl_x_mul(x, i, kl_x_int(x, l->lanes)), kl_x_var(x, l->lane_var));
+    kl_x hi = kl_x_add(x, lo, kl_x_int(x, h * l->lanes));
+    kl_x a = kl_x_load(x, tile, s->dtype, lo, KL_NONE, KL_NONE),
+         c = kl_x_load(x, tile, s->dtype, hi, KL_NONE, KL_NONE);
+    kl_b_store(b, tile, lo, kl_combine(x, s->combine, a, c), KL_NONE);
+}
+
 /* SIMD lanes are columns: the order's lanes live in a tile, `unroll` of them in registers
  * at a time while the rows stream by. */
 static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start,
@@ -110,12 +123,34 @@ static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start
     for (int32_t h = lanes / 2; h >= 1; h /= 2) {
         uint32_t i = kl_x_newvar(x, "h", h);
         kl_build half = kl_b_for(b, i, kl_x_int(x, h), KL_BIND_SERIAL, 1);
-        kl_x lo = kl_x_add(x, kl_x_mul(x, kl_x_var(x, i), width), column);
-        kl_x hi = kl_x_add(x, lo, kl_x_int(x, (int64_t)h * l->lanes));
-        kl_x sum =
-            kl_combine(x, s->combine, kl_x_load(x, tile, s->dtype, lo, KL_NONE, KL_NONE),
-                       kl_x_load(x, tile, s->dtype, hi, KL_NONE, KL_NONE));
-        kl_b_store(&half, tile, lo, sum, KL_NONE);
+        fold_apart(l, &half, s, tile, kl_x_var(x, i), h);
+    }
+    kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
+    kl_b_set(b, dst, kl_x_load(x, tile, s->dtype, column, KL_NONE, KL_NONE));
+    return dst;
+}
+
+/* The same of at most a lane's worth of rows: a lane of the order has one, or none. Those
+ * with none hold what changes nothing, so that they need not fold. */
+static kl_x few_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, int64_t n)
+{
+    kl_exprs *x = l->x;
+    uint32_t i = kl_x_newvar(x, "i", n),
+             tile = kl_lower_tile(l, "lanes", s->dtype, n * l->lanes, KL_ROLE_TILE);
+    kl_x width = kl_x_int(x, l->lanes), column = kl_x_var(x, l->lane_var);
+    kl_build in = kl_b_for(b, i, kl_x_int(x, n), KL_BIND_SERIAL, 1);
+    kl_x at = kl_x_add(x, start, kl_x_var(x, i)),
+         v = kl_lower_accumulate(l, s, kl_lower_identity(l, s), at);
+    kl_lower_checks(l, &in, s);
+    kl_b_store(&in, tile, kl_x_add(x, kl_x_mul(x, kl_x_var(x, i), width), column), v,
+               KL_NONE);
+    for (int64_t h = KL_LANES / 2; h >= 1; h /= 2) {
+        if (n <= h)
+            continue;
+        uint32_t p = kl_x_newvar(x, "h", n - h);
+        kl_build half = kl_b_for(b, p, kl_x_int(x, n - h), KL_BIND_SERIAL, 1);
+        fold_apart(l, &half, s, tile, kl_x_var(x, p), h);
+        n = h;
     }
     kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
     kl_b_set(b, dst, kl_x_load(x, tile, s->dtype, column, KL_NONE, KL_NONE));
@@ -154,16 +189,18 @@ static bool is_few(const kl_lower *l, kl_x start, kl_x len, int32_t lanes, int64
 
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
 {
+    int64_t n;
     bool contract = s->kind == KL_STAGE_CONTRACT;
     if (contract && !s->dot)
         return block_in_order(l, b, s, start, len);
     int32_t lanes = contract ? KL_DOT_LANES : KL_LANES;
-    int64_t n;
     if (l->in_lanes && is_few(l, start, len, lanes, &n)) {
         kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
         kl_b_set(b, dst, fold_few(l, b, s, 0, 1, lanes, n));
         return dst;
     }
+    if (l->in_lanes && !contract && kl_x_is_int(l->x, len, &n) && n > 0 && n <= KL_LANES)
+        return few_down_columns(l, b, s, start, n);
     return l->in_lanes ? block_down_columns(l, b, s, start, len, lanes)
                        : block_in_lanes(l, b, s, start, len, lanes);
 }
