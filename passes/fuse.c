@@ -37,11 +37,15 @@ static void need(kl_fusion *f, int g, int other)
     for (size_t i = 0; i < words(f); i++)
         a[i] |= b[i];
     a[other / 64] |= 1ull << (other % 64);
+    f->groups[other].needed = true;
 }
 
-/* After g gained needs, all that need g have them too. */
+/* After g gained needs, all that need g have them too. The newest group, which most roots
+ * go to, is needed by nobody yet. */
 static void spread(kl_fusion *f, int g)
 {
+    if (!f->groups[g].needed)
+        return;
     for (uint32_t h = 0; h < f->ngroups; h++)
         if (!f->groups[h].merged && (int)h != g && needs(&f->groups[h], g))
             need(f, (int)h, g);

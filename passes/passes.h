@@ -110,6 +110,7 @@ typedef struct kl_group {
     int *members, nmembers, cap_members; /* roots, in topological order */
     uint64_t *needs;              /* bit set of groups it depends on, transitively */
     bool heavy, contract, merged; /* merged: into another, no longer there */
+    bool needed;                  /* by some other group */
     int cost;
     uint32_t nreads; /* of its members: no more operands than these and its members */
     int apart; /* a root that it reads and could not be fused with, or -1 */
