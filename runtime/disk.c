@@ -123,7 +123,7 @@ static bool choose_folder(void)
 static const char *refusal(void)
 {
     struct stat st;
-    if (!make_folders(folder) || stat(folder, &st) != 0)
+    if (stat(folder, &st) != 0 && (!make_folders(folder) || stat(folder, &st) != 0))
         return strerror(errno);
     if (!S_ISDIR(st.st_mode))
         return "not a folder";
