@@ -8,7 +8,7 @@
  *                      together) control.c (rows with bodies)
  *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
  *   kernels -> plan    plan.c plan_control.c
- *   the recipe         pipeline.c */
+ *   the recipe         pipeline.c; its loops' meaning: unit_interp.c */
 #ifndef KL_PASSES_H
 #define KL_PASSES_H
 
@@ -56,6 +56,10 @@ void kl_unit_print(const kl_unit *u, kl_level level,
 /* All kernels that are code: the bodies' first, each unit's in its program's order. NULL: no
  * memory, recorded. */
 kl_kernel **kl_unit_kernels(const kl_unit *u, int *n);
+/* unit_interp.c: run a planned unit by its loops alone, on host memory; arena: as many bytes
+ * as its program's peak. Native calls are refused. */
+kl_status kl_unit_interp(const kl_unit *u, void *const *in, void *const *out, char *arena,
+                         const int64_t *syms);
 
 /* ---- graph to graph
  * ------------------------------------------------------------------------- */

@@ -99,48 +99,20 @@ static void drop(kl_buffer *b, uint32_t n)
 /* ---- running
  * ------------------------------------------------------------------------------ */
 
-static void *slot_at(const bench *b, const kl_slot *s, char *arena)
-{
-    if (s->kind == KL_SLOT_IN)
-        return b->in[s->index].mem->base;
-    return s->kind == KL_SLOT_OUT ? b->got[s->index].mem->base
-                                  : arena + kl_size_eval(s->offset, b->syms);
-}
-
-/* One step of a plan whose kernels are loops. */
-static kl_status run_step(const bench *b, const kl_unit *u, const kl_step *s, char *arena,
-                          int *next)
-{
-    const kl_slot *slots = u->program->slots;
-    int64_t error[3] = {0};
-    if (s->kind == KL_STEP_COPY) {
-        memmove(slot_at(b, &slots[s->slots[0]], arena),
-                slot_at(b, &slots[s->slots[1]], arena),
-                (size_t)kl_size_eval(slots[s->slots[0]].bytes, b->syms));
-        return KL_OK;
-    }
-    if (s->kind != KL_STEP_LAUNCH)
-        return kl_fail(KL_ERR_UNSUPPORTED, "bisect: a plan with calls, fills or loops");
-    while (u->kernels[*next]->call)
-        (*next)++;
-    const kl_kernel *k = u->kernels[(*next)++];
-    void **bufs = kl_arena_zeroed(u->arena, k->noperands + 1, sizeof *bufs);
-    if (!bufs)
-        return kl_fail(KL_ERR_OOM, "bisect: out of memory");
-    for (uint32_t o = 0, j = 0; o < k->noperands; o++)
-        if (k->operands[o].role != KL_ROLE_TILE)
-            bufs[o] = slot_at(b, &slots[s->slots[j++]], arena);
-    KL_TRY(kl_loops_interp(k, bufs, b->syms, error));
-    return error[0] ? kl_fail(KL_ERR_INDEX, "bisect: an index is out of range") : KL_OK;
-}
-
 static kl_status run_loops(const bench *b, const kl_unit *u)
 {
     size_t size = (size_t)kl_program_peak(u->program, b->syms) + 64;
+    void **in = kl_arena_alloc(u->arena, (b->g->ninputs + 1) * sizeof *in);
+    void **out = kl_arena_alloc(u->arena, (b->g->noutputs + 1) * sizeof *out);
     char *arena = kl_alloc_zeroed(size);
-    kl_status s = arena ? new_results(b) : kl_fail(KL_ERR_OOM, "bisect: out of memory");
-    for (int i = 0, next = 0; i < u->program->nsteps && s == KL_OK; i++)
-        s = run_step(b, u, &u->program->steps[i], arena, &next);
+    kl_status s = arena && in && out ? new_results(b)
+                                     : kl_fail(KL_ERR_OOM, "bisect: out of memory");
+    for (uint32_t i = 0; s == KL_OK && i < b->g->ninputs; i++)
+        in[i] = b->in[i].mem->base;
+    for (uint32_t i = 0; s == KL_OK && i < b->g->noutputs; i++)
+        out[i] = b->got[i].mem->base;
+    if (s == KL_OK)
+        s = kl_unit_interp(u, in, out, arena, b->syms);
     kl_free(arena, size);
     return s;
 }

@@ -2,7 +2,6 @@
  * code, and compared with the oracle to the bit (all NaNs are one). Inputs that nobody
  * donated must be unchanged afterwards. */
 #include "fuzz.h"
-#include "tests/unit/run_unit.h"
 
 static char wrong[512];
 
@@ -155,7 +154,7 @@ const char *run_on_loops(const testcase *c, const compiled *u)
     kl_hash before = inputs_hash(c);
     memset(arena, 0xa5, peak);
     if (st == KL_OK)
-        st = unit_steps(&(unit_run){&u->u, p.in_at, p.out_at, arena, c->syms, 0});
+        st = kl_unit_interp(&u->u, p.in_at, p.out_at, arena, c->syms);
     const char *bad = judge(c, &p, st, before);
     kl_error_clear();
     places_free(&p);

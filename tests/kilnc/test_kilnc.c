@@ -94,7 +94,8 @@ typedef struct model {
 static const model models[] = {{"head", {17, 0}, false},    {"mlp", {12, 0}, false},
                                {"scale", {1001, 0}, false}, {"dtypes", {9, 37}, false},
                                {"pick", {7, 0}, false},     {"twice", {5, 0}, true},
-                               {"same", {0, 0}, false},     {"wide", {3, 0}, false}};
+                               {"same", {0, 0}, false},     {"wide", {3, 0}, false},
+                               {"walk", {5, 0}, false}};
 
 typedef struct loaded {
     kl_arena *a;

@@ -4,7 +4,6 @@
 #define KL_TEST_HARNESS_H
 
 #include "passes/passes.h"
-#include "tests/unit/run_unit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -102,15 +101,17 @@ static inline kl_status run_loops(const kl_unit *u, const kl_buffer *in,
                                   const int64_t *syms, kl_buffer *out)
 {
     const kl_program *p = u->program;
-    void *from[64], *to[64];
-    char *arena = kl_alloc((size_t)kl_program_peak(p, syms) + 64);
+    size_t size = (size_t)kl_program_peak(p, syms) + 64;
+    char *arena = kl_alloc(size);
+    void **from = calloc((size_t)(p->nin + p->nout) + 1, sizeof *from),
+         **to = from + p->nin;
     for (int i = 0; i < p->nin; i++)
         from[i] = (char *)in[i].mem->base + in[i].offset;
     for (int i = 0; i < p->nout; i++)
         to[i] = out[i].mem->base;
-    kl_status st =
-        arena ? unit_steps(&(unit_run){u, from, to, arena, syms, 0}) : KL_ERR_OOM;
-    kl_free(arena, (size_t)kl_program_peak(p, syms) + 64);
+    kl_status st = arena ? kl_unit_interp(u, from, to, arena, syms) : KL_ERR_OOM;
+    free(from);
+    kl_free(arena, size);
     return st;
 }
 

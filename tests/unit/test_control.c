@@ -145,6 +145,27 @@ START_TEST(plans_come_back)
 }
 END_TEST
 
+/* Every allocation of the passes fails once: an error, and nothing of a body is left. */
+START_TEST(memory_may_end)
+{
+    size_t live = kl_alloc_live();
+    for (int64_t n = 0, done = 0; !done; n++) {
+        kl_error_clear();
+        kl_arena *a = kl_arena_new();
+        kl_unit u = {
+            .arena = a, .target = kl_target_host(), .graph = parse(a, controls[_i])};
+        kl_alloc_fail_at(n);
+        kl_status s = kl_pipeline_run(&u, NULL, NULL);
+        kl_alloc_fail_at(-1);
+        done = s == KL_OK;
+        ck_assert_msg(done || s == KL_ERR_OOM, "after %d: %s", (int)n, kl_error());
+        kl_program_unref(u.program);
+        kl_arena_free(a);
+        ck_assert_msg(kl_alloc_live() == live, "after %d allocations", (int)n);
+    }
+}
+END_TEST
+
 /* ---- ahead of time ---- */
 
 static void (*entry_of(const char *text, void **library))(void)
@@ -304,6 +325,7 @@ int main(void)
     tcase_add_loop_test(tc, runs_as_interpreted, 0, (int)KL_COUNT(controls));
     tcase_add_loop_test(tc, plans_come_back, 0, (int)KL_COUNT(controls));
     tcase_add_loop_test(tc, artefacts_run, 0, (int)KL_COUNT(controls));
+    tcase_add_loop_test(tc, memory_may_end, 0, (int)KL_COUNT(controls));
     tcase_add_test(tc, faults_end_loops);
     tcase_add_loop_test(tc, costs_are_known, 0, (int)KL_COUNT(costs));
     suite_add_tcase(s, tc);
