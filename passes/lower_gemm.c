@@ -237,20 +237,21 @@ typedef struct tile {
     kl_x blk;              /* KL_NONE: one block of k */
 } tile;
 
-/* Rows of A in the worker's tile lie so far apart: not by a power of two. */
+/* Rows of A in the worker's tile (where k runs outside: its k) lie so far apart: not by a
+ * power of two. */
 static int64_t pitch_a(const kl_gemm *g)
 {
-    return g->kc + 16;
+    return (g->ra.k ? g->kc : g->mc) + 16;
 }
 
-/* A of one panel (MR rows), or of the worker's tile where rows go tap by tap: their
- * guards serve all rows then. */
+/* A of one panel (MR rows), or of the worker's tile: where rows go tap by tap their
+ * guards serve all rows then, and where A lies along its rows they fill vectors. */
 static bool by_panel(const kl_gemm *g)
 {
-    return !g->ra.k || g->ra.side_taps == 1;
+    return g->ra.k && g->ra.side_taps == 1;
 }
 
-/* A at [kfrom, kfrom + len): pa[m][pitch], or pa[k][MR] where A lies so. */
+/* A at [kfrom, kfrom + len): pa[m][pitch], or pa[k][pitch] where A lies so. */
 static void pack_a(kl_gemm *g, kl_build *b, const tile *t, kl_x row, kl_x rows,
                    int64_t most)
 {
@@ -271,7 +272,6 @@ static void pack_a(kl_gemm *g, kl_build *b, const tile *t, kl_x row, kl_x rows,
         p.rows_k = true;
         p.lane0 = p.row0, p.lanes = rows, p.most_lanes = most;
         p.row0 = t->kfrom, p.rows = t->len, p.most_rows = g->kc;
-        p.pitch = g->mr;
     }
     kl_gemm_pack(g, b, &p);
 }
@@ -310,7 +310,7 @@ static kl_x a_at(kl_gemm *g, const tile *t, kl_x m, kl_x k)
     else if (g->ra.k)
         at = kl_g_add(g, kl_g_mul(g, here, pitch_a(g)), k);
     else
-        at = kl_g_add(g, kl_g_mul(g, k, g->mr), m);
+        at = kl_g_add(g, kl_g_mul(g, k, pitch_a(g)), row);
     return kl_x_load(g->x, g->pa, g->s->dtype, at, KL_NONE, KL_NONE);
 }
 
@@ -477,7 +477,7 @@ static void find_tile(kl_gemm *g, tile *t, kl_x w, kl_dim mb, kl_dim nb)
 static void open_tiles(kl_gemm *g, const tile *t)
 {
     kl_dtype dt = g->s->dtype;
-    int64_t rows = by_panel(g) ? g->mr : g->mc;
+    int64_t rows = by_panel(g) ? g->mr : g->ra.k ? g->mc : g->kc;
     g->ct = kl_lower_tile(g->l, "c", dt, t->many ? g->mc * g->nc : g->mr * g->nr,
                           KL_ROLE_TILE);
     if (g->pack_a == KL_PACK_TILE)

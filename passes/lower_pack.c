@@ -140,6 +140,14 @@ static bool all_by_lane(const lanes *n, kl_x e)
     return all;
 }
 
+/* Is the first lane's number known to be a multiple? */
+static bool aligned(const lanes *n, int64_t by)
+{
+    int64_t v;
+    return kl_x_is_int(n->g->x, kl_x_mod(n->g->x, n->first, kl_g_int(n->g, by)), &v) &&
+           v == 0;
+}
+
 /* Guards every load that the lane has a part in. */
 static kl_x guarded(const lanes *n, kl_x e, kl_x in)
 {
@@ -147,12 +155,15 @@ static kl_x guarded(const lanes *n, kl_x e, kl_x in)
     return in == KL_NONE ? e : kl_x_map(n->g->x, e, guard_load, &u);
 }
 
-/* That the lane is a column at all: KL_NONE where all are. Lanes along k end with k. */
+/* That the lane is a row or column at all; KL_NONE where all are: one group of a number
+ * that divides theirs. Lanes along k end with k. */
 static kl_x inside(const lanes *n)
 {
     kl_gemm *g = n->g;
     kl_dim count = n->p->side->count;
-    if (!n->p->rows_k || kl_dim_divides(g->d, n->wide, count))
+    bool whole = n->p->most_lanes <= n->wide && aligned(n, n->wide) &&
+                 kl_dim_divides(g->d, n->wide, count);
+    if (!n->p->rows_k || whole)
         return KL_NONE;
     return kl_x_lt(g->x, kl_g_add(g, n->first, n->lane), kl_x_dim(g->x, count));
 }
@@ -192,10 +203,8 @@ static kl_x join(const lanes *n, kl_x end, kl_x a, kl_x b)
 /* Of how many runs the lanes are: one or a whole number where they begin with one. */
 static int64_t runs_touched(const lanes *n)
 {
-    int64_t v, by = KL_MIN(n->wide, n->run), to = KL_MAX(n->wide, n->run);
-    bool begins =
-        kl_x_is_int(n->g->x, kl_x_mod(n->g->x, n->first, kl_g_int(n->g, by)), &v) &&
-        v == 0 && to % by == 0;
+    int64_t by = KL_MIN(n->wide, n->run), to = KL_MAX(n->wide, n->run);
+    bool begins = to % by == 0 && aligned(n, by);
     return begins ? n->wide / by : (n->wide - 2) / n->run + 2;
 }
 

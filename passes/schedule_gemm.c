@@ -201,7 +201,7 @@ static void choose_packing(sizes *z, bool divides)
 {
     bool a_lies = z->ra.plain && z->m.n <= 1,
          b_lies = z->rb.plain && z->n.n == 1 && z->rb.side && divides;
-    z->pack_a = z->ra.k ? KL_PACK_TILE : z->ra.side ? KL_PACK_TILE : KL_PACK_WHOLE;
+    z->pack_a = z->ra.k || z->ra.side ? KL_PACK_TILE : KL_PACK_WHOLE;
     if (a_lies && (z->ra.k || (z->ra.side && z->nn <= 4 * z->nr)))
         z->pack_a = KL_PACK_NONE;
     z->pack_b = b_lies && z->mm <= 64 ? KL_PACK_NONE
@@ -216,7 +216,7 @@ static int64_t most_rows(const sizes *z, const kl_target *t, int64_t size)
     int64_t most = MOST_ROWS;
     if (z->kk > z->kc)
         most = t->l2 / 2 / (z->nc * size);
-    if (z->pack_a == KL_PACK_TILE && z->ra.k && z->ra.side_taps > 1)
+    if (z->pack_a == KL_PACK_TILE && (!z->ra.k || z->ra.side_taps > 1))
         most = KL_MIN(most, t->l2 * 3 / 8 / (z->kc * size));
     return KL_MAX(most / z->mr, 1) * z->mr;
 }

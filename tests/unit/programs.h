@@ -95,6 +95,10 @@ static const char *const programs[] = {
     "lo (0, 0, 1, 1) hi (0, 0, 1, 1) interior (0, 0, 0, 0) %4: f64[1,6,4,7,3,3] = window %3 (axis 2 size 3 stride 1 dilation 1) "
     "(axis 3 size 3 stride 1 dilation 1) %5: f64[6,5,3,3] = flip %1 axes (2, 3) "
     "%6: f64[1,5,4,7] = contract %4, %5 \"nchwyx,coyx->nohw\" out %6 }",
+    "graph rows(%0: f32[1,4,8,10], %1: f32[9,4,3,3]) { %2: f32[] = const {0.0} %3: f32[1,4,10,12] = pad %0, %2 "
+    "lo (0, 0, 1, 1) hi (0, 0, 1, 1) interior (0, 0, 0, 0) %4: f32[1,4,8,10,3,3] = window %3 (axis 2 size 3 stride 1 dilation 1) "
+    "(axis 3 size 3 stride 1 dilation 1) %5: f32[1,9,8,10] = contract %4, %1 \"nchwyx,ocyx->nohw\" out %5 }",
+    "graph across(%0: f32[5,16], %1: f32[5,100]) { %2: f32[16,100] = contract %0, %1 \"km,kn->mn\" out %2 }",
     "graph along_k(%0: f32[40,70], %1: f32[21,70]) { %2: f32[21,40] = contract %0, %1 \"mk,nk->nm\" out %2 }",
 #ifdef KL_TEST_LARGE /* too much for the interpreter of loops */
     "graph tiles(%0: f32[130,70,9], %1: f32[130,9,66]) { %2: f32[130,70,66] = contract %0, %1 \"bmk,bkn->bmn\" out %2 }",
