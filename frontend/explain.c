@@ -47,6 +47,9 @@ static kl_status cost_of(const kl_program *p, kl_cost *c)
 {
     if (!p)
         return kl_fail(KL_ERR_UNSUPPORTED, "the reference interpreter has no plan");
+    if (p->nsyms > 0)
+        return kl_fail(KL_ERR_UNSUPPORTED, "the plan of a function with symbolic "
+                                           "dimensions depends on the call");
     c->intermediates = kl_program_need(p, NULL);
     add_steps(p, 1, c);
     for (int i = 0; i < p->nslots; i++) {

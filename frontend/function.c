@@ -12,6 +12,7 @@ typedef struct port {
     kl_dtype dtype;
     kl_ints shape;
     size_t bytes;
+    bool open; /* some extents are symbolic */
 } port;
 struct kl_function {
     int nin, nout, nall; /* nall: with what is captured */
@@ -62,26 +63,24 @@ static kl_function *function_new(kl_graph *g, kl_arena *a, int nin)
     return f;
 }
 
-static kl_status describe(const kl_graph *g, kl_ref r, port *p)
+static void describe(const kl_graph *g, kl_ref r, port *p)
 {
     kl_type t;
     kl_graph_type(g, r, &t);
     *p = (port){.dtype = t.dtype, .shape = kl_ints_of((size_t)t.rank, t.shape)};
     for (int i = 0; i < t.rank; i++)
-        if (t.shape[i] < 0)
-            return kl_fail(KL_ERR_UNSUPPORTED, "a function with symbolic extents");
-    p->bytes = (size_t)kl_count(t.rank, t.shape) * kl_dtypes[t.dtype].size;
-    return KL_OK;
+        if (p->shape.v[i] < 0)
+            p->shape.v[i] = -1, p->open = true; /* depends on the dimensions of a call */
+    p->bytes = p->open ? 0 : (size_t)kl_count(t.rank, t.shape) * kl_dtypes[t.dtype].size;
 }
 
-static kl_status describe_all(kl_function *f)
+static void describe_all(kl_function *f)
 {
     const kl_graph *g = f->graph;
     for (int i = 0; i < f->nall; i++)
-        KL_TRY(describe(g, g->inputs[i], &f->in[i]));
+        describe(g, g->inputs[i], &f->in[i]);
     for (int i = 0; i < f->nout; i++)
-        KL_TRY(describe(g, g->outputs[i], &f->out[i]));
-    return KL_OK;
+        describe(g, g->outputs[i], &f->out[i]);
 }
 
 static bool taken(const kl_function *f, int n, const char *name)
@@ -136,7 +135,7 @@ static kl_status build(kl_function *f)
         f->run = copy;
     } else if (st == KL_OK) {
         st = kl_compile_graph(copy, 0, &f->program);
-        if (st == KL_OK)
+        if (st == KL_OK && f->program->nsyms == 0)
             st = kl_program_admit(f->program, NULL, 0);
     }
     kl_text_free(&text);
@@ -153,7 +152,13 @@ static void fill(const port *p, kl_memory *m, kl_buffer *b)
     kl_buffer_dense_strides(b);
 }
 
-static kl_status call_interp(const kl_function *f, const void *const *in,
+/* What one call works on: the ports at its dimensions. */
+typedef struct sizes {
+    const port *in, *out;
+    const int64_t *dims;
+} sizes;
+
+static kl_status call_interp(const kl_function *f, const sizes *z, const void *const *in,
                              void *const *out)
 {
     kl_buffer *b = kl_alloc_zeroed((size_t)(f->nall + f->nout + 1) * sizeof *b),
@@ -163,15 +168,15 @@ static kl_status call_interp(const kl_function *f, const void *const *in,
     for (int i = 0; i < f->nall && st == KL_OK; i++) {
         kl_memory *m = i >= f->nin ? kl_memory_ref(f->held[i])
                                    : kl_memory_wrap((void *)(uintptr_t)in[i],
-                                                    f->in[i].bytes, true, NULL, NULL);
+                                                    z->in[i].bytes, true, NULL, NULL);
         st = m ? KL_OK : kl_error_status();
-        fill(&f->in[i], m, &b[i]);
+        fill(&z->in[i], m, &b[i]);
     }
     if (st == KL_OK)
-        st = kl_graph_interp(f->run, b, NULL, y);
+        st = kl_graph_interp(f->run, b, z->dims, y);
     for (int i = 0; i < f->nout && st == KL_OK; i++) {
-        if (f->out[i].bytes)
-            memcpy(out[i], y[i].mem->base, f->out[i].bytes);
+        if (z->out[i].bytes)
+            memcpy(out[i], y[i].mem->base, z->out[i].bytes);
         kl_memory_unref(y[i].mem);
     }
     for (int i = 0; b && i < f->nall; i++)
@@ -188,49 +193,127 @@ static bool overlap(const void *a, size_t n, const void *b, size_t m)
 
 /* Before anything is written: an output lies apart from all else, or exactly where the
  * input is that it was declared to take over. */
-static kl_status check_memory(const kl_function *f, const void *const *in,
+static kl_status check_memory(const kl_function *f, const sizes *z, const void *const *in,
                               void *const *out)
 {
     for (int i = 0; i < f->nin; i++)
-        if (!in[i] && f->in[i].bytes)
+        if (!in[i] && z->in[i].bytes)
             return kl_fail(KL_ERR_ARG, "input %s is NULL", f->names[i]);
     for (int o = 0; o < f->nout; o++) {
-        size_t n = f->out[o].bytes;
+        size_t n = z->out[o].bytes;
         int donor = f->graph->donated ? f->graph->donated[o] : 0;
         if (!out[o] && n)
             return kl_fail(KL_ERR_ARG, "output %d is NULL", o);
         for (int i = 0; i < f->nin; i++)
-            if (overlap(out[o], n, in[i], f->in[i].bytes) &&
+            if (overlap(out[o], n, in[i], z->in[i].bytes) &&
                 (out[o] != in[i] || donor != i + 1))
                 return kl_fail(KL_ERR_ARG,
                                "output %d overlaps input %s, which was not given to it "
                                "by kl_compile_donating",
                                o, f->names[i]);
         for (int k = 0; k < o; k++)
-            if (overlap(out[o], n, out[k], f->out[k].bytes))
+            if (overlap(out[o], n, out[k], z->out[k].bytes))
                 return kl_fail(KL_ERR_ARG, "output %d overlaps output %d", o, k);
     }
     return KL_OK;
 }
 
-kl_status kl_function_call(const kl_function *f, const void *const *in, void *const *out)
+static kl_status call(const kl_function *f, const sizes *z, const void *const *in,
+                      void *const *out)
 {
     enum { FEW = 32 };
     void *few[FEW], **p = few;
-    if (!f)
-        return kl_fail(KL_ERR_ARG, "the function is NULL");
-    KL_TRY(check_memory(f, in, out));
+    KL_TRY(check_memory(f, z, in, out));
     if (f->run)
-        return call_interp(f, in, out);
+        return call_interp(f, z, in, out);
     if (f->nall > FEW && !(p = kl_alloc((size_t)f->nall * sizeof *p)))
         return kl_fail(KL_ERR_OOM, "out of memory for %d operands", f->nall);
     for (int i = 0; i < f->nin; i++)
         p[i] = (void *)(uintptr_t)in[i];
     for (int i = f->nin; i < f->nall; i++)
         p[i] = f->held[i]->base;
-    kl_status st = kl_program_run(f->program, p, out, NULL);
+    kl_status st = kl_program_run(f->program, p, out, z->dims);
     if (p != few)
         kl_free(p, (size_t)f->nall * sizeof *p);
+    return st;
+}
+
+kl_status kl_function_call(const kl_function *f, const void *const *in, void *const *out)
+{
+    if (!f)
+        return kl_fail(KL_ERR_ARG, "the function is NULL");
+    if (kl_function_dims(f) > 0)
+        return kl_fail(KL_ERR_ARG,
+                       "the function has %d symbolic dimension(s): call it by "
+                       "kl_function_call_sized",
+                       kl_function_dims(f));
+    return call(f, &(sizes){f->in, f->out, NULL}, in, out);
+}
+
+/* ---- symbolic dimensions ---- */
+
+int kl_function_dims(const kl_function *f)
+{
+    return f ? kl_dim_sym_count(f->graph->dims) : 0;
+}
+
+const char *kl_function_dim(const kl_function *f, int i, int64_t *min, int64_t *max,
+                            int64_t *divisor)
+{
+    int64_t lo, hi, by;
+    if (i < 0 || i >= kl_function_dims(f))
+        return "";
+    kl_dim_sym_facts(f->graph->dims, i, &lo, &hi, &by);
+    if (min)
+        *min = lo;
+    if (max)
+        *max = hi;
+    if (divisor)
+        *divisor = by;
+    return kl_dim_sym_name(f->graph->dims, i);
+}
+
+static kl_status check_dims(const kl_function *f, const int64_t *dims)
+{
+    int64_t min, max, by;
+    for (int i = 0; i < kl_function_dims(f); i++) {
+        const char *name = kl_function_dim(f, i, &min, &max, &by);
+        if (dims[i] < min || dims[i] > max || (by > 1 && dims[i] % by))
+            return kl_fail(KL_ERR_SHAPE,
+                           "dimension %s = %lld is outside %lld..%lld, multiple of %lld",
+                           name, (long long)dims[i], (long long)min, (long long)max,
+                           (long long)by);
+    }
+    return KL_OK;
+}
+
+static port at_dims(const kl_graph *g, kl_ref r, const port *p, const int64_t *dims)
+{
+    port q = *p;
+    const kl_dim *shape = kl_graph_shape(g, r);
+    for (int i = 0; p->open && i < p->shape.n; i++)
+        q.shape.v[i] = kl_dim_eval(g->dims, shape[i], dims);
+    if (p->open)
+        q.bytes = (size_t)kl_count(q.shape.n, q.shape.v) * kl_dtypes[p->dtype].size;
+    return q;
+}
+
+kl_status kl_function_call_sized(const kl_function *f, const int64_t *dims,
+                                 const void *const *in, void *const *out)
+{
+    if (!f)
+        return kl_fail(KL_ERR_ARG, "the function is NULL");
+    KL_TRY(check_dims(f, dims));
+    size_t n = (size_t)(f->nall + f->nout) * sizeof(port) + 1;
+    port *p = kl_alloc(n), *q = p + f->nall;
+    if (!p)
+        return kl_fail(KL_ERR_OOM, "out of memory for %d operands", f->nall + f->nout);
+    for (int i = 0; i < f->nall; i++)
+        p[i] = at_dims(f->graph, f->graph->inputs[i], &f->in[i], dims);
+    for (int i = 0; i < f->nout; i++)
+        q[i] = at_dims(f->graph, f->graph->outputs[i], &f->out[i], dims);
+    kl_status st = call(f, &(sizes){p, q, dims}, in, out);
+    kl_free(p, n);
     return st;
 }
 
@@ -295,7 +378,9 @@ kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *na
         return NULL;
     }
     kl_function *f = function_new(g, a, nin);
-    kl_status st = f ? describe_all(f) : KL_ERR_OOM;
+    kl_status st = f ? KL_OK : KL_ERR_OOM;
+    if (f)
+        describe_all(f);
     if (st == KL_OK)
         st = donate(f, donated);
     for (int i = 0; st == KL_OK && i < f->nall; i++) {
@@ -472,7 +557,9 @@ static kl_function *load(const char *path, const char *text, kl_arena *arena)
     if (st == KL_OK && (f = function_new(g, arena, nin)))
         arena = NULL;
     if (!arena)
-        st = f ? describe_all(f) : KL_ERR_OOM;
+        st = f ? KL_OK : KL_ERR_OOM;
+    if (f)
+        describe_all(f);
     if (f && st == KL_OK)
         st = bind(path, f, &a);
     if (f && st == KL_OK)

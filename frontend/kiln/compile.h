@@ -48,6 +48,16 @@ KL_API kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void 
     kl_compile_donating_at(KL_HERE, fn, user, in, nin, nout, donated)
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);
+/* A function read by kl_program_load may have symbolic dimensions (ir/GRAMMAR.md): one
+ * program for all sizes, compiled once. dims: their values, in order of first appearance;
+ * one outside its range is KL_ERR_SHAPE before anything is written. Extents that depend
+ * on them are -1 in kl_function_in and kl_function_out. */
+KL_API kl_status kl_function_call_sized(const kl_function *f, const int64_t *dims,
+                                        const void *const *in, void *const *out);
+KL_API int kl_function_dims(const kl_function *f); /* how many; 0: fixed shapes */
+/* Its name; "" if there is no dimension i. min, max, divisor may be NULL. */
+KL_API const char *kl_function_dim(const kl_function *f, int i, int64_t *min,
+                                   int64_t *max, int64_t *divisor);
 KL_API void kl_function_free(kl_function *f);
 KL_API int kl_function_inputs(const kl_function *f);
 KL_API int kl_function_outputs(const kl_function *f);

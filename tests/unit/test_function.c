@@ -211,6 +211,72 @@ START_TEST(memory_is_checked)
 }
 END_TEST
 
+static const char open_text[] = "graph rows(%x: f32[B,3], %w: f32[3]) {\n"
+                                "  dim B 1..1000\n"
+                                "  %2: f32[B,3] = expand %w\n"
+                                "  %3: f32[B,3] = mul %x, %2\n"
+                                "  %4: f32[B,3] = exp %3\n"
+                                "  %5: f32[B] = reduce.add %4 axes (1)\n"
+                                "  out %5 as y\n"
+                                "}\n";
+
+static kl_function *read_text(const char *text)
+{
+    char path[64];
+    snprintf(path, sizeof path, "test_function_open_%d.kl", (int)getpid());
+    ck_assert_int_eq(kl_file_write(path, text, strlen(text)), KL_OK);
+    kl_function *f = kl_program_load(path);
+    unlink(path);
+    return f;
+}
+
+/* One program, however many sizes; the bits of one with its size fixed. */
+START_TEST(symbolic_sizes)
+{
+    static float a[3000], y[1000], z[1000], w[3] = {0.5f, -1, 2};
+    char fixed[sizeof open_text + 8];
+    int64_t made = kl_stats().kernels_compiled, min, max, by;
+    for (int i = 0; i < 3000; i++)
+        a[i] = (float)(i % 101) / 50 - 1;
+    kl_function *f = read_text(open_text);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_dims(f), 1);
+    ck_assert_str_eq(kl_function_dim(f, 0, &min, &max, &by), "B");
+    ck_assert(min == 1 && max == 1000 && by == 1);
+    kl_ints s;
+    kl_function_in(f, 0, &s);
+    ck_assert(s.v[0] == -1 && s.v[1] == 3);
+    int64_t once = kl_stats().kernels_compiled - made;
+    const void *in[] = {a, w};
+    for (int64_t n = 1; n <= 1000; n++)
+        ck_assert_int_eq(kl_function_call_sized(f, &n, in, (void *[]){y}), KL_OK);
+    ck_assert_int_eq(kl_stats().kernels_compiled - made, once);
+    snprintf(fixed, sizeof fixed, "%s", open_text);
+    for (char *p; (p = strstr(fixed, "[B"));)
+        p[1] = '9'; /* nine rows */
+    char *dim = strstr(fixed, "  dim B");
+    memmove(dim, strchr(dim, '\n') + 1, strlen(strchr(dim, '\n') + 1) + 1);
+    kl_function *g = read_text(fixed);
+    ck_assert_msg(g && kl_function_call(g, in, (void *[]){z}) == KL_OK, "%s", kl_error());
+    ck_assert(memcmp(y, z, 9 * sizeof *z) == 0);
+    y[0] = 7;
+    int64_t bad[] = {0, 1001, -5};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(kl_function_call_sized(f, &bad[i], in, (void *[]){y}),
+                         KL_ERR_SHAPE);
+        ck_assert(strstr(kl_error(), "is outside 1..1000") && y[0] == 7);
+        kl_error_clear();
+    }
+    ck_assert_int_eq(kl_function_call(f, in, (void *[]){y}), KL_ERR_ARG);
+    kl_error_clear();
+    int64_t n = 1000;
+    ck_assert_int_eq(kl_function_call_sized(f, &n, in, (void *[]){a + 2998}), KL_ERR_ARG);
+    kl_error_clear();
+    kl_function_free(f);
+    kl_function_free(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("function");
@@ -221,5 +287,6 @@ int main(void)
     tcase_add_test(tc, tracing_rules);
     tcase_add_test(tc, function_pointers);
     tcase_add_test(tc, memory_is_checked);
+    tcase_add_test(tc, symbolic_sizes);
     return front_run(s);
 }
