@@ -111,8 +111,17 @@ static bool is_input(kl_arg a)
     return v;
 }
 
+static kl_lazy *complex_number(kl_arg a, kl_dtype dt)
+{
+    float f[2] = {(float)a.d, (float)a.im};
+    double d[2] = {a.d, a.im};
+    return kl_lazy_small(dt, 0, NULL, dt == KL_C64 ? (void *)f : (void *)d);
+}
+
 static kl_lazy *number(kl_arg a, kl_dtype dt)
 {
+    if (a.kind == KL_ARG_COMPLEX && kl_is_complex(dt))
+        return complex_number(a, dt);
     bool exact = a.kind != KL_ARG_FLOAT && kl_is_int(dt);
     if (!is_input(a) || kl_is_complex(dt))
         return exact ? kl_n_const_int(dt, a.i) : kl_n_const(dt, a.d);
@@ -159,6 +168,8 @@ static kl_dtype own_dtype(kl_arg a)
         return KL_I64;
     case KL_ARG_BOOL:
         return KL_BOOL;
+    case KL_ARG_COMPLEX:
+        return kl_default() == KL_F64 ? KL_C128 : KL_C64;
     case KL_ARG_NONE:
         break;
     }

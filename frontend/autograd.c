@@ -169,6 +169,16 @@ kl_tensor *kl_detach_at(const char *at, kl_tensor *t)
     return kl_call_view(&c, d);
 }
 
+kl_tensor *kl_with_data_at(const char *at, kl_tensor *t, kl_tensor *v)
+{
+    kl_tensor *d = t ? kl_detach_at(at, v) : NULL;
+    if (d && t->leaf) {
+        d->leaf = kl_leaf_ref(t->leaf);
+        d->detached = d->view = 0;
+    }
+    return d;
+}
+
 /* ---- what a derivative reads ---- */
 
 static bool mentions(const char *text, char letter)

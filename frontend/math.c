@@ -165,6 +165,12 @@ kl_tensor *kl_copy_in_at(const char *at, kl_tensor *t, kl_arg v)
     return write(&c, t, t ? kl_arg_node(v) : kl_arg_tensor(t), true);
 }
 
+kl_tensor *kl_assign_at(const char *at, kl_tensor *t, kl_tensor *v)
+{
+    kl_call c = kl_call_enter(at, v && v->fn ? v->fn : __func__);
+    return write(&c, t, t ? kl_arg_tensor(v) : kl_arg_tensor(t), false);
+}
+
 kl_tensor *kl_clamp_in_at(const char *at, kl_tensor *a, kl_arg low, kl_arg high)
 {
     kl_call c = kl_call_begin(at);

@@ -284,6 +284,32 @@ double kl_optim_lr(const kl_optim *o)
 
 /* ---- constructors ---- */
 
+static void sgd_setup(kl_optim *o, kl_sgd_options q)
+{
+    o->update = sgd_update;
+    o->lr = or_default(q.lr, 1e-3);
+    o->momentum = q.momentum;
+    o->dampening = q.dampening;
+    o->weight_decay = q.weight_decay;
+    o->nesterov = q.nesterov;
+    o->maximize = q.maximize;
+    o->decoupled = o->amsgrad = false;
+    o->beta1 = o->beta2 = 0;
+}
+
+static void adam_setup(kl_optim *o, kl_adam_options q, bool decoupled)
+{
+    o->update = adam_update;
+    o->lr = or_default(q.lr, 1e-3);
+    o->beta1 = or_default(q.beta1, 0.9);
+    o->beta2 = or_default(q.beta2, 0.999);
+    o->eps = or_default(q.eps, 1e-8);
+    o->weight_decay = or_default(q.weight_decay, decoupled ? 1e-2 : 0);
+    o->amsgrad = q.amsgrad;
+    o->maximize = q.maximize;
+    o->decoupled = decoupled;
+}
+
 kl_optim *kl_sgd_new_at(const char *at, kl_tensor *const *p, int n, kl_sgd_options q)
 {
     kl_call c = kl_call_begin(at);
@@ -292,15 +318,8 @@ kl_optim *kl_sgd_new_at(const char *at, kl_tensor *const *p, int n, kl_sgd_optio
         kl_fail(KL_ERR_ARG, "Nesterov momentum requires a momentum and zero dampening");
     else
         o = optim_new(at, p, n, q.momentum != 0);
-    if (o) {
-        o->update = sgd_update;
-        o->lr = or_default(q.lr, 1e-3);
-        o->momentum = q.momentum;
-        o->dampening = q.dampening;
-        o->weight_decay = q.weight_decay;
-        o->nesterov = q.nesterov;
-        o->maximize = q.maximize;
-    }
+    if (o)
+        sgd_setup(o, q);
     kl_call_done(&c, KL_OK);
     return o;
 }
@@ -311,15 +330,7 @@ static kl_optim *adam(const char *at, kl_tensor *const *p, int n, kl_adam_option
     kl_optim *o = optim_new(at, p, n, q.amsgrad ? 3 : 2);
     if (!o)
         return NULL;
-    o->update = adam_update;
-    o->lr = or_default(q.lr, 1e-3);
-    o->beta1 = or_default(q.beta1, 0.9);
-    o->beta2 = or_default(q.beta2, 0.999);
-    o->eps = or_default(q.eps, 1e-8);
-    o->weight_decay = or_default(q.weight_decay, decoupled ? 1e-2 : 0);
-    o->amsgrad = q.amsgrad;
-    o->maximize = q.maximize;
-    o->decoupled = decoupled;
+    adam_setup(o, q, decoupled);
     return o;
 }
 
@@ -337,6 +348,52 @@ kl_optim *kl_adamw_new_at(const char *at, kl_tensor *const *p, int n, kl_adam_op
     kl_optim *o = adam(at, p, n, q, true);
     kl_call_done(&c, KL_OK);
     return o;
+}
+
+/* ---- steps on state of the caller's keeping ---- */
+
+static kl_status update_all(const char *at, kl_optim *o, const kl_update *u, int n)
+{
+    kl_call c = kl_call_begin(at);
+    slot *slots = kl_alloc_zeroed((size_t)n * sizeof *slots + 1);
+    kl_lazy **g = kl_alloc_zeroed((size_t)n * sizeof *g + 1);
+    kl_status st = slots && g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
+    for (int i = 0; i < n && st == KL_OK; i++) {
+        slots[i] = (slot){u[i].p, u[i].m, u[i].v, u[i].vmax};
+        g[i] = u[i].g ? kl_tensor_read(u[i].g) : NULL;
+        g[i] = g[i] && g[i]->track ? kl_n_detach(g[i]) : g[i];
+    }
+    o->slots = slots;
+    o->n = n;
+    if (st == KL_OK)
+        st = apply(o, g);
+    kl_free(slots, (size_t)n * sizeof *slots + 1);
+    kl_free(g, (size_t)n * sizeof *g + 1);
+    return kl_call_done(&c, st);
+}
+
+kl_status kl_sgd_update_at(const char *at, const kl_update *u, int n, kl_sgd_options q,
+                           bool first)
+{
+    kl_optim o;
+    sgd_setup(&o, q);
+    o.steps = first ? 0 : 1;
+    return update_all(at, &o, u, n);
+}
+
+kl_status kl_adam_update_at(const char *at, const kl_update *u, int n, kl_adam_options q,
+                            bool decoupled, int64_t step)
+{
+    kl_optim o;
+    adam_setup(&o, q, decoupled);
+    o.steps = step - 1;
+    return update_all(at, &o, u, n);
+}
+
+kl_status kl_flush_at(const char *at)
+{
+    kl_call c = kl_call_begin(at);
+    return kl_call_done(&c, kl_force_dirty());
 }
 
 /* ---- clipping ---- */

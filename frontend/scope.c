@@ -97,7 +97,7 @@ void kl_scope_begin(void)
         s->scopes[s->nscopes++] = s->nowned;
 }
 
-void kl_scope_end(void)
+void kl_scope_drop(void)
 {
     kl_state *s = kl_thread();
     if (s->nscopes == 0)
@@ -105,7 +105,14 @@ void kl_scope_end(void)
     size_t from = s->scopes[--s->nscopes];
     while (s->nowned > from)
         kl_tensor_unref(s->owned[--s->nowned]);
-    if (s->nscopes == 0 && s->ndirty > 0)
+}
+
+void kl_scope_end(void)
+{
+    kl_state *s = kl_thread();
+    bool open = s->nscopes > 0;
+    kl_scope_drop();
+    if (open && s->nscopes == 0 && s->ndirty > 0)
         kl_force_dirty();
 }
 

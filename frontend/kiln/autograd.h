@@ -26,6 +26,9 @@ KL_API kl_status kl_retain_grad(kl_tensor *t);
 KL_API kl_tensor *kl_detach_at(const char *at, kl_tensor *t);
 #define kl_detach(t) kl_detach_at(KL_HERE, t)
 
+/* A handle of v's storage that stands for t: its requires_grad and its gradient. */
+KL_API kl_tensor *kl_with_data_at(const char *at, kl_tensor *t, kl_tensor *v);
+#define kl_with_data(t, v) kl_with_data_at(KL_HERE, t, v)
 /* Nothing is recorded between these, on this thread; they nest. */
 KL_API void kl_no_grad_begin(void);
 KL_API void kl_no_grad_end(void);

@@ -273,6 +273,8 @@ KL_API kl_tensor *kl_addcdiv_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
 
 /* Writing: t's storage gets a new version that every view of it sees. */
 KL_API kl_tensor *kl_copy_in_at(const char *at, kl_tensor *t, kl_arg v);
+/* As an in-place operation writes its result: a kind that t's dtype cannot hold is refused. */
+KL_API kl_tensor *kl_assign_at(const char *at, kl_tensor *t, kl_tensor *v);
 #define kl_copy_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))
 #define kl_fill_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))
 #define kl_zero_(t) kl_copy_in_at(KL_HERE, t, KL_ARG(0))

@@ -64,6 +64,20 @@ KL_API kl_status kl_optim_minimize_at(const char *at, kl_optim *o, kl_tensor *lo
 KL_API void kl_zero_grad(kl_optim *o);
 KL_API void kl_optim_set_lr(kl_optim *o, double lr);
 KL_API double kl_optim_lr(const kl_optim *o);
+/* One step for those who keep the state themselves (Python's optimisers): parameter,
+ * gradient (NULL: left alone), state of its shape. Nothing is computed before it is asked
+ * for, or kl_flush. step counts from 1; first: SGD's momentum begins as the gradient. */
+typedef struct kl_update {
+    kl_tensor *p, *g;
+    kl_tensor *m, *v, *vmax; /* SGD: m is the momentum, or NULL; Adam: vmax with amsgrad */
+} kl_update;
+KL_API kl_status kl_sgd_update_at(const char *at, const kl_update *u, int n,
+                                  kl_sgd_options o, bool first);
+KL_API kl_status kl_adam_update_at(const char *at, const kl_update *u, int n,
+                                   kl_adam_options o, bool decoupled, int64_t step);
+/* Compute all that was written and is pending. */
+KL_API kl_status kl_flush_at(const char *at);
+#define kl_flush() kl_flush_at(KL_HERE)
 /* Scale the gradients so that their joint norm is at most max; the norm before. */
 KL_API kl_tensor *kl_clip_grad_norm_at(const char *at, kl_tensor *const *p, int n,
                                        double max);

@@ -28,38 +28,44 @@ typedef enum kl_arg_kind {
     KL_ARG_TENSOR,
     KL_ARG_FLOAT,
     KL_ARG_INT,
-    KL_ARG_BOOL
+    KL_ARG_BOOL,
+    KL_ARG_COMPLEX
 } kl_arg_kind;
 typedef struct kl_arg {
     kl_arg_kind kind;
     kl_tensor *t;
-    double d;
+    double d, im; /* im: of a complex number */
     int64_t i;
 } kl_arg;
 static inline kl_arg kl_arg_t(const kl_tensor *t)
 {
-    kl_arg a = {KL_ARG_TENSOR, (kl_tensor *)(uintptr_t)t, 0, 0};
+    kl_arg a = {KL_ARG_TENSOR, (kl_tensor *)(uintptr_t)t, 0, 0, 0};
     return a;
 }
 static inline kl_arg kl_arg_d(double d)
 {
-    kl_arg a = {KL_ARG_FLOAT, NULL, d, 0};
+    kl_arg a = {KL_ARG_FLOAT, NULL, d, 0, 0};
     return a;
 }
 static inline kl_arg kl_arg_i(int64_t i)
 {
-    kl_arg a = {KL_ARG_INT, NULL, (double)i, i};
+    kl_arg a = {KL_ARG_INT, NULL, (double)i, 0, i};
     return a;
 }
 static inline kl_arg kl_arg_b(bool b)
 {
-    kl_arg a = {KL_ARG_BOOL, NULL, (double)b, b};
+    kl_arg a = {KL_ARG_BOOL, NULL, (double)b, 0, b};
+    return a;
+}
+static inline kl_arg kl_arg_c(double re, double im)
+{
+    kl_arg a = {KL_ARG_COMPLEX, NULL, re, im, 0};
     return a;
 }
 /* NULL as an operand: nothing (an absent bound of clamp), or a failed call's result. */
 static inline kl_arg kl_arg_none(const void *p)
 {
-    kl_arg a = {KL_ARG_NONE, NULL, 0, 0};
+    kl_arg a = {KL_ARG_NONE, NULL, 0, 0, 0};
     (void)p;
     return a;
 }
@@ -160,6 +166,8 @@ KL_API void kl_scope_begin(void);
 /* Tensors of the scope go, but for those that kl_keep moved out and kl_tensor_ref holds.
  * The end of the outermost scope computes what was written and is still pending. */
 KL_API void kl_scope_end(void);
+/* The same without computing anything. */
+KL_API void kl_scope_drop(void);
 KL_API kl_tensor *kl_keep(kl_tensor *t);
 /* End all scopes of this thread, and give back memory that the library holds. */
 KL_API void kl_cleanup(void);

@@ -1,0 +1,366 @@
+/* functions.c: the rows of functions.def as Python functions and methods. A name's rows
+ * stand one after the other and are tried in order; the first whose signature takes the
+ * arguments is called. From one row come the function, the method, the in-place method
+ * (its result written to the tensor as kl_assign does) and out=. */
+#include "py.h"
+
+#include <string.h>
+
+/* What a row's call may use. */
+#define T(at_) (v[at_].u.t)
+#define A(at_) (v[at_].u.a)
+#define I(at_) (v[at_].u.i)
+#define B(at_) (v[at_].u.i != 0)
+#define D(at_) (v[at_].u.d)
+#define V(at_) (v[at_].u.v)
+#define DT(at_) (v[at_].u.dt)
+#define S(at_) (v[at_].u.s)
+#define O(at_) (v[at_].u.o)
+#define TS(at_) (v[at_].u.list.ts)
+#define NT(at_) (v[at_].u.list.n)
+#define GIVEN(at_) (v[at_].given)
+#define X (r->x)
+#define ONE(e) (r->t = (e), r->n = 1)
+#define TWO(e) (r->t = (e), r->n = 2)
+#define LIST(e) (r->n = (e))
+#define OBJECT(e) (r->o = (e), r->n = -1)
+
+#include "rows.h"
+
+enum {
+#define KL_FN(id, ...) ROW_##id,
+#include "functions.def"
+#undef KL_FN
+    ROWS
+};
+
+#define KL_FN(id, name, where, forms, signature, result, body, doc)                      \
+    static void call_##id(const char *at, const py_value *v, py_result *r)               \
+    {                                                                                    \
+        (void)at;                                                                        \
+        (void)v;                                                                         \
+        body;                                                                            \
+    }
+#include "functions.def"
+#undef KL_FN
+
+#define F PY_FN
+#define M PY_METHOD
+#define FM (PY_FN | PY_METHOD)
+#define FMI (PY_FN | PY_METHOD | PY_INPLACE)
+#define FMO (PY_FN | PY_METHOD | PY_OUT)
+#define FMIO (PY_FN | PY_METHOD | PY_INPLACE | PY_OUT)
+#define MI (PY_METHOD | PY_INPLACE)
+#define KL_FN(id, name, where, forms, signature, result, body, doc)                      \
+    [ROW_##id] = {name, where, forms, signature, result, doc, call_##id, {{0}}, 0},
+static py_row rows[ROWS] = {
+#include "functions.def"
+};
+#undef KL_FN
+
+/* ---- results ---- */
+
+static PyObject *tuple_of(const py_row *row, kl_tensor *const *t, int n)
+{
+    PyObject *list = PyTuple_New(n), *type, *r;
+    for (int i = 0; list && i < n; i++) {
+        PyObject *o = py_wrap(t[i]);
+        if (!o || PyTuple_SetItem(list, i, o))
+            Py_CLEAR(list);
+    }
+    if (!list || !strchr(row->result, '('))
+        return list;
+    type = py.return_types ? PyDict_GetItemString(py.return_types, row->name) : NULL;
+    if (!type)
+        return list;
+    r = PyObject_CallFunctionObjArgs(type, list, NULL);
+    Py_DECREF(list);
+    return r;
+}
+
+static bool is_list(const py_row *row)
+{
+    return strcmp(row->result, "Tensors") == 0;
+}
+
+static void keep_all(const py_row *row, py_result *r)
+{
+    if (r->t)
+        kl_keep(r->t);
+    for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
+        if (r->x[i])
+            kl_keep(r->x[i]);
+}
+
+static PyObject *finish(const py_row *row, py_result *r)
+{
+    if (r->n == -1)
+        return r->o;
+    if (kl_failed() || (r->n == 1 && !r->t))
+        return py_raise();
+    if (r->n == 1 && !is_list(row))
+        return py_wrap(r->t);
+    if (is_list(row))
+        return tuple_of(row, r->x, r->n);
+    kl_tensor *all[8] = {r->t};
+    for (int i = 1; i < r->n && i < 8; i++)
+        all[i] = r->x[i - 1];
+    return tuple_of(row, all, r->n);
+}
+
+/* ---- out= ---- */
+
+static PyObject *into(PyObject *out, PyObject *r)
+{
+    if (!r || PyTuple_Check(r) || !py_is_tensor(out))
+        return r;
+    bool ok = kl_assign_at(py_place(), py_t(out), py_t(r)) != NULL;
+    Py_DECREF(r);
+    if (!ok)
+        return py_raise();
+    Py_INCREF(out);
+    return out;
+}
+
+/* Takes out= from among the keywords: the others' names, or NULL with *out NULL. */
+static PyObject *without_out(PyObject *const **args, Py_ssize_t nargs, PyObject *names,
+                             PyObject **room, PyObject **out)
+{
+    *out = NULL;
+    Py_ssize_t n = names ? PyTuple_Size(names) : 0, at = -1;
+    for (Py_ssize_t i = 0; i < n && at < 0; i++)
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, i), "out") == 0)
+            at = i;
+    if (at < 0 || nargs + n > 2 * PY_MAX_PARAMS)
+        return NULL;
+    PyObject *rest = PyTuple_New(n - 1);
+    Py_ssize_t k = 0;
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        room[i] = (*args)[i];
+    for (Py_ssize_t i = 0; rest && i < n; i++) {
+        if (i == at)
+            continue;
+        PyObject *name = PyTuple_GetItem(names, i);
+        Py_INCREF(name);
+        PyTuple_SetItem(rest, k, name);
+        room[nargs + k++] = (*args)[nargs + i];
+    }
+    *out = (*args)[nargs + at];
+    *args = room;
+    return rest;
+}
+
+/* ---- refusals ---- */
+
+static PyObject *type_names(PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    PyObject *s = PyUnicode_FromString("");
+    Py_ssize_t k = names ? PyTuple_Size(names) : 0;
+    for (Py_ssize_t i = 0; s && i < n + k; i++) {
+        PyObject *type = PyType_GetName(Py_TYPE(args[i]));
+        PyObject *more =
+            i < n ? PyUnicode_FromFormat("%s%U", i ? ", " : "", type)
+                  : PyUnicode_FromFormat("%s%U=%U", i ? ", " : "",
+                                         PyTuple_GetItem(names, i - n), type);
+        Py_XDECREF(type);
+        PyObject *next = more ? PyUnicode_Concat(s, more) : NULL;
+        Py_XDECREF(more);
+        Py_DECREF(s);
+        s = next;
+    }
+    return s;
+}
+
+/* "max() received an invalid combination of arguments - got (str), but expected one of: .." */
+static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    PyObject *got = type_names(args, n, names), *all = PyUnicode_FromString("");
+    const char *name = rows[first].name;
+    for (int i = first; all && i < ROWS && strcmp(rows[i].name, name) == 0; i++) {
+        PyObject *next = PyUnicode_FromFormat("%U\n * (%s)", all, rows[i].signature);
+        Py_DECREF(all);
+        all = next;
+    }
+    if (got && all)
+        PyErr_Format(PyExc_TypeError,
+                     "%s() received an invalid combination of arguments - got (%U), but "
+                     "expected one of:%U",
+                     name, got, all);
+    Py_XDECREF(got);
+    Py_XDECREF(all);
+    return NULL;
+}
+
+/* ---- calling ---- */
+
+enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
+
+static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, int how)
+{
+    kl_tensor *extra[PY_MAX_LIST];
+    py_result r = {.x = extra};
+    const char *at = py_place();
+    bool ok = true;
+    kl_scope_begin(); /* what the row makes on its way ends with the call */
+    row->call(at, v, &r);
+    if (how == AS_INPLACE)
+        ok = r.t && kl_assign_at(at, py_t(self), r.t);
+    else if (r.n >= 0)
+        keep_all(row, &r);
+    kl_scope_drop();
+    if (how != AS_INPLACE && strcmp(row->result, "self") != 0)
+        return finish(row, &r);
+    if (r.n == -1) {
+        ok = r.o != NULL;
+        Py_XDECREF(r.o);
+    }
+    if (!ok)
+        return py_raise();
+    Py_INCREF(self);
+    return self;
+}
+
+static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *names, int how)
+{
+    py_value v[PY_MAX_PARAMS];
+    kl_tensor *lists[PY_MAX_LIST];
+    PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
+    unsigned form = how == AS_FUNCTION ? PY_FN : how == AS_METHOD ? PY_METHOD : PY_INPLACE;
+    const char *name = rows[first].name;
+    if (names && rows[first].forms & PY_OUT)
+        rest = without_out(&args, nargs, names, room, &out);
+    names = rest ? rest : names;
+    PyObject *r = NULL;
+    int matched = 0;
+    for (int i = first; i < ROWS && strcmp(rows[i].name, name) == 0 && !matched; i++) {
+        if (!(rows[i].forms & form))
+            continue;
+        matched = py_signature_match(&rows[i], self, args, nargs, names, v, lists);
+        if (matched == 1)
+            r = call_row(&rows[i], v, self, how);
+    }
+    if (matched == 0)
+        refuse(first, args, nargs, names);
+    if (out && out != Py_None)
+        r = into(out, r);
+    Py_XDECREF(rest);
+    return r;
+}
+
+/* ---- one C function a row and form, as CPython wants them ---- */
+
+#define KL_FN(id, ...)                                                                   \
+    static PyObject *fn_##id(PyObject *m, PyObject *const *a, Py_ssize_t n, PyObject *k) \
+    {                                                                                    \
+        (void)m;                                                                         \
+        return call(ROW_##id, NULL, a, n, k, AS_FUNCTION);                               \
+    }                                                                                    \
+    static PyObject *method_##id(PyObject *s, PyObject *const *a, Py_ssize_t n,          \
+                                 PyObject *k)                                            \
+    {                                                                                    \
+        return call(ROW_##id, s, a, n, k, AS_METHOD);                                    \
+    }                                                                                    \
+    static PyObject *inplace_##id(PyObject *s, PyObject *const *a, Py_ssize_t n,         \
+                                  PyObject *k)                                           \
+    {                                                                                    \
+        return call(ROW_##id, s, a, n, k, AS_INPLACE);                                   \
+    }
+#include "functions.def"
+#undef KL_FN
+
+typedef PyObject *(*fast_fn)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+#define KL_FN(id, ...) {fn_##id, method_##id, inplace_##id},
+static const fast_fn entries[ROWS][3] = {
+#include "functions.def"
+};
+#undef KL_FN
+static PyMethodDef defs[ROWS][3];
+static char inplace_names[ROWS][40];
+
+static PyMethodDef *def_of(int row, int how, const char *name)
+{
+    defs[row][how] = (PyMethodDef){name, (PyCFunction)(void (*)(void))entries[row][how],
+                                   METH_FASTCALL | METH_KEYWORDS, rows[row].doc};
+    return &defs[row][how];
+}
+
+static int add_method(int row, int how, const char *name)
+{
+    PyObject *d = PyDescr_NewMethod(py.tensor, def_of(row, how, name));
+    int bad = !d || PyObject_SetAttrString((PyObject *)py.tensor, name, d);
+    Py_XDECREF(d);
+    return bad ? -1 : 0;
+}
+
+/* functions[module][name] */
+static int add_function(PyObject *modules, int row)
+{
+    PyObject *f = PyCFunction_New(def_of(row, AS_FUNCTION, rows[row].name), NULL);
+    int bad = f ? 0 : -1;
+    for (const char *s = rows[row].where; *s && !bad;) {
+        size_t n = strcspn(s, " ");
+        PyObject *key = PyUnicode_FromStringAndSize(s, (Py_ssize_t)n);
+        PyObject *names = PyDict_GetItemWithError(modules, key);
+        if (!names) {
+            names = PyDict_New();
+            bad = !names || PyDict_SetItem(modules, key, names);
+            Py_XDECREF(names);
+        }
+        bad = bad || PyDict_SetItemString(names, rows[row].name, f);
+        Py_DECREF(key);
+        s += n;
+        s += *s == ' ';
+    }
+    Py_XDECREF(f);
+    return bad ? -1 : 0;
+}
+
+static int add_row(PyObject *modules, int i, bool first)
+{
+    if (py_signature_parse(&rows[i]))
+        return -1;
+    if (!first)
+        return 0;
+    unsigned forms = 0;
+    for (int k = i; k < ROWS && strcmp(rows[k].name, rows[i].name) == 0; k++)
+        forms |= rows[k].forms;
+    if (forms & PY_FN && add_function(modules, i))
+        return -1;
+    if (forms & PY_METHOD && add_method(i, AS_METHOD, rows[i].name))
+        return -1;
+    if (!(forms & PY_INPLACE))
+        return 0;
+    PyOS_snprintf(inplace_names[i], sizeof inplace_names[i], "%s_", rows[i].name);
+    return add_method(i, AS_INPLACE, inplace_names[i]);
+}
+
+/* (name, modules, forms, signature, result, doc) of each row: for stubs and tests. */
+static PyObject *table(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < ROWS; i++) {
+        PyObject *row = Py_BuildValue("(ssIsss)", rows[i].name, rows[i].where, rows[i].forms,
+                                      rows[i].signature, rows[i].result, rows[i].doc);
+        if (!row || PyList_Append(list, row))
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyMethodDef table_def = {"_table", table, METH_NOARGS, "The table of functions."};
+
+int py_functions_init(PyObject *module)
+{
+    PyObject *modules = PyDict_New(), *f = PyCFunction_New(&table_def, NULL);
+    int bad = !modules || !f || PyModule_AddObjectRef(module, "_table", f);
+    for (int i = 0; i < ROWS && !bad; i++)
+        bad = add_row(modules, i, i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0);
+    bad = bad || PyModule_AddObjectRef(module, "_functions", modules);
+    Py_XDECREF(modules);
+    Py_XDECREF(f);
+    return bad ? -1 : 0;
+}

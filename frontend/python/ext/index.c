@@ -1,0 +1,247 @@
+/* index.c: t[key] and t[key] = v, as NumPy's basic and advanced indexing.
+ *
+ *   t[1, :, None, idx]   integers, slices, None and Ellipsis make a view; what is left,
+ *                        tensors of numbers or truth, gathers from it (kl_index)
+ *
+ * Assigning writes through the same view, by index_put where tensors remain. */
+#include "py.h"
+
+typedef struct plan {
+    kl_tensor *view;
+    kl_tensor *index[KL_INTS_MAX]; /* per dimension of the view; NULL: whole */
+    int n, rank;                   /* dimensions walked; of the original */
+    bool advanced;
+} plan;
+
+static bool is_sequence(PyObject *o)
+{
+    return PyList_Check(o) || (PyTuple_Check(o) && o != NULL);
+}
+
+/* How many dimensions of t one part of the key uses up. */
+static int uses(PyObject *o)
+{
+    if (o == Py_None || o == Py_Ellipsis || PyBool_Check(o))
+        return 0;
+    if (py_is_tensor(o) && kl_dtype_of(py_t(o)) == KL_BOOL)
+        return kl_rank(py_t(o));
+    return 1;
+}
+
+static int fail(PyObject *type, const char *text)
+{
+    PyErr_SetString(type, text);
+    return -1;
+}
+
+static int take_slice(plan *p, const char *at, PyObject *o)
+{
+    Py_ssize_t start, stop, step;
+    if (PySlice_Unpack(o, &start, &stop, &step))
+        return -1;
+    if (step <= 0)
+        return fail(PyExc_ValueError, "step must be greater than zero");
+    int64_t n = kl_extent(p->view, p->n);
+    PySlice_AdjustIndices((Py_ssize_t)n, &start, &stop, step);
+    if (start == 0 && stop >= n && step == 1) {
+        p->n++;
+        return 0;
+    }
+    p->view = kl_slice_at(at, p->view, p->n++, start, stop, step);
+    return p->view ? 0 : -1;
+}
+
+static int take_int(plan *p, const char *at, PyObject *o)
+{
+    int64_t i, n = kl_extent(p->view, p->n);
+    if (py_as_int(o, &i) != 1)
+        return -1;
+    if (n < 0)
+        return fail(PyExc_IndexError,
+                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                    "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number");
+    if (i < -n || i >= n) {
+        PyErr_Format(PyExc_IndexError,
+                     "index %lld is out of bounds for dimension %d with size %lld",
+                     (long long)i, p->n, (long long)n);
+        return -1;
+    }
+    p->view = kl_select_at(at, p->view, p->n, i);
+    return p->view ? 0 : -1;
+}
+
+/* A mask is as many index tensors as it has dimensions. */
+static int take_mask(plan *p, const char *at, kl_tensor *mask)
+{
+    for (int d = 0; d < kl_rank(mask); d++)
+        if (kl_extent(mask, d) != kl_extent(p->view, p->n + d)) {
+            PyErr_Format(PyExc_IndexError,
+                         "The shape of the mask at index %d does not match the shape of the "
+                         "indexed tensor at index %d",
+                         d, p->n + d);
+            return -1;
+        }
+    kl_tensor *all = kl_nonzero_at(at, mask);
+    for (int d = 0; all && d < kl_rank(mask); d++)
+        p->index[p->n++] = kl_select_at(at, all, 1, d);
+    p->advanced = true;
+    return all ? 0 : -1;
+}
+
+static int take_tensor(plan *p, const char *at, PyObject *o)
+{
+    kl_tensor *t = py_t(o);
+    if (kl_dtype_of(t) == KL_BOOL && kl_rank(t) > 0)
+        return take_mask(p, at, t);
+    if (kl_dtype_of(t) >= KL_F16)
+        return fail(PyExc_IndexError, "tensors used as indices must be long, int, byte or "
+                                      "bool tensors");
+    p->index[p->n++] = t;
+    p->advanced = true;
+    return 0;
+}
+
+static int take_truth(plan *p, const char *at, bool on)
+{
+    p->view = kl_unsqueeze_at(at, p->view, p->n);
+    if (p->view && !on)
+        p->view = kl_narrow_at(at, p->view, p->n, 0, 0);
+    p->n++;
+    return p->view ? 0 : -1;
+}
+
+static int take(plan *p, const char *at, PyObject *o)
+{
+    if (p->n >= KL_INTS_MAX)
+        return fail(PyExc_IndexError, "too many indices");
+    if (o == Py_None) {
+        p->view = kl_unsqueeze_at(at, p->view, p->n++);
+        return p->view ? 0 : -1;
+    }
+    if (PySlice_Check(o))
+        return take_slice(p, at, o);
+    if (PyBool_Check(o))
+        return take_truth(p, at, o == Py_True);
+    if (py_is_tensor(o) && (kl_rank(py_t(o)) > 0 || kl_dtype_of(py_t(o)) == KL_BOOL))
+        return kl_rank(py_t(o)) > 0 ? take_tensor(p, at, o)
+                                    : take_truth(p, at, PyObject_IsTrue(o) == 1);
+    if (py_is_int(o))
+        return take_int(p, at, o);
+    if (!is_sequence(o) && !PyObject_HasAttrString(o, "__array_interface__"))
+        return fail(PyExc_IndexError,
+                    "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+                    "Variables are valid indices");
+    PyObject *t = py_make(o, KL_DTYPE_NONE);
+    if (t && kl_numel(py_t(t)) == 0 && kl_dtype_of(py_t(t)) >= KL_F16) {
+        Py_DECREF(t); /* an empty list indexes nothing */
+        t = py_make(o, KL_I64);
+    }
+    int r = t ? take_tensor(p, at, t) : -1;
+    if (t) { /* lives as long as the call needs it */
+        kl_tensor *again = r == 0 && p->index[p->n - 1] == py_t(t)
+                               ? kl_detach_at(at, py_t(t))
+                               : NULL;
+        if (again)
+            p->index[p->n - 1] = again;
+        Py_DECREF(t);
+    }
+    return r;
+}
+
+static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
+{
+    int used = 0, dots = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        used += uses(part[i]);
+        dots += part[i] == Py_Ellipsis;
+    }
+    if (used > p->rank) {
+        PyErr_Format(PyExc_IndexError, "too many indices for tensor of dimension %d", p->rank);
+        return -1;
+    }
+    if (dots > 1)
+        return fail(PyExc_IndexError, "an index can only have a single ellipsis ('...')");
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (part[i] == Py_Ellipsis)
+            p->n += p->rank - used;
+        else if (take(p, at, part[i]))
+            return -1;
+    }
+    return 0;
+}
+
+static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
+{
+    PyObject *parts[2 * KL_INTS_MAX];
+    *p = (plan){.view = py_t(self), .rank = kl_rank(py_t(self))};
+    if (!PyTuple_Check(key))
+        return walk(p, at, &key, 1);
+    Py_ssize_t n = PyTuple_Size(key);
+    if (n > 2 * KL_INTS_MAX)
+        return fail(PyExc_IndexError, "too many indices");
+    for (Py_ssize_t i = 0; i < n; i++)
+        parts[i] = PyTuple_GetItem(key, i);
+    return walk(p, at, parts, n);
+}
+
+/* Temporaries of a call live in a scope that ends with it, but what is returned. */
+static PyObject *leave(kl_tensor *r)
+{
+    if (r)
+        kl_keep(r);
+    kl_scope_drop();
+    return r ? py_wrap(r) : py_raise();
+}
+
+PyObject *py_getitem(PyObject *self, PyObject *key)
+{
+    const char *at = py_place();
+    plan p;
+    kl_scope_begin();
+    if (make_plan(&p, at, self, key))
+        return leave(NULL);
+    kl_tensor *r = p.view;
+    if (p.advanced)
+        r = kl_index_at(at, p.view, p.index, p.n);
+    else if (r == py_t(self))
+        r = kl_slice_at(at, r, 0, 0, KL_END, 1);
+    if (r == NULL && kl_rank(py_t(self)) == 0) { /* x[...] of a 0-d tensor */
+        kl_error_clear();
+        r = kl_view_at(at, py_t(self), kl_shape());
+    }
+    return leave(r);
+}
+
+/* value as an operand: a tensor, a number, or what can be made a tensor. */
+static int value_of(PyObject *value, kl_dtype dt, kl_arg *a, PyObject **held)
+{
+    int r = py_as_arg(value, a);
+    if (r)
+        return r;
+    *held = py_make(value, dt);
+    *a = *held ? kl_arg_t(py_t(*held)) : kl_arg_none(NULL);
+    return *held ? 1 : -1;
+}
+
+int py_setitem(PyObject *self, PyObject *key, PyObject *value)
+{
+    const char *at = py_place();
+    PyObject *held = NULL;
+    kl_arg v;
+    plan p;
+    if (!value)
+        return fail(PyExc_TypeError, "Tensor does not support deleting items");
+    kl_scope_begin();
+    int r = value_of(value, kl_dtype_of(py_t(self)), &v, &held) == 1 ? 0 : -1;
+    r = r || make_plan(&p, at, self, key);
+    if (!r && p.advanced)
+        r = !kl_index_put_at(at, p.view, p.index, p.n, v, false);
+    else if (!r)
+        r = !kl_copy_in_at(at, p.view, v);
+    kl_scope_drop();
+    Py_XDECREF(held);
+    if (!r)
+        return 0;
+    py_raise();
+    return -1;
+}

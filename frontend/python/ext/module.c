@@ -1,0 +1,157 @@
+/* module.c: the extension module kiln._kiln: the types, the table's functions, and the few
+ * calls that fit no row. */
+#include "py.h"
+
+#define FUNCTION(name) static PyObject *name(PyObject *self, PyObject *args)
+
+FUNCTION(tensor_from)
+{
+    PyObject *data, *dtype = Py_None;
+    kl_dtype dt = KL_DTYPE_NONE;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O|O", &data, &dtype))
+        return NULL;
+    if (dtype != Py_None && py_as_dtype(dtype, &dt) != 1) {
+        PyErr_SetString(PyExc_TypeError, "tensor(): argument 'dtype' must be torch.dtype");
+        return NULL;
+    }
+    return py_make(data, dt);
+}
+
+static PyObject *from_buffer(PyObject *self, PyObject *o)
+{
+    (void)self;
+    return py_from_buffer(o);
+}
+
+static PyObject *set_grad_enabled(PyObject *self, PyObject *on)
+{
+    (void)self;
+    return PyBool_FromLong(kl_set_grad_enabled(PyObject_IsTrue(on) == 1));
+}
+
+static PyObject *is_grad_enabled(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyBool_FromLong(kl_grad_enabled());
+}
+
+static PyObject *manual_seed(PyObject *self, PyObject *seed)
+{
+    (void)self;
+    unsigned long long v = PyLong_AsUnsignedLongLongMask(seed);
+    if (PyErr_Occurred())
+        return NULL;
+    kl_manual_seed(v);
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_default_dtype(PyObject *self, PyObject *o)
+{
+    kl_dtype dt;
+    (void)self;
+    if (py_as_dtype(o, &dt) != 1) {
+        PyErr_SetString(PyExc_TypeError, "invalid dtype object");
+        return NULL;
+    }
+    if (kl_set_default_dtype(dt))
+        return py_raise();
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_default_dtype(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return py_dtype(kl_get_default_dtype());
+}
+
+/* _grad(y, seed or None, [x..], retain, create): a tuple of gradients. */
+FUNCTION(grad)
+{
+    PyObject *y, *seed, *x;
+    int retain, create;
+    kl_tensor *in[PY_MAX_LIST], *out[PY_MAX_LIST];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO!pp", &y, &seed, &PyTuple_Type, &x, &retain, &create))
+        return NULL;
+    Py_ssize_t n = PyTuple_Size(x);
+    if (n > PY_MAX_LIST)
+        return PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
+    for (Py_ssize_t i = 0; i < n; i++)
+        in[i] = py_t(PyTuple_GetItem(x, i));
+    if (kl_grad_at(py_place(), py_t(y), in, (int)n, seed == Py_None ? NULL : py_t(seed),
+                   retain, create, out))
+        return py_raise();
+    PyObject *r = PyTuple_New(n);
+    for (Py_ssize_t i = n; r && i-- > 0;) {
+        PyObject *g = py_wrap(out[i]);
+        if (!g || PyTuple_SetItem(r, i, g))
+            Py_CLEAR(r);
+    }
+    return r;
+}
+
+static PyObject *shares_memory(PyObject *self, PyObject *args)
+{
+    PyObject *a, *b;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O!", py.tensor, &a, py.tensor, &b))
+        return NULL;
+    return PyBool_FromLong(kl_shares_memory(py_t(a), py_t(b)));
+}
+
+/* _as_class(cls, t): an object of the class over t's storage, without gradient. */
+FUNCTION(as_class)
+{
+    PyObject *cls, *t;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &cls, py.tensor, &t))
+        return NULL;
+    return py_adopt((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
+}
+
+/* _setup(Size, return_types, package folder) */
+FUNCTION(setup)
+{
+    PyObject *size, *types, *package;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO", &size, &types, &package))
+        return NULL;
+    Py_INCREF(size);
+    Py_INCREF(types);
+    Py_INCREF(package);
+    py.size = size;
+    py.return_types = types;
+    py.package = package;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"_tensor", tensor_from, METH_VARARGS, "A new tensor of data."},
+    {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
+    {"_set_grad_enabled", set_grad_enabled, METH_O, "Returns what it was."},
+    {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "Whether operations are recorded."},
+    {"_manual_seed", manual_seed, METH_O, "Start the random numbers anew."},
+    {"set_default_dtype", set_default_dtype, METH_O, "The real dtype of new tensors."},
+    {"get_default_dtype", get_default_dtype, METH_NOARGS, "The real dtype of new tensors."},
+    {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
+    {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
+    {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
+    {"_setup", setup, METH_VARARGS, "What the Python side gives."},
+    {0},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_kiln", "kiln's C side.", -1, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__kiln(void)
+{
+    PyObject *m = PyModule_Create(&definition);
+    if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
+              py_optim_init(m)))
+        Py_CLEAR(m);
+    return m;
+}

@@ -1,0 +1,149 @@
+/* py.h: the private header of Python's extension module, over kiln.h and CPython's limited
+ * API of 3.11, so that one build serves 3.11 and all later versions.
+ *
+ *   Python call --> signature.c parses it by its row of functions.def
+ *               --> functions.c calls kiln --> tensor.c wraps the result
+ *
+ * A Tensor object owns one reference to a kl_tensor. Functions here return new references,
+ * or NULL with a Python exception set. */
+#ifndef KILN_PY_H
+#define KILN_PY_H
+
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "kiln.h"
+
+typedef struct py_tensor {
+    PyObject_HEAD
+    kl_tensor *t;
+    PyObject *dict, *weak; /* attributes that users set; weak references */
+    PyObject *grad;        /* the wrapper that .grad gave last */
+} py_tensor;
+
+/* What the module keeps for the length of the process. */
+typedef struct py_state {
+    PyTypeObject *tensor, *dtype, *device;
+    PyObject *dtypes[KL_DTYPE_COUNT]; /* one object each */
+    PyObject *size;                   /* kiln.Size, given by the Python side */
+    PyObject *return_types;           /* name -> named tuple type */
+    PyObject *package;                /* the package's folder, as frames spell it */
+} py_state;
+extern py_state py;
+
+/* ---- place.c: where in the user's program the running call stands ---- */
+/* "net.py:12", interned: the innermost line outside kiln's own package; NULL: unknown. */
+const char *py_place(void);
+
+/* ---- types.c: dtype and device ---- */
+int py_types_init(PyObject *module);
+PyObject *py_dtype(kl_dtype dt);
+/* A dtype object, or Python's bool, int, float, complex. */
+int py_as_dtype(PyObject *o, kl_dtype *dt);
+int py_as_device(PyObject *o);
+PyObject *py_device(const kl_tensor *t);
+
+/* ---- tensor.c: the type ---- */
+int py_tensor_init(PyObject *module);
+bool py_is_tensor(PyObject *o);
+kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
+/* Takes over what a kiln call has just returned; NULL raises its error. */
+PyObject *py_wrap(kl_tensor *t);
+PyObject *py_adopt(PyTypeObject *type, kl_tensor *t); /* as an object of a subclass */
+/* Raise kiln's error as PyTorch would; always NULL. */
+PyObject *py_raise(void);
+PyObject *py_size(kl_ints s);
+PyObject *py_item(kl_tensor *t);
+
+/* ---- convert.c: Python's values as kiln's ---- */
+/* A tensor or a number (also NumPy's); 0: neither, without an exception. */
+int py_as_arg(PyObject *o, kl_arg *a);
+int py_as_int(PyObject *o, int64_t *v);
+int py_as_double(PyObject *o, double *v);
+/* A tuple, list or Size of integers. */
+int py_as_ints(PyObject *o, kl_ints *v);
+bool py_is_int(PyObject *o); /* an integer, no bool; also NumPy's and 0-d integer tensors */
+
+/* ---- data.c: tensors from Python's and others' data ---- */
+/* torch.tensor(data): a copy; dt KL_DTYPE_NONE infers. */
+PyObject *py_make(PyObject *data, kl_dtype dt);
+PyObject *py_from_buffer(PyObject *o); /* shared memory: from_numpy */
+PyObject *py_tolist(kl_tensor *t);
+int py_get_buffer(PyObject *self, Py_buffer *view, int flags);
+void py_release_buffer(PyObject *self, Py_buffer *view);
+
+/* ---- index.c: t[..] and t[..] = v ---- */
+PyObject *py_getitem(PyObject *self, PyObject *key);
+int py_setitem(PyObject *self, PyObject *key, PyObject *value);
+
+/* ---- signature.c, functions.c: the table of functions ---- */
+typedef enum py_kind {
+    PY_TENSOR,
+    PY_TENSORS,
+    PY_OPERAND,
+    PY_INT,
+    PY_FLOAT,
+    PY_NUMBER,
+    PY_BOOL,
+    PY_INTS,
+    PY_DTYPE,
+    PY_DEVICE,
+    PY_STR,
+    PY_ANY
+} py_kind;
+enum { PY_MAX_PARAMS = 14, PY_MAX_LIST = 256 };
+typedef struct py_param {
+    PyObject *name;
+    py_kind kind;
+    bool optional, required, keyword; /* may be None; has no default; after the star */
+    bool many;                        /* integers may be given one by one */
+    const char *fallback;             /* the default's text; NULL: None */
+} py_param;
+typedef struct py_value {
+    bool given;
+    union {
+        kl_tensor *t;
+        kl_arg a;
+        int64_t i;
+        double d;
+        kl_dtype dt;
+        const char *s;
+        PyObject *o;
+        kl_ints v;
+        struct {
+            kl_tensor **ts;
+            int n;
+        } list;
+    } u;
+} py_value;
+
+typedef struct py_result {
+    int n;         /* tensors given; -1: o is the result */
+    kl_tensor *t;  /* the first */
+    kl_tensor **x; /* room for those that follow it */
+    PyObject *o;
+} py_result;
+typedef struct py_row py_row;
+struct py_row {
+    const char *name, *where; /* "add"; the modules it stands in, "torch nn.functional" */
+    unsigned forms;
+    const char *signature, *result, *doc;
+    void (*call)(const char *at, const py_value *v, py_result *r);
+    py_param params[PY_MAX_PARAMS]; /* parsed once */
+    int nparams;
+};
+enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
+int py_signature_parse(py_row *row);
+/* 1: parsed; 0: these arguments are not this row's (no exception); -1: exception. */
+int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists);
+int py_functions_init(PyObject *module);
+
+/* ---- optim.c: optimisers' steps ---- */
+int py_optim_init(PyObject *module);
+
+#endif

@@ -1,0 +1,26 @@
+"""kiln: PyTorch's tensor API over a tensor compiler.
+
+Operations build a graph; a value is computed, by fused and compiled kernels, when somebody
+looks at it. Nothing else can be told from it."""
+import collections as _collections
+import os as _os
+
+from . import _kiln
+from ._kiln import (Tensor, device, dtype, get_default_dtype, is_grad_enabled,  # noqa: F401
+                    set_default_dtype)
+from ._functions import return_types as _return_types
+from ._size import Size  # noqa: F401
+
+_kiln._setup(Size, _return_types, _os.path.dirname(_os.path.abspath(__file__)))
+
+from ._dtypes import *  # noqa: E402,F401,F403
+from ._functions import *  # noqa: E402,F401,F403
+from ._grad import (enable_grad, inference_mode, no_grad, set_grad_enabled)  # noqa: E402,F401
+from ._make import (as_tensor, asarray, from_numpy, frombuffer, manual_seed, scalar_tensor,  # noqa: E402,F401
+                    seed, tensor)
+from . import _tensor  # noqa: E402,F401  methods written in Python
+from . import autograd  # noqa: E402,F401
+from . import nn, optim, utils  # noqa: E402,F401
+
+__version__ = "0.1.0"
+del _collections, _os

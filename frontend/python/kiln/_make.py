@@ -1,0 +1,91 @@
+"""Tensors from Python's and NumPy's data."""
+import random as _random
+import warnings
+
+from . import _kiln
+from ._kiln import Tensor
+
+
+def _finish(t, device, requires_grad):
+    if device is not None:
+        t = t.to(device)
+    return t.requires_grad_() if requires_grad else t
+
+
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
+    """A new tensor of data (nested lists, an array, a tensor), which is always copied."""
+    if isinstance(data, Tensor):
+        warnings.warn("To copy construct from a tensor, it is recommended to use "
+                      "sourceTensor.detach().clone() or sourceTensor.detach().clone()."
+                      "requires_grad_(True), rather than torch.tensor(sourceTensor).",
+                      UserWarning, stacklevel=2)
+    return _finish(_kiln._tensor(data, dtype), device, requires_grad)
+
+
+def _read_only(a):
+    return getattr(getattr(a, "flags", None), "writeable", True) is False
+
+
+def from_numpy(ndarray):
+    """The array's own memory as a tensor: each sees what is written through the other."""
+    kind = type(ndarray)
+    if kind.__name__ != "ndarray":
+        raise TypeError(f"expected np.ndarray (got {kind.__name__})")
+    if ndarray.dtype.kind not in "biufc":
+        raise TypeError(
+            f"can't convert np.ndarray of type {ndarray.dtype.type.__module__}."
+            f"{ndarray.dtype.type.__name__}. The only supported types are: float64, float32, "
+            "float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            "uint8, and bool.")
+    if _read_only(ndarray):
+        warnings.warn("The given NumPy array is not writable, and PyTorch does not support "
+                      "non-writable tensors. This means writing to this tensor will result in "
+                      "undefined behavior. You may want to copy the array to protect its data "
+                      "or make it writable before converting it to a tensor. This type of "
+                      "warning will be suppressed for the rest of this program.",
+                      UserWarning, stacklevel=2)
+    return _kiln._from_buffer(ndarray)
+
+
+def as_tensor(data, dtype=None, device=None):
+    """data as a tensor, sharing memory where it can."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if type(data).__name__ == "ndarray":
+        t = from_numpy(data)
+        return t if dtype is None else t.to(dtype)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+    """as_tensor with a say about copying: True always, False never, None where needed."""
+    if copy:
+        return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+    return _finish(as_tensor(obj, dtype, device), None, requires_grad)
+
+
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A 1-d tensor over a buffer's bytes."""
+    size = dtype.itemsize
+    view = memoryview(buffer).cast("B")[offset:]
+    n = len(view) // size if count < 0 else count
+    t = _kiln._from_buffer(view[:n * size]).view(dtype)
+    return _finish(t, None, requires_grad)
+
+
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
+    """A 0-d tensor."""
+    return tensor(value, dtype=dtype or _kiln.get_default_dtype(), device=device,
+                  requires_grad=requires_grad)
+
+
+def manual_seed(seed):
+    """Random numbers from here on are a function of seed and of the program's order."""
+    _kiln._manual_seed(int(seed))
+
+
+def seed():
+    """A seed from the system, which is returned."""
+    s = _random.SystemRandom().getrandbits(63)
+    manual_seed(s)
+    return s

@@ -1,0 +1,26 @@
+"""Size: the extents of a tensor."""
+
+
+class Size(tuple):
+    """A tuple of extents that prints as PyTorch's."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"torch.Size({list(self)})"
+
+    def __getitem__(self, key):
+        r = tuple.__getitem__(self, key)
+        return Size(r) if isinstance(key, slice) else r
+
+    def __add__(self, other):
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def numel(self):
+        n = 1
+        for d in self:
+            n *= d
+        return n
+
+    def __reduce__(self):
+        return Size, (tuple(self),)

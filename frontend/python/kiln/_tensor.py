@@ -1,0 +1,87 @@
+"""Tensor's methods that are Python's own matter: NumPy, copying, pickling, gradients."""
+from . import _kiln, autograd
+from ._kiln import Tensor
+
+
+def _method(fn):
+    setattr(Tensor, fn.__name__, fn)
+    return fn
+
+
+@_method
+def numpy(self, *, force=False):
+    """A NumPy array over the tensor's own memory."""
+    import numpy as np
+
+    return np.asarray(memoryview(self.detach() if force else self))
+
+
+@_method
+def __array__(self, dtype=None, copy=None):
+    import numpy as np
+
+    a = np.asarray(memoryview(self))
+    if dtype is not None and a.dtype != dtype:
+        return a.astype(dtype)
+    return a.copy() if copy else a
+
+
+@_method
+def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+    """Add d self / d leaf to the grad of each leaf (or of inputs alone)."""
+    autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+@_method
+def __deepcopy__(self, memo):
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support "
+                           "the deepcopy protocol at the moment.")
+    with_grad = self.requires_grad
+    r = type(self)._from(self.detach().clone()) if hasattr(type(self), "_from") \
+        else self.detach().clone()
+    r.requires_grad_(with_grad)
+    memo[id(self)] = r
+    return r
+
+
+@_method
+def __format__(self, spec):
+    return format(self.item(), spec) if self.dim() == 0 and spec else object.__format__(
+        self, spec) if spec else repr(self)
+
+
+@_method
+def __contains__(self, value):
+    return bool((self == value).any())
+
+
+@_method
+def __rsub__(self, other):
+    return _kiln._functions["torch"]["rsub"](self, other)
+
+
+@_method
+def dim_order(self):
+    return tuple(sorted(range(self.ndim), key=lambda d: -self.stride(d)))
+
+
+@_method
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+    """A tensor of data with this one's dtype."""
+    t = _kiln._tensor(data, dtype or self.dtype)
+    return t.requires_grad_() if requires_grad else t
+
+
+def _like(name):
+    def new(self, *size, dtype=None, **kwargs):
+        return _kiln._functions["torch"][name](*size, dtype=dtype or self.dtype, **kwargs)
+
+    new.__name__ = f"new_{name}"
+    return _method(new)
+
+
+for _name in ("zeros", "ones", "empty", "full"):
+    _like(_name)

@@ -1,0 +1,145 @@
+"""Filling parameters: each function writes its tensor in place and returns it."""
+import math
+
+from .._grad import no_grad
+
+
+def _filled(fn):
+    def run(tensor, *args, **kwargs):
+        with no_grad():
+            fn(tensor, *args, **kwargs)
+        return tensor
+
+    run.__name__, run.__doc__ = fn.__name__, fn.__doc__
+    return run
+
+
+def calculate_gain(nonlinearity, param=None):
+    """The factor that keeps a signal's size through a nonlinearity."""
+    if nonlinearity == "tanh":
+        return 5.0 / 3
+    if nonlinearity == "relu":
+        return math.sqrt(2.0)
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1 + slope ** 2))
+    if nonlinearity == "selu":
+        return 3.0 / 4
+    if nonlinearity in ("linear", "sigmoid", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+                        "conv_transpose2d", "conv_transpose3d"):
+        return 1
+    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+
+
+def _calculate_fan_in_and_fan_out(tensor):
+    if tensor.dim() < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 "
+                         "dimensions")
+    field = math.prod(tensor.shape[2:])
+    return tensor.size(1) * field, tensor.size(0) * field
+
+
+@_filled
+def uniform_(tensor, a=0.0, b=1.0, generator=None):
+    """Uniform between a and b."""
+    tensor.uniform_(a, b)
+
+
+@_filled
+def normal_(tensor, mean=0.0, std=1.0, generator=None):
+    """Normal."""
+    tensor.normal_(mean, std)
+
+
+@_filled
+def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+    """Normal, drawn again (by the inverse of its distribution) between a and b."""
+    def below(x):
+        return (1 + math.erf(x / math.sqrt(2))) / 2
+
+    lo, hi = below((a - mean) / std), below((b - mean) / std)
+    tensor.uniform_(2 * lo - 1, 2 * hi - 1)
+    tensor.erfinv_()
+    tensor.mul_(std * math.sqrt(2)).add_(mean).clamp_(a, b)
+
+
+@_filled
+def constant_(tensor, val):
+    """One value."""
+    tensor.fill_(val)
+
+
+@_filled
+def ones_(tensor):
+    """Ones."""
+    tensor.fill_(1.0)
+
+
+@_filled
+def zeros_(tensor):
+    """Zeros."""
+    tensor.zero_()
+
+
+@_filled
+def eye_(tensor):
+    """The identity matrix."""
+    from .. import eye
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    tensor.copy_(eye(*tensor.shape))
+
+
+@_filled
+def xavier_uniform_(tensor, gain=1.0, generator=None):
+    """Glorot: uniform, its bound by fan in and fan out."""
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    tensor.uniform_(-bound, bound)
+
+
+@_filled
+def xavier_normal_(tensor, gain=1.0, generator=None):
+    """Glorot: normal."""
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+    tensor.normal_(0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
+
+
+def _calculate_correct_fan(tensor, mode):
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+    mode = mode.lower()
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+    return fan_in if mode == "fan_in" else fan_out
+
+
+@_filled
+def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+    """He: uniform."""
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
+    bound = math.sqrt(3.0) * std
+    tensor.uniform_(-bound, bound)
+
+
+@_filled
+def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+    """He: normal."""
+    tensor.normal_(0, calculate_gain(nonlinearity, a)
+                   / math.sqrt(_calculate_correct_fan(tensor, mode)))
+
+
+@_filled
+def sparse_(tensor, sparsity, std=0.01, generator=None):
+    """Normal, with a share of each column zero."""
+    from .. import randperm
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, cols = tensor.shape
+    tensor.normal_(0, std)
+    for c in range(cols):
+        tensor[randperm(rows)[:math.ceil(sparsity * rows)], c] = 0
+
+
+uniform, normal, constant = uniform_, normal_, constant_
+xavier_uniform, xavier_normal = xavier_uniform_, xavier_normal_
+kaiming_uniform, kaiming_normal = kaiming_uniform_, kaiming_normal_

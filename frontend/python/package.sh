@@ -1,0 +1,9 @@
+#!/bin/sh
+# package.sh SOURCE EXTENSION FOLDER STAMP: lay the package out in FOLDER: the extension and
+# the modules, as links to where they are edited and built.
+set -eu
+mkdir -p "$3"
+rm -rf "$3/kiln"
+cp -rs "$1" "$3/kiln"
+ln -sf "$2" "$3/kiln/"
+touch "$4"
