@@ -141,9 +141,14 @@ kl_status kl_retain_grad(kl_tensor *t)
     t->leaf = leaf_new();
     if (!t->leaf)
         return KL_ERR_OOM;
+    t->leaf->retain = true;
     kl_lazy *n = kl_storage_node(t->storage);
     pthread_mutex_lock(&kl_graph_lock);
     kl_leaf *old = n->leaf;
+    if (old) {
+        t->leaf->cut = kl_cut_ref(old->cut);
+        t->leaf->output = old->output;
+    }
     n->leaf = kl_leaf_ref(t->leaf);
     pthread_mutex_unlock(&kl_graph_lock);
     kl_leaf_unref(old);
@@ -245,7 +250,7 @@ static kl_status check_version(kl_lazy *n)
 static kl_status check_saved(kl_lazy *n, kl_walk walk)
 {
     unsigned s = saved(n);
-    if (s && n->freed && walk != KL_WALK_ON)
+    if (s && n->freed && walk != KL_WALK_MARK)
         return kl_fail(
             KL_ERR_STATE,
             "Trying to backward through the graph a second time (or directly access "
@@ -254,7 +259,7 @@ static kl_status check_saved(kl_lazy *n, kl_walk walk)
             "autograd.grad(). Specify retain_graph=True if you need to backward through "
             "the graph a second time or if you need to access saved tensors after "
             "calling backward.");
-    n->freed |= s && walk == KL_WALK_LAST;
+    n->freed |= s && walk != KL_WALK_KEEP;
     for (int i = 0; i < 3; i++)
         if (s >> i & 1)
             KL_TRY(check_version(kl_lazy_src(n, i)));
@@ -273,7 +278,7 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
         kl_lazy *n = stack->v[--stack->n];
         if (n->leaf)
             ok = kl_list_add(&found, kl_lazy_ref(n));
-        if (n->op == KL_OP_detach)
+        if (n->op == KL_OP_detach || (n != y && n->leaf && n->leaf->cut))
             continue;
         KL_TRY(check_saved(n, walk));
         for (int i = n->nsrc; i-- > 0 && ok;) {
@@ -366,6 +371,29 @@ static kl_status gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n,
     return KL_OK;
 }
 
+static bool cuts_among(kl_lazy *y, const kl_vars *v)
+{
+    bool any = y->leaf && y->leaf->cut;
+    for (int i = 0; i < v->n && !any; i++)
+        any = v->v[i]->leaf && v->v[i]->leaf->cut;
+    return any;
+}
+
+/* The variables below y; *cut: the way to them leads through cuts, and nothing has been
+ * given up yet. */
+static kl_status below(kl_lazy *y, bool retain, kl_vars *v, bool *cut)
+{
+    *cut = false;
+    if (!kl_cuts_live())
+        return kl_vars_below(y, retain ? KL_WALK_KEEP : KL_WALK_LAST, v);
+    KL_TRY(kl_vars_below(y, KL_WALK_KEEP, v));
+    *cut = cuts_among(y, v);
+    if (*cut || retain)
+        return KL_OK;
+    kl_vars_free(v);
+    return kl_vars_below(y, KL_WALK_LAST, v);
+}
+
 static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
 {
     kl_lazy **g = kl_alloc_zeroed((size_t)v->n * sizeof *g + 1);
@@ -380,11 +408,6 @@ static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
     return st;
 }
 
-kl_status kl_backward_on(kl_lazy *y, kl_lazy *seed, kl_vars *found)
-{
-    kl_status st = kl_vars_below(y, KL_WALK_ON, found);
-    return st == KL_OK && found->n > 0 ? backward(y, seed, found, false) : st;
-}
 
 kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
                          bool create)
@@ -394,13 +417,12 @@ kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool ret
     kl_vars v = {0};
     if (!s)
         return kl_call_done(&c, kl_error_status());
-    kl_status st = kl_vars_below(y, retain || create ? KL_WALK_KEEP : KL_WALK_LAST, &v);
-    if (st == KL_OK && create)
-        st = kl_checkpoints_refuse(&v, "a gradient that is differentiated again");
-    if (st == KL_OK && v.n > 0)
+    bool cut;
+    kl_status st = below(y, retain || create, &v, &cut);
+    if (st == KL_OK && cut)
+        st = kl_cut_gradients(y, s, NULL, 0, retain || create, create, NULL);
+    else if (st == KL_OK && v.n > 0)
         st = backward(y, s, &v, create);
-    if (st == KL_OK)
-        st = kl_checkpoints_backward(&v, retain);
     kl_vars_free(&v);
     return kl_call_done(&c, st);
 }
@@ -419,11 +441,13 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
             return kl_fail(KL_ERR_STATE,
                            "One of the differentiated Tensors does not require grad");
     }
-    kl_status st = kl_vars_below(y, retain || create ? KL_WALK_KEEP : KL_WALK_LAST, &v);
+    bool cut;
+    kl_status st = below(y, retain || create, &v, &cut);
     if (st == KL_OK)
-        st = kl_checkpoints_refuse(&v, "kl_grad");
+        st = cut ? kl_cut_gradients(y, s, nodes, n, retain || create, create, out)
+                               : gradients(y, s, nodes, n, create, out);
     kl_vars_free(&v);
-    return st ? st : gradients(y, s, nodes, n, create, out);
+    return st;
 }
 
 kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,

@@ -176,10 +176,33 @@ typedef struct kl_storage {
     kl_counter *counter;
 } kl_storage;
 
+typedef struct kl_cut { /* cut.c: where the graph is cut for a derivative that is no node */
+    int32_t refs;       /* atomic */
+    bool hook;          /* looks at the gradient of one tensor; else a function's derivative */
+    bool collects;      /* a checkpoint: gradients of what it captured are collected by it */
+    bool used;          /* and given up */
+    const char *place;
+    kl_cut_fn fn;
+    void *user, (*drop)(void *);
+    kl_lazy **in; /* the function's operands */
+    int nin, nout;
+} kl_cut;
+kl_cut *kl_cut_ref(kl_cut *c);
+void kl_cut_unref(kl_cut *c);
+bool kl_cuts_live(void);
+/* kl_custom of one result, whose function collects gradients itself. */
+kl_status kl_cut_again_at(const char *at, kl_tensor *const *in, int nin, kl_tensor **out,
+                          kl_cut_fn fn, void *user, void (*drop)(void *));
+/* Send y's gradient down. x given: dx[nx] by those; else leaves collect theirs. */
+kl_status kl_cut_gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int nx,
+                           bool retain, bool create, kl_lazy **dx);
+
 struct kl_leaf { /* gradient state of one leaf, shared by its handle and its views */
     int32_t refs;
+    bool retain; /* of a computed tensor: asked for by retain_grad */
+    int output;  /* of the cut: which result this is */
+    kl_cut *cut; /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;
-    struct kl_checkpoint *checkpoint; /* its result's leaf: computed again by backward */
     kl_lazy *var;                     /* detach of `base`, which gradients are taken by */
     kl_lazy *base;                    /* not a reference: compared only, with the stamp */
     uint32_t stamp;
@@ -466,9 +489,8 @@ kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
  * ------------------------------------------------------------------------------------------
  */
 
-/* The graph is given up by this backward, kept for another, or still being walked by the
- * one that gave it up. */
-typedef enum kl_walk { KL_WALK_LAST, KL_WALK_KEEP, KL_WALK_ON } kl_walk;
+/* The graph is given up by this backward, kept for another, or only marked as given up. */
+typedef enum kl_walk { KL_WALK_LAST, KL_WALK_KEEP, KL_WALK_MARK } kl_walk;
 
 /* Check that gradients of y may be taken, and collect the variables below it. */
 typedef struct kl_vars {
@@ -477,11 +499,10 @@ typedef struct kl_vars {
 } kl_vars;
 kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out);
 void kl_vars_free(kl_vars *v);
-/* The same backward going on: collect the gradients of y weighed by seed. The variables
- * below it are the caller's. */
-kl_status kl_backward_on(kl_lazy *y, kl_lazy *seed, kl_vars *found);
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
 bool kl_tracks(kl_tensor *t);
+/* An error if one of the variables is a cut: what cannot go through it. */
+kl_status kl_cuts_refuse(const kl_vars *found, const char *what);
 
 /* ---- nan.c: where a NaN came from */
 
@@ -491,15 +512,6 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
 /* Run g on host buffers and fail at the first node that makes a NaN out of operands
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
-
-/* ---- checkpoint.c */
-
-typedef struct kl_checkpoint kl_checkpoint;
-void kl_checkpoint_free(kl_checkpoint *c);
-/* Those among the variables that have gradients now take their turns. */
-kl_status kl_checkpoints_backward(const kl_vars *found, bool retain);
-/* Fails if there is one: `what` cannot go through it. */
-kl_status kl_checkpoints_refuse(const kl_vars *found, const char *what);
 
 /* ---- print.c
  * ------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ static kl_status gradients(kl_optim *o, kl_lazy *loss, kl_lazy **g)
     kl_vars below = {0};
     kl_status st = kl_vars_below(loss, KL_WALK_LAST, &below);
     if (st == KL_OK)
-        st = kl_checkpoints_refuse(&below, "a step that takes gradients itself");
+        st = kl_cuts_refuse(&below, "a step that takes gradients itself");
     kl_lazy **x = st ? NULL : kl_alloc_zeroed(2 * (size_t)o->n * sizeof *x + 1);
     int n = 0;
     if (st == KL_OK && !x)

@@ -135,6 +135,25 @@ kl_tensor *kl_keep(kl_tensor *t)
     return t;
 }
 
+kl_tensor *kl_scope_hold(kl_tensor *t)
+{
+    return t && kl_scope_add(kl_tensor_ref(t)) == KL_OK ? t : NULL;
+}
+
+kl_tensor *kl_scope_take(kl_tensor *t)
+{
+    kl_state *s = kl_thread();
+    size_t i = s->nowned;
+    while (t && i-- > 0 && s->owned[i] != t)
+        ;
+    if (!t || i == SIZE_MAX)
+        return t;
+    memmove(s->owned + i, s->owned + i + 1, (--s->nowned - i) * sizeof *s->owned);
+    for (size_t k = s->nscopes; k-- > 0 && s->scopes[k] > i;)
+        s->scopes[k]--;
+    return t;
+}
+
 void kl_cleanup(void)
 {
     kl_state *s = kl_thread();

@@ -91,7 +91,7 @@ void kl_leaf_unref(kl_leaf *l)
         kl_lazy_unref(l->var);
     }
     kl_tensor_unref(l->grad);
-    kl_checkpoint_free(l->checkpoint);
+    kl_cut_unref(l->cut);
     kl_slab_free(l, sizeof *l);
 }
 

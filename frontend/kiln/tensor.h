@@ -169,6 +169,10 @@ KL_API void kl_scope_end(void);
 /* The same without computing anything. */
 KL_API void kl_scope_drop(void);
 KL_API kl_tensor *kl_keep(kl_tensor *t);
+/* Out of whatever scope holds it, to the caller, who calls kl_tensor_unref. */
+KL_API kl_tensor *kl_scope_take(kl_tensor *t);
+/* The innermost scope holds t too; returns t, or NULL without memory. */
+KL_API kl_tensor *kl_scope_hold(kl_tensor *t);
 /* End all scopes of this thread, and give back memory that the library holds. */
 KL_API void kl_cleanup(void);
 

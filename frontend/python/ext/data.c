@@ -173,10 +173,9 @@ static PyObject *from_numbers(PyObject *data, kl_dtype dt)
         kl_scope_begin();
         kl_tensor *t = kl_tensor_copy_at(at, bytes, f.dt, s.shape);
         t = t ? kl_to_at(at, t, dt == KL_DTYPE_NONE ? s.dt : dt) : NULL;
-        if (t)
-            kl_keep(t);
+        kl_scope_take(t);
         kl_scope_drop();
-        r = py_wrap(t);
+        r = t ? py_adopt(py.tensor, t) : py_raise();
     }
     free(bytes);
     return r;
@@ -190,10 +189,9 @@ PyObject *py_make(PyObject *data, kl_dtype dt)
         kl_tensor *t = kl_detach_at(at, py_t(data));
         t = t ? kl_clone_at(at, t) : NULL;
         t = t && dt != KL_DTYPE_NONE ? kl_to_at(at, t, dt) : t;
-        if (t)
-            kl_keep(t);
+        kl_scope_take(t);
         kl_scope_drop();
-        return py_wrap(t);
+        return t ? py_adopt(py.tensor, t) : py_raise();
     }
     if (is_list(data) || !PyObject_CheckBuffer(data) || PyBytes_Check(data))
         return from_numbers(data, dt);

@@ -64,7 +64,7 @@ static PyObject *tuple_of(const py_row *row, kl_tensor *const *t, int n)
 {
     PyObject *list = PyTuple_New(n), *type, *r;
     for (int i = 0; list && i < n; i++) {
-        PyObject *o = py_wrap(t[i]);
+        PyObject *o = t[i] ? py_adopt(py.tensor, t[i]) : py_raise();
         if (!o || PyTuple_SetItem(list, i, o))
             Py_CLEAR(list);
     }
@@ -83,13 +83,12 @@ static bool is_list(const py_row *row)
     return strcmp(row->result, "Tensors") == 0;
 }
 
-static void keep_all(const py_row *row, py_result *r)
+/* Results out of the call's scope: owned by us until they are wrapped. */
+static void take_all(const py_row *row, py_result *r)
 {
-    if (r->t)
-        kl_keep(r->t);
+    kl_scope_take(r->t);
     for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
-        if (r->x[i])
-            kl_keep(r->x[i]);
+        kl_scope_take(r->x[i]);
 }
 
 static PyObject *finish(const py_row *row, py_result *r)
@@ -99,7 +98,7 @@ static PyObject *finish(const py_row *row, py_result *r)
     if (kl_failed() || (r->n == 1 && !r->t))
         return py_raise();
     if (r->n == 1 && !is_list(row))
-        return py_wrap(r->t);
+        return py_adopt(py.tensor, r->t);
     if (is_list(row))
         return tuple_of(row, r->x, r->n);
     kl_tensor *all[8] = {r->t};
@@ -206,7 +205,7 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     if (how == AS_INPLACE)
         ok = r.t && kl_assign_at(at, py_t(self), r.t);
     else if (r.n >= 0)
-        keep_all(row, &r);
+        take_all(row, &r);
     kl_scope_drop();
     if (how != AS_INPLACE && strcmp(row->result, "self") != 0)
         return finish(row, &r);

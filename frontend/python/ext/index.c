@@ -187,10 +187,9 @@ static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
 /* Temporaries of a call live in a scope that ends with it, but what is returned. */
 static PyObject *leave(kl_tensor *r)
 {
-    if (r)
-        kl_keep(r);
+    kl_scope_take(r);
     kl_scope_drop();
-    return r ? py_wrap(r) : py_raise();
+    return r ? py_adopt(py.tensor, r) : py_raise();
 }
 
 PyObject *py_getitem(PyObject *self, PyObject *key)

@@ -109,7 +109,7 @@ FUNCTION(as_class)
     (void)self;
     if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &cls, py.tensor, &t))
         return NULL;
-    return py_adopt((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
+    return py_wrap_as((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
 }
 
 /* _setup(Size, return_types, package folder) */
@@ -151,7 +151,7 @@ PyMODINIT_FUNC PyInit__kiln(void)
 {
     PyObject *m = PyModule_Create(&definition);
     if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
-              py_optim_init(m)))
+              py_autograd_init(m) || py_optim_init(m)))
         Py_CLEAR(m);
     return m;
 }

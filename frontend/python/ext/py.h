@@ -53,7 +53,8 @@ bool py_is_tensor(PyObject *o);
 kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
 /* Takes over what a kiln call has just returned; NULL raises its error. */
 PyObject *py_wrap(kl_tensor *t);
-PyObject *py_adopt(PyTypeObject *type, kl_tensor *t); /* as an object of a subclass */
+PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subclass */
+PyObject *py_adopt(PyTypeObject *type, kl_tensor *t); /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */
 PyObject *py_raise(void);
 PyObject *py_size(kl_ints s);
@@ -142,6 +143,9 @@ int py_signature_parse(py_row *row);
 int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists);
 int py_functions_init(PyObject *module);
+
+/* ---- autograd.c: derivatives written in Python ---- */
+int py_autograd_init(PyObject *module);
 
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);

@@ -49,7 +49,7 @@ PyObject *py_raise(void)
 
 /* ---- life ---- */
 
-static PyObject *adopt(PyTypeObject *type, kl_tensor *t)
+PyObject *py_adopt(PyTypeObject *type, kl_tensor *t)
 {
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     py_tensor *o = (py_tensor *)alloc(type, 0);
@@ -60,14 +60,14 @@ static PyObject *adopt(PyTypeObject *type, kl_tensor *t)
     return (PyObject *)o;
 }
 
-PyObject *py_adopt(PyTypeObject *type, kl_tensor *t)
+PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t)
 {
-    return t ? adopt(type, kl_keep(t)) : py_raise();
+    return t ? py_adopt(type, kl_scope_take(t)) : py_raise();
 }
 
 PyObject *py_wrap(kl_tensor *t)
 {
-    return py_adopt(py.tensor, t);
+    return py_wrap_as(py.tensor, t);
 }
 
 /* Tensor(..) of Python: a float tensor of a shape, or of data. */
@@ -79,14 +79,14 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     (void)kw;
     if (first && n == 1 && py_is_tensor(first)) { /* a subclass over the same storage */
         kl_tensor *t = kl_detach_at(py_place(), py_t(first));
-        return t ? adopt(type, kl_keep(t)) : py_raise();
+        return t ? py_adopt(type, kl_scope_take(t)) : py_raise();
     }
     if (first && !py_is_int(first) && n == 1 && !PyTuple_Check(first)) {
         PyObject *r = py_make(first, kl_get_default_dtype());
         if (r && type != py.tensor) {
             kl_tensor *t = kl_tensor_ref(py_t(r));
             Py_DECREF(r);
-            r = adopt(type, t);
+            r = py_adopt(type, t);
         }
         return r;
     }
@@ -98,7 +98,7 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     if (n == 0)
         shape = kl_shape(0);
     kl_tensor *t = kl_empty_at(py_place(), shape, kl_get_default_dtype());
-    return t ? adopt(type, kl_keep(t)) : py_raise();
+    return t ? py_adopt(type, kl_scope_take(t)) : py_raise();
 }
 
 static int tensor_traverse(PyObject *self, visitproc visit, void *arg)
@@ -441,9 +441,9 @@ static PyObject *get_grad(PyObject *self, void *unused)
         Py_CLEAR(of(self)->grad);
         Py_RETURN_NONE;
     }
-    kl_keep(g);
+    kl_scope_take(g);
     if (!of(self)->grad || py_t(of(self)->grad) != g)
-        set_ref(&of(self)->grad, adopt(py.tensor, g));
+        set_ref(&of(self)->grad, py_adopt(py.tensor, g));
     else
         kl_tensor_unref(g);
     Py_XINCREF(of(self)->grad);
@@ -488,7 +488,7 @@ static int set_data(PyObject *self, PyObject *v, void *unused)
         return -1;
     }
     kl_tensor_unref(of(self)->t);
-    of(self)->t = kl_keep(t);
+    of(self)->t = kl_scope_take(t);
     return 0;
 }
 

@@ -32,6 +32,41 @@ def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=
     autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
+class _Removable:
+    """Takes a hook out again."""
+
+    def __init__(self, hooks, key):
+        self._hooks, self.id = hooks, key
+
+    def remove(self):
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+@_method
+def register_hook(self, hook):
+    """hook(grad) at each backward; what it gives replaces the gradient."""
+    hooks = getattr(self, "_backward_hooks", None)
+    if hooks is None:
+        hooks = self._backward_hooks = {}
+
+        def run(grad):
+            for h in tuple(hooks.values()):
+                r = h(grad)
+                grad = grad if r is None else r
+            return (grad,)
+
+        _kiln._hook(self, run)
+    key = max(hooks, default=-1) + 1
+    hooks[key] = hook
+    return _Removable(hooks, key)
+
+
 @_method
 def __deepcopy__(self, memo):
     if id(self) in memo:

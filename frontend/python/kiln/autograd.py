@@ -1,6 +1,9 @@
-"""Gradients: backward and grad."""
+"""Gradients: backward, grad, and functions with a derivative of their own."""
 from . import _kiln
+from ._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
 from ._kiln import Tensor
+
+Variable = Tensor
 
 
 def _sequence(x):
@@ -14,11 +17,12 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     seeds = (None,) * len(tensors) if grad_tensors is None else _sequence(grad_tensors)
     keep = create_graph if retain_graph is None else retain_graph
     for i, (y, seed) in enumerate(zip(tensors, seeds)):
+        more = i + 1 < len(tensors)
         if inputs is None:
-            y._backward(seed, keep or i + 1 < len(tensors), create_graph)
+            y._backward(seed, bool(keep) or more, create_graph)
             continue
-        for x, g in zip(_sequence(inputs),
-                        _kiln._grad(y, seed, _sequence(inputs), bool(keep), create_graph)):
+        xs = _sequence(inputs)
+        for x, g in zip(xs, _kiln._grad(y, seed, xs, bool(keep) or more, create_graph)):
             x.grad = g if x.grad is None else x.grad + g
 
 
@@ -33,3 +37,102 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         g = _kiln._grad(y, seed, xs, bool(keep) or i + 1 < len(ys), create_graph)
         total = g if total is None else tuple(a + b for a, b in zip(total, g))
     return total
+
+
+class _Context:
+    """What forward keeps for backward."""
+
+    def __init__(self):
+        self._saved, self._dirty, self._plain = (), (), ()
+        self.materialize_grads = True
+        self.needs_input_grad = ()
+
+    def save_for_backward(self, *tensors):
+        self._saved = tensors
+
+    save_for_forward = save_for_backward
+
+    @property
+    def saved_tensors(self):
+        return self._saved
+
+    def mark_dirty(self, *tensors):
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors):
+        self._plain = tensors
+
+    def set_materialize_grads(self, value):
+        self.materialize_grads = value
+
+
+class Function:
+    """An operation with its own derivative: write forward(ctx, ..) and backward(ctx, ..) as
+    static methods, call apply."""
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom "
+                                  "autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        raise NotImplementedError("You must implement either the backward or vjp method for "
+                                  "your custom autograd.Function to use it with backward mode "
+                                  "AD.")
+
+    @classmethod
+    def apply(cls, *args):
+        ctx = _Context()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        with no_grad():
+            if cls.setup_context is not Function.setup_context:
+                out = cls.forward(*args)
+                cls.setup_context(ctx, args, out)
+            else:
+                out = cls.forward(ctx, *args)
+        if not any(ctx.needs_input_grad) or not _kiln.is_grad_enabled():
+            return out
+        return _tie(cls, ctx, args, out)
+
+
+def _tie(cls, ctx, args, out):
+    """out, made to depend on args through cls.backward."""
+    single = isinstance(out, Tensor)
+    outs = [out] if single else list(out)
+    plain = {id(t) for t in ctx._plain}
+    which = [i for i, t in enumerate(outs) if isinstance(t, Tensor) and id(t) not in plain
+             and (t.is_floating_point() or t.is_complex())]
+    of = [i for i, need in enumerate(ctx.needs_input_grad) if need]
+    like = [(tuple(outs[i].shape), outs[i].dtype) for i in which]
+
+    def back(*grads):
+        given = dict(zip(which, grads))
+        full = [given.get(i) for i in range(len(outs))]
+        if ctx.materialize_grads:
+            from . import zeros
+            for i, (shape, dtype) in zip(which, like):
+                if full[i] is None:
+                    full[i] = zeros(shape, dtype=dtype)
+        r = cls.backward(ctx, *full)
+        r = r if isinstance(r, tuple) else (r,)
+        if len(r) < len(args):
+            raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of "
+                               f"gradients (expected {len(args)}, got {len(r)})")
+        return tuple(r[i] for i in of)
+
+    tied = _kiln._custom(tuple(args[i] for i in of), tuple(outs[i] for i in which), back)
+    for i, t in zip(which, tied):
+        outs[i] = t
+    ctx._saved = tuple(next((n for i, n in zip(which, tied) if s is out or s is out_of(out, i)), s)
+                       for s in ctx._saved)
+    return outs[0] if single else tuple(outs)
+
+
+def out_of(out, i):
+    """Result number i of a function's results."""
+    return out if isinstance(out, Tensor) else out[i]

@@ -1,0 +1,108 @@
+/* autograd.c: derivatives written in Python: hooks on tensors and autograd.Function. kiln
+ * calls back with the gradients that have arrived; Python's exceptions travel through it. */
+#include "py.h"
+
+/* A tensor of the open scope as a Python object, or None. */
+static PyObject *lend(kl_tensor *t)
+{
+    if (t)
+        return py_adopt(py.tensor, kl_tensor_ref(t));
+    Py_RETURN_NONE;
+}
+
+/* A Python object as a tensor of the open scope. */
+static kl_status take(PyObject *o, kl_tensor **t)
+{
+    *t = NULL;
+    if (o == Py_None)
+        return KL_OK;
+    if (!py_is_tensor(o)) {
+        PyErr_Format(PyExc_TypeError, "expected Variable, but got an object of another type");
+        return KL_ERR_ARG;
+    }
+    *t = kl_scope_hold(py_t(o));
+    return *t ? KL_OK : KL_ERR_OOM;
+}
+
+/* user: a callable taking nout gradients, giving a tuple of nin. */
+static kl_status call(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx, int nin)
+{
+    PyObject *args = PyTuple_New(nout), *r = NULL;
+    kl_status st = KL_ERR_STATE;
+    for (int i = 0; args && i < nout; i++) {
+        PyObject *o = lend(dy[i]);
+        if (!o || PyTuple_SetItem(args, i, o))
+            Py_CLEAR(args);
+    }
+    r = args ? PyObject_CallObject(user, args) : NULL;
+    if (r && (!PyTuple_Check(r) || PyTuple_Size(r) != nin))
+        PyErr_Format(PyExc_RuntimeError,
+                     "function returned an incorrect number of gradients (expected %d, got "
+                     "%zd)",
+                     nin, PyTuple_Check(r) ? PyTuple_Size(r) : 1);
+    else if (r)
+        st = KL_OK;
+    for (int i = 0; i < nin && st == KL_OK; i++)
+        st = take(PyTuple_GetItem(r, i), &dx[i]);
+    Py_XDECREF(args);
+    Py_XDECREF(r);
+    return st;
+}
+
+static void drop(void *user)
+{
+    PyGILState_STATE s = PyGILState_Ensure();
+    Py_DECREF((PyObject *)user);
+    PyGILState_Release(s);
+}
+
+/* _hook(t, fn): fn(grad) gives a tuple of the gradient that goes on, or None. */
+static PyObject *hook(PyObject *self, PyObject *args)
+{
+    PyObject *t, *fn;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O", py.tensor, &t, &fn))
+        return NULL;
+    Py_INCREF(fn);
+    if (kl_hook_at(py_place(), py_t(t), call, fn, drop))
+        return py_raise();
+    Py_RETURN_NONE;
+}
+
+/* _custom(inputs, outputs, fn): outputs as results of inputs, with fn for derivative. */
+static PyObject *custom(PyObject *self, PyObject *args)
+{
+    PyObject *in, *out, *fn;
+    kl_tensor *x[PY_MAX_LIST], *y[PY_MAX_LIST];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O!O", &PyTuple_Type, &in, &PyTuple_Type, &out, &fn))
+        return NULL;
+    Py_ssize_t nin = PyTuple_Size(in), nout = PyTuple_Size(out);
+    if (nin > PY_MAX_LIST || nout > PY_MAX_LIST)
+        return PyErr_Format(PyExc_ValueError, "more than %d tensors", PY_MAX_LIST);
+    for (Py_ssize_t i = 0; i < nin; i++)
+        x[i] = py_t(PyTuple_GetItem(in, i));
+    for (Py_ssize_t i = 0; i < nout; i++)
+        y[i] = py_t(PyTuple_GetItem(out, i));
+    Py_INCREF(fn);
+    if (kl_custom_at(py_place(), x, (int)nin, y, (int)nout, call, fn, drop))
+        return py_raise();
+    PyObject *r = PyTuple_New(nout);
+    for (Py_ssize_t i = nout; r && i-- > 0;) {
+        PyObject *o = py_wrap(y[i]);
+        if (!o || PyTuple_SetItem(r, i, o))
+            Py_CLEAR(r);
+    }
+    return r;
+}
+
+static PyMethodDef methods[] = {
+    {"_hook", hook, METH_VARARGS, "Call fn with the tensor's gradient on its way."},
+    {"_custom", custom, METH_VARARGS, "Results of a function with its own derivative."},
+    {0},
+};
+
+int py_autograd_init(PyObject *module)
+{
+    return PyModule_AddFunctions(module, methods);
+}
