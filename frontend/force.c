@@ -69,6 +69,27 @@ static void forget(kl_linear *l, kl_list *dead)
     }
 }
 
+static void *(*wait_begin)(void);
+static void (*wait_end)(void *);
+
+void kl_set_wait(void *(*begin)(void), void (*end)(void *))
+{
+    wait_begin = begin;
+    wait_end = end;
+}
+
+/* The part that may take long: compiling and running. */
+static kl_status run_program(kl_linear *l, kl_entry **e, kl_memory **out)
+{
+    void *token = wait_begin ? wait_begin() : NULL;
+    kl_status st = kl_cache_get(l, l->device, e);
+    if (st == KL_OK)
+        st = kl_entry_run(*e, l, out);
+    if (wait_end)
+        wait_end(token);
+    return st;
+}
+
 static kl_status compute(kl_linear *l)
 {
     kl_entry *e = NULL;
@@ -77,9 +98,7 @@ static kl_status compute(kl_linear *l)
     kl_status st =
         out ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u results", l->outputs.n);
     if (st == KL_OK)
-        st = kl_cache_get(l, l->device, &e);
-    if (st == KL_OK)
-        st = kl_entry_run(e, l, out);
+        st = run_program(l, &e, out);
     if (st == KL_OK) {
         pthread_mutex_lock(&kl_graph_lock);
         commit(l, out);

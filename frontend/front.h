@@ -513,6 +513,10 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
 
+/* ---- join.c: compositions of public calls, between kl_scope_begin and this: temporaries go,
+ * r goes to the scope around and is fn's result ---- */
+kl_tensor *kl_composed(const char *fn, kl_tensor *r);
+
 /* ---- print.c
  * ------------------------------------------------------------------------------------------------
  */

@@ -20,6 +20,30 @@ KL_API kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b);
 KL_API kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a,
                                kl_tensor *b);
 #define kl_einsum(labels, a, b) kl_einsum_at(KL_HERE, labels, a, b)
+/* ---- algebra.c ---- */
+
+/* beta c + alpha (a b); beta 0: c is not read. addbmm sums the batch. */
+KL_API kl_tensor *kl_addmm_at(const char *at, kl_tensor *c, kl_tensor *a, kl_tensor *b,
+                              kl_arg beta, kl_arg alpha);
+KL_API kl_tensor *kl_addbmm_at(const char *at, kl_tensor *c, kl_tensor *a, kl_tensor *b,
+                               kl_arg beta, kl_arg alpha);
+KL_API kl_tensor *kl_addr_at(const char *at, kl_tensor *c, kl_tensor *a, kl_tensor *b,
+                             kl_arg beta, kl_arg alpha);
+KL_API kl_tensor *kl_outer_at(const char *at, kl_tensor *a, kl_tensor *b);
+KL_API kl_tensor *kl_inner_at(const char *at, kl_tensor *a, kl_tensor *b);
+/* over the listed dimensions of each */
+KL_API kl_tensor *kl_tensordot_at(const char *at, kl_tensor *a, kl_tensor *b, kl_ints of_a,
+                                  kl_ints of_b);
+KL_API kl_tensor *kl_vecdot_at(const char *at, kl_tensor *a, kl_tensor *b, int dim);
+KL_API kl_tensor *kl_trace_at(const char *at, kl_tensor *t);
+KL_API kl_tensor *kl_kron_at(const char *at, kl_tensor *a, kl_tensor *b);
+KL_API kl_tensor *kl_cross_at(const char *at, kl_tensor *a, kl_tensor *b, int dim);
+KL_API kl_tensor *kl_matrix_power_at(const char *at, kl_tensor *a, int64_t n);
+/* of 2 to 32 matrices, the ends may be vectors, in the order that costs least */
+KL_API kl_tensor *kl_multi_dot_at(const char *at, kl_tensor *const *t, int n);
+/* a [.., m, d] b [.., n, d]: p-norms of all differences, [.., m, n] */
+KL_API kl_tensor *kl_cdist_at(const char *at, kl_tensor *a, kl_tensor *b, double p);
+
 /* ---- attention ---- */
 /* q [.., L, E], k [.., S, E], v [.., S, F]; mask (may be NULL): bool (true takes part) or
  * added; scale 0: 1 / sqrt(E) */

@@ -261,6 +261,9 @@ KL_API kl_tensor *kl_leaky_relu_at(const char *at, kl_arg a, double slope);
 #define kl_leaky_relu(a, slope) kl_leaky_relu_at(KL_HERE, KL_ARG(a), slope)
 KL_API kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im);
 #define kl_complex(re, im) kl_complex_at(KL_HERE, re, im)
+/* the complex conjugate; a real tensor itself */
+KL_API kl_tensor *kl_conj_at(const char *at, kl_tensor *t);
+#define kl_conj(t) kl_conj_at(KL_HERE, t)
 /* a + alpha * b * c, a + alpha * b / c */
 KL_API kl_tensor *kl_addcmul_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
                                 kl_arg alpha);

@@ -97,6 +97,44 @@ KL_API kl_tensor *kl_triu_at(const char *at, kl_tensor *t, int64_t diagonal);
 #define kl_tril(t, diagonal) kl_tril_at(KL_HERE, t, diagonal)
 #define kl_triu(t, diagonal) kl_triu_at(KL_HERE, t, diagonal)
 
+/* ---- join.c: by other names ---- */
+
+/* with dimensions of 1 added, up to one, two or three */
+KL_API kl_tensor *kl_atleast_1d_at(const char *at, kl_tensor *t);
+KL_API kl_tensor *kl_atleast_2d_at(const char *at, kl_tensor *t);
+KL_API kl_tensor *kl_atleast_3d_at(const char *at, kl_tensor *t);
+/* along the first, second, third dimension; 1-d tensors as rows, columns */
+KL_API kl_tensor *kl_vstack_at(const char *at, kl_tensor *const *t, int n);
+KL_API kl_tensor *kl_hstack_at(const char *at, kl_tensor *const *t, int n);
+KL_API kl_tensor *kl_dstack_at(const char *at, kl_tensor *const *t, int n);
+KL_API kl_tensor *kl_column_stack_at(const char *at, kl_tensor *const *t, int n);
+/* Views into out[]: how many, or -1. Pieces that end at the indices, and the rest; n pieces, the
+ * first ones longer by one. */
+KL_API int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim,
+                              kl_tensor **out);
+KL_API int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim,
+                                kl_tensor **out);
+KL_API kl_tensor *kl_unflatten_at(const char *at, kl_tensor *t, int dim, kl_ints sizes);
+/* each 1-d tensor over the grid of all, into out[n]; xy: NumPy's order */
+KL_API int kl_meshgrid_at(const char *at, kl_tensor *const *t, int n, bool xy,
+                          kl_tensor **out);
+KL_API kl_tensor *kl_cartesian_prod_at(const char *at, kl_tensor *const *t, int n);
+KL_API kl_tensor *kl_block_diag_at(const char *at, kl_tensor *const *t, int n);
+/* 1-d: the matrix with that diagonal; 2-d: a view of the diagonal */
+KL_API kl_tensor *kl_diag_at(const char *at, kl_tensor *t, int64_t diagonal);
+KL_API kl_tensor *kl_diag_embed_at(const char *at, kl_tensor *t, int64_t offset, int dim1,
+                                   int dim2);
+KL_API kl_tensor *kl_diagflat_at(const char *at, kl_tensor *t, int64_t offset);
+/* i64 [2, count]: rows and columns of a triangle's elements */
+KL_API kl_tensor *kl_tril_indices_at(const char *at, int64_t rows, int64_t cols,
+                                     int64_t offset);
+KL_API kl_tensor *kl_triu_indices_at(const char *at, int64_t rows, int64_t cols,
+                                     int64_t offset);
+/* k quarter turns from dim0 towards dim1 */
+KL_API kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0, int dim1);
+KL_API kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims);
+KL_API kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to);
+
 #ifdef __cplusplus
 }
 #endif

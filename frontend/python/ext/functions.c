@@ -207,6 +207,11 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     else if (r.n >= 0)
         take_all(row, &r);
     kl_scope_drop();
+    if (how == AS_METHOD && r.n == 1 && r.t && r.t == py_t(self)) { /* x.to(x.dtype) is x */
+        kl_tensor_unref(r.t);
+        Py_INCREF(self);
+        return self;
+    }
     if (how != AS_INPLACE && strcmp(row->result, "self") != 0)
         return finish(row, &r);
     if (r.n == -1) {

@@ -128,6 +128,17 @@ FUNCTION(setup)
     Py_RETURN_NONE;
 }
 
+/* Other Python threads run while this one waits for a kernel. */
+static void *let_go(void)
+{
+    return PyEval_SaveThread();
+}
+
+static void take_back(void *thread)
+{
+    PyEval_RestoreThread(thread);
+}
+
 static PyMethodDef methods[] = {
     {"_tensor", tensor_from, METH_VARARGS, "A new tensor of data."},
     {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
@@ -149,6 +160,7 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__kiln(void)
 {
+    kl_set_wait(let_go, take_back);
     PyObject *m = PyModule_Create(&definition);
     if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
               py_autograd_init(m) || py_optim_init(m)))

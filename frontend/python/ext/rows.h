@@ -206,4 +206,33 @@ static kl_tensor *row_normal(const char *at, kl_tensor *t, double mean, double s
     return n ? kl_add_at(at, kl_arg_t(n), kl_arg_d(mean)) : NULL;
 }
 
+static kl_tensor *row_search(const char *at, kl_tensor *sorted, kl_arg v, bool narrow, bool right)
+{
+    kl_tensor *r = kl_searchsorted_at(at, sorted, v, right);
+    return r && narrow ? kl_to_at(at, r, KL_I32) : r;
+}
+
+/* Where the value so far stood last: the largest index so far at which it was met. */
+static kl_tensor *row_cumulative(const char *at, kl_tensor *t, int dim,
+                                 kl_tensor *(*fn)(const char *, kl_tensor *, int),
+                                 kl_tensor **index)
+{
+    kl_tensor *v = fn(at, t, dim);
+    if (!v || kl_rank(t) == 0) {
+        *index = v ? kl_full_at(at, kl_shape(), kl_arg_i(0), KL_I64) : NULL;
+        return v ? kl_clone_at(at, v) : NULL;
+    }
+    kl_ints along = {.n = kl_rank(t)};
+    for (int i = 0; i < along.n; i++)
+        along.v[i] = i == (dim < 0 ? dim + along.n : dim) ? kl_extent(t, i) : 1;
+    kl_tensor *number = kl_reshape_at(at, kl_arange_at(at, kl_arg_i(0), kl_arg_i(kl_extent(t, dim)),
+                                                       kl_arg_i(1), KL_I64), along);
+    kl_tensor *met = kl_eq_at(at, kl_arg_t(t), kl_arg_t(v));
+    if (kl_dtype_of(t) >= KL_F16)
+        met = kl_logical_or_at(at, kl_arg_t(met), kl_arg_t(kl_isnan_at(at, kl_arg_t(t))));
+    kl_tensor *at_it = kl_where_at(at, met, kl_arg_t(number), kl_arg_i(0));
+    *index = at_it ? kl_cummax_at(at, at_it, dim) : NULL;
+    return v;
+}
+
 #endif

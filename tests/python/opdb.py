@@ -1,0 +1,192 @@
+"""opdb.py: every function that kiln and PyTorch both have, on PyTorch's own samples.
+
+    python3 tests/python/opdb.py [NAME..]      names of op_db; none: all
+
+For each operator, dtype and sample: the same call in both, then values, dtypes, shapes and
+gradients compared. Prints a line an operator that is missing or differs, with the first
+reason, and a last line with the counts. Ends with 1 if a function that kiln has differs."""
+import argparse
+import sys
+import warnings
+
+import numpy as np
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+
+import kiln
+import kiln.nn.functional  # noqa: F401
+
+warnings.filterwarnings("ignore")
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64)
+MOST = 24  # samples an operator and dtype
+
+
+def to_kiln(x):
+    """Arguments of PyTorch as kiln's."""
+    if isinstance(x, torch.Tensor):
+        t = x.detach()
+        k = kiln.empty(0)
+        if t.dtype == torch.bfloat16:
+            k = kiln.from_numpy(t.float().numpy()).bfloat16()
+        elif t.numel() and all(s >= 0 for s in t.stride()):
+            k = strided(t)
+        else:
+            k = kiln.from_numpy(np.ascontiguousarray(t.resolve_conj().numpy()))
+        return k.requires_grad_(True) if x.requires_grad else k
+    if isinstance(x, torch.dtype):
+        return getattr(kiln, str(x).split(".")[1])
+    if isinstance(x, torch.device):
+        return kiln.device(str(x))
+    if isinstance(x, (list, tuple)) and not isinstance(x, torch.Size):
+        return type(x)(to_kiln(v) for v in x)
+    if isinstance(x, torch.Size):
+        return tuple(x)
+    if isinstance(x, dict):
+        return {k: to_kiln(v) for k, v in x.items()}
+    return x
+
+
+def strided(t):
+    """The same strides, over memory of kiln's own."""
+    span = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride()))
+    base = torch.as_strided(t.resolve_conj().resolve_neg(), (span,), (1,), t.storage_offset()) \
+        if not (t.is_conj() or t.is_neg()) else None
+    if base is None:
+        return kiln.from_numpy(np.ascontiguousarray(t.resolve_conj().resolve_neg().numpy()))
+    flat = kiln.tensor(base.numpy())
+    return flat.as_strided(tuple(t.shape), t.stride())
+
+
+def flat(r):
+    """All tensors and numbers of a result, in order."""
+    if isinstance(r, (torch.Tensor, kiln.Tensor)):
+        return [r]
+    if isinstance(r, (list, tuple)):
+        return [v for x in r for v in flat(x)]
+    return [] if r is None else [r]
+
+
+def array(t):
+    if isinstance(t, torch.Tensor):
+        t = t.detach().resolve_conj().resolve_neg()
+        return (t.float() if t.dtype == torch.bfloat16 else t).numpy()
+    if isinstance(t, kiln.Tensor):
+        t = t.detach()
+        return (t.float() if t.dtype == kiln.bfloat16 else t).numpy()
+    return np.asarray(t)
+
+
+def differs(want, got, loose):
+    a, b = flat(want), flat(got)
+    if len(a) != len(b):
+        return f"{len(a)} results, got {len(b)}"
+    for x, y in zip(a, b):
+        if isinstance(x, torch.Tensor):
+            if not isinstance(y, kiln.Tensor):
+                return f"a tensor, got {type(y).__name__}"
+            if str(x.dtype) != str(y.dtype):
+                return f"dtype {x.dtype}, got {y.dtype}"
+            if tuple(x.shape) != tuple(y.shape):
+                return f"shape {tuple(x.shape)}, got {tuple(y.shape)}"
+        p, q = array(x), array(y)
+        tol = 1e-4 if loose else 1e-9
+        if p.dtype.kind in "fc":
+            if not np.allclose(p, q, rtol=tol, atol=tol, equal_nan=True):
+                bad = np.argmax(~np.isclose(p, q, rtol=tol, atol=tol, equal_nan=True))
+                return f"value {p.flat[bad]!r}, got {q.flat[bad]!r}"
+        elif not np.array_equal(p, q):
+            return "integers differ"
+    return None
+
+
+def function_of(op):
+    """kiln's function of that name, or None; a method where there is no function."""
+    at = kiln
+    name = op.name
+    for part in name.split("."):
+        at = getattr(at, part, None)
+        if at is None:
+            break
+    if at is None and "." not in name and hasattr(kiln.Tensor, name):
+        return getattr(kiln.Tensor, name)
+    return at
+
+
+def gradients(out, inputs, module):
+    """Of the sum of all real results by the inputs that want one."""
+    total = None
+    for t in flat(out):
+        if isinstance(t, (torch.Tensor, kiln.Tensor)) and t.requires_grad:
+            s = (t * t.conj()).real.sum() if t.is_complex() else (t * t).sum()
+            total = s if total is None else total + s
+    xs = [x for x in inputs if isinstance(x, (torch.Tensor, kiln.Tensor)) and x.requires_grad]
+    if total is None or not xs:
+        return []
+    return list(module.autograd.grad(total, xs, allow_unused=True, materialize_grads=True)
+                if module is torch else module.autograd.grad(total, xs))
+
+
+def check_sample(op, fn, s, dtype, grads):
+    args = [s.input, *s.args]
+    try:
+        want = op(*args, **s.kwargs)
+    except Exception:  # noqa: BLE001  PyTorch refuses: nothing to compare
+        return None
+    kargs, kkw = to_kiln(args), to_kiln(s.kwargs)
+    got = fn(*kargs, **kkw)
+    loose = dtype in (torch.float32, torch.complex64)
+    why = differs(want, got, loose)
+    if why or not grads:
+        return why
+    a = gradients(want, flat(args), torch)
+    b = gradients(got, flat(kargs), kiln)
+    why = differs(a, b, loose)
+    return why and "gradient: " + why
+
+
+def check(op, fn):
+    """None, or the first reason; and how many samples passed and failed."""
+    first, good, bad = None, 0, 0
+    for dtype in DTYPES:
+        if dtype not in op.supported_dtypes("cpu"):
+            continue
+        grads = op.supports_autograd and dtype in (torch.float32, torch.float64)
+        samples = op.sample_inputs("cpu", dtype, requires_grad=grads)
+        for i, s in zip(range(MOST), samples):
+            try:
+                why = check_sample(op, fn, s, dtype, grads)
+            except Exception as e:  # noqa: BLE001  a failure of kiln's is what we look for
+                why = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
+            good += why is None
+            bad += why is not None
+            if why and first is None:
+                first = f"{dtype} sample {i}: {why}"[:170]
+    return first, good, bad
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("names", nargs="*")
+    p.add_argument("--missing", action="store_true", help="list what kiln lacks")
+    o = p.parse_args()
+    torch.manual_seed(0)
+    passed, failed, missing = [], [], []
+    for op in op_db:
+        if o.names and op.name not in o.names:
+            continue
+        fn = function_of(op)
+        label = op.name + (f" ({op.variant_test_name})" if op.variant_test_name else "")
+        if fn is None:
+            missing.append(label)
+            continue
+        first, good, bad = check(op, fn)
+        (failed if bad else passed).append(label)
+        if bad:
+            print(f"{label}: {bad} of {good + bad}: {first}", flush=True)
+    if o.missing:
+        print("missing:", " ".join(missing))
+    print(f"{len(passed)} operators agree, {len(failed)} differ, {len(missing)} are not there")
+    return 1 if failed else 0
+
+
+sys.exit(main())
