@@ -73,7 +73,7 @@ static kl_status turn(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx
     kl_tensor *y = again(c, dx);
     kl_status st = y && nout == 1 ? KL_OK : kl_error_status();
     if (st == KL_OK && kl_requires_grad(y))
-        st = kl_backward_at(c->place, y, dy[0], false, false);
+        st = kl_backward_at(c->place, y, dy[0], true, false); /* what it captured stays */
     for (int i = 0; i < nin; i++)
         dx[i] = st == KL_OK ? kl_grad_of(dx[i]) : NULL;
     kl_set_grad_enabled(was);
@@ -123,7 +123,7 @@ kl_tensor *kl_checkpoint_at(const char *at, kl_fn_of fn, void *user, kl_tensor *
     checkpoint *c = check(fn, in, n) == KL_OK ? checkpoint_new(fn, user, in, n) : NULL;
     kl_lazy *v = c ? value_of(c) : NULL;
     kl_tensor *y = kl_call_end(&call, v);
-    if (!y || !kl_is_float((kl_dtype)v->dtype)) { /* integers have no gradient */
+    if (!y || !kl_is_float(kl_dtype_of(y))) { /* integers have no gradient */
         if (c)
             drop(c);
         return y;

@@ -23,18 +23,24 @@ struct unit { /* a cut, or the tensor that backward was called on (cut NULL) */
     segment *seg;
     int nseg;
     kl_lazy **arrived; /* per result of the cut: its gradient so far */
+    bool done;         /* called: what arrives now would come too late */
     int next, stop;    /* of the walk: segment, and stop in it */
     unit *above, *after; /* in the walk; in topological order */
 };
-typedef struct engine {
-    unit **units; /* all, as found */
+typedef struct engine engine;
+struct engine {
+    engine *outer; /* of the backward whose cut's function called this one */
+    uint64_t id;   /* of the outermost */
+    unit **units;  /* all, as found */
     int n, cap;
     unit *first; /* in topological order */
     bool retain, create;
     kl_lazy *const *x; /* grad: by these alone, and leaves collect nothing */
     kl_lazy **dx;      /* what has arrived at each; references */
     int nx;
-} engine;
+};
+static __thread engine *running;
+static uint64_t last_id;
 
 /* ---- cuts ---- */
 
@@ -72,6 +78,8 @@ static kl_cut *cut_new(kl_cut_fn fn, void *user, void (*drop)(void *), int nin, 
     if (!c || !in) {
         kl_free(c, sizeof *c);
         kl_free(in, (size_t)nin * sizeof *in + 1);
+        if (drop)
+            drop(user);
         kl_fail(KL_ERR_OOM, "out of memory for a derivative");
         return NULL;
     }
@@ -170,6 +178,18 @@ static unit *known(const engine *e, const kl_cut *c)
     return NULL;
 }
 
+/* A unit of a backward around this one that still waits for gradients: what a checkpoint
+ * captured, say. */
+static unit *waiting(const engine *e, const kl_cut *c)
+{
+    for (const engine *o = e->outer; o; o = o->outer) {
+        unit *u = known(o, c);
+        if (u && !u->done)
+            return u;
+    }
+    return NULL;
+}
+
 static bool add_unit(engine *e, unit *u)
 {
     if (u && e->n == e->cap) {
@@ -223,7 +243,7 @@ static kl_status next_below(engine *e, unit *u, unit **found)
         while (u->stop < s->stops.n) {
             kl_lazy *stop = s->stops.v[u->stop++];
             kl_cut *c = stop->leaf ? stop->leaf->cut : NULL;
-            if (!c || known(e, c))
+            if (!c || known(e, c) || waiting(e, c))
                 continue;
             *found = new_unit(e, c, stop);
             return *found ? KL_OK : KL_ERR_OOM;
@@ -270,8 +290,10 @@ static kl_status deliver(engine *e, kl_lazy *stop, kl_lazy *g)
     kl_leaf *l = stop->leaf;
     if (!v)
         return KL_ERR_OOM;
-    if (l && l->cut)
-        return arrive(&known(e, l->cut)->arrived[l->output], v);
+    if (l && l->cut) {
+        unit *u = known(e, l->cut);
+        return arrive(&(u ? u : waiting(e, l->cut))->arrived[l->output], v);
+    }
     return l && !e->nx ? kl_leaf_accumulate(l, v) : KL_OK;
 }
 
@@ -328,12 +350,26 @@ static kl_status check_cut(const engine *e, kl_cut *c)
         return KL_OK;
     if (e->nx || e->create)
         return refuse(c, e->nx ? "kl_grad" : "a gradient that is differentiated again");
-    if (c->used)
+    if (c->used && c->used != e->id)
         return kl_fail(KL_ERR_STATE,
                        "Trying to backward through the graph a second time: the checkpoint "
                        "made at %s was given up by the first; keep it by retain",
                        place_of(c));
-    c->used = !e->retain;
+    while (e->outer)
+        e = e->outer;
+    c->used = e->retain ? 0 : e->id;
+    return KL_OK;
+}
+
+/* A checkpoint's inner values are to be all that lives while it is computed again. */
+static kl_status settle(unit *u)
+{
+    if (!u->cut->collects)
+        return KL_OK;
+    KL_TRY(kl_force_dirty());
+    for (int i = 0; i < u->cut->nout; i++)
+        if (u->arrived[i])
+            KL_TRY(kl_force_one(u->arrived[i]));
     return KL_OK;
 }
 
@@ -342,6 +378,8 @@ static kl_status call_cut(engine *e, unit *u)
 {
     kl_cut *c = u->cut;
     KL_TRY(check_cut(e, c));
+    KL_TRY(settle(u));
+    u->done = true;
     int nin = c->hook ? 1 : c->nin;
     size_t size = (size_t)(c->nout + nin) * sizeof(kl_tensor *);
     kl_tensor **t = kl_alloc_zeroed(size);
@@ -460,6 +498,9 @@ kl_status kl_cut_gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int nx,
                            bool retain, bool create, kl_lazy **dx)
 {
     engine e = {.retain = retain, .create = create, .x = x, .dx = dx, .nx = nx};
+    e.outer = running;
+    e.id = running ? running->id : __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    running = &e;
     unit *root = new_unit(&e, y->leaf ? y->leaf->cut : NULL, y);
     kl_status st = root ? KL_OK : KL_ERR_OOM;
     if (st == KL_OK && root->cut)
@@ -472,6 +513,7 @@ kl_status kl_cut_gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int nx,
         st = run(&e);
     if (st == KL_OK && !retain)
         st = give_up(&e);
+    running = e.outer;
     close_engine(&e);
     for (int i = 0; i < nx; i++) {
         kl_lazy *none = dx[i] ? NULL : kl_n_full((kl_dtype)x[i]->dtype, x[i]->rank,

@@ -180,7 +180,7 @@ typedef struct kl_cut { /* cut.c: where the graph is cut for a derivative that i
     int32_t refs;       /* atomic */
     bool hook;          /* looks at the gradient of one tensor; else a function's derivative */
     bool collects;      /* a checkpoint: gradients of what it captured are collected by it */
-    bool used;          /* and given up */
+    uint64_t used;      /* and given up by the backward of that number; 0: not yet */
     const char *place;
     kl_cut_fn fn;
     void *user, (*drop)(void *);
