@@ -141,7 +141,7 @@ kl_status kl_retain_grad(kl_tensor *t)
     t->leaf = leaf_new();
     if (!t->leaf)
         return KL_ERR_OOM;
-    t->leaf->retain = true;
+    t->leaf->retain = t->leaf->of_node = true;
     kl_lazy *n = kl_storage_node(t->storage);
     pthread_mutex_lock(&kl_graph_lock);
     kl_leaf *old = n->leaf;

@@ -23,6 +23,7 @@ struct unit { /* a cut, or the tensor that backward was called on (cut NULL) */
     segment *seg;
     int nseg;
     kl_lazy **arrived; /* per result of the cut: its gradient so far */
+    kl_lazy *passed;   /* what a hook made of it */
     bool done;         /* called: what arrives now would come too late */
     int next, stop;    /* of the walk: segment, and stop in it */
     unit *above, *after; /* in the walk; in topological order */
@@ -97,7 +98,7 @@ static kl_status put_cut(kl_lazy *n, kl_cut *c, int output)
         kl_leaf *l = kl_slab_alloc(sizeof *l);
         if (!l)
             return kl_fail(KL_ERR_OOM, "out of memory for a derivative");
-        *l = (kl_leaf){.refs = 1};
+        *l = (kl_leaf){.refs = 1, .of_node = true};
         n->leaf = l;
     }
     kl_cut_unref(n->leaf->cut);
@@ -162,6 +163,8 @@ kl_status kl_hook_at(const char *at, kl_tensor *t, kl_cut_fn fn, void *user,
         c->hook = true;
         pthread_mutex_lock(&kl_graph_lock);
         st = put_cut(n, c, 0);
+        if (st == KL_OK && n->leaf->of_node)
+            st = kl_lazy_barrier(n);
         pthread_mutex_unlock(&kl_graph_lock);
     }
     kl_cut_unref(c);
@@ -216,7 +219,7 @@ static unit *new_unit(engine *e, kl_cut *c, kl_lazy *at)
         kl_free(u, sizeof *u);
         return NULL;
     }
-    bool leaf = c && c->hook && at->op == KL_OP_detach;
+    bool leaf = c && c->hook && !at->leaf->of_node;
     int nseg = leaf ? 0 : c && !c->hook ? c->nin : 1;
     u->cut = kl_cut_ref(c);
     u->leaf = c && at->leaf && (leaf || at->leaf->retain) ? at->leaf : NULL;
@@ -228,7 +231,7 @@ static unit *new_unit(engine *e, kl_cut *c, kl_lazy *at)
     }
     u->nseg = nseg;
     for (int i = 0; i < nseg; i++)
-        u->seg[i].start = kl_lazy_ref(c && !c->hook ? c->in[i] : at);
+        u->seg[i].start = kl_lazy_ref(!c ? at : c->hook ? kl_lazy_src(at, 0) : c->in[i]);
     return u;
 }
 
@@ -397,6 +400,8 @@ static kl_status call_cut(engine *e, unit *u)
     for (int i = 0; i < nin && st == KL_OK; i++) {
         kl_tensor *dx = t[c->nout + i];
         kl_lazy *v = dx ? kl_tensor_read(dx) : c->hook ? u->arrived[0] : NULL;
+        if (c->hook)
+            u->passed = kl_lazy_ref(v);
         if (i < u->nseg)
             u->seg[i].seed = kl_lazy_ref(v);
         if (u->leaf && !e->nx)
@@ -438,7 +443,7 @@ static kl_status capture(engine *e, const unit *u)
         kl_leaf *l = e->x[i]->leaf;
         if (!l || l->cut != u->cut)
             continue;
-        kl_lazy *g = u->cut->hook && u->nseg ? u->seg[0].seed : u->arrived[l->output];
+        kl_lazy *g = u->cut->hook ? u->passed : u->arrived[l->output];
         if (g)
             KL_TRY(arrive(&e->dx[i], g));
     }
@@ -486,6 +491,7 @@ static void close_engine(engine *e)
         }
         for (int k = 0; u->arrived && k < nout; k++)
             kl_lazy_unref(u->arrived[k]);
+        kl_lazy_unref(u->passed);
         kl_free(u->arrived, (size_t)nout * sizeof *u->arrived);
         kl_free(u->seg, (size_t)u->nseg * sizeof *u->seg + 1);
         kl_cut_unref(u->cut);

@@ -114,6 +114,9 @@ void kl_lazy_unref(kl_lazy *n); /* iterative */
 /* Drop the sources of a computed node. */
 void kl_lazy_forget(kl_lazy *n);
 kl_memory *kl_lazy_mem(kl_lazy *n); /* borrowed; NULL: not computed */
+/* n becomes a variable over its former self, so that no gradient passes it unseen. Under the
+ * graph lock. */
+kl_status kl_lazy_barrier(kl_lazy *n);
 /* Another place for a computed value. */
 void kl_lazy_move(kl_lazy *n, kl_memory *mem);
 int64_t kl_lazy_live(void);
@@ -199,7 +202,8 @@ kl_status kl_cut_gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int nx,
 
 struct kl_leaf { /* gradient state of one leaf, shared by its handle and its views */
     int32_t refs;
-    bool retain; /* of a computed tensor: asked for by retain_grad */
+    bool of_node; /* the node's own; else it owns its variable */
+    bool retain;  /* of a computed tensor: asked for by retain_grad */
     int output;  /* of the cut: which result this is */
     kl_cut *cut; /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;

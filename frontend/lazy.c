@@ -55,7 +55,7 @@ static kl_lazy *bury(kl_lazy *n, kl_lazy *dead)
     kl_memory_unref(n->mem);
     kl_leaf *leaf = n->leaf;
     n->leaf = NULL;
-    if (leaf && n->op != KL_OP_detach) /* a variable does not own its leaf: it is owned */
+    if (leaf && (n->op != KL_OP_detach || leaf->of_node)) /* a variable's leaf owns it */
         kl_leaf_unref(leaf);
     kl_counter_unref(n->counter);
     n->mem = (kl_memory *)(void *)dead;
@@ -133,6 +133,7 @@ static void verify(const kl_make *m)
 static kl_lazy *blank(const kl_make *m)
 {
     size_t size = size_of(m->rank, m->nattr, m->nsrc);
+    size = KL_MAX(size, size_of(m->rank, 1, 1)); /* room for kl_lazy_barrier */
     kl_lazy *n = kl_slab_alloc(size);
     if (!n)
         return NULL;
@@ -149,6 +150,28 @@ static kl_lazy *blank(const kl_make *m)
     memcpy(kl_lazy_attr(n), m->attr, (size_t)m->nattr * sizeof(int64_t));
     __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
     return n;
+}
+
+kl_status kl_lazy_barrier(kl_lazy *n)
+{
+    if (n->op == KL_OP_detach)
+        return KL_OK;
+    kl_lazy *m = kl_slab_alloc(n->size);
+    if (!m)
+        return kl_fail(KL_ERR_OOM, "out of memory for a derivative");
+    memcpy(m, n, n->size); /* the sources are m's now */
+    m->refs = 1;
+    m->stored = 0;
+    m->leaf = NULL;
+    m->mem = kl_memory_ref(n->mem);
+    if (m->counter)
+        __atomic_add_fetch(&m->counter->refs, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+    n->op = KL_OP_detach;
+    n->nattr = n->nsrc = 1;
+    *kl_lazy_attr(n) = 0;
+    kl_lazy_srcs(n)[0] = m;
+    return KL_OK;
 }
 
 /* Keep n until the call ends. */

@@ -1,0 +1,233 @@
+"""test_tensor.py: kiln's Python package against what PyTorch prints and raises, without
+PyTorch or NumPy: the expected texts were printed by PyTorch 2.15."""
+import array
+import copy
+import threading
+import unittest
+
+import kiln as torch
+from kiln import nn
+
+
+class Printing(unittest.TestCase):
+    CASES = [
+        ("torch.tensor([1., 2.])", "tensor([1., 2.])"),
+        ("torch.tensor([[1, 2], [3, 4]])", "tensor([[1, 2],\n        [3, 4]])"),
+        ("torch.ones(2, requires_grad=True)", "tensor([1., 1.], requires_grad=True)"),
+        ("torch.ones(2, requires_grad=True) + 2",
+         "tensor([3., 3.], grad_fn=<AddBackward0>)"),
+        ("torch.ones(2, dtype=torch.float64)", "tensor([1., 1.], dtype=torch.float64)"),
+        ("torch.tensor([True, False])", "tensor([ True, False])"),
+        ("torch.tensor(3)", "tensor(3)"),
+        ("torch.zeros(0)", "tensor([])"),
+        ("torch.zeros(2, 3).shape", "torch.Size([2, 3])"),
+        ("torch.float32", "torch.float32"),
+        ("torch.device('cuda', 0)", "device(type='cuda', index=0)"),
+        ("torch.tensor([1 + 2j]) * 2j", "tensor([-4.+2.j])"),
+        ("torch.max(torch.tensor([[1, 5], [7, 2]]), 1)",
+         "torch.return_types.max(\nvalues=tensor([5, 7]),\nindices=tensor([1, 0]))"),
+        ("nn.Linear(10, 20)", "Linear(in_features=10, out_features=20, bias=True)"),
+        ("nn.Sequential(nn.ReLU(), nn.Flatten())",
+         "Sequential(\n  (0): ReLU()\n  (1): Flatten(start_dim=1, end_dim=-1)\n)"),
+    ]
+
+    def test_texts(self):
+        for source, text in self.CASES:
+            with self.subTest(source):
+                self.assertEqual(repr(eval(source)), text)
+
+
+class Errors(unittest.TestCase):
+    CASES = [
+        ("torch.ones(4, 4).view(-1, -1)", RuntimeError, "only one dimension can be inferred"),
+        ("torch.ones(4, 4).view(-1, 5)", RuntimeError,
+         "shape '[-1, 5]' is invalid for input of size 16"),
+        ("torch.ones(2).item()", RuntimeError,
+         "a Tensor with 2 elements cannot be converted to Scalar"),
+        ("torch.ones(3)[5]", IndexError,
+         "index 5 is out of bounds for dimension 0 with size 3"),
+        ("torch.tensor([1, 2, 3]).div_(2)", RuntimeError,
+         "result type Float can't be cast to the desired output type Long"),
+        ("torch.ones(2, 3) + torch.ones(2)", RuntimeError,
+         "The size of tensor a (3) must match the size of tensor b (2) at non-singleton "
+         "dimension 1"),
+        ("torch.ones(2, 3) @ torch.ones(2)", RuntimeError,
+         "size mismatch, got input (2), mat (2x3), vec (2)"),
+        ("torch.ones(3, requires_grad=True).mul(2).backward()", RuntimeError,
+         "grad can be implicitly created only for scalar outputs"),
+        ("torch.ones(3, dtype=torch.long, requires_grad=True)", RuntimeError,
+         "Only Tensors of floating point and complex dtype can require gradients"),
+        ("torch.ones(2, requires_grad=True).add_(1)", RuntimeError,
+         "a leaf Variable that requires grad is being used in an in-place operation."),
+        ("torch.ones(2).permute(0, 0)", RuntimeError, ""),
+        ("bool(torch.ones(2))", RuntimeError,
+         "Boolean value of Tensor with more than one value is ambiguous"),
+        ("torch.tensor([[1, 2], [3]])", ValueError,
+         "expected sequence of length 2 at dim 1 (got 1)"),
+        ("torch.add('a', 1)", TypeError, "add()"),
+        ("torch.ones(3).to('mps')", RuntimeError, "is not linked with support for mps devices"),
+    ]
+
+    def test_texts(self):
+        for source, kind, text in self.CASES:
+            with self.subTest(source):
+                with self.assertRaises(kind) as caught:
+                    eval(source)
+                self.assertIn(text, str(caught.exception))
+
+    def test_place(self):
+        with self.assertRaises(RuntimeError) as caught:
+            torch.ones(2) + torch.ones(3)
+        self.assertIn("test_tensor.py:", str(caught.exception))
+
+
+class Memory(unittest.TestCase):
+    def test_shared(self):
+        a = array.array("d", [1, 2, 3])
+        t = torch._kiln._from_buffer(a)
+        a[0] = 5
+        self.assertEqual(t.tolist(), [5, 2, 3])
+        t.add_(1)
+        self.assertEqual(list(a), [6, 3, 4])
+
+    def test_exported(self):
+        t = torch.zeros(2, 2)
+        m = memoryview(t)
+        t[0, 1] = 7
+        self.assertEqual(m.tolist(), [[0, 7], [0, 0]])
+        m.release()
+        t += 1
+        self.assertEqual(t.tolist(), [[1, 8], [1, 1]])
+
+    def test_views(self):
+        x = torch.arange(12).view(3, 4)
+        x[1:, ::2] = -1
+        self.assertEqual(x.tolist(), [[0, 1, 2, 3], [-1, 5, -1, 7], [-1, 9, -1, 11]])
+        x[x < 0] = 0
+        x[[0, 2], [1, 3]] += 100
+        self.assertEqual(x.tolist(), [[0, 101, 2, 3], [0, 5, 0, 7], [0, 9, 0, 111]])
+        self.assertEqual(x.T.stride(), (1, 4))
+        self.assertEqual(x[..., None, 1].shape, (3, 1))
+
+    def test_copies(self):
+        x = torch.ones(2, requires_grad=True)
+        y = copy.deepcopy(x)
+        self.assertTrue(y.requires_grad and y.is_leaf and y is not x)
+
+
+class Gradients(unittest.TestCase):
+    def test_backward(self):
+        x = torch.tensor([1., 2., 3.], requires_grad=True)
+        (x ** 2).sum().backward()
+        self.assertEqual(x.grad.tolist(), [2, 4, 6])
+        self.assertIs(x.grad, x.grad)
+        with torch.no_grad():
+            x -= x.grad
+        self.assertEqual(x.tolist(), [-1, -2, -3])
+
+    def test_function(self):
+        class Cube(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, k):
+                ctx.save_for_backward(x)
+                ctx.k = k
+                return x * x * x * k
+
+            @staticmethod
+            def backward(ctx, g):
+                x, = ctx.saved_tensors
+                return 3 * x * x * g * ctx.k, None
+
+        x = torch.tensor([1., 2.], requires_grad=True)
+        y = Cube.apply(x * 2, 10.0)
+        (y + Cube.apply(y, 1.0)).sum().backward()
+        for got, want in zip(x.grad.tolist(), (240 + 3 * 80. ** 2 * 240,
+                                               960 + 3 * 640. ** 2 * 960)):
+            self.assertAlmostEqual(got / want, 1, 6)
+
+    def test_hooks(self):
+        x = torch.tensor([1., 2.], requires_grad=True)
+        h = x * 2
+        handle = h.register_hook(lambda g: g * 10)
+        (h * h).sum().backward()
+        self.assertEqual(x.grad.tolist(), [80, 160])
+        handle.remove()
+        x.grad = None
+        x.register_hook(lambda g: g + 1)
+        (x * x).sum().backward()
+        self.assertEqual(x.grad.tolist(), [3, 5])
+
+    def test_grad_through_function(self):
+        x = torch.tensor([3.], requires_grad=True)
+        y = x * x
+        y.register_hook(lambda g: g * 2)
+        g, = torch.autograd.grad(y.sum(), x)
+        self.assertEqual(g.tolist(), [12])
+
+    def test_hook_beside_a_path(self):
+        w = torch.tensor([3.], requires_grad=True)
+        h = w * 2
+        loss = (h * h).sum() + w.sum()  # built before the hook
+        h.register_hook(lambda g: g * 10)
+        loss.backward()
+        self.assertEqual(w.grad.tolist(), [1 + 10 * 24])
+
+
+class Training(unittest.TestCase):
+    def loop(self, threads=None):
+        torch.manual_seed(0)
+        x, y = torch.randn(100, 10), torch.randint(2, (100,))
+        net = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 2))
+        opt = torch.optim.Adam(net.parameters(), lr=0.01)
+        losses = []
+        for _ in range(30):
+            loss = nn.CrossEntropyLoss()(net(x), y)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+        return losses, net, opt
+
+    def test_falls_and_repeats(self):
+        first, net, opt = self.loop()
+        again, _, _ = self.loop()
+        self.assertLess(first[-1], first[0])
+        self.assertEqual(first, again)
+        other = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 2))
+        self.assertEqual(repr(other.load_state_dict(net.state_dict())),
+                         "<All keys matched successfully>")
+        self.assertTrue(torch.equal(other[0].weight, net[0].weight))
+        state = opt.state_dict()
+        self.assertEqual(float(state["state"][0]["step"]), 30)
+
+    def test_loader(self):
+        data = torch.utils.data.TensorDataset(torch.arange(100), torch.arange(100) * 2)
+        for workers in (0, 2):
+            loader = torch.utils.data.DataLoader(data, batch_size=32, shuffle=True,
+                                                 num_workers=workers)
+            sizes, seen = [], []
+            for a, b in loader:
+                sizes.append(len(a))
+                seen += a.tolist()
+                self.assertTrue(torch.equal(b, a * 2))
+            self.assertEqual(sizes, [32, 32, 32, 4])
+            self.assertEqual(sorted(seen), list(range(100)))
+
+    def test_threads(self):
+        wrong = []
+
+        def work(i):
+            for k in range(20):
+                if (torch.ones(1000 + i) * k).sum().item() != (1000 + i) * k:
+                    wrong.append(i)
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(wrong, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
