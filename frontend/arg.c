@@ -243,7 +243,7 @@ kl_status kl_broadcast_shape(const char *fn, int ra, const int64_t *sa, int rb,
                              const int64_t *sb, int *rank, int64_t *shape)
 {
     int r = *rank = KL_MAX(ra, rb);
-    for (int i = 0; i < r; i++) {
+    for (int i = r; i-- > 0;) { /* the last that differs is told */
         int64_t a = i < r - ra ? 1 : sa[i - (r - ra)],
                 b = i < r - rb ? 1 : sb[i - (r - rb)];
         if (a != b && a != 1 && b != 1) {
@@ -264,12 +264,13 @@ kl_status kl_broadcast_shape(const char *fn, int ra, const int64_t *sa, int rb,
 kl_status kl_broadcast(const char *fn, int n, kl_lazy **a)
 {
     int rank = 0;
-    int64_t shape[KL_MAX_RANK];
+    int64_t shape[KL_MAX_RANK], before[KL_MAX_RANK];
     for (int i = 0; i < n; i++) {
         if (!a[i])
             return kl_error_status();
-        KL_TRY(kl_broadcast_shape(fn, rank, shape, a[i]->rank, kl_lazy_shape(a[i]), &rank,
-                                  shape));
+        memcpy(before, shape, (size_t)rank * sizeof *shape);
+        KL_TRY(kl_broadcast_shape(fn, rank, before, a[i]->rank, kl_lazy_shape(a[i]),
+                                  &rank, shape));
     }
     KL_TRY(kl_numbers_along(n, a));
     for (int i = 0; i < n; i++)

@@ -22,10 +22,10 @@ struct unit { /* a cut, or the tensor that backward was called on (cut NULL) */
     kl_leaf *leaf; /* that collects what has passed a hook; borrowed, or NULL */
     segment *seg;
     int nseg;
-    kl_lazy **arrived; /* per result of the cut: its gradient so far */
-    kl_lazy *passed;   /* what a hook made of it */
-    bool done;         /* called: what arrives now would come too late */
-    int next, stop;    /* of the walk: segment, and stop in it */
+    kl_lazy **arrived;   /* per result of the cut: its gradient so far */
+    kl_lazy *passed;     /* what a hook made of it */
+    bool done;           /* called: what arrives now would come too late */
+    int next, stop;      /* of the walk: segment, and stop in it */
     unit *above, *after; /* in the walk; in topological order */
 };
 typedef struct engine engine;
@@ -84,7 +84,12 @@ static kl_cut *cut_new(kl_cut_fn fn, void *user, void (*drop)(void *), int nin, 
         kl_fail(KL_ERR_OOM, "out of memory for a derivative");
         return NULL;
     }
-    *c = (kl_cut){.refs = 1, .fn = fn, .user = user, .in = in, .nin = nin, .nout = nout,
+    *c = (kl_cut){.refs = 1,
+                  .fn = fn,
+                  .user = user,
+                  .in = in,
+                  .nin = nin,
+                  .nout = nout,
                   .place = kl_place()};
     c->drop = drop;
     __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
@@ -107,7 +112,8 @@ static kl_status put_cut(kl_lazy *n, kl_cut *c, int output)
     return KL_OK;
 }
 
-static kl_status custom(kl_cut *c, kl_tensor *const *in, int nin, kl_tensor **out, int nout)
+static kl_status custom(kl_cut *c, kl_tensor *const *in, int nin, kl_tensor **out,
+                        int nout)
 {
     kl_status st = c ? KL_OK : KL_ERR_OOM;
     for (int i = 0; i < nin && st == KL_OK; i++) {
@@ -308,7 +314,8 @@ static kl_status send(engine *e, segment *s)
         return KL_OK;
     kl_lazy **v = kl_alloc_zeroed(2 * (size_t)(n + e->nx) * sizeof *v + 1);
     kl_status st = v ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
-    int *target = v ? (int *)(void *)kl_alloc_zeroed((size_t)e->nx * sizeof *target + 1) : NULL;
+    int *target =
+        v ? (int *)(void *)kl_alloc_zeroed((size_t)e->nx * sizeof *target + 1) : NULL;
     for (int i = 0; st == KL_OK && i < n; i++)
         v[i] = s->stops.v[i];
     for (int i = 0; st == KL_OK && target && i < e->nx; i++)
@@ -354,10 +361,11 @@ static kl_status check_cut(const engine *e, kl_cut *c)
     if (e->nx || e->create)
         return refuse(c, e->nx ? "kl_grad" : "a gradient that is differentiated again");
     if (c->used && c->used != e->id)
-        return kl_fail(KL_ERR_STATE,
-                       "Trying to backward through the graph a second time: the checkpoint "
-                       "made at %s was given up by the first; keep it by retain",
-                       place_of(c));
+        return kl_fail(
+            KL_ERR_STATE,
+            "Trying to backward through the graph a second time: the checkpoint "
+            "made at %s was given up by the first; keep it by retain",
+            place_of(c));
     while (e->outer)
         e = e->outer;
     c->used = e->retain ? 0 : e->id;
@@ -417,8 +425,8 @@ static kl_status call_cut(engine *e, unit *u)
 static kl_status check_seed(const segment *s)
 {
     kl_lazy *y = s->start, *g = s->seed;
-    if (!g || (g->rank == y->rank &&
-               memcmp(kl_lazy_shape(g), kl_lazy_shape(y), y->rank * sizeof(int64_t)) == 0))
+    if (!g || (g->rank == y->rank && memcmp(kl_lazy_shape(g), kl_lazy_shape(y),
+                                            y->rank * sizeof(int64_t)) == 0))
         return KL_OK;
     char a[200], b[200];
     return kl_fail(KL_ERR_SHAPE,
@@ -522,8 +530,9 @@ kl_status kl_cut_gradients(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int nx,
     running = e.outer;
     close_engine(&e);
     for (int i = 0; i < nx; i++) {
-        kl_lazy *none = dx[i] ? NULL : kl_n_full((kl_dtype)x[i]->dtype, x[i]->rank,
-                                                 kl_lazy_shape(x[i]), 0);
+        kl_lazy *none =
+            dx[i] ? NULL
+                  : kl_n_full((kl_dtype)x[i]->dtype, x[i]->rank, kl_lazy_shape(x[i]), 0);
         dx[i] = dx[i] ? kl_lazy_temp(dx[i]) : none;
     }
     return st;

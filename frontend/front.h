@@ -517,9 +517,10 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
 
-/* ---- join.c: compositions of public calls, between kl_scope_begin and this: temporaries go,
- * r goes to the scope around and is fn's result ---- */
-kl_tensor *kl_composed(const char *fn, kl_tensor *r);
+/* ---- join.c: compositions of public calls: what is made between these two goes with the call,
+ * but for r, which is fn's result (NULL: as its maker has it) ---- */
+kl_call kl_compose(const char *at);
+kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r);
 
 /* ---- print.c
  * ------------------------------------------------------------------------------------------------

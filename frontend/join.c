@@ -1,16 +1,29 @@
-/* join.c: putting tensors together and taking them apart in the ways NumPy and PyTorch name:
- * stacks, grids, diagonals, rotations. Compositions of kiln's own calls.
+/* join.c: putting tensors together and taking them apart in the ways NumPy and PyTorch
+ * name: stacks, grids, diagonals, rotations. Compositions of kiln's own calls.
  *
  *   kl_vstack({f32[3], f32[3]})  ->  cat of f32[1,3] along 0 */
 #include "front.h"
 
-kl_tensor *kl_composed(const char *fn, kl_tensor *r)
+kl_call kl_compose(const char *at)
 {
+    kl_scope_begin();
+    return kl_call_begin(at);
+}
+
+kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r)
+{
+    kl_call_done(c, KL_OK);
     kl_keep(r);
     kl_scope_drop();
     if (r && fn)
         r->fn = fn;
     return r;
+}
+
+static int done(kl_call *c, int n)
+{
+    kl_call_done(c, KL_OK);
+    return n;
 }
 
 /* ---- at least so many dimensions ---- */
@@ -22,25 +35,27 @@ static kl_tensor *same(const char *at, kl_tensor *t)
 
 kl_tensor *kl_atleast_1d_at(const char *at, kl_tensor *t)
 {
-    return t && t->rank == 0 ? kl_unsqueeze_at(at, t, 0) : same(at, t);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL,
+                       t && t->rank == 0 ? kl_unsqueeze_at(at, t, 0) : same(at, t));
 }
 
 kl_tensor *kl_atleast_2d_at(const char *at, kl_tensor *t)
 {
+    kl_call c = kl_compose(at);
     if (!t || t->rank >= 2)
-        return same(at, t);
-    kl_scope_begin();
+        return kl_composed(&c, NULL, same(at, t));
     kl_tensor *r = t->rank ? t : kl_unsqueeze_at(at, t, 0);
-    return kl_composed(__func__, kl_unsqueeze_at(at, r, 0));
+    return kl_composed(&c, __func__, kl_unsqueeze_at(at, r, 0));
 }
 
 kl_tensor *kl_atleast_3d_at(const char *at, kl_tensor *t)
 {
+    kl_call c = kl_compose(at);
     if (!t || t->rank >= 3)
-        return same(at, t);
-    kl_scope_begin();
+        return kl_composed(&c, NULL, same(at, t));
     kl_tensor *r = t->rank == 2 ? t : kl_atleast_2d_at(at, t);
-    return kl_composed(__func__, kl_unsqueeze_at(at, r, 2));
+    return kl_composed(&c, __func__, kl_unsqueeze_at(at, r, 2));
 }
 
 /* ---- stacks ---- */
@@ -51,8 +66,8 @@ typedef kl_tensor *(*shape_fn)(const char *at, kl_tensor *t);
 static kl_tensor *stack_by(const char *at, const char *fn, shape_fn shape,
                            kl_tensor *const *t, int n, int dim)
 {
+    kl_call c = kl_compose(at);
     kl_tensor **v = n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *v) : NULL;
-    kl_scope_begin();
     bool ok = v != NULL;
     for (int i = 0; i < n && ok; i++) {
         v[i] = shape(at, t[i]);
@@ -61,40 +76,48 @@ static kl_tensor *stack_by(const char *at, const char *fn, shape_fn shape,
     kl_tensor *r = ok || n <= 0 ? kl_cat_at(at, v, n, dim) : NULL;
     if (v)
         kl_free(v, (size_t)n * sizeof *v);
-    return kl_composed(fn, r);
+    return kl_composed(&c, fn, r);
 }
 
 kl_tensor *kl_vstack_at(const char *at, kl_tensor *const *t, int n)
 {
-    return stack_by(at, __func__, kl_atleast_2d_at, t, n, 0);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL, stack_by(at, __func__, kl_atleast_2d_at, t, n, 0));
 }
 
 kl_tensor *kl_hstack_at(const char *at, kl_tensor *const *t, int n)
 {
+    kl_call c = kl_compose(at);
     bool flat = n > 0 && t[0] && t[0]->rank <= 1;
-    return stack_by(at, __func__, kl_atleast_1d_at, t, n, flat ? 0 : 1);
+    return kl_composed(&c, NULL,
+                       stack_by(at, __func__, kl_atleast_1d_at, t, n, flat ? 0 : 1));
 }
 
 kl_tensor *kl_dstack_at(const char *at, kl_tensor *const *t, int n)
 {
-    return stack_by(at, __func__, kl_atleast_3d_at, t, n, 2);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL, stack_by(at, __func__, kl_atleast_3d_at, t, n, 2));
 }
 
 static kl_tensor *as_column(const char *at, kl_tensor *t)
 {
-    return t && t->rank <= 1 ? kl_reshape_at(at, t, kl_shape(kl_numel(t), 1)) : same(at, t);
+    return t && t->rank <= 1 ? kl_reshape_at(at, t, kl_shape(kl_numel(t), 1))
+                             : same(at, t);
 }
 
 kl_tensor *kl_column_stack_at(const char *at, kl_tensor *const *t, int n)
 {
-    return stack_by(at, __func__, as_column, t, n, 1);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL, stack_by(at, __func__, as_column, t, n, 1));
 }
 
 /* ---- parts ---- */
 
 /* Pieces that end at the given indices. */
-int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim, kl_tensor **out)
+int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim,
+                       kl_tensor **out)
 {
+    kl_call c = kl_call_begin(at);
     int64_t extent = kl_extent(t, dim), from = 0;
     for (int i = 0; i <= ends.n; i++) {
         int64_t to = i < ends.n ? ends.v[i] : extent;
@@ -103,54 +126,59 @@ int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim, kl_t
         out[i] = kl_slice_at(at, t, dim, from, KL_MAX(to, from), 1);
         from = i < ends.n ? to : from;
         if (!out[i])
-            return -1;
+            return done(&c, -1);
     }
-    return ends.n + 1;
+    return done(&c, ends.n + 1);
 }
 
 /* n pieces, the first ones longer by one where it does not come out even. */
-int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim, kl_tensor **out)
+int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim,
+                         kl_tensor **out)
 {
+    kl_call c = kl_call_begin(at);
     int64_t extent = kl_extent(t, dim), from = 0;
     if (n <= 0 || extent < 0) {
-        kl_fail(KL_ERR_ARG,
-                "number of sections must be larger than 0, got %lld", (long long)n);
-        return -1;
+        kl_fail(KL_ERR_ARG, "number of sections must be larger than 0, got %lld",
+                (long long)n);
+        return done(&c, -1);
     }
     for (int64_t i = 0; i < n; i++) {
         int64_t len = extent / n + (i < extent % n);
         out[i] = kl_narrow_at(at, t, dim, from, len);
         from += len;
         if (!out[i])
-            return -1;
+            return done(&c, -1);
     }
-    return (int)n;
+    return done(&c, (int)n);
 }
 
 kl_tensor *kl_unflatten_at(const char *at, kl_tensor *t, int dim, kl_ints sizes)
 {
+    kl_call c = kl_compose(at);
     kl_ints s = {0};
     int axis;
     if (!t || kl_dim_wrap(dim, t->rank, &axis))
-        return NULL;
+        return kl_composed(&c, NULL, NULL);
     for (int i = 0; i < t->rank && s.n < KL_INTS_MAX; i++) {
         if (i != axis)
             s.v[s.n++] = kl_t_shape(t)[i];
         for (int k = 0; i == axis && k < sizes.n && s.n < KL_INTS_MAX; k++)
             s.v[s.n++] = sizes.v[k];
     }
-    return kl_view_at(at, t, s);
+    return kl_composed(&c, NULL, kl_view_at(at, t, s));
 }
 
 /* ---- grids ---- */
 
-/* Every tensor (1-d) spread over the grid of all; xy: the first two dimensions swapped. */
+/* Every tensor (1-d) spread over the grid of all; xy: the first two dimensions swapped.
+ */
 int kl_meshgrid_at(const char *at, kl_tensor *const *t, int n, bool xy, kl_tensor **out)
 {
+    kl_call c = kl_call_begin(at);
     kl_ints grid = {.n = n};
     if (n <= 0 || n > KL_INTS_MAX) {
         kl_fail(KL_ERR_ARG, "meshgrid expects a non-empty TensorList");
-        return -1;
+        return done(&c, -1);
     }
     for (int i = 0; i < n; i++)
         grid.v[i] = kl_numel(t[i]);
@@ -158,33 +186,34 @@ int kl_meshgrid_at(const char *at, kl_tensor *const *t, int n, bool xy, kl_tenso
         kl_ints one = {.n = n};
         for (int k = 0; k < n; k++)
             one.v[k] = k == i ? grid.v[i] : 1;
-        kl_scope_begin();
+        kl_call in = kl_compose(at);
         kl_tensor *r = kl_expand_at(at, kl_reshape_at(at, t[i], one), grid);
         if (xy && n > 1)
             r = kl_transpose_at(at, r, 0, 1);
-        out[i] = kl_composed("kl_expand_at", r);
+        out[i] = kl_composed(&in, "kl_expand_at", r);
         if (!out[i])
-            return -1;
+            return done(&c, -1);
     }
-    return n;
+    return done(&c, n);
 }
 
 kl_tensor *kl_cartesian_prod_at(const char *at, kl_tensor *const *t, int n)
 {
+    kl_call c = kl_compose(at);
     kl_tensor *grid[KL_INTS_MAX];
     if (n == 1)
-        return same(at, t[0]);
-    kl_scope_begin();
+        return kl_composed(&c, NULL, same(at, t[0]));
     bool ok = kl_meshgrid_at(at, t, n, false, grid) == n;
     kl_tensor *all = ok ? kl_stack_at(at, grid, n, -1) : NULL;
-    return kl_composed(__func__, all ? kl_reshape_at(at, all, kl_shape(-1, n)) : NULL);
+    return kl_composed(&c, __func__,
+                       all ? kl_reshape_at(at, all, kl_shape(-1, n)) : NULL);
 }
 
 kl_tensor *kl_block_diag_at(const char *at, kl_tensor *const *t, int n)
 {
+    kl_call c = kl_compose(at);
     int64_t rows = 0, cols = 0, r0 = 0, c0 = 0;
     kl_tensor *all = NULL;
-    kl_scope_begin();
     kl_tensor **v = kl_alloc_zeroed((size_t)n * sizeof *v + 1);
     for (int i = 0; v && i < n; i++) {
         v[i] = kl_atleast_2d_at(at, t[i]);
@@ -195,89 +224,98 @@ kl_tensor *kl_block_diag_at(const char *at, kl_tensor *const *t, int n)
     }
     for (int i = 0; v && i < n && v[i]; i++) {
         int64_t h = kl_extent(v[i], 0), w = kl_extent(v[i], 1);
-        kl_tensor *p = kl_pad_at(at, v[i],
-                                 kl_axes(c0, cols - c0 - w, r0, rows - r0 - h), kl_arg_i(0));
+        kl_tensor *p = kl_pad_at(at, v[i], kl_axes(c0, cols - c0 - w, r0, rows - r0 - h),
+                                 kl_arg_i(0));
         all = all && p ? kl_add_at(at, kl_arg_t(all), kl_arg_t(p)) : p;
         r0 += h, c0 += w;
         if (!p)
             break;
     }
     kl_free(v, (size_t)n * sizeof *v + 1);
-    return kl_composed(__func__, all);
+    return kl_composed(&c, __func__, all);
 }
 
 /* ---- diagonals ---- */
 
 /* The last dimension along a diagonal of two new ones, the rest zero. */
-kl_tensor *kl_diag_embed_at(const char *at, kl_tensor *t, int64_t offset, int dim1, int dim2)
+kl_tensor *kl_diag_embed_at(const char *at, kl_tensor *t, int64_t offset, int dim1,
+                            int dim2)
 {
+    kl_call c = kl_compose(at);
     int a, b;
     if (!t || kl_dim_wrap(dim1, t->rank + 1, &a) || kl_dim_wrap(dim2, t->rank + 1, &b))
-        return NULL;
-    kl_scope_begin();
+        return kl_composed(&c, NULL, NULL);
     int64_t n = t->rank ? kl_extent(t, -1) : 1, size = n + llabs(offset);
     kl_tensor *x = t->rank ? t : kl_unsqueeze_at(at, t, 0);
-    /* [.., n] -> [.., n, size]: element i at column i + max(offset, 0), rows shifted down */
+    /* [.., n] -> [.., n, size]: element i at column i + max(offset, 0), rows shifted down
+     */
     kl_tensor *row = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
     kl_tensor *col = kl_arange_at(at, kl_arg_i(0), kl_arg_i(size), kl_arg_i(1), KL_I64);
     row = row ? kl_unsqueeze_at(at, row, 1) : NULL;
-    kl_tensor *hit = kl_eq_at(at, kl_arg_t(col),
-                              kl_arg_t(kl_add_at(at, kl_arg_t(row),
-                                                 kl_arg_i(KL_MAX(offset, 0)))));
-    kl_tensor *m = kl_where_at(at, hit, kl_arg_t(kl_unsqueeze_at(at, x, -1)), kl_arg_i(0));
+    kl_tensor *hit =
+        kl_eq_at(at, kl_arg_t(col),
+                 kl_arg_t(kl_add_at(at, kl_arg_t(row), kl_arg_i(KL_MAX(offset, 0)))));
+    kl_tensor *m =
+        kl_where_at(at, hit, kl_arg_t(kl_unsqueeze_at(at, x, -1)), kl_arg_i(0));
     m = m ? kl_to_at(at, m, kl_dtype_of(t)) : NULL;
-    m = m ? kl_pad_at(at, m, kl_axes(0, 0, KL_MAX(-offset, 0), KL_MAX(offset, 0)), kl_arg_i(0))
+    m = m ? kl_pad_at(at, m, kl_axes(0, 0, KL_MAX(-offset, 0), KL_MAX(offset, 0)),
+                      kl_arg_i(0))
           : NULL;
     kl_ints perm = {.n = m ? m->rank : 0};
     for (int i = 0, k = 0; i < perm.n; i++)
         perm.v[i] = i == a ? perm.n - 2 : i == b ? perm.n - 1 : k++;
-    return kl_composed(__func__, m ? kl_permute_at(at, m, perm) : NULL);
+    return kl_composed(&c, __func__, m ? kl_permute_at(at, m, perm) : NULL);
 }
 
 kl_tensor *kl_diag_at(const char *at, kl_tensor *t, int64_t diagonal)
 {
+    kl_call c = kl_compose(at);
     if (t && t->rank == 1)
-        return kl_diag_embed_at(at, t, diagonal, -2, -1);
+        return kl_composed(&c, NULL, kl_diag_embed_at(at, t, diagonal, -2, -1));
     if (t && t->rank == 2)
-        return kl_diagonal_at(at, t, diagonal, 0, 1);
+        return kl_composed(&c, NULL, kl_diagonal_at(at, t, diagonal, 0, 1));
     kl_fail(KL_ERR_SHAPE, "diag(): Supports 1D or 2D tensors. Got %dD", t ? t->rank : 0);
-    return NULL;
+    return kl_composed(&c, NULL, NULL);
 }
 
 kl_tensor *kl_diagflat_at(const char *at, kl_tensor *t, int64_t offset)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *flat = kl_reshape_at(at, t, kl_shape(-1));
-    return kl_composed(__func__, flat ? kl_diag_embed_at(at, flat, offset, -2, -1) : NULL);
+    return kl_composed(&c, __func__,
+                       flat ? kl_diag_embed_at(at, flat, offset, -2, -1) : NULL);
 }
 
 /* Row and column numbers of a triangle, row by row: i64 [2, count]. */
 static kl_tensor *triangle(const char *at, const char *fn, int64_t rows, int64_t cols,
                            int64_t offset, bool upper)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *ones = kl_full_at(at, kl_shape(rows, cols), kl_arg_b(true), KL_BOOL);
-    kl_tensor *in = ones ? (upper ? kl_triu_at(at, ones, offset) : kl_tril_at(at, ones, offset))
-                         : NULL;
+    kl_tensor *in =
+        ones ? (upper ? kl_triu_at(at, ones, offset) : kl_tril_at(at, ones, offset))
+             : NULL;
     kl_tensor *where = in ? kl_nonzero_at(at, in) : NULL;
-    return kl_composed(fn, where ? kl_contiguous_at(at, kl_t_at(at, where)) : NULL);
+    return kl_composed(&c, fn, where ? kl_contiguous_at(at, kl_t_at(at, where)) : NULL);
 }
 
 kl_tensor *kl_tril_indices_at(const char *at, int64_t rows, int64_t cols, int64_t offset)
 {
-    return triangle(at, __func__, rows, cols, offset, false);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL, triangle(at, __func__, rows, cols, offset, false));
 }
 
 kl_tensor *kl_triu_indices_at(const char *at, int64_t rows, int64_t cols, int64_t offset)
 {
-    return triangle(at, __func__, rows, cols, offset, true);
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, NULL, triangle(at, __func__, rows, cols, offset, true));
 }
 
 /* ---- turning and shifting ---- */
 
 kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0, int dim1)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *r;
     switch ((k % 4 + 4) % 4) {
     case 1:
@@ -292,18 +330,18 @@ kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0, int di
     default:
         r = kl_clone_at(at, t);
     }
-    return kl_composed(__func__, r);
+    return kl_composed(&c, __func__, r);
 }
 
 /* Along several dimensions; none named: of the flattened tensor. */
 kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims)
 {
+    kl_call c = kl_compose(at);
     if (dims.n != shifts.n && !(dims.n == 0 && shifts.n == 1)) {
-        kl_fail(KL_ERR_ARG, "shifts and dimensions must align. shifts: %d, dims:%d", shifts.n,
-                dims.n);
-        return NULL;
+        kl_fail(KL_ERR_ARG, "shifts and dimensions must align. shifts: %d, dims:%d",
+                shifts.n, dims.n);
+        return kl_composed(&c, NULL, NULL);
     }
-    kl_scope_begin();
     kl_tensor *r = t;
     if (dims.n == 0) {
         r = kl_roll_at(at, kl_reshape_at(at, t, kl_shape(-1)), shifts.v[0], 0);
@@ -311,20 +349,21 @@ kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts, kl_ints
     }
     for (int i = 0; i < dims.n && r; i++)
         r = kl_roll_at(at, r, shifts.v[i], (int)dims.v[i]);
-    return kl_composed("kl_roll_at", r);
+    return kl_composed(&c, "kl_roll_at", r);
 }
 
 kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to)
 {
+    kl_call c = kl_compose(at);
     kl_ints perm = {.n = t ? t->rank : 0};
     bool taken[KL_INTS_MAX] = {0}, placed[KL_INTS_MAX] = {0};
     for (int i = 0; i < from.n && i < to.n && t; i++) {
         int a, b;
         if (kl_dim_wrap(from.v[i], t->rank, &a) || kl_dim_wrap(to.v[i], t->rank, &b))
-            return NULL;
+            return kl_composed(&c, NULL, NULL);
         if (taken[a] || placed[b] || from.n != to.n) {
             kl_fail(KL_ERR_ARG, "movedim: repeated dim in `source` or `destination`");
-            return NULL;
+            return kl_composed(&c, NULL, NULL);
         }
         taken[a] = placed[b] = true;
         perm.v[b] = a;
@@ -336,5 +375,5 @@ kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to
             k++;
         perm.v[i] = k++;
     }
-    return t ? kl_permute_at(at, t, perm) : NULL;
+    return kl_composed(&c, NULL, t ? kl_permute_at(at, t, perm) : NULL);
 }

@@ -357,7 +357,8 @@ static kl_status update_all(const char *at, kl_optim *o, const kl_update *u, int
     kl_call c = kl_call_begin(at);
     slot *slots = kl_alloc_zeroed((size_t)n * sizeof *slots + 1);
     kl_lazy **g = kl_alloc_zeroed((size_t)n * sizeof *g + 1);
-    kl_status st = slots && g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
+    kl_status st =
+        slots && g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
     for (int i = 0; i < n && st == KL_OK; i++) {
         slots[i] = (slot){u[i].p, u[i].m, u[i].v, u[i].vmax};
         g[i] = u[i].g ? kl_tensor_read(u[i].g) : NULL;

@@ -1,5 +1,5 @@
-/* order.c: statistics by order, and counting: medians, quantiles, searching, histograms, the
- * distinct values. What depends on data in its extent is computed at once.
+/* order.c: statistics by order, and counting: medians, quantiles, searching, histograms,
+ * the distinct values. What depends on data in its extent is computed at once.
  *
  *   kl_median(x, 1)  ->  element (n - 1) / 2 of sort(x, 1); NaN wins */
 #include "front.h"
@@ -9,8 +9,8 @@ static kl_arg T(kl_tensor *t)
     return kl_arg_t(t);
 }
 
-static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, int dim, bool keep,
-                      kl_tensor **index)
+static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, int dim,
+                      bool keep, kl_tensor **index)
 {
     kl_tensor *i = NULL, *s = kl_sort_at(at, t, dim, false, &i);
     if (!s)
@@ -30,37 +30,39 @@ static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, i
     return v;
 }
 
-static kl_tensor *two(const char *fn, kl_tensor *v, kl_tensor **index)
+static kl_tensor *two(kl_call *c, const char *fn, kl_tensor *v, kl_tensor **index)
 {
     kl_keep(*index);
-    return kl_composed(fn, v);
+    return kl_composed(c, fn, v);
 }
 
 /* The k-th smallest (from 1) along dim, and where it stands. */
 kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim, bool keep,
                           kl_tensor **index)
 {
+    kl_call c = kl_compose(at);
     int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
     if (k < 1 || k > n) {
-        kl_fail(KL_ERR_ARG, "kthvalue(): selected number k out of range for dimension %d", dim);
-        return NULL;
+        kl_fail(KL_ERR_ARG, "kthvalue(): selected number k out of range for dimension %d",
+                dim);
+        return kl_composed(&c, NULL, NULL);
     }
-    kl_scope_begin();
-    return two(__func__, kth(at, __func__, t, k - 1, dim, keep, index), index);
+    return two(&c, __func__, kth(at, __func__, t, k - 1, dim, keep, index), index);
 }
 
 /* The lower of two middle ones; a NaN counts as largest and wins. */
-kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep, kl_tensor **index)
+kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
+                        kl_tensor **index)
 {
+    kl_call c = kl_compose(at);
     int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
-    kl_scope_begin();
     kl_tensor *mid = kth(at, __func__, t, (n - 1) / 2, dim, true, index), *last_at = NULL;
     if (!mid || !*index || kl_dtype_of(t) < KL_F16 || kl_rank(t) == 0) {
         if (mid && !keep && kl_rank(t)) {
             mid = kl_squeeze_at(at, mid, kl_axes(dim));
             *index = kl_squeeze_at(at, *index, kl_axes(dim));
         }
-        return two(__func__, mid, index);
+        return two(&c, __func__, mid, index);
     }
     kl_tensor *nan = kl_isnan_at(at, T(t));
     kl_tensor *first = nan ? kl_argmax_at(at, kl_to_at(at, nan, KL_U8), dim, true) : NULL;
@@ -72,7 +74,7 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep, kl_ten
         last_at = kl_squeeze_at(at, last_at, kl_axes(dim));
     }
     *index = last_at;
-    return two(__func__, v, index);
+    return two(&c, __func__, v, index);
 }
 
 /* Between the elements of rank floor and ceil of q (n - 1); how: linear, lower, higher,
@@ -80,14 +82,15 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep, kl_ten
 kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim, bool keep,
                           const char *how)
 {
+    kl_call c = kl_compose(at);
     int axis;
     if (!t || !q || kl_dim_wrap(dim, t->rank, &axis))
-        return NULL;
+        return kl_composed(&c, NULL, NULL);
     if (kl_dtype_of(t) != KL_F32 && kl_dtype_of(t) != KL_F64) {
-        kl_fail(KL_ERR_DTYPE, "quantile() input tensor must be either float or double dtype");
-        return NULL;
+        kl_fail(KL_ERR_DTYPE,
+                "quantile() input tensor must be either float or double dtype");
+        return kl_composed(&c, NULL, NULL);
     }
-    kl_scope_begin();
     int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
     kl_tensor *x = kl_rank(t) ? t : kl_unsqueeze_at(at, t, 0), *ignored = NULL;
     kl_tensor *s = kl_sort_at(at, kl_movedim_at(at, x, axis, -1), -1, false, &ignored);
@@ -102,10 +105,11 @@ kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim, b
     kl_tensor *lo = kl_floor_at(at, T(rank)), *hi = kl_ceil_at(at, T(rank));
     kl_tensor *a = kl_index_select_at(at, s, -1, kl_to_at(at, lo, KL_I64));
     kl_tensor *b = kl_index_select_at(at, s, -1, kl_to_at(at, hi, KL_I64));
-    kl_tensor *w = how && how[0] == 'm'
-                       ? kl_mul_at(at, T(kl_to_at(at, kl_ne_at(at, T(lo), T(hi)), kl_dtype_of(t))),
-                                   kl_arg_d(0.5))
-                       : kl_sub_at(at, T(rank), T(lo));
+    kl_tensor *w =
+        how && how[0] == 'm'
+            ? kl_mul_at(at, T(kl_to_at(at, kl_ne_at(at, T(lo), T(hi)), kl_dtype_of(t))),
+                        kl_arg_d(0.5))
+            : kl_sub_at(at, T(rank), T(lo));
     kl_tensor *v = kl_lerp_at(at, T(a), T(b), T(w)); /* [.., q] */
     kl_tensor *bad = v ? kl_any_at(at, kl_isnan_at(at, T(s)), kl_axes(-1), true) : NULL;
     v = bad ? kl_where_at(at, bad, kl_arg_d(NAN), T(v)) : NULL;
@@ -114,36 +118,36 @@ kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim, b
         v = kl_unsqueeze_at(at, v, axis + 1);
     if (v && kl_rank(q) == 0)
         v = kl_select_at(at, v, 0, 0);
-    return kl_composed(__func__, v ? kl_to_at(at, v, kl_dtype_of(t)) : NULL);
+    return kl_composed(&c, __func__, v ? kl_to_at(at, v, kl_dtype_of(t)) : NULL);
 }
 
-/* How many of the sorted boundaries lie before each value; right: not after it. Boundaries
- * 1-d, or with the values' leading dimensions. */
-kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values, bool right)
+/* How many of the sorted boundaries lie before each value; right: not after it.
+ * Boundaries 1-d, or with the values' leading dimensions. */
+kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
+                              bool right)
 {
-    kl_scope_begin();
-    kl_tensor *v = values.kind == KL_ARG_TENSOR
-                       ? values.t
-                       : kl_scalar_at(at, values, KL_DTYPE_NONE);
+    kl_call c = kl_compose(at);
+    kl_tensor *v =
+        values.kind == KL_ARG_TENSOR ? values.t : kl_scalar_at(at, values, KL_DTYPE_NONE);
     kl_tensor *x = v ? kl_unsqueeze_at(at, v, -1) : NULL;
     bool rows = kl_rank(sorted) > 1;
     kl_tensor *b = sorted && rows ? kl_unsqueeze_at(at, sorted, -2) : sorted;
     kl_tensor *below = !x || !b ? NULL
                        : right  ? kl_le_at(at, T(b), T(x))
                                 : kl_lt_at(at, T(b), T(x));
-    return kl_composed(__func__,
-                       below ? kl_sum_at(at, kl_to_at(at, below, KL_I64), kl_axes(-1), false)
-                             : NULL);
+    return kl_composed(
+        &c, __func__,
+        below ? kl_sum_at(at, kl_to_at(at, below, KL_I64), kl_axes(-1), false) : NULL);
 }
 
 /* How often each of 0 .. max occurs among non-negative integers, or the weights' sums. */
 kl_tensor *kl_bincount_at(const char *at, kl_tensor *t, kl_tensor *weights, int64_t least)
 {
+    kl_call c = kl_compose(at);
     if (kl_rank(t) != 1 || kl_dtype_of(t) >= KL_F16 || kl_dtype_of(t) == KL_BOOL) {
         kl_fail(KL_ERR_ARG, "bincount only supports 1-d non-negative integral inputs.");
-        return NULL;
+        return kl_composed(&c, NULL, NULL);
     }
-    kl_scope_begin();
     int64_t n = 0, lowest = 0;
     if (kl_numel(t) > 0) {
         n = kl_item_int_at(at, kl_amax_at(at, t, kl_axes(), false)) + 1;
@@ -151,21 +155,21 @@ kl_tensor *kl_bincount_at(const char *at, kl_tensor *t, kl_tensor *weights, int6
     }
     if (lowest < 0 || kl_failed()) {
         kl_fail(KL_ERR_ARG, "bincount only supports 1-d non-negative integral inputs.");
-        return kl_composed(__func__, NULL);
+        return kl_composed(&c, __func__, NULL);
     }
     kl_dtype dt = !weights ? KL_I64 : kl_dtype_of(weights) == KL_F32 ? KL_F32 : KL_F64;
     kl_tensor *zero = kl_full_at(at, kl_shape(KL_MAX(n, least)), kl_arg_i(0), dt);
     kl_tensor *w = weights ? kl_to_at(at, weights, dt)
                            : kl_full_at(at, kl_shape(kl_numel(t)), kl_arg_i(1), dt);
-    return kl_composed(__func__, zero && w ? kl_index_add_at(at, zero, 0, kl_to_at(at, t, KL_I64),
-                                                             w)
-                                           : NULL);
+    return kl_composed(
+        &c, __func__,
+        zero && w ? kl_index_add_at(at, zero, 0, kl_to_at(at, t, KL_I64), w) : NULL);
 }
 
 /* Elements in `bins` equal intervals of [lo, hi]; lo == hi: of the data's range. */
 kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo, double hi)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *x = kl_reshape_at(at, t, kl_shape(-1));
     if (x && lo == hi && kl_numel(x) > 0) {
         lo = kl_item_at(at, kl_amin_at(at, x, kl_axes(), false));
@@ -177,14 +181,15 @@ kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo, do
                                       T(kl_le_at(at, T(x), kl_arg_d(hi))));
     kl_tensor *place = kl_div_at(at, T(kl_sub_at(at, T(x), kl_arg_d(lo))),
                                  kl_arg_d((hi - lo) / (double)bins));
-    place = kl_clamp_at(at, T(kl_floor_at(at, T(place))), kl_arg_i(0), kl_arg_i(bins - 1));
+    place =
+        kl_clamp_at(at, T(kl_floor_at(at, T(place))), kl_arg_i(0), kl_arg_i(bins - 1));
     place = kl_where_at(at, in, T(place), kl_arg_i(0));
     kl_tensor *zero = kl_full_at(at, kl_shape(bins), kl_arg_i(0), kl_dtype_of(t));
     kl_tensor *one = in ? kl_to_at(at, in, kl_dtype_of(t)) : NULL;
     kl_tensor *r = place && zero && one
                        ? kl_index_add_at(at, zero, 0, kl_to_at(at, place, KL_I64), one)
                        : NULL;
-    return kl_composed(__func__, r);
+    return kl_composed(&c, __func__, r);
 }
 
 /* Where an element differs from the one before it, of a sorted 1-d tensor. */
@@ -199,19 +204,20 @@ static kl_tensor *starts(const char *at, kl_tensor *s)
     return ne && yes ? kl_cat_at(at, (kl_tensor *[]){yes, ne}, 2, 0) : NULL;
 }
 
-/* The distinct elements (sorted, or runs as they come); *inverse: which of them each element
- * is; *counts: how often each occurs. Both may be NULL. */
+/* The distinct elements (sorted, or runs as they come); *inverse: which of them each
+ * element is; *counts: how often each occurs. Both may be NULL. */
 kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted, kl_tensor **inverse,
                         kl_tensor **counts)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *x = kl_reshape_at(at, t, kl_shape(-1)), *order = NULL;
     kl_tensor *s = x && sorted ? kl_sort_at(at, x, 0, false, &order) : x;
     kl_tensor *first = s ? starts(at, s) : NULL;
     kl_tensor *v = first ? kl_masked_select_at(at, s, first) : NULL;
-    kl_tensor *group = v ? kl_sub_at(at, T(kl_cumsum_at(at, kl_to_at(at, first, KL_I64), 0)),
-                                     kl_arg_i(1))
-                         : NULL;
+    kl_tensor *group =
+        v ? kl_sub_at(at, T(kl_cumsum_at(at, kl_to_at(at, first, KL_I64), 0)),
+                      kl_arg_i(1))
+          : NULL;
     if (group && inverse) {
         kl_tensor *inv = group;
         if (sorted)
@@ -225,19 +231,19 @@ kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted, kl_tensor **i
         *counts = zero && one ? kl_index_add_at(at, zero, 0, group, one) : NULL;
         kl_keep(*counts);
     }
-    return kl_composed(__func__, v);
+    return kl_composed(&c, __func__, v);
 }
 
 /* Whether each element occurs among the others. */
 kl_tensor *kl_isin_at(const char *at, kl_arg a, kl_arg among, bool invert)
 {
-    kl_scope_begin();
+    kl_call c = kl_compose(at);
     kl_tensor *x = a.kind == KL_ARG_TENSOR ? a.t : kl_scalar_at(at, a, KL_DTYPE_NONE);
-    kl_tensor *y = among.kind == KL_ARG_TENSOR ? among.t
-                                               : kl_scalar_at(at, among, KL_DTYPE_NONE);
+    kl_tensor *y =
+        among.kind == KL_ARG_TENSOR ? among.t : kl_scalar_at(at, among, KL_DTYPE_NONE);
     kl_tensor *eq = x && y ? kl_eq_at(at, T(kl_unsqueeze_at(at, x, -1)),
                                       T(kl_reshape_at(at, y, kl_shape(-1))))
                            : NULL;
     kl_tensor *r = eq ? kl_any_at(at, eq, kl_axes(-1), false) : NULL;
-    return kl_composed(__func__, r && invert ? kl_logical_not_at(at, T(r)) : r);
+    return kl_composed(&c, __func__, r && invert ? kl_logical_not_at(at, T(r)) : r);
 }

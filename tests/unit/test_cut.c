@@ -42,7 +42,8 @@ static kl_tensor *squared(kl_tensor *x, note *n)
     return kl_custom(&x, 1, &y, 1, square_back, s, square_drop) == KL_OK ? y : NULL;
 }
 
-static kl_status scale(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx, int nin)
+static kl_status scale(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx,
+                       int nin)
 {
     note *n = user;
     (void)nout;
@@ -52,10 +53,19 @@ static kl_status scale(void *user, kl_tensor *const *dy, int nout, kl_tensor **d
     return KL_OK;
 }
 
-static kl_status fails(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx, int nin)
+static kl_status fails(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx,
+                       int nin)
 {
     (void)user, (void)dy, (void)nout, (void)dx, (void)nin;
     return kl_fail(KL_ERR_STATE, "the hook refuses");
+}
+
+static kl_status misfits(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx,
+                         int nin)
+{
+    (void)user, (void)dy, (void)nout, (void)nin;
+    dx[0] = kl_zeros(kl_shape(3), KL_F64);
+    return KL_OK;
 }
 
 static kl_tensor *leaf(double v)
@@ -116,6 +126,10 @@ START_TEST(refused)
     ck_assert(kl_hook(y, fails, NULL, NULL) == KL_OK);
     FAILS(kl_backward(kl_sum(y)) == KL_OK, "the hook refuses");
     ck_assert(kl_grad_of(x) == NULL);
+    kl_tensor *z = kl_mul(x, x);
+    ck_assert(kl_hook(z, misfits, NULL, NULL) == KL_OK);
+    FAILS(kl_backward(kl_sum(z)) == KL_OK,
+          "Function returned an invalid gradient - got [3] but expected shape");
 }
 END_TEST
 

@@ -222,11 +222,25 @@ START_TEST(steps_hit_the_cache)
 }
 END_TEST
 
+/* Missing axes of either side stand in front. */
+START_TEST(broadcast)
+{
+    kl_tensor *v = kl_of(KL_F32, kl_shape(3), 1, 2, 3), *m = kl_ones(kl_shape(2, 3), KL_F32);
+    SHOWS(kl_add(v, m), "tensor([[2., 3., 4.],\n        [2., 3., 4.]])");
+    SHOWS(kl_add(m, v), "tensor([[2., 3., 4.],\n        [2., 3., 4.]])");
+    SHOWS(kl_where(kl_gt(v, 1), v, kl_zeros(kl_shape(2, 1), KL_F32)),
+          "tensor([[0., 2., 3.],\n        [0., 2., 3.]])");
+    FAILS(kl_add(kl_ones(kl_shape(2), KL_F32), kl_ones(kl_shape(4, 3), KL_F32)),
+          "(3) at non-singleton dimension 1: [2] and [4, 3]");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tensor");
     TCase *tc = front_case(s, "all");
     tcase_add_test(tc, creation);
+    tcase_add_test(tc, broadcast);
     tcase_add_test(tc, copies_do_not_share);
     tcase_add_test(tc, promotion);
     tcase_add_test(tc, elementwise);

@@ -1,5 +1,6 @@
 /* autograd.c: derivatives written in Python: hooks on tensors and autograd.Function. kiln
- * calls back with the gradients that have arrived; Python's exceptions travel through it. */
+ * calls back with the gradients that have arrived; Python's exceptions travel through it.
+ */
 #include "py.h"
 
 /* A tensor of the open scope as a Python object, or None. */
@@ -17,7 +18,8 @@ static kl_status take(PyObject *o, kl_tensor **t)
     if (o == Py_None)
         return KL_OK;
     if (!py_is_tensor(o)) {
-        PyErr_Format(PyExc_TypeError, "expected Variable, but got an object of another type");
+        PyErr_Format(PyExc_TypeError,
+                     "expected Variable, but got an object of another type");
         return KL_ERR_ARG;
     }
     *t = kl_scope_hold(py_t(o));
@@ -36,10 +38,11 @@ static kl_status call(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx
     }
     r = args ? PyObject_CallObject(user, args) : NULL;
     if (r && (!PyTuple_Check(r) || PyTuple_Size(r) != nin))
-        PyErr_Format(PyExc_RuntimeError,
-                     "function returned an incorrect number of gradients (expected %d, got "
-                     "%zd)",
-                     nin, PyTuple_Check(r) ? PyTuple_Size(r) : 1);
+        PyErr_Format(
+            PyExc_RuntimeError,
+            "function returned an incorrect number of gradients (expected %d, got "
+            "%zd)",
+            nin, PyTuple_Check(r) ? PyTuple_Size(r) : 1);
     else if (r)
         st = KL_OK;
     for (int i = 0; i < nin && st == KL_OK; i++)

@@ -4,7 +4,8 @@
  *   tensor([[1, 2], [3, 4]])  ->  the shape by the first of each level, the dtype by all
  *                                 numbers, then one pass that fills dense bytes
  *   from_numpy(a)             ->  a's own memory; a Py_buffer held until kiln lets go
- *   memoryview(t)             ->  the storage's memory, exposed until the view is released */
+ *   memoryview(t)             ->  the storage's memory, exposed until the view is
+ * released */
 #include "py.h"
 
 #include <stdlib.h>
@@ -71,8 +72,9 @@ static int look(PyObject *o, int depth, scan *s)
             return -1;
         if (depth == s->shape.n && py_is_tensor(o) && kl_rank(py_t(o)) > 0 &&
             kl_numel(py_t(o)) != 1) {
-            PyErr_SetString(PyExc_ValueError,
-                            "only one element tensors can be converted to Python scalars");
+            PyErr_SetString(
+                PyExc_ValueError,
+                "only one element tensors can be converted to Python scalars");
             return -1;
         }
         meet(s, dt);
@@ -206,10 +208,10 @@ static const struct {
     const char *format; /* struct module's, native */
     kl_dtype dt;
 } formats[] = {
-    {"?", KL_BOOL}, {"B", KL_U8},  {"b", KL_I8},  {"H", KL_U16},  {"h", KL_I16},
-    {"I", KL_U32},  {"i", KL_I32}, {"L", KL_U64}, {"l", KL_I64},  {"Q", KL_U64},
-    {"q", KL_I64},  {"e", KL_F16}, {"f", KL_F32}, {"d", KL_F64},  {"Zf", KL_C64},
-    {"Zd", KL_C128},
+    {"?", KL_BOOL}, {"B", KL_U8},  {"b", KL_I8},   {"H", KL_U16},
+    {"h", KL_I16},  {"I", KL_U32}, {"i", KL_I32},  {"L", KL_U64},
+    {"l", KL_I64},  {"Q", KL_U64}, {"q", KL_I64},  {"e", KL_F16},
+    {"f", KL_F32},  {"d", KL_F64}, {"Zf", KL_C64}, {"Zd", KL_C128},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -217,9 +219,10 @@ static int buffer_dtype(const Py_buffer *b, kl_dtype *dt)
 {
     const char *f = b->format ? b->format : "B";
     if (*f == '>' || *f == '!') {
-        PyErr_SetString(PyExc_ValueError,
-                        "given numpy array has byte order different from the native byte "
-                        "order. Conversion between byte orders is currently not supported.");
+        PyErr_SetString(
+            PyExc_ValueError,
+            "given numpy array has byte order different from the native byte "
+            "order. Conversion between byte orders is currently not supported.");
         return -1;
     }
     f += *f == '@' || *f == '=' || *f == '<';
@@ -250,17 +253,19 @@ static int check_strides(const Py_buffer *b)
 {
     for (int i = 0; i < b->ndim; i++) {
         if (b->strides[i] < 0) {
-            PyErr_SetString(PyExc_ValueError,
-                            "At least one stride in the given numpy array is negative, and "
-                            "tensors with negative strides are not currently supported. (You "
-                            "can probably work around this by making a copy of your array  "
-                            "with array.copy().) ");
+            PyErr_SetString(
+                PyExc_ValueError,
+                "At least one stride in the given numpy array is negative, and "
+                "tensors with negative strides are not currently supported. (You "
+                "can probably work around this by making a copy of your array  "
+                "with array.copy().) ");
             return -1;
         }
         if (b->strides[i] % b->itemsize && b->shape[i] > 1) {
-            PyErr_SetString(PyExc_ValueError,
-                            "given numpy array strides not a multiple of the element byte "
-                            "size. Copy the numpy array to reallocate the memory.");
+            PyErr_SetString(
+                PyExc_ValueError,
+                "given numpy array strides not a multiple of the element byte "
+                "size. Copy the numpy array to reallocate the memory.");
             return -1;
         }
     }
@@ -332,7 +337,8 @@ int py_get_buffer(PyObject *self, Py_buffer *view, int flags)
     s->t = kl_tensor_ref(t);
     for (int i = 0; i < n; i++) {
         s->dims[i] = (Py_ssize_t)kl_extent(t, i);
-        s->dims[n + i] = (Py_ssize_t)(kl_stride(t, i) * (int64_t)kl_dtype_size(kl_dtype_of(t)));
+        s->dims[n + i] =
+            (Py_ssize_t)(kl_stride(t, i) * (int64_t)kl_dtype_size(kl_dtype_of(t)));
     }
     Py_INCREF(self);
     *view = (Py_buffer){.buf = data,

@@ -157,10 +157,10 @@ static PyObject *type_names(PyObject *const *args, Py_ssize_t n, PyObject *names
     Py_ssize_t k = names ? PyTuple_Size(names) : 0;
     for (Py_ssize_t i = 0; s && i < n + k; i++) {
         PyObject *type = PyType_GetName(Py_TYPE(args[i]));
-        PyObject *more =
-            i < n ? PyUnicode_FromFormat("%s%U", i ? ", " : "", type)
-                  : PyUnicode_FromFormat("%s%U=%U", i ? ", " : "",
-                                         PyTuple_GetItem(names, i - n), type);
+        PyObject *more = i < n
+                             ? PyUnicode_FromFormat("%s%U", i ? ", " : "", type)
+                             : PyUnicode_FromFormat("%s%U=%U", i ? ", " : "",
+                                                    PyTuple_GetItem(names, i - n), type);
         Py_XDECREF(type);
         PyObject *next = more ? PyUnicode_Concat(s, more) : NULL;
         Py_XDECREF(more);
@@ -170,7 +170,8 @@ static PyObject *type_names(PyObject *const *args, Py_ssize_t n, PyObject *names
     return s;
 }
 
-/* "max() received an invalid combination of arguments - got (str), but expected one of: .." */
+/* "max() received an invalid combination of arguments - got (str), but expected one of:
+ * .." */
 static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     PyObject *got = type_names(args, n, names), *all = PyUnicode_FromString("");
@@ -207,7 +208,8 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     else if (r.n >= 0)
         take_all(row, &r);
     kl_scope_drop();
-    if (how == AS_METHOD && r.n == 1 && r.t && r.t == py_t(self)) { /* x.to(x.dtype) is x */
+    if (how == AS_METHOD && r.n == 1 && r.t &&
+        r.t == py_t(self)) { /* x.to(x.dtype) is x */
         kl_tensor_unref(r.t);
         Py_INCREF(self);
         return self;
@@ -230,7 +232,9 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     py_value v[PY_MAX_PARAMS];
     kl_tensor *lists[PY_MAX_LIST];
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
-    unsigned form = how == AS_FUNCTION ? PY_FN : how == AS_METHOD ? PY_METHOD : PY_INPLACE;
+    unsigned form = how == AS_FUNCTION ? PY_FN
+                    : how == AS_METHOD ? PY_METHOD
+                                       : PY_INPLACE;
     const char *name = rows[first].name;
     if (names && rows[first].forms & PY_OUT)
         rest = without_out(&args, nargs, names, room, &out);
@@ -346,8 +350,9 @@ static PyObject *table(PyObject *self, PyObject *unused)
     (void)unused;
     PyObject *list = PyList_New(0);
     for (int i = 0; list && i < ROWS; i++) {
-        PyObject *row = Py_BuildValue("(ssIsss)", rows[i].name, rows[i].where, rows[i].forms,
-                                      rows[i].signature, rows[i].result, rows[i].doc);
+        PyObject *row =
+            Py_BuildValue("(ssIsss)", rows[i].name, rows[i].where, rows[i].forms,
+                          rows[i].signature, rows[i].result, rows[i].doc);
         if (!row || PyList_Append(list, row))
             Py_CLEAR(list);
         Py_XDECREF(row);

@@ -75,10 +75,11 @@ static int take_mask(plan *p, const char *at, kl_tensor *mask)
 {
     for (int d = 0; d < kl_rank(mask); d++)
         if (kl_extent(mask, d) != kl_extent(p->view, p->n + d)) {
-            PyErr_Format(PyExc_IndexError,
-                         "The shape of the mask at index %d does not match the shape of the "
-                         "indexed tensor at index %d",
-                         d, p->n + d);
+            PyErr_Format(
+                PyExc_IndexError,
+                "The shape of the mask at index %d does not match the shape of the "
+                "indexed tensor at index %d",
+                d, p->n + d);
             return -1;
         }
     kl_tensor *all = kl_nonzero_at(at, mask);
@@ -94,8 +95,9 @@ static int take_tensor(plan *p, const char *at, PyObject *o)
     if (kl_dtype_of(t) == KL_BOOL && kl_rank(t) > 0)
         return take_mask(p, at, t);
     if (kl_dtype_of(t) >= KL_F16)
-        return fail(PyExc_IndexError, "tensors used as indices must be long, int, byte or "
-                                      "bool tensors");
+        return fail(PyExc_IndexError,
+                    "tensors used as indices must be long, int, byte or "
+                    "bool tensors");
     p->index[p->n++] = t;
     p->advanced = true;
     return 0;
@@ -128,9 +130,10 @@ static int take(plan *p, const char *at, PyObject *o)
     if (py_is_int(o))
         return take_int(p, at, o);
     if (!is_sequence(o) && !PyObject_HasAttrString(o, "__array_interface__"))
-        return fail(PyExc_IndexError,
-                    "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
-                    "Variables are valid indices");
+        return fail(
+            PyExc_IndexError,
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+            "Variables are valid indices");
     PyObject *t = py_make(o, KL_DTYPE_NONE);
     if (t && kl_numel(py_t(t)) == 0 && kl_dtype_of(py_t(t)) >= KL_F16) {
         Py_DECREF(t); /* an empty list indexes nothing */
@@ -138,9 +141,8 @@ static int take(plan *p, const char *at, PyObject *o)
     }
     int r = t ? take_tensor(p, at, t) : -1;
     if (t) { /* lives as long as the call needs it */
-        kl_tensor *again = r == 0 && p->index[p->n - 1] == py_t(t)
-                               ? kl_detach_at(at, py_t(t))
-                               : NULL;
+        kl_tensor *again =
+            r == 0 && p->index[p->n - 1] == py_t(t) ? kl_detach_at(at, py_t(t)) : NULL;
         if (again)
             p->index[p->n - 1] = again;
         Py_DECREF(t);
@@ -156,7 +158,8 @@ static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
         dots += part[i] == Py_Ellipsis;
     }
     if (used > p->rank) {
-        PyErr_Format(PyExc_IndexError, "too many indices for tensor of dimension %d", p->rank);
+        PyErr_Format(PyExc_IndexError, "too many indices for tensor of dimension %d",
+                     p->rank);
         return -1;
     }
     if (dots > 1)

@@ -1,5 +1,5 @@
-/* module.c: the extension module kiln._kiln: the types, the table's functions, and the few
- * calls that fit no row. */
+/* module.c: the extension module kiln._kiln: the types, the table's functions, and the
+ * few calls that fit no row. */
 #include "py.h"
 
 #define FUNCTION(name) static PyObject *name(PyObject *self, PyObject *args)
@@ -12,7 +12,8 @@ FUNCTION(tensor_from)
     if (!PyArg_ParseTuple(args, "O|O", &data, &dtype))
         return NULL;
     if (dtype != Py_None && py_as_dtype(dtype, &dt) != 1) {
-        PyErr_SetString(PyExc_TypeError, "tensor(): argument 'dtype' must be torch.dtype");
+        PyErr_SetString(PyExc_TypeError,
+                        "tensor(): argument 'dtype' must be torch.dtype");
         return NULL;
     }
     return py_make(data, dt);
@@ -146,7 +147,8 @@ static PyMethodDef methods[] = {
     {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "Whether operations are recorded."},
     {"_manual_seed", manual_seed, METH_O, "Start the random numbers anew."},
     {"set_default_dtype", set_default_dtype, METH_O, "The real dtype of new tensors."},
-    {"get_default_dtype", get_default_dtype, METH_NOARGS, "The real dtype of new tensors."},
+    {"get_default_dtype", get_default_dtype, METH_NOARGS,
+     "The real dtype of new tensors."},
     {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},

@@ -1,4 +1,5 @@
-/* optim.c: optimisers' steps: Python keeps parameters and state, kiln does the arithmetic. */
+/* optim.c: optimisers' steps: Python keeps parameters and state, kiln does the
+ * arithmetic. */
 #include "py.h"
 
 #include <stdlib.h>
@@ -64,16 +65,17 @@ static PyObject *adam(PyObject *self, PyObject *args)
     long long step;
     Py_ssize_t n;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOOOdddddpppL", &l[0], &l[1], &l[2], &l[3], &l[4], &o.lr,
-                          &o.beta1, &o.beta2, &o.eps, &o.weight_decay, &amsgrad, &maximize,
-                          &decoupled, &step))
+    if (!PyArg_ParseTuple(args, "OOOOOdddddpppL", &l[0], &l[1], &l[2], &l[3], &l[4],
+                          &o.lr, &o.beta1, &o.beta2, &o.eps, &o.weight_decay, &amsgrad,
+                          &maximize, &decoupled, &step))
         return NULL;
     o.lr = given(o.lr), o.beta1 = given(o.beta1), o.beta2 = given(o.beta2);
     o.eps = given(o.eps), o.weight_decay = given(o.weight_decay);
     o.amsgrad = amsgrad;
     o.maximize = maximize;
     kl_update *u = gather(l, &n);
-    return u ? done(kl_adam_update_at(py_place(), u, (int)n, o, decoupled, step), u) : NULL;
+    return u ? done(kl_adam_update_at(py_place(), u, (int)n, o, decoupled, step), u)
+             : NULL;
 }
 
 static PyObject *flush(PyObject *self, PyObject *unused)

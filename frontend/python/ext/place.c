@@ -1,11 +1,12 @@
-/* place.c: the user's line that a call comes from, for errors and for telling one number in
- * the source from another.
+/* place.c: the user's line that a call comes from, for errors and for telling one number
+ * in the source from another.
  *
  *   frame (code, instruction)  --table-->  "net.py:12"
  *
- * Frames inside the package are walked over; the line is the user's, but two numbers at two
- * lines of the package keep two places, so the table's key is both. Entries live as long as
- * the process; each holds its code objects, and the table stops growing at MAX. */
+ * Frames inside the package are walked over; the line is the user's, but two numbers at
+ * two lines of the package keep two places, so the table's key is both. Entries live as
+ * long as the process; each holds its code objects, and the table stops growing at MAX.
+ */
 #include "py.h"
 
 #include <stdio.h>
@@ -73,8 +74,8 @@ static const char *lookup(PyObject *inner, long at_inner, PyObject *outer, long 
                  (uint64_t)at_inner * 40503 + (uint64_t)at_outer * 2654435761;
     for (uint64_t i = (h ^ h >> 29);; i++) {
         entry *e = &table[i % SLOTS];
-        if (e->text && e->inner == inner && e->outer == outer && e->at_inner == at_inner &&
-            e->at_outer == at_outer)
+        if (e->text && e->inner == inner && e->outer == outer &&
+            e->at_inner == at_inner && e->at_outer == at_outer)
             return e->text;
         if (e->text)
             continue;
@@ -128,8 +129,8 @@ const char *py_place(void)
     PyObject *code = code_of(frame), *outer = NULL, *user = NULL;
     if (internal(code))
         user = user_frame(frame, &outer);
-    const char *at = lookup(code, lasti(frame), outer, user ? lasti(user) : 0,
-                            user ? user : frame);
+    const char *at =
+        lookup(code, lasti(frame), outer, user ? lasti(user) : 0, user ? user : frame);
     Py_DECREF(code);
     Py_XDECREF(outer);
     Py_XDECREF(user);

@@ -1,11 +1,11 @@
-/* py.h: the private header of Python's extension module, over kiln.h and CPython's limited
- * API of 3.11, so that one build serves 3.11 and all later versions.
+/* py.h: the private header of Python's extension module, over kiln.h and CPython's
+ * limited API of 3.11, so that one build serves 3.11 and all later versions.
  *
  *   Python call --> signature.c parses it by its row of functions.def
  *               --> functions.c calls kiln --> tensor.c wraps the result
  *
- * A Tensor object owns one reference to a kl_tensor. Functions here return new references,
- * or NULL with a Python exception set. */
+ * A Tensor object owns one reference to a kl_tensor. Functions here return new
+ * references, or NULL with a Python exception set. */
 #ifndef KILN_PY_H
 #define KILN_PY_H
 
@@ -19,8 +19,7 @@
 #include "kiln.h"
 
 typedef struct py_tensor {
-    PyObject_HEAD
-    kl_tensor *t;
+    PyObject_HEAD kl_tensor *t;
     PyObject *dict, *weak; /* attributes that users set; weak references */
     PyObject *grad;        /* the wrapper that .grad gave last */
 } py_tensor;
@@ -54,7 +53,7 @@ kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
 /* Takes over what a kiln call has just returned; NULL raises its error. */
 PyObject *py_wrap(kl_tensor *t);
 PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subclass */
-PyObject *py_adopt(PyTypeObject *type, kl_tensor *t); /* takes over a reference */
+PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */
 PyObject *py_raise(void);
 PyObject *py_size(kl_ints s);
@@ -67,7 +66,8 @@ int py_as_int(PyObject *o, int64_t *v);
 int py_as_double(PyObject *o, double *v);
 /* A tuple, list or Size of integers. */
 int py_as_ints(PyObject *o, kl_ints *v);
-bool py_is_int(PyObject *o); /* an integer, no bool; also NumPy's and 0-d integer tensors */
+bool py_is_int(
+    PyObject *o); /* an integer, no bool; also NumPy's and 0-d integer tensors */
 
 /* ---- data.c: tensors from Python's and others' data ---- */
 /* torch.tensor(data): a copy; dt KL_DTYPE_NONE infers. */

@@ -41,7 +41,8 @@ static kl_tensor *row_cast_like(const char *at, kl_tensor *t, kl_arg v)
                                    : kl_scalar_at(at, v, kl_dtype_of(t));
 }
 
-/* The elements along dim that index names: values and indices of max(dim) and the like. */
+/* The elements along dim that index names: values and indices of max(dim) and the like.
+ */
 static kl_tensor *row_along(const char *at, kl_tensor *t, int dim, bool keep,
                             kl_tensor *(*arg)(const char *, kl_tensor *, int, bool),
                             kl_tensor **index)
@@ -80,7 +81,8 @@ static int row_unbind(const char *at, kl_tensor *t, int dim, kl_tensor **out)
     return (int)n;
 }
 
-static int row_split(const char *at, kl_tensor *t, kl_ints sizes, int dim, kl_tensor **out)
+static int row_split(const char *at, kl_tensor *t, kl_ints sizes, int dim,
+                     kl_tensor **out)
 {
     int64_t from = 0;
     for (int i = 0; i < sizes.n; i++) {
@@ -92,7 +94,8 @@ static int row_split(const char *at, kl_tensor *t, kl_ints sizes, int dim, kl_te
 
 static int row_nonzero_tuple(const char *at, kl_tensor *t, kl_tensor **out)
 {
-    kl_tensor *all = kl_nonzero_at(at, kl_rank(t) ? t : kl_reshape_at(at, t, kl_shape(1)));
+    kl_tensor *all =
+        kl_nonzero_at(at, kl_rank(t) ? t : kl_reshape_at(at, t, kl_shape(1)));
     return all ? row_unbind(at, all, 1, out) : 0;
 }
 
@@ -107,11 +110,12 @@ static kl_tensor *row_tile(const char *at, kl_tensor *t, kl_ints dims)
     return kl_repeat_at(at, t, full);
 }
 
-static kl_tensor *row_interleave(const char *at, kl_tensor *t, int64_t times, bool has_dim,
-                                 int dim)
+static kl_tensor *row_interleave(const char *at, kl_tensor *t, int64_t times,
+                                 bool has_dim, int dim)
 {
     return has_dim ? kl_repeat_interleave_at(at, t, times, dim)
-                   : kl_repeat_interleave_at(at, kl_reshape_at(at, t, kl_shape(-1)), times, 0);
+                   : kl_repeat_interleave_at(at, kl_reshape_at(at, t, kl_shape(-1)),
+                                             times, 0);
 }
 
 static kl_reduction row_reduction(const char *s)
@@ -157,9 +161,10 @@ static PyObject *row_size(kl_tensor *t, bool has_dim, int64_t dim)
     if (n >= 0)
         return PyLong_FromLongLong(n);
     int r = kl_rank(t) ? kl_rank(t) : 1;
-    PyErr_Format(PyExc_IndexError,
-                 "Dimension out of range (expected to be in range of [%d, %d], but got %lld)",
-                 -r, r - 1, (long long)dim);
+    PyErr_Format(
+        PyExc_IndexError,
+        "Dimension out of range (expected to be in range of [%d, %d], but got %lld)", -r,
+        r - 1, (long long)dim);
     return NULL;
 }
 
@@ -206,7 +211,8 @@ static kl_tensor *row_normal(const char *at, kl_tensor *t, double mean, double s
     return n ? kl_add_at(at, kl_arg_t(n), kl_arg_d(mean)) : NULL;
 }
 
-static kl_tensor *row_search(const char *at, kl_tensor *sorted, kl_arg v, bool narrow, bool right)
+static kl_tensor *row_search(const char *at, kl_tensor *sorted, kl_arg v, bool narrow,
+                             bool right)
 {
     kl_tensor *r = kl_searchsorted_at(at, sorted, v, right);
     return r && narrow ? kl_to_at(at, r, KL_I32) : r;
@@ -225,8 +231,10 @@ static kl_tensor *row_cumulative(const char *at, kl_tensor *t, int dim,
     kl_ints along = {.n = kl_rank(t)};
     for (int i = 0; i < along.n; i++)
         along.v[i] = i == (dim < 0 ? dim + along.n : dim) ? kl_extent(t, i) : 1;
-    kl_tensor *number = kl_reshape_at(at, kl_arange_at(at, kl_arg_i(0), kl_arg_i(kl_extent(t, dim)),
-                                                       kl_arg_i(1), KL_I64), along);
+    kl_tensor *number = kl_reshape_at(
+        at,
+        kl_arange_at(at, kl_arg_i(0), kl_arg_i(kl_extent(t, dim)), kl_arg_i(1), KL_I64),
+        along);
     kl_tensor *met = kl_eq_at(at, kl_arg_t(t), kl_arg_t(v));
     if (kl_dtype_of(t) >= KL_F16)
         met = kl_logical_or_at(at, kl_arg_t(met), kl_arg_t(kl_isnan_at(at, kl_arg_t(t))));

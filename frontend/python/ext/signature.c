@@ -2,11 +2,11 @@
  *
  *   "Tensor input, *ints dim, bool keepdim=False, *, dtype? dtype=None"
  *
- * A parameter is TYPE NAME[=DEFAULT]; after a lone star come keywords only. TYPE? also takes
- * None. *ints may be given one by one as the last positions: t.view(2, 3). Types: Tensor,
- * Tensors (a sequence), Operand (a tensor or a number), int, float, Number, bool, ints (also
- * one int), dtype, device, str, any. NumPy's names of parameters are known everywhere: axis,
- * keepdims, x, x1, x2. */
+ * A parameter is TYPE NAME[=DEFAULT]; after a lone star come keywords only. TYPE? also
+ * takes None. *ints may be given one by one as the last positions: t.view(2, 3). Types:
+ * Tensor, Tensors (a sequence), Operand (a tensor or a number), int, float, Number, bool,
+ * ints (also one int), dtype, device, str, any. NumPy's names of parameters are known
+ * everywhere: axis, keepdims, x, x1, x2. */
 #include "py.h"
 
 #include <stdio.h>
@@ -94,7 +94,7 @@ static void set_default(const py_param *p, py_value *v)
     switch (p->kind) {
     case PY_OPERAND:
     case PY_NUMBER:
-        v->u.a = !s ? kl_arg_none(NULL)
+        v->u.a = !s                 ? kl_arg_none(NULL)
                  : strpbrk(s, ".e") ? kl_arg_d(strtod(s, NULL))
                                     : kl_arg_i(strtoll(s, NULL, 10));
         break;

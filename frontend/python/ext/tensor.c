@@ -1,5 +1,5 @@
-/* tensor.c: the Tensor type: its life, operators and attributes. Named functions come from
- * the table (functions.c); what is written here is what Python's syntax asks for. */
+/* tensor.c: the Tensor type: its life, operators and attributes. Named functions come
+ * from the table (functions.c); what is written here is what Python's syntax asks for. */
 #include "py.h"
 
 #include <stdlib.h>
@@ -231,9 +231,10 @@ static int nb_bool(PyObject *self)
     kl_tensor *t = py_t(self);
     if (kl_numel(t) != 1) {
         PyErr_SetString(PyExc_RuntimeError,
-                        kl_numel(t) ? "Boolean value of Tensor with more than one value is "
-                                      "ambiguous"
-                                    : "Boolean value of Tensor with no values is ambiguous");
+                        kl_numel(t)
+                            ? "Boolean value of Tensor with more than one value is "
+                              "ambiguous"
+                            : "Boolean value of Tensor with no values is ambiguous");
         return -1;
     }
     PyObject *v = py_item(t);
@@ -534,7 +535,8 @@ static PyGetSetDef getset[] = {
     {"nbytes", get_nbytes, NULL, "Bytes of all elements.", NULL},
     {"_version", get_version, NULL, "How often the storage was written in place.", NULL},
     {"is_leaf", get_is_leaf, NULL, "Made by no recorded operation.", NULL},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Gradients are wanted.", NULL},
+    {"requires_grad", get_requires_grad, set_requires_grad, "Gradients are wanted.",
+     NULL},
     {"grad_fn", get_grad_fn, NULL, "The operation it comes from.", NULL},
     {"grad", get_grad, set_grad, "What backward collected, or None.", NULL},
     {"data", get_data, set_data, "The same storage, without gradient.", NULL},
@@ -557,7 +559,10 @@ static PyMemberDef members[] = {
     {0},
 };
 
-#define SLOT(name) {Py_##name, name}
+#define SLOT(name)                                                                       \
+    {                                                                                    \
+        Py_##name, name                                                                  \
+    }
 #define BOTH(name)                                                                       \
     {Py_nb_##name, nb_##name},                                                           \
     {                                                                                    \
@@ -574,7 +579,8 @@ static PyType_Slot slots[] = {
     {Py_tp_iter, iterate},
     {Py_tp_getset, getset},
     {Py_tp_members, members},
-    {Py_tp_doc, "A multi-dimensional array whose value is computed when it is asked for."},
+    {Py_tp_doc,
+     "A multi-dimensional array whose value is computed when it is asked for."},
     BOTH(add),
     BOTH(subtract),
     BOTH(multiply),

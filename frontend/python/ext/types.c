@@ -10,8 +10,7 @@ py_state py;
 /* ---- dtype ---- */
 
 typedef struct py_dtype_object {
-    PyObject_HEAD
-    kl_dtype dt;
+    PyObject_HEAD kl_dtype dt;
 } py_dtype_object;
 
 static kl_dtype dt_of(PyObject *self)
@@ -103,8 +102,7 @@ int py_as_dtype(PyObject *o, kl_dtype *dt)
 /* ---- device ---- */
 
 typedef struct py_device_object {
-    PyObject_HEAD
-    int kind, index; /* of kinds; -1: none */
+    PyObject_HEAD int kind, index; /* of kinds; -1: none */
 } py_device_object;
 
 static const char *const kinds[] = {"cpu", "cuda", "mps", "xla", "meta"};
@@ -127,8 +125,10 @@ static int parse_device(const char *s, py_device_object *d)
         d->index = (int)v;
         return 0;
     }
-    PyErr_Format(PyExc_RuntimeError, "Expected one of cpu, cuda, mps, xla, meta device type "
-                                     "at start of device string: %s", s);
+    PyErr_Format(PyExc_RuntimeError,
+                 "Expected one of cpu, cuda, mps, xla, meta device type "
+                 "at start of device string: %s",
+                 s);
     return -1;
 }
 
@@ -229,10 +229,14 @@ static PyMethodDef device_methods[] = {
     {0},
 };
 static PyType_Slot device_slots[] = {
-    {Py_tp_new, device_new},         {Py_tp_repr, device_repr},
-    {Py_tp_str, device_str},         {Py_tp_richcompare, device_compare},
-    {Py_tp_hash, device_hash},       {Py_tp_getset, device_getset},
-    {Py_tp_methods, device_methods}, {Py_tp_doc, "Where a tensor's memory is."},
+    {Py_tp_new, device_new},
+    {Py_tp_repr, device_repr},
+    {Py_tp_str, device_str},
+    {Py_tp_richcompare, device_compare},
+    {Py_tp_hash, device_hash},
+    {Py_tp_getset, device_getset},
+    {Py_tp_methods, device_methods},
+    {Py_tp_doc, "Where a tensor's memory is."},
     {0, NULL},
 };
 static PyType_Spec device_spec = {"kiln.device", sizeof(py_device_object), 0,
