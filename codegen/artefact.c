@@ -70,6 +70,8 @@ static kl_status make_scratch(kl_art *e)
 /* The phases of every kernel, as functions that only this module sees. */
 static kl_status make_kernels(kl_art *e)
 {
+    if (e->a->lines)
+        KL_TRY(kl_llvm_lines_begin(&e->u, e->a->lines));
     for (int i = 0; i < e->a->nkernels; i++) {
         char symbol[128], first[140];
         if (e->a->kernels[i]->call)
@@ -80,6 +82,8 @@ static kl_status make_kernels(kl_art *e)
             return kl_fail(KL_ERR_INTERNAL, "artefact: two kernels are named %s", symbol);
         KL_TRY(kl_llvm_kernel(&e->u, e->a->kernels[i], symbol, e->arena));
     }
+    LL.SetCurrentDebugLocation2(e->b, NULL);
+    kl_llvm_lines_end(&e->u, true);
     for (LLVMValueRef f = LL.GetFirstFunction(e->u.mod); f; f = LL.GetNextFunction(f))
         if (!LL.IsDeclaration(f))
             LL.SetLinkage(f, LLVMInternalLinkage);

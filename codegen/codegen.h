@@ -3,6 +3,7 @@
  *
  *   LLVM      llvm_api.c (the library, by dlopen) llvm_target.c (a machine of our table)
  *             llvm_object.c (a module to object, assembly or IR text)
+ *             llvm_lines.c (DWARF line tables)
  *             llvm_emit.c and its kin (loops to a module) object.c (kernels to bytes)
  *             artefact.c and its kin (a whole program to one C function)
  *
@@ -23,6 +24,7 @@ typedef struct LLVMOpaqueValue *LLVMValueRef;
 typedef struct LLVMOpaqueBasicBlock *LLVMBasicBlockRef;
 typedef struct LLVMOpaqueMetadata *LLVMMetadataRef;
 typedef struct LLVMOpaqueBuilder *LLVMBuilderRef;
+typedef struct LLVMOpaqueDIBuilder *LLVMDIBuilderRef;
 typedef struct LLVMOpaqueAttributeRef *LLVMAttributeRef;
 typedef struct LLVMOpaqueDiagnosticInfo *LLVMDiagnosticInfoRef;
 typedef struct LLVMOpaqueMemoryBuffer *LLVMMemoryBufferRef;
@@ -163,6 +165,7 @@ const char *kl_llvm_passes(kl_llvm_class cls);
 
 /* What one compile holds of LLVM: a context of its own, so that threads compile side by
  * side. */
+typedef struct kl_llvm_lines kl_llvm_lines;
 typedef struct kl_llvm_unit {
     LLVMContextRef ctx;
     LLVMModuleRef mod;
@@ -171,7 +174,15 @@ typedef struct kl_llvm_unit {
     kl_llvm_class cls;
     int64_t instructions; /* by the emitter: rows, loads and stores, a vector each */
     bool carried;         /* some loop's work is on values carried round it */
+    kl_llvm_lines *lines; /* NULL: no line table */
 } kl_llvm_unit;
+/* llvm_lines.c: the module's functions get a line table of the loops' text at path, whose lines
+ * kl_loops_lines has told the statements. End before the module is emitted; whole: it is good. */
+kl_status kl_llvm_lines_begin(kl_llvm_unit *u, const char *path);
+void kl_llvm_lines_end(kl_llvm_unit *u, bool whole);
+void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name, uint32_t line);
+void kl_llvm_lines_at(kl_llvm_unit *u, const kl_stmt *s);
+void kl_llvm_lines_again(kl_llvm_unit *u);
 /* Opens LLVM, makes an empty module with the target's triple and data layout. On failure
  * nothing is held. Value names are kept only under KILN_DEBUG or when text is wanted
  * (names). */
@@ -299,6 +310,7 @@ typedef struct kl_artefact {
     size_t nweights;
     bool weights_file;       /* not in the object: NAME_load maps them */
     bool scratch_caller;     /* the last argument, else static */
+    const char *lines;       /* where the loops' text lies, for a line table; NULL: none */
 } kl_artefact;
 /* Head and inputs as one run of bytes, in memory or a file: weight[i] is filled in for each
  * input whose buffer has memory. */

@@ -45,6 +45,7 @@ void kl_ll_pop(kl_ll *e)
 void kl_ll_here(kl_ll *e)
 {
     LL.PositionBuilderAtEnd(e->b, e->block);
+    kl_llvm_lines_again(e->u);
 }
 
 void kl_ll_place(kl_ll *e, int level)
@@ -52,6 +53,7 @@ void kl_ll_place(kl_ll *e, int level)
     for (int i = level + 1; i < e->depth; i++)
         if (e->frames[i].enter) {
             LL.PositionBuilderBefore(e->b, e->frames[i].enter);
+            kl_llvm_lines_again(e->u);
             return;
         }
     kl_ll_here(e);
@@ -284,6 +286,7 @@ static void emit_phase(kl_ll *e, int p, const char *name)
     e->args = kl_ll_name(LL.GetParam(e->fn, 0), "args");
     e->worker = kl_ll_name(LL.GetParam(e->fn, 3), "worker");
     kl_ll_set_block(e, kl_ll_block(e, "entry"));
+    kl_llvm_lines_phase(e->u, e->fn, name, ph->line);
     kl_ll_push(e, NULL, false, kl_ll_sets(e, NULL));
     kl_ll_loop l;
     kl_ll_loop_begin(e, &l, kl_ll_name(LL.GetParam(e->fn, 1), "begin"),

@@ -80,6 +80,7 @@ static LLVMValueRef dummy(kl_ll *e)
         e->dummy = LL.BuildAlloca(e->b, kl_ll_int(e, 64, 1), "nowhere");
         LL.BuildStore(e->b, kl_ll_i64(e, 0), e->dummy);
         LL.PositionBuilderAtEnd(e->b, was);
+        kl_llvm_lines_again(e->u);
     }
     return e->dummy;
 }

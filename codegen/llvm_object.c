@@ -90,6 +90,7 @@ kl_status kl_llvm_begin(kl_llvm_unit *u, const char *name, const kl_target *t,
 void kl_llvm_end(kl_llvm_unit *u)
 {
     if (u->ctx && u->ctx != spoiled) {
+        kl_llvm_lines_end(u, false);
         LL.DisposeBuilder(u->b);
         LL.DisposeModule(u->mod);
         LL.ContextDispose(u->ctx);

@@ -576,8 +576,10 @@ static void statement(kl_ll *e, const kl_stmt *s)
 void kl_ll_body(kl_ll *e, const kl_stmt *s)
 {
     const kl_stmt *first = s;
-    for (; s && e->status == KL_OK; s = s->next)
+    for (; s && e->status == KL_OK; s = s->next) {
+        kl_llvm_lines_at(e->u, s);
         statement(e, s);
+    }
     for (s = first; s; s = s->next)
         if (s->kind == KL_S_REG)
             e->regs[s->reg].level = -1;

@@ -350,6 +350,7 @@ void kl_print_line(kl_printer *p)
 {
     static const char spaces[] = "                                ";
     put(p, "\n");
+    p->line += p->line != 0;
     kl_text_putn(p->out, spaces, (size_t)KL_MIN(p->indent * 2, 32));
 }
 

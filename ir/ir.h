@@ -521,6 +521,7 @@ struct kl_stmt {
     uint32_t node;
     const char *note;
     const char *place;   /* the user's file and line that it comes from, or NULL */
+    uint32_t line;       /* in the text that kl_loops_lines wrote; 0: in none */
 };
 typedef struct kl_reg { const char *name; kl_dtype dtype; int32_t lanes; int ndims; int32_t dims[3]; } kl_reg;
 typedef struct kl_phase { /* one launch grid */
@@ -528,6 +529,7 @@ typedef struct kl_phase { /* one launch grid */
     kl_dim workers;
     int64_t grain;
     int32_t group, lane; /* GPU block shape; CPU: 1, 1 */
+    uint32_t line; /* as a statement's */
     kl_stmt *body;
 } kl_phase;
 
@@ -592,6 +594,9 @@ void kl_loops_print(const kl_kernel *k, kl_text *out);
 /* The same loops without what is for readers (names of operands, comments, line ends that keep
  * lines short): the text whose hash is the kernel's key. */
 void kl_loops_key(const kl_kernel *k, kl_text *out);
+/* The loops appended to a text whose last line was number `line`; statements and phases learn
+ * theirs. Returns the last line's number. */
+uint32_t kl_loops_lines(kl_kernel *k, uint32_t line, kl_text *out);
 /* kernel_head.c: "y = div(x): class map, flops 1000, bytes 8000, net.c:41" */
 void kl_kernel_head(const kl_kernel *k, kl_text *out);
 kl_status kl_kernel_parse(kl_arena *a, const char *file, const char *text, kl_kernel **out);

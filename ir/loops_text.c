@@ -147,6 +147,8 @@ static void put_stmt(kl_printer *p, const kl_stmt *s)
     }
     kl_print_lets(p, e, kl_stmt_exprs(s, e));
     kl_print_line(p);
+    if (p->line)
+        ((kl_stmt *)s)->line = p->line; /* kl_loops_lines owns it */
     switch (s->kind) {
     case KL_S_FOR:
         put_for(p, s);
@@ -185,6 +187,8 @@ static void put_list(kl_printer *p, const kl_stmt *s)
 static void put_phase(kl_printer *p, const kl_phase *ph)
 {
     kl_print_line(p);
+    if (p->line)
+        ((kl_phase *)ph)->line = p->line;
     put(p, "phase ");
     put(p, p->names[ph->var]);
     put(p, ": ");
@@ -230,13 +234,16 @@ static bool mark_syms(const kl_kernel *k, bool *syms)
     return s == KL_OK;
 }
 
-static void print(const kl_kernel *k, bool key, kl_text *out)
+/* line: 0, or the number of the line that this begins; *last: that of the last. */
+static void print(const kl_kernel *k, bool key, uint32_t line, uint32_t *last,
+                  kl_text *out)
 {
     kl_printer p;
     size_t nsyms = (size_t)kl_dim_sym_count(k->x->dims) + 1;
     bool *syms = kl_alloc_zeroed(nsyms);
     bool ok = kl_printer_open(&p, k->x, k, key, out) && syms;
     p.failed = !ok || (nsyms > 1 && !mark_syms(k, syms));
+    p.line = line;
     if (!p.failed) {
         put(&p, "loops ");
         kl_print_name(out, k->name);
@@ -253,6 +260,8 @@ static void print(const kl_kernel *k, bool key, kl_text *out)
     }
     if (syms)
         kl_free(syms, nsyms);
+    if (last)
+        *last = p.line + 1; /* its closing brace */
     kl_printer_close(&p);
 }
 
@@ -260,13 +269,23 @@ void kl_loops_print(const kl_kernel *k, kl_text *out)
 {
     size_t start = out->len;
     kl_print_head(k, out);
-    print(k, false, out);
+    print(k, false, 0, NULL, out);
     kl_text_wrap(out, start, '#');
 }
 
 void kl_loops_key(const kl_kernel *k, kl_text *out)
 {
-    print(k, true, out);
+    print(k, true, 0, NULL, out);
+}
+
+uint32_t kl_loops_lines(kl_kernel *k, uint32_t line, kl_text *out)
+{
+    size_t start = out->len;
+    kl_print_head(k, out);
+    for (size_t i = start; i < out->len; i++)
+        line += out->s[i] == '\n';
+    print(k, false, line + 1, &line, out);
+    return line;
 }
 
 /* ---- parsing ------------------------------------------------------ */
@@ -506,8 +525,9 @@ static kl_status parse_phase(kl_parser *p, kl_phase *ph)
     KL_TRY(kl_lex_want(&p->l, "lane"));
     KL_TRY(kl_lex_int(&p->l, &lane));
     if (group < 1 || group > 64 || lane < 1 || lane > 1024)
-        return kl_lex_fail(&p->l, "a block of %ld groups of %ld lanes; at most 64 of 1024", (long)group,
-                           (long)lane);
+        return kl_lex_fail(&p->l,
+                           "a block of %ld groups of %ld lanes; at most 64 of 1024",
+                           (long)group, (long)lane);
     ph->group = (int32_t)group;
     ph->lane = (int32_t)lane;
     KL_TRY(kl_parse_name(p, &as, &copy));

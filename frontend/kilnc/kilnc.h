@@ -13,7 +13,7 @@
 typedef struct kl_options {
     const char *model, *out, *header, *emit, *report;
     const char *target, *cpu, *arch, *weights, *scratch, *name;
-    bool check, list_ops, help, version;
+    bool check, lines, list_ops, help, version;
 } kl_options;
 
 /* Text of a stage of m (read, not compiled) for that target, appended. */

@@ -21,6 +21,7 @@ static const char usage[] =
     "or dot,\n"
     "                           to standard output, or to -o\n"
     "  --check                  read and compile only\n"
+    "  -g                       a line table; the loops' text goes to OUT.loops\n"
     "  --target=TRIPLE --cpu=NAME --arch=sm_NN\n"
     "                           the machine; this one's CPU unless given\n"
     "  --weights=embed|args|FILE  where the weights are: in the object, arguments, a "
@@ -48,12 +49,22 @@ typedef struct option_row {
     {                                                                                    \
         n, 0, offsetof(kl_options, f)                                                    \
     }
-static const option_row rows[] = {
-    TEXT("-o", out),          TEXT("--header", header),   TEXT("--emit", emit),
-    TEXT("--report", report), TEXT("--target", target),   TEXT("--cpu", cpu),
-    TEXT("--arch", arch),     TEXT("--weights", weights), TEXT("--scratch", scratch),
-    TEXT("--name", name),     FLAG("--check", check),     FLAG("--list-ops", list_ops),
-    FLAG("--help", help),     FLAG("-h", help),           FLAG("--version", version)};
+static const option_row rows[] = {TEXT("-o", out),
+                                  TEXT("--header", header),
+                                  TEXT("--emit", emit),
+                                  TEXT("--report", report),
+                                  TEXT("--target", target),
+                                  TEXT("--cpu", cpu),
+                                  TEXT("--arch", arch),
+                                  TEXT("--weights", weights),
+                                  TEXT("--scratch", scratch),
+                                  TEXT("--name", name),
+                                  FLAG("--check", check),
+                                  FLAG("-g", lines),
+                                  FLAG("--list-ops", list_ops),
+                                  FLAG("--help", help),
+                                  FLAG("-h", help),
+                                  FLAG("--version", version)};
 
 static kl_status set_option(kl_options *o, const option_row *row, const char *value)
 {
@@ -252,11 +263,12 @@ const kl_target *kl_target_choose(const kl_options *o)
  * ---------------------------------------------------------------------------------------
  */
 
-enum { FILES = 4 };
+enum { FILES = 5 };
 typedef struct product {
     kl_text text, files[FILES];
     const char *paths[FILES];
     int nfiles;
+    char lines[4096]; /* the path of the loops' text */
 } product;
 
 static kl_text *add_file(product *p, const char *path)
@@ -302,6 +314,21 @@ static kl_weights_mode weights_mode(const kl_options *o)
     return strcmp(o->weights, "args") == 0 ? KL_WEIGHTS_ARGS : KL_WEIGHTS_FILE;
 }
 
+/* The loops of all kernels, to which the object's line table points. */
+static kl_status write_lines(const char *out, product *p, kl_artefact *a)
+{
+    size_t n = (size_t)snprintf(p->lines, sizeof p->lines, "%s.loops", out);
+    if (n >= sizeof p->lines)
+        return kl_fail(KL_ERR_IO, "%s: the path is too long", out);
+    kl_text *text = add_file(p, p->lines);
+    uint32_t line = 0;
+    for (int i = 0; i < a->nkernels; i++)
+        if (a->kernels[i]->nphases)
+            line = kl_loops_lines((kl_kernel *)a->kernels[i], line, text);
+    a->lines = p->lines;
+    return text->failed ? kl_fail(KL_ERR_OOM, "out of memory: %s", p->lines) : KL_OK;
+}
+
 static kl_status make_artefact(const kl_options *o, kl_model *m, product *p)
 {
     char name[200];
@@ -311,6 +338,8 @@ static kl_status make_artefact(const kl_options *o, kl_model *m, product *p)
     kl_weights_mode w = weights_mode(o);
     KL_TRY(kl_model_artefact(m, name, w, o->scratch && strcmp(o->scratch, "caller") == 0,
                              &a));
+    if (out && o->lines)
+        KL_TRY(write_lines(out, p, &a));
     if (out || o->check) {
         kl_text unused = {0};
         kl_status s = make_library(&a, out ? out : "", out ? add_file(p, out) : &unused);

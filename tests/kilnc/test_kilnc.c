@@ -549,6 +549,22 @@ START_TEST(stages_print)
 }
 END_TEST
 
+/* -g: an instruction belongs to a line of the loops' text, and that to the user's line. */
+START_TEST(line_table)
+{
+    sh("cp %s/scale.kl .", source);
+    expect_ok(sh("%s scale.kl -g -o g.o 2>err", kilnc), "-g");
+    expect_ok(sh("%s scale.kl -o plain.o 2>err", kilnc), "without");
+    ck_assert_int_eq(sh("grep -q '^loops add' g.o.loops"), 0);
+    ck_assert_int_eq(sh("n=$(grep -n 'phase w' g.o.loops | cut -d: -f1) && "
+                        "objdump -d -l g.o | grep -q \"g.o.loops:$n\""),
+                     0);
+    ck_assert_int_eq(sh("objdump -d -l g.o | grep -q 'scale.kl:5'"), 0);
+    ck_assert_int_ne(sh("objdump -d -l plain.o | grep -q 'loops:'"), 0);
+    ck_assert_int_ne(sh("test -e plain.o.loops"), 0);
+}
+END_TEST
+
 /* LLVM's own text differs between its versions: that it is there is what we look at. */
 START_TEST(code_prints)
 {
@@ -615,6 +631,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, wrong_calls_are_refused, 0, (int)KL_COUNT(refusals));
     tcase_add_loop_test(tc, damaged_models_are_refused, 0, n);
     tcase_add_loop_test(tc, stages_print, 0, 5);
+    tcase_add_test(tc, line_table);
     tcase_add_test(tc, code_prints);
     tcase_add_loop_test(tc, check_says_ok, 0, n);
     tcase_add_loop_test(tc, bisect_finds_nothing, 0, n);

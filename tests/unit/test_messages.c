@@ -288,6 +288,13 @@ static void traced(kl_tensor *const *in, kl_tensor **out, void *user)
     out[0] = kl_checkpoint(nothing, NULL, in, 1);
 }
 
+static void halves(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_mul(in[0], 2);
+    out[1] = kl_neg(in[0]);
+}
+
 START_TEST(test_functions)
 {
     kl_input in = {.dtype = KL_F32, .shape = kl_shape(3)};
@@ -298,6 +305,11 @@ START_TEST(test_functions)
     FAILS(kl_function_pointer(fn, "void(float)"), "a function of 1 inputs and 1 outputs");
     FAILS(kl_call_native_at(KL_HERE, "nobody", NULL, list, 1, KL_F32, kl_shape(3)),
           "kl_call_native: no function is named nobody");
+    kl_function_free(fn);
+    float x[3] = {1, 2, 3}, y[3];
+    fn = kl_compile(halves, NULL, &in, 1, 2);
+    SAYS(kl_function_call(fn, (const void *[]){x}, (void *[]){y, y}),
+         "output 1 overlaps output 0");
     kl_function_free(fn);
     FAILS(kl_checkpoint(nothing, NULL, list, 1), "checkpoint: the function gave nothing");
     FAILS(kl_compile(traced, NULL, &in, 1, 1), "checkpoint: not in a traced function");
