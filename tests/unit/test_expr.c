@@ -307,6 +307,23 @@ START_TEST(folds_scalars)
 }
 END_TEST
 
+/* Each row of two operands: one expression for both orders if it is COMM, else two. */
+START_TEST(orders)
+{
+    const kl_op_info *o = &kl_ops[_i];
+    kl_dtype dt = o->rule == KL_RULE_FLOAT ? KL_F32 : KL_I32;
+    if (o->kind != KL_KIND_ELT || o->arity != 2 || o->rule == KL_RULE_OWN)
+        return;
+    kl_x at = kl_x_var(x, 1);
+    kl_x p = kl_x_load(x, 0, dt, at, KL_NONE, KL_NONE),
+         q = kl_x_load(x, 1, dt, at, KL_NONE, KL_NONE);
+    kl_x pq = kl_x_op(x, (kl_op)_i, p, q, KL_NONE),
+         qp = kl_x_op(x, (kl_op)_i, q, p, KL_NONE);
+    ck_assert_msg(pq != KL_NONE && qp != KL_NONE, "%s: %s", o->name, kl_error());
+    ck_assert_msg((pq == qp) == !!(o->flags & KL_F_COMM), "%s", o->name);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("expr");
@@ -321,6 +338,7 @@ int main(void)
     tcase_add_test(tc, long_chains);
     tcase_add_test(tc, substitutes);
     tcase_add_test(tc, folds_scalars);
+    tcase_add_loop_test(tc, orders, 0, KL_OP_COUNT);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
