@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #if defined(__x86_64__)
+#include <immintrin.h>
 typedef float wide256 __attribute__((vector_size(32)));
 typedef float wide512 __attribute__((vector_size(64)));
 #endif
@@ -95,9 +96,9 @@ __attribute__((target("avx2,fma"))) static void triad_stream(job *j)
     span(j, &begin, &end);
     for (int64_t i = begin; i + 8 <= end; i += 8) {
         wide256 v = *(wide256 *)(j->b + i) + 3 * *(wide256 *)(j->c + i);
-        __builtin_ia32_movntps256(j->a + i, v);
+        _mm256_stream_ps(j->a + i, (__m256)v);
     }
-    __builtin_ia32_sfence();
+    _mm_sfence();
 }
 #endif
 

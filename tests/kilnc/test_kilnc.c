@@ -381,8 +381,8 @@ START_TEST(codes_come_back)
     }
     const char *const builds[] = {
         "head.kl -o head.o --header head.h",
-        "head.kl -o own.o --header own.h --name=own --weights=own.weights "
-        "--scratch=caller",
+        ("head.kl -o own.o --header own.h --name=own --weights=own.weights "
+         "--scratch=caller"),
         "scale.kl -o scale.o --header scale.h", "pick.kl -o pick.o --header pick.h"};
     for (size_t i = 0; i < KL_COUNT(builds); i++)
         expect_ok(sh("%s %s 2>err", kilnc, builds[i]), builds[i]);

@@ -144,7 +144,7 @@ static void per_op(walk *w, bool (*has)(const kl_op_info *o))
 
 static bool is_ruled(const kl_op_info *o)
 {
-    return o->t || o->deriv;
+    return (o->t || o->deriv) && o->kind != KL_KIND_TRANSFORM; /* gone before that */
 }
 
 static bool is_alone(const kl_op_info *o)

@@ -78,6 +78,7 @@ static const char *const programs[] = {
     "graph lit(%0: f32[3]) { %1: f32[3] = const {1, 2.5, -0.0} %2: f32[3] = mul %0, %1 %3: i64[3,2] = iota axis 0 out %2, %3 }",
     "graph deeper(%0: f32[5000,33], %1: f32[5000,20], %2: f32[33,1]) { %3: f32[33,20] = contract %0, %1 \"km,kn->mn\" "
     "%4: f32[33,20] = expand %2 %5: f32[33,20] = mul %3, %4 out %5 }",
+    "graph set(%0: f32[90], %1: i64[4], %2: f32[4]) { %3: f32[90] = scatter.set %0, %1, %2 axis 0 batch 0 out %3 }",
     /* not one kernel: what reads the sorted keys needs them, and they need what it reads too */
     "graph between(%0: f32[24,20]) { %1: f32[24,20] = exp %0 %2: f32[24,20] = sort %1 axis 0 %3: f32[24,20] = pick %2 "
     "result 0 %4: f32[24,20] = add %1, %3 out %1, %4 }",
