@@ -129,6 +129,14 @@ static int64_t hint(const kl_kernel *k, kl_dim d)
     return lo == hi ? lo : KL_MIN(hi, KL_MAX(lo, 1024));
 }
 
+/* What an extent may be at most: what must hold for every size rests on this. */
+static int64_t most(const kl_kernel *k, kl_dim d)
+{
+    int64_t lo, hi;
+    kl_dim_range(k->x->dims, d, &lo, &hi);
+    return hi;
+}
+
 static int64_t outer_hint(const kl_kernel *k, const kl_part *p)
 {
     int64_t n = 1;
@@ -254,14 +262,15 @@ static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t for
         param(k, part, "chunk", WORK);
 }
 
+/* several: the part has no tile and no barrier, so a block may work on more points than
+ * one. */
 static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own,
-                         bool ordered)
+                         bool several)
 {
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "row");
     param(k, part, "lanes", KL_LANES);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own, 1), 1));
-    if (t->kind == KL_TARGET_CUDA && own <= KL_BLOCK &&
-        !ordered) /* no tile, no barrier */
+    if (t->kind == KL_TARGET_CUDA && several)
         param(k, part, "group", 4);
 }
 
@@ -388,15 +397,20 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
 {
     kl_part *p = &k->parts[part];
     int64_t own = 0;
+    bool one_block = true;
     int ordered = 0, sorts = 0, dots = 0, in_order = 0;
     lay y = {0, 0, 0};
     for (int i = 0; i < p->nstages; i++) {
         const kl_stage *s = &p->stages[i];
         int n = s->nfree + s->nreduce;
-        int64_t work = n ? 1 : 0;
-        for (int j = 0; j < n; j++)
+        int64_t work = n ? 1 : 0, longest = 1;
+        for (int j = 0; j < n; j++) {
             work *= hint(k, k->axes[s->axes[j]].extent);
+            if (kl_mul_overflow(longest, most(k, k->axes[s->axes[j]].extent), &longest))
+                longest = INT64_MAX;
+        }
         own = KL_MAX(own, work);
+        one_block = one_block && longest <= KL_BLOCK;
         dots += s->kind == KL_STAGE_CONTRACT && s->dot;
         in_order += s->kind == KL_STAGE_CONTRACT && !s->dot;
         ordered += s->kind == KL_STAGE_PREFIX || s->kind == KL_STAGE_SCATTER;
@@ -407,17 +421,18 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
         }
     }
     int score = 0, vec = vector_axis(k, p, &score);
+    bool several = one_block && sorts + ordered == 0;
     bool wide = vec >= 0 && hint(k, k->axes[p->outer[vec]].extent) >= 4;
     bool long_columns = t->kind == KL_TARGET_CPU && wide && own >= LONG && !in_order;
     if (!own && !sorts)
         schedule_map(k, part, t, forced);
     else if (sorts)
-        schedule_row(k, part, t, own, sorts + ordered > 0);
+        schedule_row(k, part, t, own, several);
     else if (!dots && !in_order && splits(k, p, own) &&
              (p->nouter == 0 || score <= 4 * (y.unit - y.jump)))
         schedule_split(k, part);
     else if (p->nouter == 0)
-        schedule_row(k, part, t, own, sorts + ordered > 0);
+        schedule_row(k, part, t, own, several);
     else if (in_order && kl_gemm_fits(k, p) && t->kind == KL_TARGET_CUDA)
         kl_schedule_tiles(k, part, t);
     else if (in_order && kl_gemm_fits(k, p))
@@ -435,7 +450,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
         schedule_column(k, part, t, vec, own, forced);
     else
-        schedule_row(k, part, t, own, sorts + ordered > 0);
+        schedule_row(k, part, t, own, several);
 }
 
 kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes)
