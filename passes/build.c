@@ -165,9 +165,10 @@ static void root_axes(builder *b, const kl_root *root, kl_stage *s, kl_x *axis)
         } else if (root->outer[i] >= 0) {
             axis[i] = b->outer[root->outer[i]];
         } else if (root->extent[i] != 1 || root->role[i] == KL_ROLE_OWN) {
-            axis[i] =
-                own_axis(b, s, root->extent[i],
-                         root->role[i] == KL_ROLE_OWN ? KL_AXIS_SCAN : KL_AXIS_FREE);
+            kl_x v = own_axis(b, s, root->extent[i],
+                              root->role[i] == KL_ROLE_OWN ? KL_AXIS_SCAN : KL_AXIS_FREE);
+            if (root->extent[i] != 1) /* else 0, as the analysis of reads has it */
+                axis[i] = v;
         }
     }
     bool reduces = s->kind != KL_STAGE_MAP && s->kind != KL_STAGE_PREFIX &&

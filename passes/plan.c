@@ -290,8 +290,12 @@ static kl_status plan_kernel(kl_planner *pl, int n)
     int count = 0, step = (int)pl->nsteps - 1;
     memset(slots, 0xff, k->noperands * sizeof *slots);
     for (uint32_t i = 0; i < k->noperands; i++)
-        if (k->operands[i].role == KL_ROLE_IN)
+        if (k->operands[i].role == KL_ROLE_IN) {
+            if (pl->slot_of[k->operands[i].node] < 0)
+                return kl_fail(KL_ERR_INTERNAL, "plan: %s reads what nobody stores",
+                               k->name);
             kl_plan_touch(pl, slots[i] = pl->slot_of[k->operands[i].node], step);
+        }
     for (uint32_t i = 0; i < k->noperands; i++) {
         const kl_operand *o = &k->operands[i];
         if (o->role == KL_ROLE_IN || o->role == KL_ROLE_TILE)
