@@ -3,8 +3,9 @@
  *
  * Most inputs hold plain values, some one special value in sixteen (NaN, infinities, -0,
  * denormals, extreme integers), a few nothing but random bits. An input that indexes
- * something is drawn within its bounds. Elements end right before a page that may not be
- * touched, or begin right behind one, so they are rarely aligned to more than themselves.
+ * something is drawn within its bounds, one in thirty also a little outside. Elements end
+ * right before a page that may not be touched, or begin right behind one, so they are
+ * rarely aligned to more than themselves.
  */
 #include "fuzz.h"
 
@@ -64,21 +65,22 @@ static void real_element(kl_dtype dt, uint64_t r, int mode, char *out)
     memcpy(out, &s, kl_dtypes[dt].size);
 }
 
-/* Indices lie in [0, bound) when bound is not 0. */
+/* Indices lie in [0, bound) when bound is not 0; of some inputs in [-2, bound + 2). */
 static void fill(guarded *m, uint64_t seed, int64_t bound)
 {
     kl_dtype dt = m->view.dtype, real = kl_dtypes[dt].real;
     size_t size = kl_dtypes[real].size;
     uint64_t s = seed;
-    int64_t kind = below(&s, 10);
-    int mode = kind < 6 ? 0 : kind < 9 ? 1 : 2;
+    int64_t kind = below(&s, 30), past = bound && kind == 29 ? 2 : 0;
+    int mode = kind < 18 ? 0 : kind < 27 ? 1 : 2;
     for (char *p = m->at; p < m->at + m->bytes; p += size) {
         uint64_t r = draw(&s);
         if (!bound) {
             real_element(real, r, mode, p);
             continue;
         }
-        kl_scalar v = kl_scalar_from_int(dt, (int64_t)(r >> 8) % bound);
+        int64_t at = (int64_t)(r >> 8) % (bound + 2 * past) - past;
+        kl_scalar v = kl_scalar_from_int(dt, at);
         memcpy(p, &v, size);
     }
 }

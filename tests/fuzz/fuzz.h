@@ -68,6 +68,7 @@ typedef struct way { /* one way of compiling */
     const char *target;
     bool fuse_off;
     int64_t lanes;
+    bool bounds; /* machine code checks each of its loads and stores (KILN_DEBUG) */
 } way;
 typedef struct compiled {
     kl_arena *arena;
@@ -77,8 +78,12 @@ bool way_compile(const testcase *c, const way *w, const char *name, compiled *ou
 void way_close(compiled *u);
 /* NULL, or what was wrong (kept in a buffer of the callee's). */
 const char *run_on_loops(const testcase *c, const compiled *u);
+/* On one thread its memory ends at pages that may not be touched, on more it begins. */
 const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
                        int threads);
+/* Memory that kiln asks for from now on comes full of one odd byte. */
+void poison_memory(void);
+void set_bounds(bool on);
 
 /* ---- shrink.c ---- */
 typedef bool (*fails_fn)(void *ctx, const char *text);

@@ -5,12 +5,13 @@
  * [FILE.kl ..]
  *
  * A graph is compiled fused and unfused, each for another vector width of those that this
- * machine has, and both run on one thread and on two. All kernels of some graphs for one
- * width share an LLVM module. A share of the graphs also goes through the loops'
- * interpreter, which knows bounds, races and reads of what was never written, for CPU and
- * GPU schedules. Seeds are worked off by child processes, so that a crash or an endless
- * loop is a failure like others. A failing graph is shrunk, and the smallest is written
- * to a file that this program runs again when given it. */
+ * machine has and one of the two with bounds checked at each access, and both run on one
+ * thread and on two. All kernels of some graphs for one width share an LLVM module. A
+ * share of the graphs also goes through the loops' interpreter, which knows bounds, races
+ * and reads of what was never written, for CPU and GPU schedules. Seeds are worked off by
+ * child processes, so that a crash or an endless loop is a failure like others. A failing
+ * graph is shrunk, and the smallest is written to a file that this program runs again
+ * when given it. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -93,12 +94,15 @@ static bool text_of(uint64_t seed, kl_text *out)
     return g && !out->failed;
 }
 
-/* Two ways for a seed: which widths go together changes from batch to batch. */
+/* Two ways for a seed: which widths go together changes from batch to batch, and after
+ * all pairs of them, which of the two checks bounds. */
 static void ways_of(uint64_t batch, way out[2])
 {
-    out[0] = ways[batch % (uint64_t)nways];
-    out[1] = ways[(batch / (uint64_t)nways + batch) % (uint64_t)nways];
+    uint64_t n = (uint64_t)nways;
+    out[0] = ways[batch % n];
+    out[1] = ways[(batch / n + batch) % n];
     out[1].fuse_off = true;
+    out[batch / (n * n) % 2].bounds = true;
 }
 
 /* A row that is said not to be compiled makes no failure, and no case. */
@@ -122,7 +126,7 @@ static void compile_entry(entry *e, const way w[2])
 }
 
 /* One object of all kernels of these units; NULL: kl_error. */
-static kl_code *object_of(entry *e, int n, bool unfused, const char *target)
+static kl_code *object_of(entry *e, int n, bool unfused, const way *w)
 {
     const kl_kernel *kernels[BATCH * 64];
     int count = 0;
@@ -136,21 +140,23 @@ static kl_code *object_of(entry *e, int n, bool unfused, const char *target)
             kernels[count++] = own[k];
     }
     kl_error_clear();
-    if (kl_codegen_cpu(kernels, count, kl_target_find(target), KL_LLVM_OBJECT, &object) ==
-        KL_OK)
+    set_bounds(w->bounds);
+    if (kl_codegen_cpu(kernels, count, kl_target_find(w->target), KL_LLVM_OBJECT,
+                       &object) == KL_OK)
         kl_code_load(object.s, object.len, &code);
     kl_text_free(&object);
     return code;
 }
 
-static void run_entry(entry *e, bool unfused, const kl_code *code, const char *target)
+static void run_entry(entry *e, const kl_code *code, const way *w)
 {
+    bool unfused = w->fuse_off;
     compiled *u = unfused ? &e->unfused : &e->fused;
     for (int threads = 1; threads <= 2 && !e->bad; threads++) {
         char how[80];
         const char *bad = run_on_cpu(&e->c, u, code, threads);
-        snprintf(how, sizeof how, "%s, %s, %d threads", target,
-                 unfused ? "unfused" : "fused", threads);
+        snprintf(how, sizeof how, "%s, %s%s, %d threads", w->target,
+                 unfused ? "unfused" : "fused", w->bounds ? ", bounds" : "", threads);
         if (bad)
             blame(e, how, bad);
     }
@@ -159,15 +165,15 @@ static void run_entry(entry *e, bool unfused, const kl_code *code, const char *t
 static void run_batch(entry *e, int n, const way w[2])
 {
     for (int side = 0; side < 2; side++) {
-        kl_code *code = object_of(e, n, side == 1, w[side].target);
+        kl_code *code = object_of(e, n, side == 1, &w[side]);
         for (int i = 0; i < n; i++) {
             if (!e[i].open || e[i].bad)
                 continue;
-            kl_code *own = code ? NULL : object_of(&e[i], 1, side == 1, w[side].target);
+            kl_code *own = code ? NULL : object_of(&e[i], 1, side == 1, &w[side]);
             if (!code && !own)
                 blame(&e[i], w[side].target, kl_error());
             else
-                run_entry(&e[i], side == 1, code ? code : own, w[side].target);
+                run_entry(&e[i], code ? code : own, &w[side]);
             kl_code_free(own);
         }
         kl_code_free(code);
@@ -177,10 +183,10 @@ static void run_batch(entry *e, int n, const way w[2])
 /* By the loops alone: slow, so small graphs only. */
 static void run_loops(entry *e)
 {
-    static const way by[] = {{"x86-64-v3", false, 0},
-                             {"sm_90a", false, 0},
-                             {"x86-64-v4", true, 0},
-                             {"sm_90a", true, 0}};
+    static const way by[] = {{.target = "x86-64-v3"},
+                             {.target = "sm_90a"},
+                             {.target = "x86-64-v4", .fuse_off = true},
+                             {.target = "sm_90a", .fuse_off = true}};
     for (size_t i = 0; i < KL_COUNT(by) && e->open && !e->bad && e->c.work < 20000; i++) {
         compiled u;
         char how[64];
@@ -226,88 +232,108 @@ static void close_entry(entry *e)
 
 /* ---- one case in all ways, in a process of its own: for files and shrinking ---- */
 
-static int check_text(const char *text, uint64_t seed, char why[200])
+typedef struct verdict {
+    enum { EQUAL, UNEQUAL, NO_CASE } is;
+    int how; /* number of the way that failed */
+    char why[200];
+} verdict;
+
+/* Way 0 is the loops, 1.. the pairs that a batch may take; ALL_WAYS: one after the other
+ * until one fails. */
+enum { ALL_WAYS = -1 };
+
+static void check_text(const char *text, uint64_t seed, int only, verdict *v)
 {
     entry *e = calloc(1, sizeof *e);
-    for (int i = 0; i < nways * nways && !e->bad; i++) {
+    int first = only == ALL_WAYS ? 0 : only,
+        last = only == ALL_WAYS ? 2 * nways * nways : only;
+    for (int i = first; i <= last && !e->bad; i++) {
         way w[2];
-        if (i)
+        v->how = i;
+        if (i > first)
             close_entry(e);
         open_entry(e, seed, text);
         if (!e->open)
             break;
-        ways_of((uint64_t)i, w);
+        ways_of((uint64_t)i - 1, w);
         if (i == 0)
             run_loops(e);
-        if (e->open && !e->bad)
+        else if (!e->bad)
             compile_entry(e, w);
-        if (e->open && !e->bad)
+        if (i && e->open && !e->bad)
             run_batch(e, 1, w);
     }
-    int rc = !e->open ? 2 : e->bad ? 1 : 0;
-    snprintf(why, 200, "%s", e->bad ? e->bad : "");
+    v->is = !e->open ? NO_CASE : e->bad ? UNEQUAL : EQUAL;
+    snprintf(v->why, sizeof v->why, "%s", e->bad ? e->bad : "");
     close_entry(e);
     free(e);
-    return rc;
 }
 
-/* 0: all equal, 1: not, 2: no case. */
-static int check_apart(const char *text, uint64_t seed, char why[200])
+static verdict check_apart(const char *text, uint64_t seed, int only)
 {
-    char *shared =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    verdict *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t pid = fork();
     if (pid == 0) {
         alarm(CASE_SECONDS);
-        _exit(check_text(text, seed, shared));
+        check_text(text, seed, only, shared);
+        _exit(0);
     }
     int status;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (WIFSIGNALED(status))
-        snprintf(shared, 200, "signal %d (%s)", WTERMSIG(status),
+    verdict v = *shared;
+    if (WIFSIGNALED(status)) {
+        v.is = UNEQUAL;
+        v.how +=
+            only == ALL_WAYS && v.how < 2 * nways * nways; /* noted when it is done */
+        snprintf(v.why, sizeof v.why, "signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
-    memcpy(why, shared, 200);
-    munmap(shared, 4096);
-    return WIFSIGNALED(status) ? 1 : WEXITSTATUS(status);
+    }
+    munmap(shared, sizeof *shared);
+    return v;
 }
 
-/* Fails as the first did: by a signal, or with a message of the same beginning. */
+/* By a signal, by its text, by bits, by what it wrote, or else by a message. */
+static int kind_of(const char *why)
+{
+    static const char *const kinds[] = {"signal", "text: ", "differs at element",
+                                        "an input was changed"};
+    size_t i = 0;
+    while (i < KL_COUNT(kinds) && !strstr(why, kinds[i]))
+        i++;
+    return (int)i;
+}
+
+/* Fails as the first did, and the same way. */
 typedef struct same_way {
     uint64_t seed;
-    char why[200];
+    verdict first;
 } same_way;
 
 static bool still_fails(void *ctx, const char *text)
 {
     const same_way *s = ctx;
-    char why[200];
-    if (check_apart(text, s->seed, why) != 1)
-        return false;
-    bool signal = strncmp(s->why, "signal", 6) == 0,
-         differs = strstr(s->why, "differs") != NULL;
-    if (strncmp(why, "signal", 6) == 0)
-        return signal;
-    return !signal && (strstr(why, "differs") != NULL) == differs;
+    verdict v = check_apart(text, s->seed, s->first.how);
+    return v.is == UNEQUAL && kind_of(v.why) == kind_of(s->first.why);
 }
 
 static void write_failure(uint64_t seed, const char *text, const char *first)
 {
-    same_way s = {.seed = seed};
+    same_way s = {.seed = seed, .first = check_apart(text, seed, ALL_WAYS)};
     kl_text small = {0}, file = {0};
-    char path[512], why[200] = "";
-    snprintf(s.why, sizeof s.why, "%s", first);
-    if (check_apart(text, seed, s.why) == 1)
+    char path[512];
+    if (s.first.is == UNEQUAL)
         shrink(text, still_fails, &s, &small);
     else
         kl_text_put(&small, text); /* only in company: the whole is the smallest known */
-    check_apart(small.s, seed, why);
+    verdict v = check_apart(small.s, seed, ALL_WAYS);
     kl_text_printf(&file, "# seed %llu\n# %s\n%s", (unsigned long long)seed,
-                   why[0] ? why : first, small.s);
+                   v.is == UNEQUAL ? v.why : first, small.s);
     snprintf(path, sizeof path, "%s/graph-%llu.kl", opt.dir, (unsigned long long)seed);
     kl_file_write(path, file.s, file.len);
     printf("seed %llu: %s\n  smallest: %s: %s\n%s", (unsigned long long)seed, first, path,
-           why, small.s);
+           v.why, small.s);
     fflush(stdout);
     kl_text_free(&small);
     kl_text_free(&file);
@@ -381,12 +407,14 @@ static void start(child *c, uint64_t first, int64_t count)
 /* A child that died says in which batch: its seeds are tried one by one. */
 static void find_culprit(const child *c, int status, int64_t *failures)
 {
-    char why[200];
     for (int64_t i = c->r->done; i < KL_MIN(c->count, c->r->done + BATCH); i++) {
         kl_text t = {0};
         uint64_t seed = c->first + (uint64_t)i;
-        if (text_of(seed, &t) && check_apart(t.s, seed, why) == 1) {
-            write_failure(seed, t.s, why);
+        verdict v = {.is = NO_CASE};
+        if (text_of(seed, &t))
+            v = check_apart(t.s, seed, ALL_WAYS);
+        if (v.is == UNEQUAL) {
+            write_failure(seed, t.s, v.why);
             ++*failures;
             kl_text_free(&t);
             return;
@@ -447,7 +475,6 @@ static int run_file(const char *path)
     void *bytes;
     size_t size;
     unsigned long long seed = 0;
-    char why[200] = "";
     kl_text t = {0};
     if (kl_file_read(path, &bytes, &size) != KL_OK)
         return fprintf(stderr, "%s\n", kl_error()), 1;
@@ -455,11 +482,17 @@ static int run_file(const char *path)
     kl_free(bytes, size);
     sscanf(t.s, "# seed %llu", &seed);
     const char *body = strstr(t.s, "graph ");
-    int rc = getenv("FUZZ_DIRECT") ? check_text(body ? body : t.s, seed, why)
-                                   : check_apart(body ? body : t.s, seed, why);
-    printf("%s: %s\n", path, rc == 0 ? "equal" : rc == 2 ? "not a case" : why);
+    verdict v = {0};
+    if (getenv("FUZZ_DIRECT")) /* in a debugger */
+        check_text(body ? body : t.s, seed, ALL_WAYS, &v);
+    else
+        v = check_apart(body ? body : t.s, seed, ALL_WAYS);
+    printf("%s: %s\n", path,
+           v.is == EQUAL     ? "equal"
+           : v.is == NO_CASE ? "not a case"
+                             : v.why);
     kl_text_free(&t);
-    return rc;
+    return v.is != EQUAL;
 }
 
 int main(int argc, char **argv)
@@ -467,6 +500,7 @@ int main(int argc, char **argv)
     int rc = 0, files = 0;
     int64_t cases = 0;
     find_ways();
+    poison_memory();
     if (kl_llvm_open() != KL_OK || nways == 0)
         return fprintf(stderr, "%s\n", kl_error()), 77;
     for (int i = 1; i < argc; i++) {
