@@ -15,8 +15,9 @@
 static void put_setting(kl_text *text, const kl_target *t)
 {
     kl_hash h = kl_build_id();
-    kl_text_printf(text, "# %s %s %d %016llx%016llx\n", t->name,
+    kl_text_printf(text, "# %s %s %d%d %016llx%016llx\n", t->name,
                    t->features ? t->features : "", kl_env_get()->bounds,
+                   kl_env_get()->batch_invariant,
                    (unsigned long long)h.hi, (unsigned long long)h.lo);
 }
 

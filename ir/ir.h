@@ -545,6 +545,7 @@ struct kl_kernel {
     kl_operand *operands; uint32_t noperands, cap_operands;
     kl_axis *axes;        uint32_t naxes, cap_axes;
     kl_part *parts;       int nparts;
+    kl_dim when;          /* 1; or of 0 and 1: launched where it is 1 */
     kl_decision *schedule; uint32_t ndecisions, cap_decisions;
     kl_reg *regs;         uint32_t nregs, cap_regs;  /* loops */
     kl_phase *phases;     int nphases;               /* loops: > 0 once lowered */

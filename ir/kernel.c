@@ -17,6 +17,7 @@ kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name)
     k->arena = a;
     k->name = kl_arena_strdup(a, name);
     k->x = kl_exprs_new(a, d);
+    k->when = 1;
     return k->name && k->x ? k : NULL;
 }
 

@@ -258,6 +258,8 @@ static kl_status parse_kernel(kl_parser *p)
         p->k->call = kl_arena_printf(p->arena, "%.*s", (int)p->l.len, p->l.tok);
         kl_lex_next(&p->l);
     }
+    if (kl_lex_take(&p->l, "when"))
+        KL_TRY(kl_dim_parse(p->k->x->dims, &p->l, &p->k->when));
     while (kl_lex_take(&p->l, "part")) {
         kl_part t = {0};
         KL_TRY(grow(p, &p->k->parts, p->k->nparts, sizeof t));

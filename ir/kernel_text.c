@@ -202,6 +202,7 @@ static bool mark_syms(const kl_kernel *k, bool *syms)
     kl_xlist l = {0};
     uint32_t epoch = 0;
     bool ok = true;
+    kl_dim_uses(k->x->dims, k->when, syms);
     for (uint32_t i = 0; i < k->naxes; i++)
         kl_dim_uses(k->x->dims, k->axes[i].extent, syms);
     for (int p = 0; p < k->nparts; p++)
@@ -247,6 +248,11 @@ static void put_kernel(kl_printer *p, bool *syms)
         put(p, p->k->control ? "control \"" : "call \"");
         put(p, p->k->call);
         put(p, "\"");
+    }
+    if (p->k->when != 1) {
+        kl_print_line(p);
+        put(p, "when ");
+        kl_dim_print(p->x->dims, p->k->when, p->out);
     }
     for (int i = 0; i < p->k->nparts; i++)
         put_part(p, &p->k->parts[i]);

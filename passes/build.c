@@ -18,6 +18,7 @@ typedef struct builder {
     kl_part *part;
     kl_x outer[KL_MAX_RANK];
     int *stage_of; /* root -> stage, or -1 */
+    bool dot;      /* a contraction here takes lanes of k */
     kl_reader *rd;
 } builder;
 
@@ -244,28 +245,6 @@ static kl_status build_map(builder *b, const kl_root *root)
     return finish(b, s);
 }
 
-/* M and N, the free extents of each side without the batch, decide the order of the sum;
- * an extent that is not known counts with its least. */
-static bool thin_contract(builder *b, const kl_root *root)
-{
-    const kl_graph *g = b->f->g;
-    const int64_t *at = kl_graph_attr(g, root->node), *la = at + 3, *lb = la + at[0],
-                  *y = lb + at[1];
-    int64_t side[2] = {1, 1};
-    for (int i = 0; i < at[2]; i++) {
-        bool in_a = false, in_b = false;
-        int64_t lo, hi;
-        for (int j = 0; j < at[0]; j++)
-            in_a = in_a || la[j] == y[i];
-        for (int j = 0; j < at[1]; j++)
-            in_b = in_b || lb[j] == y[i];
-        kl_dim_range(g->dims, kl_graph_shape(g, root->node)[i], &lo, &hi);
-        if (in_a != in_b && side[in_b] < 4)
-            side[in_b] *= KL_MIN(lo, 4);
-    }
-    return side[0] < 4 || side[1] < 4;
-}
-
 /* The value of a reduction or contraction, stored at its outer point if anybody needs it.
  */
 static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind,
@@ -279,7 +258,7 @@ static kl_status build_reduce(builder *b, kl_root *root, kl_stage_kind kind,
     s->value = read_source(b, root, 0, axis);
     if (kind == KL_STAGE_CONTRACT && !fold) {
         s->rhs = read_source(b, root, 1, axis);
-        s->dot = thin_contract(b, root);
+        s->dot = b->dot;
         s->value = kl_x_cast(b->k->x, s->value, s->dtype);
         s->rhs = kl_x_cast(b->k->x, s->rhs, s->dtype);
     } else if (fold) { /* in window order from +0: a contraction with ones */
@@ -455,10 +434,10 @@ static const char *kernel_name(builder *b)
 }
 
 /* Appends the group to k as one more part. */
-static kl_status build_group(kl_fusion *f, int group, kl_kernel *k)
+static kl_status build_group(kl_fusion *f, int group, kl_kernel *k, bool dot)
 {
     kl_group *G = &f->groups[group];
-    builder b = {.f = f, .group = group, .k = k};
+    builder b = {.f = f, .group = group, .k = k, .dot = dot};
     kl_part *parts = kl_arena_zeroed(k->arena, (size_t)k->nparts + 1, sizeof(kl_part));
     b.stage_of = kl_arena_alloc(f->arena, (f->nroots + 1) * sizeof(int));
     b.rd = kl_arena_zeroed(f->arena, 1, sizeof(kl_reader));
@@ -552,7 +531,7 @@ static kl_status build_siblings(kl_fusion *f, const int *groups, int n)
             k = next_kernel(f);
         if (!k)
             return kl_fail(KL_ERR_OOM, "fuse: no memory");
-        KL_TRY(build_group(f, groups[i], k));
+        KL_TRY(build_group(f, groups[i], k, false));
         if (k->nparts == 2)
             k->name = kl_arena_printf(k->arena, "siblings_%s", k->name);
     }
@@ -582,6 +561,65 @@ static kl_status name_values(kl_fusion *f)
     return KL_OK;
 }
 
+/* ---- the order of a contraction's sum ------------------------------------------- */
+
+/* min(1, floor(e / 4)): is it at least 4? Known for most extents, and then 0 or 1. */
+static kl_dim at_least_4(kl_dims *d, kl_dim e)
+{
+    int64_t lo, hi;
+    kl_dim_range(d, e, &lo, &hi);
+    return lo >= 4 ? 1 : hi < 4 ? 0 : kl_dim_min(d, 1, kl_dim_div(d, e, 4));
+}
+
+/* 1 where k is added up in order, 0 where over lanes: M and N, the products of each
+ * side's free extents without the batch, decide, by what they are at the launch. */
+static kl_dim in_order(const kl_graph *g, kl_ref r)
+{
+    const int64_t *at = kl_graph_attr(g, r), *la = at + 3, *lb = la + at[0],
+                  *y = lb + at[1];
+    kl_dim side[2] = {1, 1};
+    if (kl_env_get()->batch_invariant)
+        return 1;
+    for (int i = 0; i < at[2]; i++) {
+        bool in_a = false, in_b = false;
+        for (int j = 0; j < at[0]; j++)
+            in_a = in_a || la[j] == y[i];
+        for (int j = 0; j < at[1]; j++)
+            in_b = in_b || lb[j] == y[i];
+        if (in_a != in_b)
+            side[in_b] = kl_dim_mul(g->dims, side[in_b], kl_graph_shape(g, r)[i]);
+    }
+    return kl_dim_mul(g->dims, at_least_4(g->dims, side[0]),
+                      at_least_4(g->dims, side[1]));
+}
+
+static kl_dim group_in_order(const kl_fusion *f, const kl_group *G)
+{
+    for (int i = 0; i < G->nmembers; i++)
+        if (kl_graph_at(f->g, f->roots[G->members[i]].node)->op == KL_OP_contract)
+            return in_order(f->g, f->roots[G->members[i]].node);
+    return 1;
+}
+
+/* One kernel, or one for each order: exactly one of the two runs. */
+static kl_status build_forms(kl_fusion *f, int group)
+{
+    kl_dim order = group_in_order(f, &f->groups[group]);
+    if (order == KL_DIM_BAD)
+        return kl_fail(KL_ERR_UNSUPPORTED, "contract: its sizes are too intricate");
+    for (int dot = 0; dot < 2; dot++) {
+        kl_dim when = dot ? kl_dim_sub(f->g->dims, 1, order) : order;
+        kl_kernel *k = when == 0 ? NULL : next_kernel(f);
+        if (when == 0)
+            continue;
+        if (!k)
+            return kl_fail(KL_ERR_OOM, "fuse: no memory");
+        k->when = when;
+        KL_TRY(build_group(f, group, k, dot));
+    }
+    return KL_OK;
+}
+
 kl_status kl_build_kernels(kl_fusion *f)
 {
     KL_TRY(name_values(f));
@@ -605,15 +643,11 @@ kl_status kl_build_kernels(kl_fusion *f)
         order[at] = (int)i;
     }
     f->u->kernels =
-        kl_arena_zeroed(f->u->arena, (size_t)(n + last) + 1, sizeof *f->u->kernels);
+        kl_arena_zeroed(f->u->arena, (size_t)(2 * n + last) + 1, sizeof *f->u->kernels);
     f->u->nkernels = 0;
     if (!f->u->kernels)
         return kl_fail(KL_ERR_OOM, "fuse: no memory");
-    for (int i = 0; i < n; i++) {
-        kl_kernel *k = next_kernel(f);
-        if (!k)
-            return kl_fail(KL_ERR_OOM, "fuse: no memory");
-        KL_TRY(build_group(f, order[i], k));
-    }
+    for (int i = 0; i < n; i++)
+        KL_TRY(build_forms(f, order[i]));
     return build_siblings(f, siblings, last);
 }

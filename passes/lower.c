@@ -451,6 +451,12 @@ kl_status kl_lower_kernel(kl_kernel *k)
             return kl_fail(KL_ERR_ARG, "lower: no recipe for class %s", l.cls);
         KL_TRY(recipes[i].fn(&l));
     }
+    for (int i = 0; i < k->nphases; i++) { /* nobody works where it does not run */
+        kl_phase *ph = &k->phases[i];
+        ph->workers = kl_dim_mul(k->x->dims, ph->workers, k->when);
+        if (k->when != 1)
+            k->x->var_extent[ph->var] = ph->workers;
+    }
     return KL_OK;
 }
 

@@ -188,7 +188,7 @@ static kl_status launch_on(run *r, const kl_step *s, void **bufs, int64_t *dims)
     block b;
     KL_TRY(take_block(r->p->device, (size_t)(scratch * kl_threads()), &b));
     a.scratch = b.p, a.scratch_stride = scratch;
-    int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
+    int64_t begin = kl_profile_on() ? kl_now_ns() : 0, workers = 0;
     kl_status st = KL_OK;
     for (int i = 0; i < s->nphases && st == KL_OK; i++) {
         const kl_plan_phase *ph = &s->phases[i];
@@ -197,11 +197,14 @@ static kl_status launch_on(run *r, const kl_step *s, void **bufs, int64_t *dims)
                            .group = ph->group,
                            .lane = ph->lane,
                            .shared = kl_size_eval(ph->shared, r->syms)};
+        workers += d.workers;
         if (d.workers > 0)
             st = r->ops->launch(r->index, r->p->kernels[s->kernel].entry[i], &a,
                                 s->nslots, s->ndims, &d);
     }
     give_block(b);
+    if (workers == 0) /* nothing to do, or the other form of a contraction does it */
+        return st;
     KL_TICK(kernels_launched);
     if (kl_profile_on())
         kl_profile_event("kernel", s->name, begin, kl_now_ns(), s->bytes, s->flops);

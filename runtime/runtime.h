@@ -319,6 +319,7 @@ typedef struct kl_env {
     const char *dump;        /* pass names, or "all"; NULL */
     int verify;              /* 0, 1, 2; -1: not set */
     bool debug, bounds, nan, no_compile;
+    bool batch_invariant; /* contractions always add k up in order */
     const char *profile;     /* file, or NULL */
     int tune_ms;
 } kl_env;
