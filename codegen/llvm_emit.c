@@ -268,7 +268,7 @@ static void phase_state(kl_ll *e)
         e->var[i] = NULL;
     for (int i = 0; i < e->ndims; i++)
         e->dim_values[i] = NULL;
-    e->depth = 0;
+    e->depth = e->loops = 0;
     e->dummy = NULL;
     e->lane = (kl_ll_lane){0};
     e->scalar_lanes = 0;

@@ -76,6 +76,7 @@ typedef struct kl_ll {
     LLVMBasicBlockRef block; /* where the innermost frame goes on */
     kl_ll_frame frames[KL_LL_FRAMES];
     int depth;
+    int loops;        /* open now */
     kl_ll_val **head; /* per expression */
     kl_x *lowered;    /* per expression: after kl_x_lower_math; KL_NONE: not yet */
     uint32_t nhead;

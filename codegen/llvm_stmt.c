@@ -9,8 +9,9 @@
  * : exit } a = phi(before, after) */
 #include "codegen/llvm_emit.h"
 
-/* A loop is about the values it carries: so many, or one for so few instructions. */
-enum { CARRIED_MANY = 8, CARRIED_SHARE = 6 };
+/* A loop is about the values it carries: so many, or one for so few instructions. One
+ * inside so many others is about theirs. */
+enum { CARRIED_MANY = 8, CARRIED_SHARE = 6, DEEP = 4 };
 
 /* ---- what a body changes -------------------------------------------------- */
 
@@ -140,6 +141,7 @@ void kl_ll_loop_begin(kl_ll *e, kl_ll_loop *l, LLVMValueRef begin, LLVMValueRef 
                       int64_t step, bool runs, const kl_stmt *body, const char *name)
 {
     *l = (kl_ll_loop){.end = end, .step = step, .sets = kl_ll_sets(e, body)};
+    e->loops++;
     l->nvals = count_values(e, l->sets);
     l->built = e->u->instructions;
     l->before = value_list(e, l->nvals);
@@ -185,10 +187,11 @@ void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
     LLVMBasicBlockRef latch = e->block;
     incoming(l->iv, next, latch);
     int64_t body = e->u->instructions - l->built;
-    e->u->carried = e->u->carried || l->nvals >= CARRIED_MANY ||
+    e->u->carried = e->u->carried || l->nvals >= CARRIED_MANY || e->loops >= DEEP ||
                     (l->nvals && l->nvals * CARRIED_SHARE >= body);
     for (int i = 0; i < l->nvals; i++)
         incoming(l->phi[i], after[i], latch);
+    e->loops--;
     kl_ll_pop(e);
     begin_block(e, l->exit);
     if (l->from) {

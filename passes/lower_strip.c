@@ -344,16 +344,19 @@ static void stages(strip *t, kl_build *b, int first)
 
 /* ---- phases ---- */
 
-/* The worker's strip and outer point from its number. */
-static void columns(strip *t, kl_x w)
+/* The worker's strip and outer point from its number; gives the point's. Points of one
+ * strip come one after the other: they often read the same columns. */
+static kl_x columns(strip *t, kl_x w)
 {
     kl_lower *l = t->l;
     kl_dim extent = l->k->axes[t->axis].extent;
-    kl_x strips = kl_x_dim(t->x, kl_dim_ceildiv(t->x->dims, extent, t->width));
-    t->first = kl_x_mul(t->x, kl_x_mod(t->x, w, strips), kl_x_int(t->x, t->width));
+    kl_x points = kl_x_dim(t->x, kl_outer_count(l, l->p->nouter - 1)),
+         point = kl_x_mod(t->x, w, points);
+    t->first = kl_x_mul(t->x, kl_x_divf(t->x, w, points), kl_x_int(t->x, t->width));
     kl_x left = kl_x_op(t->x, KL_OP_sub, kl_x_dim(t->x, extent), t->first, KL_NONE);
     t->len = kl_x_op(t->x, KL_OP_min, left, kl_x_int(t->x, t->width), KL_NONE);
-    kl_outer_point(l, kl_x_divf(t->x, w, strips), l->p->nouter - 1);
+    kl_outer_point(l, point, l->p->nouter - 1);
+    return point;
 }
 
 /* Blocks of the leading reductions as workers; their sums' places for the next phase. */
@@ -379,9 +382,8 @@ static kl_status split_blocks(strip *t, kl_dim workers, int n)
     kl_x w;
     if (!kl_lower_phase(l, kl_dim_mul(d, workers, most), 1, &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x nb = kl_x_dim(x, most), blk = kl_x_mod(x, w, nb), strips = kl_x_divf(x, w, nb);
-    columns(t, strips);
-    kl_x row = kl_x_divf(x, strips, kl_x_dim(x, kl_dim_ceildiv(d, extent, t->width)));
+    kl_x nb = kl_x_dim(x, most), blk = kl_x_mod(x, w, nb),
+         row = columns(t, kl_x_divf(x, w, nb));
     kl_x start = kl_x_mul(x, blk, kl_x_int(x, KL_BLOCK));
     for (int i = 0; i < n; i++) {
         place p = part[i];
@@ -399,12 +401,10 @@ static kl_status split_blocks(strip *t, kl_dim workers, int n)
     return KL_OK;
 }
 
-static void fold_blocks(strip *t, kl_build *b, kl_x w, int n)
+static void fold_blocks(strip *t, kl_build *b, kl_x row, int n)
 {
     kl_exprs *x = t->x;
     kl_dims *d = x->dims;
-    kl_dim extent = t->l->k->axes[t->axis].extent;
-    kl_x row = kl_x_divf(x, w, kl_x_dim(x, kl_dim_ceildiv(d, extent, t->width)));
     for (int i = 0; i < n; i++) {
         place *p = &t->value[i];
         kl_dim blocks = kl_dim_ceildiv(d, p->count, KL_BLOCK);
@@ -438,9 +438,9 @@ kl_status kl_lower_strip(kl_lower *l)
     kl_x w;
     if (!kl_lower_phase(l, workers, kl_param(l->k, l->part, "grain", 1), &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    columns(&t, w);
+    kl_x row = columns(&t, w);
     if (n)
-        fold_blocks(&t, &b, w, n);
+        fold_blocks(&t, &b, row, n);
     stages(&t, &b, n);
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }

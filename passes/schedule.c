@@ -379,7 +379,7 @@ static void schedule_strip(kl_kernel *k, int part, const kl_target *t, int vec,
     param(k, part, "lanes", map_lanes(k, t, forced));
     param(k, part, "vec", vec);
     param(k, part, "strip", width);
-    param(k, part, "rows", k->x->count > 160 ? 1 : 4); /* copies of the expression */
+    param(k, part, "rows", k->x->count > 160 ? 1 : k->x->count > 64 ? 4 : 8); /* copies */
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * width, 1), 1));
     if (free && own >= 4 * KL_BLOCK && strips < STRIPS)
         param(k, part, "split", free);
