@@ -33,11 +33,12 @@ static void leave(kl_call *c)
     kl_place_set(c->place);
 }
 
-/* Computed before the call returns: what saw exposed memory, and what is too long. */
+/* Computed before the call returns: what saw exposed memory, and what is too long. A trace
+ * may be as long as it is: its parameters have no values yet. */
 static bool due(kl_state *s, kl_lazy *r)
 {
-    return s->exposed || s->pending > 4096 ||
-           __atomic_load_n(&r->depth, __ATOMIC_RELAXED) > 4096;
+    bool long_ = s->pending > 4096 || __atomic_load_n(&r->depth, __ATOMIC_RELAXED) > 4096;
+    return s->exposed || (long_ && !s->tracing);
 }
 
 kl_tensor *kl_call_end(kl_call *c, kl_lazy *r)

@@ -53,6 +53,27 @@ START_TEST(calls)
 }
 END_TEST
 
+static void many(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = in[0];
+    for (int i = 0; i < 6000; i++)
+        out[0] = i % 2 ? kl_abs(out[0]) : kl_neg(out[0]);
+}
+
+START_TEST(as_long_as_it_is)
+{
+    kl_input in[] = {{"x", KL_F32, kl_shape(4)}};
+    float y[4] = {0};
+    kl_function *f = kl_compile(many, NULL, in, 1, 1);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_call(f, (const void *[]){x}, (void *[]){y}), KL_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert(y[i] == fabsf(x[i]));
+    kl_function_free(f);
+}
+END_TEST
+
 START_TEST(saved_and_loaded)
 {
     char path[64], weights[80];
@@ -282,6 +303,7 @@ int main(void)
     Suite *s = suite_create("function");
     TCase *tc = front_case(s, "all");
     tcase_add_test(tc, calls);
+    tcase_add_test(tc, as_long_as_it_is);
     tcase_add_test(tc, saved_and_loaded);
     tcase_add_test(tc, gradients_inside);
     tcase_add_test(tc, tracing_rules);
