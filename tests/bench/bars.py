@@ -259,6 +259,7 @@ BARS = {
     "compile-chain10-cold": process("compile-cold", 10, "ms"),
     "compile-chain10-first": process("compile-first", 60, "ms"),
     "compile-chain10-disk": from_disk("compile-disk", 0.5, "ms"),
+    "compile-doubled-graph": process("compile-doubled", 2.2, "x"),
     "compile-digits-step": process("step-compile", 250, "ms"),
     "rerun-digits-step-per-primitive": process("step-rerun", 0.3, "us"),
     "chain-cheap-f32-50M": of_triad("chain-cheap-50M", 0.9),

@@ -5,6 +5,7 @@
  *   compile-cold    ms, median of 20 distinct chains of ten operations, LLVM already open
  *   compile-first   ms, the first chain of a process
  *   compile-disk    ms, the same from the folder KILN_CACHE; LLVM must stay closed
+ *   compile-doubled times as long for a graph of twice as many operations
  *   call-16         ns over its kernel, a compiled function on 16 elements
  *   rss-1k, rss-1t  MB at the peak of compiling a chain of 1 KB, of 1 TB
  *
@@ -13,6 +14,7 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { CHAINS = 20, SMALL = 16 };
 
@@ -152,18 +154,29 @@ static kl_status call_16(double *out)
     return kl_error_status();
 }
 
-/* ---- memory ---- */
+/* ---- whole graphs: time and memory ---- */
 
-static kl_status compile_only(int64_t elements)
+/* n chains, each after the mean of the one before is taken off: a graph of many kernels.
+ */
+static kl_tensor *chains(int first, int n, kl_tensor *x)
+{
+    kl_tensor *t = x;
+    for (int i = 0; i < n; i++)
+        t = chain(first + i, i ? kl_sub(t, kl_mean(t)) : t);
+    return kl_sum(t);
+}
+
+static kl_status compile_only(int64_t elements, int first, int n)
 {
     kl_linear l = {0};
     kl_arena *a = kl_arena_new();
     kl_graph *g = NULL;
     kl_program *p = NULL;
     kl_scope_begin();
+    kl_thread()->tracing = true;
     kl_call c = kl_call_begin(KL_HERE);
     kl_tensor *x = kl_call_end(&c, kl_lazy_input(NULL, KL_F32, 1, &elements));
-    kl_tensor *y = kl_sum(chain(0, x));
+    kl_tensor *y = chains(first, n, x);
     kl_lazy *root = kl_storage_node(y->storage);
     pthread_mutex_lock(&kl_graph_lock);
     kl_status st = kl_linearise(&l, &root, 1, false);
@@ -172,6 +185,7 @@ static kl_status compile_only(int64_t elements)
         st = kl_import(&l, a, &g);
     if (st == KL_OK)
         st = kl_compile_graph(g, 0, &p);
+    kl_thread()->tracing = false;
     kl_program_unref(p);
     kl_lazy_unref(root);
     kl_linear_free(&l);
@@ -180,10 +194,34 @@ static kl_status compile_only(int64_t elements)
     return st;
 }
 
+/* The least processor time of some compiles of n chains that were not seen before. */
+static kl_status chains_ms(int n, double *out)
+{
+    enum { TRIES = 4 };
+    static int seen;
+    *out = 1e9;
+    for (int i = 0; i < TRIES; i++, seen += n) {
+        clock_t begin = clock();
+        KL_TRY(compile_only(1000, seen, n));
+        *out = KL_MIN(*out, (double)(clock() - begin) * 1e3 / CLOCKS_PER_SEC);
+    }
+    return KL_OK;
+}
+
+static kl_status compile_doubled(double *out)
+{
+    double once, twice;
+    KL_TRY(compile_only(1000, 1 << 20, 2)); /* opens LLVM */
+    KL_TRY(chains_ms(16, &once));
+    KL_TRY(chains_ms(32, &twice));
+    *out = twice / once;
+    return KL_OK;
+}
+
 static kl_status peak_mb(int64_t elements, double *out)
 {
     struct rusage use;
-    KL_TRY(compile_only(elements));
+    KL_TRY(compile_only(elements, 0, 1));
     getrusage(RUSAGE_SELF, &use);
     *out = (double)use.ru_maxrss / 1024;
     return KL_OK;
@@ -205,6 +243,7 @@ static const struct {
     {"compile-cold", compile_cold},
     {"compile-first", compile_first},
     {"compile-disk", compile_disk},
+    {"compile-doubled", compile_doubled},
     {"call-16", call_16},
     {"rss-1k", rss_1k},
     {"rss-1t", rss_1t},
