@@ -1,10 +1,16 @@
 /* pipeline.c: the recipe. From a graph to the program that runs, in this order and no
  * other:
  *
- *   graph ──> autodiff ──> inline ──> complex ──> simplify ──> fuse ──> schedule ──>
- * lower ──> plan derivative   named      pairs of    rules,       groups   decisions
- * loops     steps, rules        functions  reals       folding,     become offsets dead
- * code    kernels
+ *   graph > autodiff > inline > complex > simplify > fuse > schedule > lower > plan
+ *
+ *   autodiff   grad and jvp become derivative rules        graph to graph
+ *   inline     named functions become what they name
+ *   complex    complex values become pairs of reals
+ *   simplify   rewrite rules, small constants, dead code
+ *   fuse       groups become kernels                       graph to kernels
+ *   schedule   decisions about each, from the target
+ *   lower      decisions become loops                      kernels to loops
+ *   plan       steps, buffers, offsets                     kernels to a program
  *
  * Glossary. u: the unit, all that one compile works on. graph: values. kernel: what one
  * fused group computes. schedule: decisions about it. loops: how it runs. plan: what runs
