@@ -152,7 +152,7 @@ static bool ask_caches(int64_t *const sizes[4])
 {
     enum { AMD = 0x1d, INTEL = 4 };
     bool amd = __get_cpuid_max(0x80000000, NULL) >= 0x80000000u + AMD, any = false;
-    if (!amd && __get_cpuid_max(0, NULL) < INTEL)
+    if (!amd && __get_cpuid_max(0, NULL) < (unsigned)INTEL)
         return false;
     for (unsigned i = 0, level = 0; i < 8 && level != 3; i++) {
         unsigned a, b, c, d;

@@ -26,7 +26,8 @@ def tests_of(build):
             if name == "cuda_emit" and suite == "unit":
                 name = "cuda_text"  # two programs have this name
             command = [FEWER.get(a, a) if name == "graphs" else a for a in t["cmd"]]
-            found[name] = (command, dict(os.environ, KILN_CACHE="", CK_TIMEOUT_MULTIPLIER="10", **t["env"]))
+            found[name] = (command, {**os.environ, "KILN_CACHE": "", **t["env"],
+                                     "CK_TIMEOUT_MULTIPLIER": "10"})
     return found
 
 
