@@ -150,9 +150,10 @@ static const char *host_row(void)
  * not. A question costs 1 us, where the system's files cost 0.2 ms. */
 static bool ask_caches(int64_t *const sizes[4])
 {
-    enum { AMD = 0x1d, INTEL = 4 };
-    bool amd = __get_cpuid_max(0x80000000, NULL) >= 0x80000000u + AMD, any = false;
-    if (!amd && __get_cpuid_max(0, NULL) < (unsigned)INTEL)
+    static const unsigned AMD = 0x1d, INTEL = 4; /* clang's functions give an int */
+    unsigned last = (unsigned)__get_cpuid_max(0x80000000, NULL);
+    bool amd = last >= 0x80000000u + AMD, any = false;
+    if (!amd && (unsigned)__get_cpuid_max(0, NULL) < INTEL)
         return false;
     for (unsigned i = 0, level = 0; i < 8 && level != 3; i++) {
         unsigned a, b, c, d;

@@ -562,11 +562,14 @@ START_TEST(differences)
 }
 END_TEST
 
-/* Elementwise rows with a derivative, at points away from every kink. */
+/* Elementwise rows with a derivative, at points away from every kink, the first operand
+ * being the smaller and the larger. */
 START_TEST(elementwise)
 {
-    static const double lo[] = {0.55, 0.7, 0.2};
-    const kl_op_info *o = &kl_ops[_i];
+    static const double points[][3] = {{0.55, 0.7, 0.2}, {0.9, 0.4, 0.2}};
+    const double *lo = points[_i % 2];
+    int op = _i / 2;
+    const kl_op_info *o = &kl_ops[op];
     problem p = new_problem(_i);
     fcase c = {.lo = -0.02, .hi = 0.02};
     kl_dim n = 3;
@@ -582,8 +585,8 @@ START_TEST(elementwise)
             x[i] = kl_g_elt(g, KL_OP_add, x[i], kl_g_const_like(g, x[i], lo[i]), KL_NONE);
         }
     if (o->rule == KL_RULE_COND)
-        x[0] = kl_g_elt(g, KL_OP_lt, x[0], kl_g_const_like(g, x[0], 0.55), KL_NONE);
-    y = kl_g_elt(g, (kl_op)_i, x[0], x[1], x[2]);
+        x[0] = kl_g_elt(g, KL_OP_lt, x[0], kl_g_const_like(g, x[0], lo[0]), KL_NONE);
+    y = kl_g_elt(g, (kl_op)op, x[0], x[1], x[2]);
     ck_assert_int_eq(kl_graph_output(g, y, NULL), KL_OK);
     compare(&p, o->name, &c);
 }
@@ -731,7 +734,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, differences, 0, (int)KL_COUNT(cases));
-    tcase_add_loop_test(tc, elementwise, 0, KL_OP_COUNT);
+    tcase_add_loop_test(tc, elementwise, 0, 2 * KL_OP_COUNT);
     tcase_add_test(tc, every_rule_is_tested);
     tcase_add_test(tc, detach_stops);
     tcase_add_test(tc, no_way_gives_zero);
