@@ -285,13 +285,18 @@ START_TEST(symbolic_sizes)
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(kl_function_call_sized(f, &bad[i], in, (void *[]){y}),
                          KL_ERR_SHAPE);
-        ck_assert(strstr(kl_error(), "is outside 1..1000") && y[0] == 7);
+        ck_assert(strstr(kl_error(), "is outside 1..1000, multiple of 1") && y[0] == 7);
         kl_error_clear();
     }
     ck_assert_int_eq(kl_function_call(f, in, (void *[]){y}), KL_ERR_ARG);
     kl_error_clear();
     int64_t n = 1000;
     ck_assert_int_eq(kl_function_call_sized(f, &n, in, (void *[]){a + 2998}), KL_ERR_ARG);
+    kl_error_clear();
+    kl_cost cost;
+    ck_assert_int_eq(kl_function_plan(f, &cost), KL_ERR_UNSUPPORTED);
+    ck_assert(kl_interp_on() ||
+              strstr(kl_error(), "the plan of a function with symbolic dimensions"));
     kl_error_clear();
     kl_function_free(f);
     kl_function_free(g);
