@@ -505,7 +505,8 @@ kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
     }
     kl_xlist_free(&e->order);
     *parts |= e->parts;
-    if (e->status == KL_OK && out->failed)
+    if (e->status == KL_OK &&
+        (out->failed || kl_arena_failed(a) || kl_arena_failed(k->arena)))
         kl_cc_fail(e, KL_ERR_OOM, "no memory for text");
     return e->status;
 }

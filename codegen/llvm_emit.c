@@ -20,8 +20,10 @@ _Static_assert(offsetof(kl_args, scratch_stride) == ARG_STRIDE,
 
 void kl_ll_fail(kl_ll *e, kl_status s, const char *what)
 {
-    if (e->status == KL_OK)
-        e->status = kl_fail(s, "llvm: kernel %s: %s", e->k->name, what);
+    bool oom = kl_arena_failed(e->a) || kl_arena_failed(e->k->arena);
+    if (e->status == KL_OK) /* what looks impossible may be what found no memory */
+        e->status =
+            kl_fail(oom ? KL_ERR_OOM : s, "llvm: kernel %s: %s", e->k->name, what);
 }
 
 /* ---- frames and positions ------------------------------------------------- */
@@ -352,7 +354,7 @@ kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol
         snprintf(name, sizeof name, "%s.%d", symbol, p);
         emit_phase(e, p, name);
     }
-    if (e->status == KL_OK && kl_arena_failed(a))
+    if (e->status == KL_OK && (kl_arena_failed(a) || kl_arena_failed(k->arena)))
         e->status = kl_fail(KL_ERR_OOM, "llvm: kernel %s", k->name);
     return e->status;
 }

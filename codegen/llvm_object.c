@@ -134,7 +134,8 @@ static void stamp_functions(LLVMModuleRef m)
         LL.AddAttributeAtIndex(f, LLVMAttributeFunctionIndex, a);
         put_attribute(c, f, "frame-pointer", "all");
         put_attribute(c, f, "no-builtins", "");
-        put_attribute(c, f, "warn-stack-size", "16384");
+        put_attribute(c, f, "warn-stack-size", /* checks of bounds hold many addresses */
+                      kl_env_get()->bounds ? "65536" : "16384");
     }
 }
 

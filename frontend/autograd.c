@@ -272,15 +272,16 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
 {
     uint32_t mark = kl_next_mark();
     kl_list found = {0};
+    kl_status st = KL_OK;
     bool ok = kl_list_add(stack, y);
     y->mark = mark;
-    while (ok && stack->n > 0) {
+    while (ok && st == KL_OK && stack->n > 0) {
         kl_lazy *n = stack->v[--stack->n];
         if (n->leaf)
-            ok = kl_list_add(&found, kl_lazy_ref(n));
+            ok = kl_list_hold(&found, n);
         if (n->op == KL_OP_detach || (n != y && n->leaf && n->leaf->cut))
             continue;
-        KL_TRY(check_saved(n, walk));
+        st = check_saved(n, walk);
         for (int i = n->nsrc; i-- > 0 && ok;) {
             kl_lazy *s = kl_lazy_src(n, i);
             if (!s->track || s->mark == mark)
@@ -290,7 +291,7 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
         }
     }
     *out = (kl_vars){found.v, (int)found.n, (int)found.cap};
-    return ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for gradients");
+    return ok ? st : kl_fail(KL_ERR_OOM, "out of memory for gradients");
 }
 
 kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out)
@@ -408,7 +409,6 @@ static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
     return st;
 }
 
-
 kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
                          bool create)
 {
@@ -445,7 +445,7 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
     kl_status st = below(y, retain || create, &v, &cut);
     if (st == KL_OK)
         st = cut ? kl_cut_gradients(y, s, nodes, n, retain || create, create, out)
-                               : gradients(y, s, nodes, n, create, out);
+                 : gradients(y, s, nodes, n, create, out);
     kl_vars_free(&v);
     return st;
 }
@@ -456,7 +456,9 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
     kl_call c = kl_call_begin(at);
     kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
     kl_lazy **v = s && n > 0 ? kl_alloc_zeroed(2 * (size_t)n * sizeof *v) : NULL;
-    kl_status st = v ? grad_nodes(y, s, x, n, retain, create, v, v + n) : KL_ERR_ARG;
+    kl_status st = v            ? grad_nodes(y, s, x, n, retain, create, v, v + n)
+                   : s && n > 0 ? kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n)
+                                : KL_ERR_ARG;
     for (int i = 0; i < n; i++) {
         out[i] = st == KL_OK ? kl_tensor_wrap(v[n + i]) : NULL;
         if (out[i] && kl_scope_add(out[i]))

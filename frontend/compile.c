@@ -17,8 +17,8 @@ static void put_setting(kl_text *text, const kl_target *t)
     kl_hash h = kl_build_id();
     kl_text_printf(text, "# %s %s %d%d %016llx%016llx\n", t->name,
                    t->features ? t->features : "", kl_env_get()->bounds,
-                   kl_env_get()->batch_invariant,
-                   (unsigned long long)h.hi, (unsigned long long)h.lo);
+                   kl_env_get()->batch_invariant, (unsigned long long)h.hi,
+                   (unsigned long long)h.lo);
 }
 
 static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
@@ -330,8 +330,9 @@ static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
     kl_unit u = {.arena = g->arena, .target = target_of(device), .graph = g};
     if (!u.target)
         return kl_error_status();
-    KL_TRY(kl_pipeline_run(&u, NULL, NULL));
-    kl_status st = link_all(&u, device, fresh);
+    kl_status st = kl_pipeline_run(&u, NULL, NULL);
+    if (st == KL_OK)
+        st = link_all(&u, device, fresh);
     if (st != KL_OK)
         kl_program_unref(u.program);
     else

@@ -14,6 +14,12 @@ static __thread struct {
     bool busy;
 } scratch;
 
+void kl_force_trim(void)
+{
+    if (!scratch.busy)
+        kl_linear_free(&scratch.l);
+}
+
 static bool done(kl_lazy *n)
 {
     return n->small || kl_lazy_mem(n) != NULL;
@@ -34,7 +40,7 @@ static bool take_dirty(kl_list *roots, kl_list *held, bool looking)
             st->ndirty = i;
         }
         if (ok && !done(n) && n->op != KL_OP_input) {
-            ok = kl_list_add(held, n) && kl_list_add(roots, n);
+            ok = kl_list_add(roots, n) && kl_list_add(held, n);
             if (ok)
                 continue;
         }

@@ -146,6 +146,7 @@ typedef struct kl_state {
     size_t nowned, cap_owned;
     size_t *scopes;
     size_t nscopes, cap_scopes;
+    size_t unkept; /* scopes begun for which no memory was found */
     struct kl_storage **dirty; /* written in place, or gradients, and not yet computed */
     size_t ndirty, cap_dirty;
     uint32_t pending;   /* nodes made since the last force */
@@ -387,6 +388,7 @@ kl_lazy *kl_n_nonzero(kl_lazy *a); /* index.c: computed at once, i64 [count, ran
 kl_status kl_force(kl_lazy *const *roots, int n);
 kl_status kl_force_one(kl_lazy *n);
 kl_status kl_force_dirty(void);
+void kl_force_trim(void); /* what this thread keeps between forces */
 /* What a force of these would run, without running it: its linear form (the caller's to
  * free) and its program; *out NULL when nothing is left to compute. */
 struct kl_entry;
@@ -477,6 +479,7 @@ void kl_cache_clear(void);
 /* Run it: in and out by number, as memory of the device. */
 kl_status kl_entry_run(const kl_entry *e, const kl_linear *l, kl_memory **out);
 bool kl_list_add(kl_list *l, kl_lazy *n); /* out of memory: false */
+bool kl_list_hold(kl_list *l, kl_lazy *n); /* with a reference of the list's own */
 
 /* ---- compile.c: graph -> passes -> codegen -> program
  * -------------------------------------------------- */

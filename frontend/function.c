@@ -580,13 +580,16 @@ kl_function *kl_program_load_at(const char *at, const char *path)
     kl_text text = {0};
     kl_function *f = NULL;
     kl_arena *a = kl_arena_new();
-    kl_status st = path && a ? kl_file_read(path, &bytes, &size)
-                             : kl_fail(KL_ERR_ARG, "the path is NULL");
+    kl_status st = !path ? kl_fail(KL_ERR_ARG, "the path is NULL")
+                   : a   ? kl_file_read(path, &bytes, &size)
+                         : kl_fail(KL_ERR_OOM, "out of memory for a program");
     if (st == KL_OK) {
         kl_text_putn(&text, bytes, size);
         kl_free(bytes, size);
     }
-    if (st == KL_OK && !text.failed && text.s)
+    if (text.failed)
+        st = kl_fail(KL_ERR_OOM, "out of memory for a program");
+    if (st == KL_OK && text.s)
         f = load(path, text.s, a);
     else
         kl_arena_free(a);

@@ -26,9 +26,23 @@ bool kl_list_add(kl_list *l, kl_lazy *n)
     return true;
 }
 
+bool kl_list_hold(kl_list *l, kl_lazy *n)
+{
+    if (!kl_list_add(l, n))
+        return false;
+    kl_lazy_ref(n);
+    return true;
+}
+
 static void add(kl_linear *l, kl_list *to, kl_lazy *n)
 {
     if (!kl_list_add(to, n))
+        l->failed = true;
+}
+
+static void hold(kl_linear *l, kl_list *to, kl_lazy *n)
+{
+    if (!kl_list_hold(to, n))
         l->failed = true;
 }
 
@@ -128,7 +142,7 @@ static void add_output(kl_linear *l, kl_lazy *n, uint32_t mark)
     if (n->out == mark)
         return;
     n->out = mark;
-    add(l, &l->outputs, kl_lazy_ref(n));
+    hold(l, &l->outputs, n);
 }
 
 /* Worth keeping although nobody asked: held by somebody, and tiny or computed before. */

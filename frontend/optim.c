@@ -58,14 +58,16 @@ static kl_tensor *zeros_for(kl_tensor *p)
 
 static kl_optim *optim_new(const char *at, kl_tensor *const *p, int n, int states)
 {
-    kl_optim *o = kl_alloc_zeroed(sizeof *o);
-    kl_status st = o && n >= 0 && p
+    kl_status st = n >= 0 && p
                        ? KL_OK
                        : kl_fail(KL_ERR_ARG, "optimizer got an empty parameter list");
-    if (st == KL_OK && !(o->slots = kl_alloc_zeroed((size_t)n * sizeof *o->slots + 1)))
+    kl_optim *o = st == KL_OK ? kl_alloc_zeroed(sizeof *o) : NULL;
+    if (o && (o->slots = kl_alloc_zeroed((size_t)n * sizeof *o->slots + 1)))
+        o->n = n;
+    else if (st == KL_OK)
         st = kl_fail(KL_ERR_OOM, "out of memory for %d parameters", n);
     kl_scope_begin();
-    for (int i = 0; i < n && st == KL_OK; i++, o->n = i) {
+    for (int i = 0; i < n && st == KL_OK; i++) {
         slot *s = &o->slots[i];
         if (p[i] && !kl_is_leaf(p[i]))
             st = kl_fail(KL_ERR_STATE, "can't optimize a non-leaf Tensor");
@@ -85,8 +87,6 @@ static kl_optim *optim_new(const char *at, kl_tensor *const *p, int n, int state
         st = kl_realize_all_at(at, p, n);
     if (st == KL_OK)
         return o;
-    if (o && !o->slots)
-        o->n = 0;
     kl_optim_free(o);
     return NULL;
 }

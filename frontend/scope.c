@@ -25,6 +25,7 @@ static void release_all(kl_state *s)
     kl_free(s->temps, s->cap_temps * sizeof *s->temps);
     kl_free(s->scopes, s->cap_scopes * sizeof *s->scopes);
     kl_free(s->dirty, s->cap_dirty * sizeof *s->dirty);
+    kl_force_trim();
     memset(s, 0, sizeof *s);
     s->default_dtype = KL_F32;
 }
@@ -93,15 +94,20 @@ kl_status kl_dirty_add(kl_storage *d)
 void kl_scope_begin(void)
 {
     kl_state *s = kl_thread();
-    if (grow(&s->scopes, &s->cap_scopes, s->nscopes, sizeof *s->scopes) == KL_OK)
+    if (s->unkept == 0 &&
+        grow(&s->scopes, &s->cap_scopes, s->nscopes, sizeof *s->scopes) == KL_OK)
         s->scopes[s->nscopes++] = s->nowned;
+    else
+        s->unkept++; /* its handles live as long as the scope around it */
 }
 
 void kl_scope_drop(void)
 {
     kl_state *s = kl_thread();
-    if (s->nscopes == 0)
+    if (s->unkept > 0 || s->nscopes == 0) {
+        s->unkept -= s->unkept > 0;
         return;
+    }
     size_t from = s->scopes[--s->nscopes];
     while (s->nowned > from)
         kl_tensor_unref(s->owned[--s->nowned]);

@@ -43,7 +43,7 @@ static bool constants(kl_lazy *root, kl_list *stack, kl_list *out, uint32_t mark
                 kl_lazy *s = kl_lazy_src(n, i);
                 if (s->index == 0 && s->stored && !s->mem && s->nsrc > 0 &&
                     !(kl_ops[s->op].flags & KL_F_MULTI))
-                    ok = kl_list_add(out, kl_lazy_ref(s));
+                    ok = kl_list_hold(out, s);
             }
             stack->n--;
         } else {
@@ -154,7 +154,9 @@ kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void *user,
     kl_lazy **roots = kl_alloc_zeroed(n * sizeof *roots);
     const char **names = kl_alloc_zeroed(n * sizeof *names);
     bool ok = t && roots && names && nin >= 0 && nout > 0;
-    if (!ok)
+    if (!t || !roots || !names)
+        kl_fail(KL_ERR_OOM, "out of memory for %d inputs and outputs", nin + nout);
+    else if (!ok)
         kl_fail(KL_ERR_ARG, "a function of %d inputs and %d outputs", nin, nout);
     kl_scope_begin();
     for (int i = 0; ok && i < nin; i++) {

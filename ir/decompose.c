@@ -290,7 +290,7 @@ static bool push(kl_xlist *l, kl_x a)
         uint32_t cap = l->cap ? l->cap * 2 : 64;
         kl_x *p = kl_realloc(l->items, l->cap * sizeof *p, cap * sizeof *p);
         if (!p)
-            return false;
+            return kl_fail(KL_ERR_OOM, "out of memory for an expression") == KL_OK;
         l->items = p;
         l->cap = cap;
     }

@@ -432,6 +432,8 @@ kl_status kl_x_order_more(const kl_exprs *x, kl_x root, uint32_t *epoch, kl_xlis
     if (s == KL_OK)
         s = order_from(x, &stack, *epoch, out);
     kl_xlist_free(&stack);
+    if (s != KL_OK)
+        kl_arena_fail(x->arena);
     return s;
 }
 
@@ -505,7 +507,7 @@ kl_x kl_x_map(kl_exprs *x, kl_x a, kl_x_map_fn fn, void *ctx)
     if (w)
         y = map_order(x, &order, w, fn, ctx);
     else
-        kl_fail(KL_ERR_OOM, "expression: %u nodes", order.count);
+        kl_arena_fail(x->arena);
     if (w)
         kl_free(w, bytes);
 out:

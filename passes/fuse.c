@@ -458,6 +458,8 @@ kl_status kl_pass_fuse(kl_unit *u)
     if (s == KL_OK && (s = kl_find_roots(&f)) == KL_OK &&
         (s = kl_group_roots(&f)) == KL_OK)
         s = kl_build_kernels(&f);
+    if (s == KL_OK && kl_arena_failed(f.arena))
+        s = kl_fail(KL_ERR_OOM, "fuse: no memory");
     if (f.arena)
         kl_arena_free(f.arena);
     return s;

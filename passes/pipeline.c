@@ -151,6 +151,8 @@ static kl_status run_pass(kl_unit *u, const kl_pass *p)
 {
     int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
     KL_TRY(run_on_bodies(u, p));
+    if (kl_arena_failed(u->arena)) /* whoever took no notice */
+        return kl_fail(KL_ERR_OOM, "%s: no memory", p->name);
     if (kl_profile_on())
         kl_profile_event("pass", p->name, begin, kl_now_ns(), 0, 0);
     if (named(kl_env_get()->dump, p->name))

@@ -271,6 +271,8 @@ static bool leaf_in_analysis(kl_reader *rd, kl_ref r)
 static int8_t axis_read(const kl_exprs *x, kl_x i)
 {
     int64_t v;
+    if (i == KL_NONE) /* no memory: the pass fails at its end */
+        return KL_READ_OTHER;
     if (x->nodes[i].op == KL_X_VAR)
         return (int8_t)x->nodes[i].imm;
     return kl_x_is_int(x, i, &v) && v == 0 ? KL_READ_ZERO : KL_READ_OTHER;

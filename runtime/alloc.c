@@ -40,9 +40,9 @@ void kl_set_allocator(kl_alloc_fn fn, void *user)
     hook_user = user;
 }
 
-void kl_alloc_fail_at(int64_t n)
+int64_t kl_alloc_fail_at(int64_t n)
 {
-    __atomic_store_n(&fail_in, n, __ATOMIC_SEQ_CST);
+    return __atomic_exchange_n(&fail_in, n, __ATOMIC_SEQ_CST);
 }
 
 static bool fault(void)

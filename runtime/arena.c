@@ -60,6 +60,11 @@ bool kl_arena_failed(const kl_arena *a)
     return a->failed;
 }
 
+void kl_arena_fail(kl_arena *a)
+{
+    a->failed = true;
+}
+
 /* A block for a request of n bytes that the current one cannot hold. */
 static bool add_block(kl_arena *a, size_t n)
 {

@@ -73,7 +73,8 @@ void kl_free(void *p, size_t size);
 size_t kl_alloc_live(void);          /* bytes now allocated */
 size_t kl_alloc_peak(void);          /* most ever, since kl_alloc_peak_reset */
 void kl_alloc_peak_reset(void);
-void kl_alloc_fail_at(int64_t n);    /* tests: the call after the next n fails; <0: none */
+/* tests: the call after the next n fails; <0: none. Gives what was left: < 0, it has failed */
+int64_t kl_alloc_fail_at(int64_t n);
 bool kl_mul_overflow(int64_t a, int64_t b, int64_t *out); /* true when a*b leaves int64 */
 bool kl_add_overflow(int64_t a, int64_t b, int64_t *out);
 
@@ -89,6 +90,7 @@ void *kl_arena_copy(kl_arena *a, const void *p, size_t size); /* NULL of nothing
 char *kl_arena_strdup(kl_arena *a, const char *s);
 char *kl_arena_printf(kl_arena *a, const char *fmt, ...) KL_PRINTF(2, 3);
 bool kl_arena_failed(const kl_arena *a);
+void kl_arena_fail(kl_arena *a); /* memory beside it ended: what is built in it is not whole */
 /* Grow an arena array: *items holds *cap elements of size bytes; make room for need. */
 kl_status kl_arena_grow(kl_arena *a, void *items, uint32_t *cap, uint32_t need, size_t size);
 
