@@ -113,10 +113,10 @@ static void per_row(walk *w)
         }
 }
 
-static void per_id(walk *w)
+static void per_id(walk *w) /* complex is pairs before a sum begins */
 {
     for (int op = 0; op < KL_OP_COUNT; op++)
-        for (int c = 0; c < (int)KL_COUNT(classes); c++)
+        for (int c = 0; c < KL_CLS_COMPLEX; c++)
             if (kl_ops[op].flags & KL_F_RED && takes(&kl_ops[op], (kl_class)c) &&
                 is_it(w, kl_ops[op].name, classes[c].name))
                 kl_planted.at = KL_PLANT_CELL(op, c);
