@@ -177,7 +177,8 @@ static kl_status place_sections(kl_elf *e)
     for (uint32_t i = 0; i < e->nsections; i++) {
         kl_elf_section *s = &e->sections[i];
         KL_TRY(check_section(s));
-        if (!(s->flags & SHF_ALLOC) || s->size == 0 || s->type == SHT_NOTE)
+        if (!(s->flags & SHF_ALLOC) || s->size == 0 || s->type == SHT_NOTE ||
+            s->type == SHT_NULL)
             continue;
         at = (at + s->align - 1) & ~(s->align - 1);
         if (s->size > MAX_IMAGE || at + s->size > MAX_IMAGE)

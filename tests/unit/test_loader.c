@@ -274,6 +274,21 @@ START_TEST(debuggers_are_told)
 END_TEST
 #endif
 
+/* The null section has no bytes, whatever its header says. */
+START_TEST(null_section)
+{
+    object o = {.size = 0};
+    Elf64_Ehdr e;
+    assemble(&o, &good);
+    memcpy(&e, o.bytes, sizeof e);
+    Elf64_Shdr h = {.sh_flags = SHF_ALLOC, .sh_size = 0xfffc, .sh_offset = 1 << 30};
+    memcpy(o.bytes + e.e_shoff, &h, sizeof h);
+    kl_code *c = NULL;
+    ck_assert_int_eq(kl_code_load(o.bytes, o.size, &c), KL_OK);
+    kl_code_free(c);
+}
+END_TEST
+
 /* Every byte of a good object changed, and every shorter file: an answer, never a crash.
  */
 START_TEST(damage_is_survived)
@@ -359,6 +374,7 @@ int main(void)
     tcase_add_test(tc, debuggers_are_told);
     tcase_add_test(tc, out_of_memory);
 #endif
+    tcase_add_test(tc, null_section);
     tcase_add_test(tc, damage_is_survived);
     tcase_add_loop_test(tc, words, 0, (int)KL_COUNT(relocs));
     suite_add_tcase(s, tc);
