@@ -11,8 +11,7 @@
 
 enum { STATIC_MOST = 1 << 30, EMBED_MOST = 1 << 30 };
 
-/* ---- the module's data
- * ------------------------------------------------------------------------ */
+/* ---- the module's data ---- */
 
 static LLVMValueRef bytes(kl_art *e, const char *suffix, const void *p, size_t n)
 {
@@ -90,8 +89,7 @@ static kl_status make_kernels(kl_art *e)
     return KL_OK;
 }
 
-/* ---- the steps
- * ------------------------------------------------------------------------------------ */
+/* ---- the steps ---- */
 
 typedef struct frame { /* a program being run: the entry's, or a loop's body */
     const kl_program *p;
@@ -208,8 +206,7 @@ static void run_call(kl_art *e, const frame *f, const kl_step *s)
 
 static void run_steps(kl_art *e, const frame *f);
 
-/* ---- programs within the program
- * ------------------------------------------------------------------- */
+/* ---- programs within the program ---- */
 
 static kl_size port_bytes(kl_art *e, const kl_port *port)
 {
@@ -360,8 +357,7 @@ static void run_steps(kl_art *e, const frame *f)
     }
 }
 
-/* ---- the entry's checks
- * -------------------------------------------------------------------------------- */
+/* ---- the entry's checks ---- */
 
 static void check_dims(kl_art *e)
 {
@@ -455,9 +451,7 @@ static void take_scratch(kl_art *e)
                    KL_ARTEFACT_BUSY);
 }
 
-/* ---- the entry
- * --------------------------------------------------------------------------------------------
- */
+/* ---- the entry ---- */
 
 static LLVMValueRef weight_at(kl_art *e, LLVMValueRef base, int i)
 {

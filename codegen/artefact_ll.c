@@ -9,8 +9,7 @@
  * Locals live on the stack; LLVM's first pass makes registers of them. */
 #include "codegen/artefact.h"
 
-/* ---- words
- * ------------------------------------------------------------------------------------ */
+/* ---- words ---- */
 
 LLVMValueRef kl_art_i64(kl_art *e, int64_t v)
 {
@@ -115,9 +114,7 @@ void kl_art_fail_if(kl_art *e, LLVMValueRef cond, kl_artefact_code code)
     kl_art_go(e, good);
 }
 
-/* ---- sizes
- * ---------------------------------------------------------------------------------------
- */
+/* ---- sizes ---- */
 
 /* Rounding down; a / 0 is 0 and a mod 0 is a, as kl_size_eval has it. */
 static LLVMValueRef divide(kl_art *e, bool mod, LLVMValueRef a, LLVMValueRef b)
@@ -174,8 +171,7 @@ LLVMValueRef kl_art_size(kl_art *e, kl_size s)
     return st[0];
 }
 
-/* ---- the floating-point environment
- * ---------------------------------------------------------------- */
+/* ---- the floating-point environment ---- */
 
 enum { MXCSR_DEFAULT = 0x1f80, FPCR_DEFAULT = 0 };
 
@@ -212,9 +208,7 @@ void kl_art_fp_leave(kl_art *e, LLVMValueRef old)
     intrinsic(e, is_x86(e) ? "llvm.x86.sse.ldmxcsr" : "llvm.aarch64.set.fpcr", &old, 1);
 }
 
-/* ---- launching
- * -----------------------------------------------------------------------------------------
- */
+/* ---- launching ---- */
 
 static LLVMValueRef make_work(kl_art *e)
 {
@@ -257,9 +251,7 @@ void kl_art_make_launch(kl_art *e)
     LL.BuildRetVoid(e->b);
 }
 
-/* ---- overlap
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- overlap ---- */
 
 typedef struct counter { /* for (i = from; i < to; i++) */
     LLVMValueRef at, i;
@@ -321,9 +313,7 @@ void kl_art_make_overlap(kl_art *e)
     LL.BuildRet(e->b, kl_art_i32(e, KL_ARTEFACT_OK));
 }
 
-/* ---- weights in a file
- * ----------------------------------------------------------------------------------------
- */
+/* ---- weights in a file ---- */
 
 /* fd = open(path); base = mmap(whole file); the head must be the one that this object was
  * made with: it holds the size and the checksum of what follows. */

@@ -14,7 +14,7 @@
 
 #include "ir/ir.h"
 
-/* ---- llvm_api.c: libLLVM's C functions as a table of pointers --------------------- */
+/* ---- llvm_api.c: libLLVM's C functions as a table of pointers ---- */
 
 typedef int LLVMBool;
 typedef struct LLVMOpaqueContext *LLVMContextRef;
@@ -137,7 +137,7 @@ kl_status kl_llvm_open_from(const char *const *names, kl_llvm_api *api, int *ver
 /* LLVM's last word before it would end the process (llvm_object.c). */
 void kl_llvm_fatal(const char *reason);
 
-/* ---- llvm_target.c: a machine of our table as LLVM's ------------------------------ */
+/* ---- llvm_target.c: a machine of our table as LLVM's ---- */
 
 /* How much LLVM does to a module. Kernels come vectorised, unrolled and scheduled, so the
  * classes differ in instruction selection and register allocation above all (figures in
@@ -161,7 +161,7 @@ void kl_llvm_machines_abandon(void);
 /* The pass pipeline of a class, in opt's notation; "" for none. */
 const char *kl_llvm_passes(kl_llvm_class cls);
 
-/* ---- llvm_object.c: a module to bytes --------------------------------------------- */
+/* ---- llvm_object.c: a module to bytes ---- */
 
 /* What one compile holds of LLVM: a context of its own, so that threads compile side by
  * side. */
@@ -176,11 +176,13 @@ typedef struct kl_llvm_unit {
     bool carried;         /* some loop's work is on values carried round it */
     kl_llvm_lines *lines; /* NULL: no line table */
 } kl_llvm_unit;
-/* llvm_lines.c: the module's functions get a line table of the loops' text at path, whose lines
- * kl_loops_lines has told the statements. End before the module is emitted; whole: it is good. */
+/* llvm_lines.c: the module's functions get a line table of the loops' text at path, whose
+ * lines kl_loops_lines has told the statements. End before the module is emitted; whole:
+ * it is good. */
 kl_status kl_llvm_lines_begin(kl_llvm_unit *u, const char *path);
 void kl_llvm_lines_end(kl_llvm_unit *u, bool whole);
-void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name, uint32_t line);
+void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name,
+                         uint32_t line);
 void kl_llvm_lines_at(kl_llvm_unit *u, const kl_stmt *s);
 void kl_llvm_lines_again(kl_llvm_unit *u);
 /* Opens LLVM, makes an empty module with the target's triple and data layout. On failure
@@ -204,88 +206,96 @@ typedef enum kl_llvm_output {
 kl_status kl_llvm_emit(LLVMModuleRef m, const kl_target *t, kl_llvm_class cls,
                        kl_llvm_output what, kl_text *out);
 
-/* ---- nvrtc.c: CUDA C to PTX or cubin, through NVRTC by dlopen ------------------------------- */
+/* ---- nvrtc.c: CUDA C to PTX or cubin, through NVRTC by dlopen ---- */
 
 typedef enum kl_nvrtc_form { KL_NVRTC_PTX, KL_NVRTC_CUBIN } kl_nvrtc_form;
 typedef struct kl_nvrtc_code {
     void *bytes; /* kl_nvrtc_free */
     size_t size;
-    bool cubin;          /* else PTX: asked for, or because this NVRTC does not know the arch */
-    char arch[16];       /* what it was compiled for: "sm_90a", "compute_89" */
+    bool cubin;    /* else PTX: asked for, or because this NVRTC does not know the arch */
+    char arch[16]; /* what it was compiled for: "sm_90a", "compute_89" */
     int64_t spill_bytes; /* stack and spills of all kernels together; -1: not told */
     int registers;       /* of the kernel that needs most; 0: not told */
 } kl_nvrtc_code;
 bool kl_nvrtc_found(void);
 const char *kl_nvrtc_version(void); /* "13.0", "" when there is none */
-/* text holds the prelude and any number of kernels; name is for messages; arch is "sm_90a". */
+/* text holds the prelude and any number of kernels; name is for messages; arch is
+ * "sm_90a". */
 kl_status kl_nvrtc_compile(const char *name, const char *text, const char *arch,
                            kl_nvrtc_form form, kl_nvrtc_code *out);
 void kl_nvrtc_free(kl_nvrtc_code *code); /* a zeroed or freed one is fine */
 
-/* ---- cuda_prelude.c: the device functions that kernels are written with --------------------- */
+/* ---- cuda_prelude.c: the device functions that kernels are written with ---- */
 
 enum { /* parts of the prelude; types, bit casts and kl_fault are always there */
-    KL_PRELUDE_INTS = 1,     /* kl_add .. kl_floordiv on integers and bool */
-    KL_PRELUDE_FLOATS = 2,   /* the same on f32, f64; kl_to_i32 and the like */
-    KL_PRELUDE_HALVES = 4,   /* f16, bf16 conversions; brings FLOATS */
-    KL_PRELUDE_WARP = 8,     /* kl_lane, kl_barrier, kl_shfl_*, kl_ballot, kl_atomic_add */
-    KL_PRELUDE_SHARED = 16,  /* KL_TILE(T, name, offset in dynamic shared memory) */
-    KL_PRELUDE_ASYNC = 32,   /* kl_async_copy*, kl_async_commit, kl_async_wait<N> */
-    KL_PRELUDE_MATRIX = 64,  /* kl_ldmatrix4*, kl_mma_* */
-    KL_PRELUDE_ALL = 127
+       KL_PRELUDE_INTS = 1,   /* kl_add .. kl_floordiv on integers and bool */
+       KL_PRELUDE_FLOATS = 2, /* the same on f32, f64; kl_to_i32 and the like */
+       KL_PRELUDE_HALVES = 4, /* f16, bf16 conversions; brings FLOATS */
+       KL_PRELUDE_WARP = 8, /* kl_lane, kl_barrier, kl_shfl_*, kl_ballot, kl_atomic_add */
+       KL_PRELUDE_SHARED = 16, /* KL_TILE(T, name, offset in dynamic shared memory) */
+       KL_PRELUDE_ASYNC = 32,  /* kl_async_copy*, kl_async_commit, kl_async_wait<N> */
+       KL_PRELUDE_MATRIX = 64, /* kl_ldmatrix4*, kl_mma_* */
+       KL_PRELUDE_ALL = 127
 };
 void kl_cuda_prelude(kl_text *out, unsigned parts);
 
 /* ---- llvm_emit.c: a lowered kernel as functions of a module --------------------------
- * with llvm_stmt.c llvm_lane.c llvm_stream.c (statements) llvm_expr.c llvm_op.c llvm_cast.c
- * llvm_rem.c llvm_fma.c (values) llvm_memory.c llvm_clamp.c (loads and stores) */
+ * with llvm_stmt.c llvm_lane.c llvm_stream.c (statements) llvm_expr.c llvm_op.c
+ * llvm_cast.c llvm_rem.c llvm_fma.c (values) llvm_memory.c llvm_clamp.c (loads and
+ * stores) */
 
 /* One function a phase, named symbol.0, symbol.1, .. (kl_phase_fn). a: working memory. */
-kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol, kl_arena *a);
+kl_status kl_llvm_kernel(kl_llvm_unit *u, const kl_kernel *k, const char *symbol,
+                         kl_arena *a);
 
-/* ---- object.c: kernels to bytes for the CPU ------------------------------------------------------ */
+/* ---- object.c: kernels to bytes for the CPU ---- */
 
 /* The name of a kernel's entry without its phase: letters, digits, '_' and '.'. */
 void kl_codegen_symbol(const char *name, char *out, size_t cap);
-/* Append n lowered kernels, in one object, or as assembly or LLVM IR text, to out. The phases of
- * kernel "softmax" are the functions softmax.0, softmax.1, .. Two kernels of one name are an
- * error. Under KILN_DEBUG=bounds every access is checked (KL_FAULT_BOUNDS). */
+/* Append n lowered kernels, in one object, or as assembly or LLVM IR text, to out. The
+ * phases of kernel "softmax" are the functions softmax.0, softmax.1, .. Two kernels of
+ * one name are an error. Under KILN_DEBUG=bounds every access is checked
+ * (KL_FAULT_BOUNDS). */
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out);
 
-/* ---- cuda_emit.c (with cuda_stmt.c cuda_expr.c cuda_op.c): a lowered kernel as CUDA C ------------ */
+/* ---- cuda_emit.c (with cuda_stmt.c cuda_expr.c cuda_op.c): a lowered kernel as CUDA C
+ * ---- */
 
-/* Append one function a phase, SYMBOL_0, SYMBOL_1, ..; parts gains what they need of the prelude.
- * a: working memory. */
-kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a, unsigned *parts,
-                         kl_text *out);
+/* Append one function a phase, SYMBOL_0, SYMBOL_1, ..; parts gains what they need of the
+ * prelude. a: working memory. */
+kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
+                         unsigned *parts, kl_text *out);
 
-/* ---- cuda_object.c: kernels to bytes for a CUDA target --------------------------------------------- */
+/* ---- cuda_object.c: kernels to bytes for a CUDA target ---- */
 
 typedef enum kl_cuda_output {
-    KL_CUDA_TEXT, /* CUDA C with the parts of the prelude that it needs: what NVRTC is given */
+    KL_CUDA_TEXT, /* CUDA C with the parts of the prelude that it needs: what NVRTC is
+                     given */
     KL_CUDA_BODY, /* the kernels alone, for reading */
     KL_CUDA_PTX,
     KL_CUDA_CUBIN /* PTX where this NVRTC does not know the target */
 } kl_cuda_output;
-/* Append n lowered kernels as one text or module. Phase 1 of kernel "head.0" is head_0_1. */
+/* Append n lowered kernels as one text or module. Phase 1 of kernel "head.0" is head_0_1.
+ */
 kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_target *t,
                           kl_cuda_output what, kl_text *out);
 
-/* ---- artefact.c, artefact_ll.c, artefact_size.c: a program as one C function --------------------
+/* ---- artefact.c, artefact_ll.c, artefact_size.c: a program as one C function ---- */
+
+/*   int NAME(int64_t dims.., const T *in.., T *out.. [, void *scratch])
  *
- *   int NAME(int64_t dims.., const T *in.., T *out.. [, void *scratch])
- *
- * in an object that needs nothing but libc and the functions that the program calls. What it
- * returns: */
-#define KL_ARTEFACT_CODES(X)                                                                 \
-    X(OK, "done")                                                                            \
-    X(DIM, "a dimension is outside its bounds")                                              \
-    X(OVERLAP, "an output overlaps an input that is not donated to it, or another output")   \
-    X(BUSY, "the function's own scratch is in use by another call")                          \
-    X(INDEX, "an index among the inputs was out of range; the outputs are not valid")        \
-    X(CALL, "a function that was called returned other than 0")                              \
-    X(POINTER, "a pointer is null")                                                          \
+ * in an object that needs nothing but libc and the functions that the program calls. What
+ * it returns: */
+#define KL_ARTEFACT_CODES(X)                                                             \
+    X(OK, "done")                                                                        \
+    X(DIM, "a dimension is outside its bounds")                                          \
+    X(OVERLAP,                                                                           \
+      "an output overlaps an input that is not donated to it, or another output")        \
+    X(BUSY, "the function's own scratch is in use by another call")                      \
+    X(INDEX, "an index among the inputs was out of range; the outputs are not valid")    \
+    X(CALL, "a function that was called returned other than 0")                          \
+    X(POINTER, "a pointer is null")                                                      \
     X(WEIGHTS, "the weights are not loaded, or the file is not theirs")
 typedef enum kl_artefact_code {
 #define X(name, text) KL_ARTEFACT_##name,
@@ -304,16 +314,17 @@ typedef struct kl_artefact {
     const kl_program *program;
     const kl_kernel *const *kernels; /* lowered; found by the program's names */
     int nkernels;
-    const int *syms;         /* the entry's dims, by the program's symbol numbers */
-    const int64_t *weight;   /* per input: where it lies among the weights, or -1: an argument */
-    const void *weights;     /* KL_WEIGHTS_HEAD bytes, then the inputs that are weights */
+    const int *syms; /* the entry's dims, by the program's symbol numbers */
+    const int64_t
+        *weight; /* per input: where it lies among the weights, or -1: an argument */
+    const void *weights; /* KL_WEIGHTS_HEAD bytes, then the inputs that are weights */
     size_t nweights;
-    bool weights_file;       /* not in the object: NAME_load maps them */
-    bool scratch_caller;     /* the last argument, else static */
-    const char *lines;       /* where the loops' text lies, for a line table; NULL: none */
+    bool weights_file;   /* not in the object: NAME_load maps them */
+    bool scratch_caller; /* the last argument, else static */
+    const char *lines;   /* where the loops' text lies, for a line table; NULL: none */
 } kl_artefact;
-/* Head and inputs as one run of bytes, in memory or a file: weight[i] is filled in for each
- * input whose buffer has memory. */
+/* Head and inputs as one run of bytes, in memory or a file: weight[i] is filled in for
+ * each input whose buffer has memory. */
 kl_status kl_artefact_weights(const kl_buffer *in, int n, int64_t *weight, kl_text *out);
 kl_status kl_artefact_emit(const kl_artefact *a, kl_llvm_output what, kl_text *out);
 
@@ -321,9 +332,12 @@ kl_status kl_artefact_emit(const kl_artefact *a, kl_llvm_output what, kl_text *o
 kl_size kl_size_const(kl_arena *into, int64_t v);
 kl_size kl_size_op(kl_arena *into, int op, kl_size a, kl_size b);
 /* Scratch of a call: fixed bytes, then `tile` bytes a worker. */
-typedef struct kl_artefact_scratch { kl_size fixed, tile; } kl_artefact_scratch;
+typedef struct kl_artefact_scratch {
+    kl_size fixed, tile;
+} kl_artefact_scratch;
 kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *into);
 /* fixed + workers * tile with all symbols at their largest; -1: no such number. */
-int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s, int64_t workers);
+int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s,
+                                int64_t workers);
 
 #endif

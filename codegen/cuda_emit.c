@@ -20,8 +20,7 @@ void kl_cc_fail(kl_cc *e, kl_status s, const char *what)
         e->status = kl_fail(s, "cuda: kernel %s: %s", e->k->name, what);
 }
 
-/* ---- frames
- * -------------------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 kl_cc_frame *kl_cc_top(kl_cc *e)
 {
@@ -109,8 +108,7 @@ void kl_cc_touch(kl_cc *e, const uint8_t *sets)
             kl_cc_touch_mem(e, i);
 }
 
-/* ---- names
- * ----------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* Words that mean something to C++, CUDA or the prelude. */
 static const char *const reserved[] = {
@@ -226,8 +224,7 @@ const char *kl_cc_type(kl_dtype dt)
     return kl_dtypes[dt].name;
 }
 
-/* ---- extents
- * ------------------------------------------------------------------------------------ */
+/* ---- extents ---- */
 
 static const char *given(kl_cc *e, kl_dim d)
 {
@@ -279,9 +276,7 @@ const char *kl_cc_extent(kl_cc *e, kl_dim d)
     return s ? s : computed(e, d);
 }
 
-/* ---- a phase
- * --------------------------------------------------------------------------------------
- */
+/* ---- a phase ---- */
 
 static bool open_arrays(kl_cc *e)
 {
@@ -355,9 +350,7 @@ static void begin_phase(kl_cc *e, const kl_phase *ph)
         kl_cc_fail(e, KL_ERR_OOM, "no memory for a phase");
 }
 
-/* ---- its text
- * ----------------------------------------------------------------------------------------
- */
+/* ---- its text ---- */
 
 static void describe(kl_cc *e, int number, kl_text *out)
 {

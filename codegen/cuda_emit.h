@@ -1,19 +1,19 @@
-/* cuda_emit.h: the CUDA C emitter's private state, shared by cuda_emit.c (kernels, phases,
- * names), cuda_stmt.c (statements), cuda_expr.c (values) and cuda_op.c (rows).
+/* cuda_emit.h: the CUDA C emitter's private state, shared by cuda_emit.c (kernels,
+ * phases, names), cuda_stmt.c (statements), cuda_expr.c (values) and cuda_op.c (rows).
  *
- * The text is in three-address form: every operation is one constant of its own, named t0,
- * t1, .., written once where it is first needed. Each open loop or branch is a frame with a
- * text of its own; a value goes to the outermost frame in which all it depends on is known,
- * and so stands before the loop that uses it:
+ * The text is in three-address form: every operation is one constant of its own, named
+ * t0, t1, .., written once where it is first needed. Each open loop or branch is a frame
+ * with a text of its own; a value goes to the outermost frame in which all it depends on
+ * is known, and so stands before the loop that uses it:
  *
  *   frame 1        const i32 t0 = w * 64;
  *                  for (i32 c = lane; c < 50; c += 32) {
  *   frame 2            const i32 t1 = t0 + c;
  *                      const f32 t2 = x[t1];
  *
- * What runs where: the threads of a lane loop take its values in turn; everything else all
- * threads of a block (in a group loop: of a group) compute alike, and one of them stores. An
- * i64 whose range fits is an i32. */
+ * What runs where: the threads of a lane loop take its values in turn; everything else
+ * all threads of a block (in a group loop: of a group) compute alike, and one of them
+ * stores. An i64 whose range fits is an i32. */
 #ifndef KL_CUDA_EMIT_H
 #define KL_CUDA_EMIT_H
 
@@ -34,10 +34,11 @@ typedef struct kl_cc_val {
 typedef struct kl_cc_frame {
     kl_text text;
     int indent;
-    bool cond;           /* may not run although its parent does: loads stay inside */
-    bool fixed;          /* a branch: nothing moves out of it */
-    const uint8_t *sets; /* per register, then per operand: changed in this frame's body */
-    kl_cc_val *vals;     /* forgotten when the frame is left */
+    bool cond;  /* may not run although its parent does: loads stay inside */
+    bool fixed; /* a branch: nothing moves out of it */
+    const uint8_t
+        *sets;       /* per register, then per operand: changed in this frame's body */
+    kl_cc_val *vals; /* forgotten when the frame is left */
 } kl_cc_frame;
 
 typedef struct kl_cc {
@@ -69,47 +70,48 @@ typedef struct kl_cc {
     uint32_t nused, cap_used;
     uint32_t temps;
     bool uses_lane, uses_group;
-    bool *tile_used; /* per operand, in this phase */
+    bool *tile_used;          /* per operand, in this phase */
     uint8_t *loaded, *stored; /* per operand, in this phase */
     uint32_t stamp, reg_stamp[64], mem_stamp[64];
     bool in_lane, in_group;
 } kl_cc;
 
-/* ---- cuda_emit.c --------------------------------------------------------------------------- */
+/* ---- cuda_emit.c ---- */
 
 void kl_cc_fail(kl_cc *e, kl_status s, const char *what); /* keeps the first */
 kl_cc_frame *kl_cc_top(kl_cc *e);
-kl_cc_frame *kl_cc_push(kl_cc *e, bool braces, bool cond, bool fixed, const uint8_t *sets);
+kl_cc_frame *kl_cc_push(kl_cc *e, bool braces, bool cond, bool fixed,
+                        const uint8_t *sets);
 /* Close the innermost frame: its text goes into its parent between head and tail. */
 void kl_cc_pop(kl_cc *e, const char *head, const char *tail);
 /* A line of the frame at that level, indented, with its end. */
 void kl_cc_line(kl_cc *e, int level, const char *fmt, ...) KL_PRINTF(3, 4);
-const char *kl_cc_name(kl_cc *e, const char *wish);      /* one not taken yet */
-const char *kl_cc_temp(kl_cc *e);                        /* t0, t1, .. */
-const char *kl_cc_lane(kl_cc *e);                        /* "lane" */
-const char *kl_cc_group(kl_cc *e);                       /* "group" */
-const char *kl_cc_extent(kl_cc *e, kl_dim d);            /* of the launch's symbols */
+const char *kl_cc_name(kl_cc *e, const char *wish); /* one not taken yet */
+const char *kl_cc_temp(kl_cc *e);                   /* t0, t1, .. */
+const char *kl_cc_lane(kl_cc *e);                   /* "lane" */
+const char *kl_cc_group(kl_cc *e);                  /* "group" */
+const char *kl_cc_extent(kl_cc *e, kl_dim d);       /* of the launch's symbols */
 const char *kl_cc_type(kl_dtype dt);
 void kl_cc_touch_reg(kl_cc *e, uint32_t reg);
 void kl_cc_touch_mem(kl_cc *e, uint32_t operand);
 void kl_cc_touch(kl_cc *e, const uint8_t *sets);
 
-/* ---- cuda_stmt.c ----------------------------------------------------------------------------- */
+/* ---- cuda_stmt.c ---- */
 
 void kl_cc_body(kl_cc *e, const kl_stmt *s);
 const uint8_t *kl_cc_sets(kl_cc *e, const kl_stmt *body); /* what a body changes */
 
-/* ---- cuda_expr.c ------------------------------------------------------------------------------- */
+/* ---- cuda_expr.c ---- */
 
-kl_x kl_cc_lower(kl_cc *e, kl_x x);             /* exact rows only */
-const char *kl_cc_eval(kl_cc *e, kl_x x);       /* lowered; never NULL: "0" after a failure */
-const char *kl_cc_value(kl_cc *e, kl_x x);      /* of an expression as the loops have it */
-bool kl_cc_narrow(const kl_cc *e, kl_x x);      /* an i64 kept as an i32 */
+kl_x kl_cc_lower(kl_cc *e, kl_x x);        /* exact rows only */
+const char *kl_cc_eval(kl_cc *e, kl_x x);  /* lowered; never NULL: "0" after a failure */
+const char *kl_cc_value(kl_cc *e, kl_x x); /* of an expression as the loops have it */
+bool kl_cc_narrow(const kl_cc *e, kl_x x); /* an i64 kept as an i32 */
 /* A register's element: acc[m]. */
 const char *kl_cc_element(kl_cc *e, uint32_t reg, const kl_x *index);
 const char *kl_cc_at(kl_cc *e, uint32_t operand, const char *index); /* x[t3] */
 
-/* ---- cuda_op.c: one operation as an expression of C ---------------------------------------------- */
+/* ---- cuda_op.c: one operation as an expression of C ---- */
 
 const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char *b,
                      const char *c);

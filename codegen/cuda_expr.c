@@ -133,8 +133,7 @@ static void name_it(kl_cc *e, kl_x x, deps d, const char *type, const char *text
     keep(e, x, d, t);
 }
 
-/* ---- leaves
- * ------------------------------------------------------------------------------ */
+/* ---- leaves ---- */
 
 static void leaf(kl_cc *e, kl_x x, int level, const char *text)
 {
@@ -216,8 +215,7 @@ static void load(kl_cc *e, kl_x x, const kl_xnode *n)
     name_it(e, x, d, kl_cc_type(n->dtype), at ? at : "0");
 }
 
-/* ---- rows
- * ---------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 static void row(kl_cc *e, kl_x x, const kl_xnode *n)
 {

@@ -39,8 +39,7 @@ static const char *or_zero(kl_cc *e, const char *s)
     return s ? s : "0";
 }
 
-/* ---- literals
- * --------------------------------------------------------------------------------- */
+/* ---- literals ---- */
 
 static const char *float_literal(kl_cc *e, kl_dtype dt, uint64_t bits)
 {
@@ -94,9 +93,7 @@ const char *kl_cc_literal(kl_cc *e, kl_dtype dt, uint64_t bits)
     return kl_is_float(dt) ? float_literal(e, dt, bits) : int_literal(e, dt, v);
 }
 
-/* ---- rows
- * ------------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 static bool is_half(kl_dtype dt)
 {
@@ -148,8 +145,7 @@ const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char 
     return fmt;
 }
 
-/* ---- i64 arithmetic of known range
- * ------------------------------------------------------------------- */
+/* ---- i64 arithmetic of known range ---- */
 
 static bool known(const kl_cc *e, kl_x x)
 {
@@ -220,9 +216,7 @@ const char *kl_cc_index(kl_cc *e, kl_x x, const char *const *s)
     return kl_cc_op(e, (kl_op)n.op, KL_I64, w[0], w[1], w[2]);
 }
 
-/* ---- casts
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- casts ---- */
 
 static const char *half_from(kl_cc *e, kl_dtype to, kl_dtype from, const char *a)
 {

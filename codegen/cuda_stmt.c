@@ -24,8 +24,7 @@ static int top(const kl_cc *e)
     return e->depth - 1;
 }
 
-/* ---- what a body changes
- * ---------------------------------------------------------------- */
+/* ---- what a body changes ---- */
 
 typedef struct set_ctx {
     const kl_cc *e;
@@ -57,8 +56,7 @@ const uint8_t *kl_cc_sets(kl_cc *e, const kl_stmt *body)
     return c.sets;
 }
 
-/* ---- loops
- * ---------------------------------------------------------------------------------- */
+/* ---- loops ---- */
 
 typedef struct loop {
     const char *head; /* NULL: the body as it stands */
@@ -214,8 +212,7 @@ static void branch(kl_cc *e, const kl_stmt *s)
         side(e, s->other, NULL, "}");
 }
 
-/* ---- registers
- * ------------------------------------------------------------------------------- */
+/* ---- registers ---- */
 
 static const char *dims_text(kl_cc *e, const kl_reg *r)
 {
@@ -261,9 +258,7 @@ static void set(kl_cc *e, const kl_stmt *s, bool first)
     kl_cc_touch_reg(e, s->reg);
 }
 
-/* ---- folds
- * ----------------------------------------------------------------------------------------
- */
+/* ---- folds ---- */
 
 typedef struct folding {
     kl_op op;
@@ -343,9 +338,7 @@ static void fold(kl_cc *e, const kl_stmt *s)
     kl_cc_touch_reg(e, s->reg);
 }
 
-/* ---- memory
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 /* Who stores what all compute alike: one of those who run the statement. */
 static const char *one_thread(kl_cc *e)
@@ -404,9 +397,7 @@ static void check(kl_cc *e, const kl_stmt *s)
                s->node, v);
 }
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- bodies ---- */
 
 static void statement(kl_cc *e, const kl_stmt *s, const kl_stmt *before)
 {

@@ -39,7 +39,7 @@ static LLVMValueRef f32_of_bits(kl_ll *e, LLVMValueRef bits)
     return LL.BuildBitCast(e->b, bits, kl_ll_type(e, KL_F32, kl_ll_lanes_of(bits)), "");
 }
 
-/* ---- halves --------------------------------------------------------------- */
+/* ---- halves ---- */
 
 /* Hardware conversion of f16, exact, to nearest even, denormals kept. */
 static bool has_f16c(const kl_ll *e)
@@ -121,7 +121,7 @@ static LLVMValueRef narrow(kl_ll *e, kl_dtype dt, LLVMValueRef f)
     return dt == KL_F16 ? f32_to_f16(e, f) : f32_to_bf16(e, f);
 }
 
-/* ---- rounding to odd ------------------------------------------------------ */
+/* ---- rounding to odd ---- */
 
 static LLVMValueRef f64_to_f32_odd(kl_ll *e, LLVMValueRef d)
 {
@@ -150,7 +150,7 @@ static LLVMValueRef sticky53(kl_ll *e, LLVMValueRef v, bool is_signed)
     return pick(e, fits, v, odd);
 }
 
-/* ---- by class ------------------------------------------------------------- */
+/* ---- by class ---- */
 
 static LLVMValueRef int_to_float(kl_ll *e, kl_dtype dt, kl_dtype from, LLVMValueRef a)
 {

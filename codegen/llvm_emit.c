@@ -26,7 +26,7 @@ void kl_ll_fail(kl_ll *e, kl_status s, const char *what)
             kl_fail(oom ? KL_ERR_OOM : s, "llvm: kernel %s: %s", e->k->name, what);
 }
 
-/* ---- frames and positions ------------------------------------------------- */
+/* ---- frames and positions ---- */
 
 void kl_ll_push(kl_ll *e, LLVMValueRef enter, bool cond, const uint8_t *sets)
 {
@@ -72,7 +72,7 @@ void kl_ll_set_block(kl_ll *e, LLVMBasicBlockRef b)
     kl_ll_here(e);
 }
 
-/* ---- types, constants, calls ---------------------------------------------- */
+/* ---- types, constants, calls ---- */
 
 LLVMTypeRef kl_ll_int(kl_ll *e, int bits, int lanes)
 {
@@ -145,7 +145,7 @@ LLVMValueRef kl_ll_name(LLVMValueRef v, const char *name)
     return v;
 }
 
-/* ---- the argument block --------------------------------------------------- */
+/* ---- the argument block ---- */
 
 LLVMValueRef kl_ll_arg(kl_ll *e, int64_t byte, LLVMTypeRef t)
 {
@@ -249,7 +249,7 @@ LLVMValueRef kl_ll_operand(kl_ll *e, uint32_t i)
     return e->ops[i];
 }
 
-/* ---- phases --------------------------------------------------------------- */
+/* ---- phases ---- */
 
 static LLVMTypeRef phase_type(kl_ll *e)
 {

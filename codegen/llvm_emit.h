@@ -101,7 +101,7 @@ typedef struct kl_ll {
     LLVMValueRef side[KL_LL_CHUNKS]; /* of them, what branches in the body decide */
 } kl_ll;
 
-/* ---- llvm_emit.c ---------------------------------------------------------- */
+/* ---- llvm_emit.c ---- */
 
 void kl_ll_fail(kl_ll *e, kl_status s, const char *what); /* keeps the first */
 void kl_ll_push(kl_ll *e, LLVMValueRef enter, bool cond, const uint8_t *sets);
@@ -132,7 +132,7 @@ LLVMBasicBlockRef kl_ll_block(kl_ll *e, const char *name);     /* at the functio
 void kl_ll_set_block(kl_ll *e, LLVMBasicBlockRef b);
 LLVMValueRef kl_ll_name(LLVMValueRef v, const char *name);
 
-/* ---- llvm_stmt.c ---------------------------------------------------------- */
+/* ---- llvm_stmt.c ---- */
 
 void kl_ll_body(kl_ll *e, const kl_stmt *s);
 /* What a body changes, for a frame. */
@@ -166,12 +166,12 @@ void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br);
 void kl_ll_touch_reg(kl_ll *e, uint32_t reg);
 void kl_ll_touch_mem(kl_ll *e, uint32_t operand);
 
-/* ---- llvm_lane.c ---------------------------------------------------------- */
+/* ---- llvm_lane.c ---- */
 
 void kl_ll_lanes(kl_ll *e, const kl_stmt *s);
 int kl_ll_vec_of(kl_ll *e, int lanes); /* vector length of registers of that many lanes */
 
-/* ---- llvm_expr.c ---------------------------------------------------------- */
+/* ---- llvm_expr.c ---- */
 
 kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x);      /* x as kl_ll_lower gave it; NULL: failed */
 kl_x kl_ll_lower(kl_ll *e, kl_x x);           /* exact native rows only */
@@ -186,7 +186,7 @@ int kl_ll_element(kl_ll *e, uint32_t reg,
                   const kl_x *index); /* of an array; -1: failed */
 kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint64_t mem);
 
-/* ---- llvm_op.c, llvm_cast.c: one row, where the builder stands ----------- */
+/* ---- llvm_op.c, llvm_cast.c: one row, where the builder stands ---- */
 
 LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
                       LLVMValueRef c);
@@ -206,7 +206,7 @@ LLVMValueRef kl_ll_rem_function(kl_ll *e, kl_dtype dt);
 /* Division of non-negative by positive: index arithmetic. */
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b);
 
-/* ---- llvm_stream.c -------------------------------------------------------- */
+/* ---- llvm_stream.c ---- */
 
 /* i1, whether the lane loop's stores, vec lanes each, should go past the caches; NULL:
  * no. */
@@ -214,7 +214,7 @@ LLVMValueRef kl_ll_may_stream(kl_ll *e, const kl_stmt *loop, int vec);
 void kl_ll_streamed(kl_ll *e, LLVMValueRef store, int bytes); /* this store does */
 void kl_ll_stream_end(kl_ll *e);                              /* at the phase's end */
 
-/* ---- llvm_memory.c -------------------------------------------------------- */
+/* ---- llvm_memory.c ---- */
 
 /* llvm_clamp.c: a load equal to this one without the clamp in its index; KL_NONE: none.
  */

@@ -10,7 +10,7 @@
  * is set */
 #include "codegen/llvm_emit.h"
 
-/* ---- the values known ----------------------------------------------------- */
+/* ---- the values known ---- */
 
 static bool grow_heads(kl_ll *e)
 {
@@ -87,7 +87,7 @@ kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint
     return v;
 }
 
-/* ---- uniform values as vectors -------------------------------------------- */
+/* ---- uniform values as vectors ---- */
 
 LLVMValueRef kl_ll_broadcast(kl_ll *e, LLVMValueRef s, int lanes)
 {
@@ -119,7 +119,7 @@ LLVMValueRef kl_ll_chunk(kl_ll *e, kl_ll_val *v, int c)
     return v->vary ? v->v[c] : kl_ll_splat(e, v, e->lane.vec);
 }
 
-/* ---- leaves --------------------------------------------------------------- */
+/* ---- leaves ---- */
 
 /* base + chunk * vec + lane, for every lane of every chunk. */
 static kl_ll_val *lane_numbers(kl_ll *e, kl_x x)
@@ -213,7 +213,7 @@ int kl_ll_element(kl_ll *e, uint32_t r, const kl_x *index)
     return (int)at;
 }
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---- */
 
 /* Index arithmetic on what is known not to be negative divides without a sign. */
 static bool divides_plainly(const kl_ll *e, const kl_xnode *n)

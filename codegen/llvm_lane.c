@@ -24,7 +24,7 @@ typedef struct body {
     bool masks;   /* every access of it can be masked */
 } body;
 
-/* ---- looking at bodies ---------------------------------------------------- */
+/* ---- looking at bodies ---- */
 
 static void see_access(kl_ll *e, body *b, uint32_t operand)
 {
@@ -147,7 +147,7 @@ int kl_ll_vec_of(kl_ll *e, int lanes)
     return vec;
 }
 
-/* ---- steps ---------------------------------------------------------------- */
+/* ---- steps ---- */
 
 /* One step, in the innermost frame: lanes base .. base + vec * n. */
 static void step(kl_ll *e, const kl_stmt *s, int vec, int n, LLVMValueRef base)
@@ -265,7 +265,7 @@ static void one_step(kl_ll *e, const kl_stmt *s, int vec, int n, LLVMValueRef ba
     kl_ll_pop(e);
 }
 
-/* ---- loops ---------------------------------------------------------------- */
+/* ---- loops ---- */
 
 static void of_known_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
                             int64_t extent)

@@ -32,7 +32,7 @@ typedef struct access {
     uint64_t regs, mem;
 } access;
 
-/* ---- masks ---------------------------------------------------------------- */
+/* ---- masks ---- */
 
 LLVMValueRef kl_ll_and(kl_ll *e, LLVMValueRef a, LLVMValueRef b)
 {
@@ -90,7 +90,7 @@ static LLVMValueRef guard(kl_ll *e, LLVMValueRef p, LLVMValueRef on)
     return on ? LL.BuildSelect(e->b, on, p, e->dummy, "") : p;
 }
 
-/* ---- where ---------------------------------------------------------------- */
+/* ---- where ---- */
 
 /* The frame a load of operand o cannot leave: it may not run, or it writes o. */
 static int load_level(const kl_ll *e, uint32_t o)
@@ -210,7 +210,7 @@ static LLVMValueRef reverse(kl_ll *e, LLVMValueRef v)
                                  LL.ConstVector(order, (unsigned)n), "");
 }
 
-/* ---- values in memory and in registers ------------------------------------ */
+/* ---- values in memory and in registers ---- */
 
 static LLVMValueRef from_memory(kl_ll *e, kl_dtype dt, LLVMValueRef v)
 {
@@ -240,7 +240,7 @@ static LLVMValueRef plain_store(kl_ll *e, kl_dtype dt, LLVMValueRef v, LLVMValue
     return store;
 }
 
-/* ---- bounds --------------------------------------------------------------- */
+/* ---- bounds ---- */
 
 /* Report lanes of chunk c that are on and out of range; on is narrowed to the others. */
 static LLVMValueRef check_bounds(kl_ll *e, const access *m, int c, bool one,
@@ -263,7 +263,7 @@ static LLVMValueRef check_bounds(kl_ll *e, const access *m, int c, bool one,
     return kl_ll_and(e, on, in);
 }
 
-/* ---- loads ---------------------------------------------------------------- */
+/* ---- loads ---- */
 
 /* Lanes of chunk c that load: those that are on and whose predicate holds. */
 static LLVMValueRef load_mask(kl_ll *e, const access *m, int c)
@@ -446,7 +446,7 @@ kl_ll_val *kl_ll_load(kl_ll *e, kl_x x)
     return load_varying(e, x, &m, other);
 }
 
-/* ---- stores --------------------------------------------------------------- */
+/* ---- stores ---- */
 
 static void store_by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef v,
                            LLVMValueRef mask)
@@ -536,7 +536,7 @@ void kl_ll_store(kl_ll *e, const kl_stmt *s)
     kl_ll_touch_mem(e, s->operand);
 }
 
-/* ---- faults --------------------------------------------------------------- */
+/* ---- faults ---- */
 
 LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask)
 {

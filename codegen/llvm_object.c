@@ -21,7 +21,7 @@
 
 enum { FILE_ASM = 0, FILE_OBJECT = 1, RETURN_STATUS = 2 };
 
-/* ---- fatal errors ----------------------------------------------------------------- */
+/* ---- fatal errors ---- */
 
 static _Thread_local jmp_buf *recover; /* set while this thread is inside LLVM */
 static _Thread_local char last_words[512];
@@ -42,7 +42,7 @@ void kl_llvm_fatal(const char *reason)
     longjmp(*recover, 1);
 }
 
-/* ---- diagnostics ------------------------------------------------------------------ */
+/* ---- diagnostics ---- */
 
 /* The first diagnostic that makes the object useless. */
 typedef struct complaint {
@@ -62,7 +62,7 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
     LL.DisposeMessage(text);
 }
 
-/* ---- units ------------------------------------------------------------------------ */
+/* ---- units ---- */
 
 /* The triple and data layout of t. */
 static void set_layout(LLVMModuleRef m, LLVMTargetMachineRef tm, const kl_target *t)
@@ -98,7 +98,7 @@ void kl_llvm_end(kl_llvm_unit *u)
     *u = (kl_llvm_unit){0};
 }
 
-/* ---- emission --------------------------------------------------------------------- */
+/* ---- emission ---- */
 
 typedef struct job {
     LLVMModuleRef m;

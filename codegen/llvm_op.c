@@ -37,7 +37,7 @@ static bool is_signed(kl_dtype dt)
     return kl_dtypes[dt].cls == KL_CLS_SINT;
 }
 
-/* ---- integer division ----------------------------------------------------- */
+/* ---- integer division ---- */
 
 /* Quotient and remainder towards zero; by 0: 0 and a. The divisors LLVM may not see (0,
  * and -1 for the lowest value's sake) are replaced by 1, for which the remainder is
@@ -106,7 +106,7 @@ LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b)
     return LL.BuildBinOp(e->b, quot ? LLVMUDiv : LLVMURem, a, b, "");
 }
 
-/* ---- shifts --------------------------------------------------------------- */
+/* ---- shifts ---- */
 
 static LLVMValueRef shift(kl_ll *e, kl_dtype dt, int opcode, LLVMValueRef a,
                           LLVMValueRef b)
@@ -130,7 +130,7 @@ static LLVMValueRef int_shr(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef 
     return shift(e, dt, is_signed(dt) ? LLVMAShr : LLVMLShr, a, b);
 }
 
-/* ---- floats --------------------------------------------------------------- */
+/* ---- floats ---- */
 
 LLVMValueRef kl_ll_as_bits(kl_ll *e, LLVMValueRef a)
 {
@@ -268,7 +268,7 @@ static LLVMValueRef same(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b)
     return a;
 }
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---- */
 
 /* Rows whose KL_LL says nothing, or something slow: bool and uint, sint, float. */
 static const row_fn own[KL_OP_COUNT][3] = {

@@ -13,7 +13,7 @@
  * inside so many others is about theirs. */
 enum { CARRIED_MANY = 8, CARRIED_SHARE = 6, DEEP = 4 };
 
-/* ---- what a body changes -------------------------------------------------- */
+/* ---- what a body changes ---- */
 
 static void collect(const kl_ll *e, const kl_stmt *s, uint8_t *sets)
 {
@@ -59,7 +59,7 @@ static void touch(kl_ll *e, const uint8_t *sets)
             kl_ll_touch_mem(e, i);
 }
 
-/* ---- registers that a body sets, as one list ------------------------------ */
+/* ---- registers that a body sets, as one list ---- */
 
 static bool merges(const kl_ll *e, const uint8_t *sets, uint32_t r)
 {
@@ -122,7 +122,7 @@ static void incoming(LLVMValueRef phi, LLVMValueRef v, LLVMBasicBlockRef from)
     LL.AddIncoming(phi, &v, &from, 1);
 }
 
-/* ---- loops ---------------------------------------------------------------- */
+/* ---- loops ---- */
 
 /* A block that begins later; until then it stands at the end, as the cold ones do for
  * good. */
@@ -205,7 +205,7 @@ void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
     touch(e, l->sets);
 }
 
-/* ---- branches ------------------------------------------------------------- */
+/* ---- branches ---- */
 
 void kl_ll_branch_begin(kl_ll *e, kl_ll_branch *br, LLVMValueRef cond,
                         const uint8_t *sets)
@@ -262,7 +262,7 @@ void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br)
     touch(e, br->sets);
 }
 
-/* ---- statements ----------------------------------------------------------- */
+/* ---- statements ---- */
 
 static void bind(kl_ll *e, uint32_t var, LLVMValueRef v)
 {

@@ -56,7 +56,7 @@ static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12",
                                     "libnvrtc.so.11.2", "libnvrtc.so"};
 static const char *const usual[] = {"/usr/local/cuda/lib64", "/usr/local/cuda/lib"};
 
-/* ---- opening ---------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static void *open_in(const char *folder, size_t len)
 {
@@ -142,7 +142,7 @@ const char *kl_nvrtc_version(void)
     return kl_nvrtc_found() ? version : "";
 }
 
-/* ---- architectures ---------------------------------------------------------------- */
+/* ---- architectures ---- */
 
 /* "sm_90a" is 90 with the suffix 'a'; 0 when it is not an architecture's name. */
 static int parse_arch(const char *arch, char *suffix)
@@ -189,7 +189,7 @@ static kl_status choose_arch(const char *arch, kl_nvrtc_form form, kl_nvrtc_code
     return KL_OK;
 }
 
-/* ---- compiling -------------------------------------------------------------------- */
+/* ---- compiling ---- */
 
 /* The first line of NVRTC's log that says "error", into the one-line message. */
 static kl_status refused(const char *name, const char *arch, int result, const char *log)

@@ -33,8 +33,8 @@ static void leave(kl_call *c)
     kl_place_set(c->place);
 }
 
-/* Computed before the call returns: what saw exposed memory, and what is too long. A trace
- * may be as long as it is: its parameters have no values yet. */
+/* Computed before the call returns: what saw exposed memory, and what is too long. A
+ * trace may be as long as it is: its parameters have no values yet. */
 static bool due(kl_state *s, kl_lazy *r)
 {
     bool long_ = s->pending > 4096 || __atomic_load_n(&r->depth, __ATOMIC_RELAXED) > 4096;

@@ -10,8 +10,7 @@
 #include "codegen/codegen.h"
 #include "passes/passes.h"
 
-/* ---- artefact_model.c
- * ---------------------------------------------------------------------- */
+/* ---- artefact_model.c ---- */
 
 typedef enum kl_weights_mode {
     KL_WEIGHTS_EMBED,
@@ -43,8 +42,7 @@ kl_status kl_model_compile(kl_model *m, const kl_target *t, const char *last);
 kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weights,
                             bool scratch_caller, kl_artefact *out);
 
-/* ---- artefact_header.c
- * ---------------------------------------------------------------------- */
+/* ---- artefact_header.c ---- */
 
 /* text as a C and C++ identifier: other characters become '_', a keyword gets one more.
  */
@@ -55,8 +53,7 @@ const char *kl_c_type(kl_dtype dt);
 /* source: what it was made of, for the first line. */
 kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out);
 
-/* ---- artefact_file.c
- * --------------------------------------------------------------------------- */
+/* ---- artefact_file.c ---- */
 
 /* The symbols that a linker sees of an artefact: at most 4. */
 int kl_artefact_symbols(const kl_artefact *a, char names[4][320]);
@@ -67,8 +64,7 @@ kl_status kl_static_library(const kl_artefact *a, const void *object, size_t siz
 kl_status kl_shared_library(const char *soname, const void *object, size_t size,
                             kl_text *out);
 
-/* ---- shrink.c
- * ------------------------------------------------------------------------------ */
+/* ---- shrink.c ---- */
 
 /* While fails(user, part) is true of a smaller part of *g, take that: one output instead
  * of all, an input in place of a node. A part lies in g's arena; fails must not change

@@ -26,8 +26,7 @@ int kl_artefact_symbols(const kl_artefact *a, char names[4][320])
     return n;
 }
 
-/* ---- static libraries: ar's format
- * ----------------------------------------------------------- */
+/* ---- static libraries: ar's format ---- */
 
 /* No time, no owner: the same bytes for the same object. */
 static void put_member(kl_text *out, const char *name, const char *bytes, size_t size)
@@ -71,8 +70,7 @@ kl_status kl_static_library(const kl_artefact *a, const void *object, size_t siz
     return failed ? kl_fail(KL_ERR_OOM, "out of memory: a library") : KL_OK;
 }
 
-/* ---- shared libraries: a linker's work
- * ---------------------------------------------------------- */
+/* ---- shared libraries: a linker's work ---- */
 
 typedef struct folder {
     char path[64], object[96], library[96], log[96];

@@ -8,9 +8,7 @@
 
 #include <ctype.h>
 
-/* ---- names
- * --------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 static const char *const keywords[] = {
     "alignas",     "alignof",      "and",       "and_eq",
@@ -97,8 +95,7 @@ static const char *c_note(kl_dtype dt)
     }
 }
 
-/* ---- parameters
- * ------------------------------------------------------------------------------------ */
+/* ---- parameters ---- */
 
 enum { NAME_ROOM = 64 };
 typedef char c_name[NAME_ROOM];
@@ -174,9 +171,7 @@ static void put_params(const header *h)
         kl_text_printf(h->out, "%svoid *scratch", comma);
 }
 
-/* ---- words
- * --------------------------------------------------------------------------------------------
- */
+/* ---- words ---- */
 
 /* Text inside a comment must not end it. */
 static void put_safe(kl_text *out, const char *s)
@@ -296,9 +291,7 @@ static void put_intro(const header *h, const char *source)
     kl_text_put(h->out, " */\n");
 }
 
-/* ---- the rest
- * --------------------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 static void put_codes(const header *h)
 {

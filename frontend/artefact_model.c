@@ -6,8 +6,7 @@
  * float *x, float *y) */
 #include "artefact.h"
 
-/* ---- weights
- * --------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 /* The weights' file lies beside the model's. */
 static kl_status beside(const char *path, const char *file, char *out, size_t cap)
@@ -60,8 +59,7 @@ static kl_status bind_weights(kl_model *m, const char *path)
     return KL_OK;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 kl_status kl_model_parse(const char *path, const char *text, bool with_weights,
                          kl_model *m)
@@ -109,8 +107,7 @@ void kl_model_free(kl_model *m)
     *m = (kl_model){0};
 }
 
-/* ---- compiling
- * ----------------------------------------------------------------------------------- */
+/* ---- compiling ---- */
 
 static bool is_taken(kl_kernel *const *all, int n, const char *name)
 {

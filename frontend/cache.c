@@ -219,7 +219,8 @@ kl_entry *kl_cache_last(void)
 
 static void *bytes_of(const kl_given *g)
 {
-    void *base = g->base->small ? (void *)kl_lazy_attr(g->base) : kl_lazy_mem(g->base)->base;
+    void *base =
+        g->base->small ? (void *)kl_lazy_attr(g->base) : kl_lazy_mem(g->base)->base;
     return (char *)base + g->at;
 }
 

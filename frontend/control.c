@@ -49,8 +49,7 @@ static bool same_type(kl_lazy *a, kl_lazy *b)
            memcmp(kl_lazy_shape(a), kl_lazy_shape(b), a->rank * sizeof(int64_t)) == 0;
 }
 
-/* ---- operands
- * ---------------------------------------------------------------------------------- */
+/* ---- operands ---- */
 
 /* Room for n operands of ours and what bodies take and give. */
 static kl_status open_control(control *c, int n, int nbodies, body *b)
@@ -98,8 +97,7 @@ static kl_status check_counts(const control *c, bool ok, int a, int b)
     return kl_fail(KL_ERR_ARG, "%s: called on %d and %d tensors", c->name, a, b);
 }
 
-/* ---- tracing a body
- * ------------------------------------------------------------------------------ */
+/* ---- tracing a body ---- */
 
 /* Parameter i: like that operand, or (scanned) like an element of it. */
 static kl_tensor *parameter(kl_lazy *like, bool scanned)
@@ -149,8 +147,7 @@ static kl_status trace(control *c, body *b, int scanned)
     return st ? st : ended;
 }
 
-/* ---- what it reads from outside
- * ---------------------------------------------------------------------- */
+/* ---- what it reads from outside ---- */
 
 static bool constant(const kl_lazy *n)
 {
@@ -248,8 +245,7 @@ static kl_status keep_body(control *c, body *b, int at, int keep, bool carried)
     return st;
 }
 
-/* ---- the node and its results
- * ------------------------------------------------------------------------ */
+/* ---- the node and its results ---- */
 
 /* Operands before `at`, what is captured, the others. */
 static kl_lazy *make_node(control *c, kl_op op, kl_lazy *like, int at,
@@ -311,9 +307,7 @@ static kl_status finish(control *c, kl_call *call, kl_status st, kl_tensor **out
     return kl_call_done(call, st);
 }
 
-/* ---- scan
- * -------------------------------------------------------------------------------------------
- */
+/* ---- scan ---- */
 
 static kl_status check_carried(const control *c, const body *b, int n)
 {
@@ -381,9 +375,7 @@ kl_status kl_scan_at(const char *at, kl_trace_fn fn, void *user, kl_tensor *cons
     return finish(&c, &call, st, out, nout);
 }
 
-/* ---- while
- * ------------------------------------------------------------------------------------------
- */
+/* ---- while ---- */
 
 static kl_status check_flag(const control *c, kl_lazy **p, const char *what)
 {
@@ -429,9 +421,7 @@ kl_status kl_while_at(const char *at, kl_trace_fn test, kl_trace_fn fn, void *us
     return finish(&c, &call, st, out, n);
 }
 
-/* ---- cond
- * -------------------------------------------------------------------------------------------
- */
+/* ---- cond ---- */
 
 static kl_status check_sides(const control *c, const body *b)
 {

@@ -114,8 +114,7 @@ kl_tensor *kl_conv_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
     return kl_call_end(&c, y);
 }
 
-/* ---- pooling
- * ------------------------------------------------------------------------------------ */
+/* ---- pooling ---- */
 
 static kl_tensor *pool(const char *at, const char *fn, kl_tensor *x, int dims, int size,
                        kl_pool_options o, bool max)

@@ -18,8 +18,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* ---- slab.c: small objects
- * ---------------------------------------------------------------- */
+/* ---- slab.c: small objects ---- */
 
 /* Objects of up to 1 KiB from per-thread free lists; larger ones from kl_alloc. NULL: out
  * of memory, recorded. */
@@ -28,10 +27,9 @@ void kl_slab_free(void *p, size_t size);
 /* Give all slabs back when no object is live; false if some is. */
 bool kl_slab_trim(void);
 
-/* ---- lazy.c: nodes
- * -------------------------------------------------------------------------
- *
- * op, attributes and shape are encoded as in ir.h. A leaf is KL_OP_input: with memory (a
+/* ---- lazy.c: nodes ---- */
+
+/* op, attributes and shape are encoded as in ir.h. A leaf is KL_OP_input: with memory (a
  * buffer), with an immediate (a number given at run time) or with neither (a parameter of
  * a function being traced). KL_OP_detach stops gradients; one with a leaf is a variable.
  */
@@ -114,8 +112,8 @@ void kl_lazy_unref(kl_lazy *n); /* iterative */
 /* Drop the sources of a computed node. */
 void kl_lazy_forget(kl_lazy *n);
 kl_memory *kl_lazy_mem(kl_lazy *n); /* borrowed; NULL: not computed */
-/* n becomes a variable over its former self, so that no gradient passes it unseen. Under the
- * graph lock. */
+/* n becomes a variable over its former self, so that no gradient passes it unseen. Under
+ * the graph lock. */
 kl_status kl_lazy_barrier(kl_lazy *n);
 /* Another place for a computed value. */
 void kl_lazy_move(kl_lazy *n, kl_memory *mem);
@@ -136,8 +134,7 @@ kl_lazy *kl_lazy_to(kl_lazy *n, int device);
 /* Host values without axes among operands of a device are copied to it. */
 kl_status kl_numbers_along(int n, kl_lazy **a);
 
-/* ---- scope.c: what belongs to a thread
- * ------------------------------------------------------ */
+/* ---- scope.c: what belongs to a thread ---- */
 
 typedef struct kl_state {
     kl_lazy **temps; /* nodes made by the calls now under way */
@@ -146,7 +143,7 @@ typedef struct kl_state {
     size_t nowned, cap_owned;
     size_t *scopes;
     size_t nscopes, cap_scopes;
-    size_t unkept; /* scopes begun for which no memory was found */
+    size_t unkept;             /* scopes begun for which no memory was found */
     struct kl_storage **dirty; /* written in place, or gradients, and not yet computed */
     size_t ndirty, cap_dirty;
     uint32_t pending;   /* nodes made since the last force */
@@ -164,8 +161,7 @@ kl_status
 kl_scope_add(kl_tensor *t); /* takes over the caller's reference, also on failure */
 kl_status kl_dirty_add(struct kl_storage *s);
 
-/* ---- tensor.c, storage.c, view.c
- * -------------------------------------------------------------- */
+/* ---- tensor.c, storage.c, view.c ---- */
 
 typedef struct kl_storage {
     int32_t refs;    /* atomic */
@@ -180,11 +176,12 @@ typedef struct kl_storage {
     kl_counter *counter;
 } kl_storage;
 
-typedef struct kl_cut { /* cut.c: where the graph is cut for a derivative that is no node */
+typedef struct kl_cut { /* cut.c: where the graph is cut for a derivative that is no node
+                         */
     int32_t refs;       /* atomic */
-    bool hook;          /* looks at the gradient of one tensor; else a function's derivative */
-    bool collects;      /* a checkpoint: gradients of what it captured are collected by it */
-    uint64_t used;      /* and given up by the backward of that number; 0: not yet */
+    bool hook;     /* looks at the gradient of one tensor; else a function's derivative */
+    bool collects; /* a checkpoint: gradients of what it captured are collected by it */
+    uint64_t used; /* and given up by the backward of that number; 0: not yet */
     const char *place;
     kl_cut_fn fn;
     void *user, (*drop)(void *);
@@ -205,11 +202,11 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     int32_t refs;
     bool of_node; /* the node's own; else it owns its variable */
     bool retain;  /* of a computed tensor: asked for by retain_grad */
-    int output;  /* of the cut: which result this is */
-    kl_cut *cut; /* called with the gradient before it goes on; or NULL */
+    int output;   /* of the cut: which result this is */
+    kl_cut *cut;  /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;
-    kl_lazy *var;                     /* detach of `base`, which gradients are taken by */
-    kl_lazy *base;                    /* not a reference: compared only, with the stamp */
+    kl_lazy *var;  /* detach of `base`, which gradients are taken by */
+    kl_lazy *base; /* not a reference: compared only, with the stamp */
     uint32_t stamp;
 };
 
@@ -261,8 +258,7 @@ kl_leaf *kl_leaf_ref(kl_leaf *l);
 void kl_leaf_unref(kl_leaf *l);
 void kl_counter_unref(kl_counter *c);
 
-/* ---- arg.c: operands and promotion
- * -------------------------------------------------------------- */
+/* ---- arg.c: operands and promotion ---- */
 
 typedef struct kl_call { /* saved state of the call around */
     size_t temps;
@@ -295,8 +291,7 @@ kl_status kl_axes_mask(kl_ints axes, int rank, uint64_t *mask); /* none: all */
 kl_dtype kl_default(void);
 const char *kl_ints_text(kl_ints s, char *buf, size_t cap); /* "[2, 3]" */
 
-/* ---- node.c: one function a primitive; NULL in, NULL out
- * ------------------------------------------ */
+/* ---- node.c: one function a primitive; NULL in, NULL out ---- */
 
 kl_lazy *kl_n_const(kl_dtype dt, double v);
 kl_lazy *kl_n_const_int(kl_dtype dt, int64_t v);
@@ -362,8 +357,7 @@ void kl_draws_free(kl_draws *d);
 kl_lazy *kl_n_rand(kl_dtype dt, int rank, const int64_t *shape);
 kl_lazy *kl_n_randn(kl_dtype dt, int rank, const int64_t *shape);
 
-/* ---- compose.c: functions of nodes
- * ---------------------------------------------------------------- */
+/* ---- compose.c: functions of nodes ---- */
 
 kl_lazy *kl_n_relu(kl_lazy *a);
 kl_lazy *kl_n_sigmoid(kl_lazy *a);
@@ -381,8 +375,7 @@ kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
 kl_lazy *kl_n_nonzero(kl_lazy *a); /* index.c: computed at once, i64 [count, rank] */
 
-/* ---- force.c, key.c, cache.c: computing
- * ------------------------------------------------------------- */
+/* ---- force.c, key.c, cache.c: computing ---- */
 
 /* Compute these nodes (and whatever else is due); afterwards each has memory. */
 kl_status kl_force(kl_lazy *const *roots, int n);
@@ -429,7 +422,8 @@ typedef struct kl_linear {
 } kl_linear;
 /* Under the graph lock. extra: also compute what is cheap, due or computed before. */
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);
-/* The same of a body: leaves are its inputs whatever they are, roots its outputs in order. */
+/* The same of a body: leaves are its inputs whatever they are, roots its outputs in
+ * order. */
 kl_status kl_linearise_body(kl_linear *l, const kl_list *leaves, const kl_list *roots);
 void kl_linear_reset(kl_linear *l); /* drops references, keeps capacity */
 void kl_linear_free(kl_linear *l);
@@ -437,7 +431,8 @@ void kl_linear_free(kl_linear *l);
 /* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
 kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out);
 
-/* body.c: bodies of control nodes by content. keep: its hash; both ways compared in full. */
+/* body.c: bodies of control nodes by content. keep: its hash; both ways compared in full.
+ */
 kl_status kl_body_keep(const kl_linear *l, uint32_t nin, uint32_t nout, int64_t hash[2]);
 void kl_body_clear(void); /* forget all */
 typedef struct kl_body {
@@ -478,11 +473,10 @@ void kl_entry_unref(kl_entry *e);
 void kl_cache_clear(void);
 /* Run it: in and out by number, as memory of the device. */
 kl_status kl_entry_run(const kl_entry *e, const kl_linear *l, kl_memory **out);
-bool kl_list_add(kl_list *l, kl_lazy *n); /* out of memory: false */
+bool kl_list_add(kl_list *l, kl_lazy *n);  /* out of memory: false */
 bool kl_list_hold(kl_list *l, kl_lazy *n); /* with a reference of the list's own */
 
-/* ---- compile.c: graph -> passes -> codegen -> program
- * -------------------------------------------------- */
+/* ---- compile.c: graph -> passes -> codegen -> program ---- */
 
 kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out);
 /* The same from the store by a key that says what it computes; *out NULL: not there. */
@@ -492,11 +486,10 @@ kl_hash kl_build_id(void); /* build_id.c: of this very build of the library */
 /* What the interpreter needs done: gradients expanded. */
 kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);
 
-/* ---- autograd.c
- * ------------------------------------------------------------------------------------------
- */
+/* ---- autograd.c ---- */
 
-/* The graph is given up by this backward, kept for another, or only marked as given up. */
+/* The graph is given up by this backward, kept for another, or only marked as given up.
+ */
 typedef enum kl_walk { KL_WALK_LAST, KL_WALK_KEEP, KL_WALK_MARK } kl_walk;
 
 /* Check that gradients of y may be taken, and collect the variables below it. */
@@ -520,14 +513,12 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
 
-/* ---- join.c: compositions of public calls: what is made between these two goes with the call,
- * but for r, which is fn's result (NULL: as its maker has it) ---- */
+/* ---- join.c: compositions of public calls: what is made between these two goes with the
+ * call, but for r, which is fn's result (NULL: as its maker has it) ---- */
 kl_call kl_compose(const char *at);
 kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r);
 
-/* ---- print.c
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- print.c ---- */
 
 void kl_text_put_fixed(kl_text *t, double v, int decimals, bool scientific);
 

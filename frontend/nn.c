@@ -44,8 +44,7 @@ kl_tensor *kl_linear_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b
     return kl_call_end(&c, kl_n_linear(a, k, bias));
 }
 
-/* ---- norms
- * ---------------------------------------------------------------------------------- */
+/* ---- norms ---- */
 
 static kl_lazy *scaled(kl_lazy *y, kl_lazy *w, kl_lazy *b)
 {
@@ -194,9 +193,7 @@ kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean, kl_te
     return kl_call_end(&c, kl_n_cast(y, (kl_dtype)a->dtype));
 }
 
-/* ---- others
- * ---------------------------------------------------------------------------------------
- */
+/* ---- others ---- */
 
 kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight)
 {

@@ -180,8 +180,7 @@ kl_lazy *kl_n_randn(kl_dtype dt, int rank, const int64_t *shape)
     return kl_n_cast(kl_n_bin(KL_OP_mul, r, a), dt);
 }
 
-/* ---- the calls
- * -------------------------------------------------------------------------------- */
+/* ---- the calls ---- */
 
 static bool good(const char *fn, kl_ints s, kl_dtype dt)
 {

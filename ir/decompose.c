@@ -11,7 +11,7 @@
  * on every operand (test_decompose.c), and rests on rows that come to an end. */
 #include "ir/decompose.h"
 
-/* ---- rules -------------------------------------------------------- */
+/* ---- rules ---- */
 
 static bool is_signed(kl_dtype dt)
 {
@@ -211,7 +211,7 @@ kl_x_rule_fn kl_x_rule(kl_op op)
     return rules[op];
 }
 
-/* ---- one node ----------------------------------------------------- */
+/* ---- one node ---- */
 
 static bool is_half(kl_dtype dt)
 {
@@ -261,7 +261,7 @@ static kl_x lower_one(kl_exprs *x, kl_x a, const kl_x *s, const bool *native, bo
     return changed ? kl_x_intern(x, &n) : a;
 }
 
-/* ---- the walk ----------------------------------------------------- */
+/* ---- the walk ---- */
 
 /* x->lowered[a] is a's image, as long as the native rows stay the same. */
 static bool ready(kl_exprs *x, const bool *native)

@@ -17,7 +17,7 @@ static uint64_t sign_bit(kl_dtype dt)
     return UINT64_C(1) << (kl_dtypes[dt].size * 8u - 1);
 }
 
-/* ---- sign and rounding -------------------------------------------- */
+/* ---- sign and rounding ---- */
 
 kl_x kl_float_abs(kl_exprs *x, kl_dtype dt, kl_x a)
 {
@@ -45,7 +45,7 @@ kl_x kl_float_round(kl_exprs *x, kl_dtype dt, kl_x a)
     return kl_float_signed(x, dt, WHERE(OP2(lt, m, big), r, m), a);
 }
 
-/* ---- f16 and bf16 ------------------------------------------------- */
+/* ---- f16 and bf16 ---- */
 
 static kl_x widen_half(kl_exprs *x, kl_x a, kl_dtype from)
 {
@@ -125,7 +125,7 @@ kl_x kl_rule_cast(kl_exprs *x, kl_x a, kl_dtype to)
     return narrow_f32(x, a, to);
 }
 
-/* ---- fma ---------------------------------------------------------- */
+/* ---- fma ---- */
 
 static kl_x fma_f32(kl_exprs *x, kl_x a, kl_x b, kl_x c)
 {
@@ -298,7 +298,7 @@ kl_x kl_rule_fma(kl_exprs *x, kl_dtype dt, kl_x a, kl_x b, kl_x c)
     return dt == KL_F64 ? fma_f64(x, a, b, c) : fma_f32(x, a, b, c);
 }
 
-/* ---- rem of f32 --------------------------------------------------- */
+/* ---- rem of f32 ---- */
 
 /* The mantissa as an integer with its implicit bit, and the exponent field of its unit.
  */

@@ -73,8 +73,7 @@ enum { MULTI = 256, GRAPH = 512 };
 #define EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 #endif
 
-/* ---- helpers
- * ---------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 #define FN(x) x##_bool
 static inline bool FN(add)(bool a, bool b)
@@ -145,8 +144,7 @@ static inline double sqrt_f64(double a)
 
 #include "ir/eval_fma.h"
 
-/* ---- one function a dtype
- * ------------------------------------------------------------------ */
+/* ---- one function a dtype ---- */
 
 #define NAME rows_bool
 #define S uint8_t
@@ -259,8 +257,7 @@ static inline double sqrt_f64(double a)
 #define IS_FLOAT 1
 #include "ir/eval_rows.h"
 
-/* ---- fma by the instruction, where this machine has it
- * ------------------------------------- */
+/* ---- fma by the instruction, where this machine has it ---- */
 
 #if defined(__x86_64__) && !defined(__FMA__)
 __attribute__((target("avx2,fma"))) static void
@@ -309,8 +306,7 @@ float kl_fmaf_soft(float a, float b, float c)
     return fma_soft_f32(a, b, c);
 }
 
-/* ---- dispatch
- * --------------------------------------------------------------------------------- */
+/* ---- dispatch ---- */
 
 typedef bool (*rows_fn)(kl_op op, int64_t n, void *y, const void *a, const void *b,
                         const void *c);
@@ -374,8 +370,7 @@ double kl_scalar_to_double(kl_dtype dt, kl_scalar s)
     return kl_eval_cast(KL_F64, dt, s).f64;
 }
 
-/* ---- neutral elements
- * ----------------------------------------------------------------------- */
+/* ---- neutral elements ---- */
 
 /* The lowest and highest value of an integer dtype, as the i64 that casts to it by
  * wrapping. */

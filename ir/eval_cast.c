@@ -8,8 +8,7 @@
  * Complex to real takes the real part; to bool, "either part is not zero". */
 #include "ir/ir.h"
 
-/* ---- target_from_carrier
- * ------------------------------------------------------------------ */
+/* ---- target_from_carrier ---- */
 
 #define CARRY_(to, k) to##_from_##k
 #define CARRY(to, k) CARRY_(to, k)
@@ -72,8 +71,7 @@ KL_CAST_FLOAT(bf16, uint16_t, kl_f64_to_bf16(odd_from_i(v)),
 KL_CAST_FLOAT(f32, float, (float)v, (float)v, (float)v)
 KL_CAST_FLOAT(f64, double, (double)v, (double)v, v)
 
-/* ---- one function a source
- * ------------------------------------------------------------------ */
+/* ---- one function a source ---- */
 
 #define NAME cast_bool
 #define S uint8_t
@@ -162,8 +160,7 @@ static const cast_fn casts[KL_DTYPE_COUNT] = {
     [KL_F64] = cast_f64,
 };
 
-/* ---- complex: part by part
- * --------------------------------------------------------------------- */
+/* ---- complex: part by part ---- */
 
 static void cast_parts(kl_dtype to, kl_dtype from, int64_t n, char *y, const char *a)
 {

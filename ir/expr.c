@@ -59,7 +59,7 @@ uint32_t kl_x_newvar(kl_exprs *x, const char *name, kl_dim extent)
     return v;
 }
 
-/* ---- the table ---------------------------------------------------- */
+/* ---- the table ---- */
 
 static uint32_t hash_node(const kl_xnode *n)
 {
@@ -122,7 +122,7 @@ static kl_x make(kl_exprs *x, int op, kl_dtype dt, uint64_t imm, const kl_x *src
     return kl_x_intern(x, &node);
 }
 
-/* ---- leaves ------------------------------------------------------- */
+/* ---- leaves ---- */
 
 kl_x kl_x_var(kl_exprs *x, uint32_t var)
 {
@@ -174,7 +174,7 @@ static bool is_bool(const kl_exprs *x, kl_x a, bool v)
            x->nodes[a].imm == v;
 }
 
-/* ---- rows --------------------------------------------------------- */
+/* ---- rows ---- */
 
 static kl_x ill_typed(const kl_exprs *x, kl_op op, const kl_x *s, int n)
 {
@@ -301,7 +301,7 @@ kl_x kl_x_bitcast(kl_exprs *x, kl_x a, kl_dtype to)
     return make(x, KL_OP_bitcast, to, 0, &a, 1);
 }
 
-/* ---- reads -------------------------------------------------------- */
+/* ---- reads ---- */
 
 kl_x kl_x_load(kl_exprs *x, uint32_t operand, kl_dtype dt, kl_x index, kl_x pred,
                kl_x other)
@@ -336,7 +336,7 @@ kl_x kl_x_reg(kl_exprs *x, uint32_t reg, kl_dtype dt, const kl_x *index, int n)
     return indexed(x, KL_X_REG, reg, dt, index, n);
 }
 
-/* ---- shorthands --------------------------------------------------- */
+/* ---- shorthands ---- */
 
 kl_x kl_x_add(kl_exprs *x, kl_x a, kl_x b)
 {
@@ -373,7 +373,7 @@ kl_x kl_x_and(kl_exprs *x, kl_x a, kl_x b)
     return kl_x_op(x, KL_OP_and, a, b, KL_NONE);
 }
 
-/* ---- walks -------------------------------------------------------- */
+/* ---- walks ---- */
 
 static kl_status list_put(kl_xlist *l, kl_x a)
 {

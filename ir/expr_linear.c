@@ -14,7 +14,7 @@
 #include "ir/expr_linear.h"
 #include "ir/dim.h"
 
-/* ---- coefficients ------------------------------------------------- */
+/* ---- coefficients ---- */
 
 kl_coef kl_coef_int(int64_t v)
 {
@@ -173,7 +173,7 @@ bool kl_coef_divides(const kl_exprs *x, kl_coef c, kl_coef by, kl_coef *q)
     return kl_coef_split(x, c, by, q, &r) && kl_coef_zero(r);
 }
 
-/* ---- linear forms ------------------------------------------------- */
+/* ---- linear forms ---- */
 
 void kl_lin_term(const kl_exprs *x, kl_lin *l, kl_x atom, kl_coef c)
 {
@@ -275,7 +275,7 @@ bool kl_lin_range(const kl_exprs *x, const kl_lin *l, int64_t *lo, int64_t *hi)
     return true;
 }
 
-/* ---- symbolic bounds: r < B is beyond numbers --------------------- */
+/* ---- symbolic bounds: r < B is beyond numbers ---- */
 
 static kl_coef lin_bound(const kl_exprs *x, const kl_lin *l, bool upper, int depth);
 static const kl_coef unbounded = {KL_DIM_BAD, true};
@@ -374,7 +374,7 @@ int kl_lin_sign(const kl_exprs *x, const kl_lin *l)
     return 0;
 }
 
-/* ---- forms back to nodes ------------------------------------------ */
+/* ---- forms back to nodes ---- */
 
 kl_x kl_x_raw2(kl_exprs *x, int op, kl_dtype dt, kl_x a, kl_x b)
 {

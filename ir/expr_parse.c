@@ -45,7 +45,7 @@ static kl_status want_dtype(kl_parser *p, kl_x e, kl_dtype dt, const char *what)
                        kl_dtypes[dt].name);
 }
 
-/* ---- literals ----------------------------------------------------- */
+/* ---- literals ---- */
 
 static kl_dtype dtype_of(const char *s, size_t n)
 {
@@ -139,7 +139,7 @@ static kl_status negative(kl_parser *p, kl_x *out)
     return put_float(p, dt, -v, out);
 }
 
-/* ---- names -------------------------------------------------------- */
+/* ---- names ---- */
 
 const kl_named *kl_parse_find(const kl_parser *p, const char *name, size_t len)
 {
@@ -231,8 +231,8 @@ static kl_status call_cast(kl_parser *p, kl_op op, kl_dtype dt, kl_x *out)
                   .nsrc = 1,
                   .src = {s, KL_NONE, KL_NONE}};
     if (op == KL_OP_bitcast && kl_dtypes[from.dtype].size != kl_dtypes[dt].size)
-        return kl_lex_fail(&p->l, "the bits of %s are not as many as those of %s", kl_dtypes[from.dtype].name,
-                           kl_dtypes[dt].name);
+        return kl_lex_fail(&p->l, "the bits of %s are not as many as those of %s",
+                           kl_dtypes[from.dtype].name, kl_dtypes[dt].name);
     if (op != KL_OP_bitcast || from.op != KL_X_CONST)
         return make(p, &n, out);
     *out =
@@ -291,7 +291,7 @@ static kl_status word(kl_parser *p, kl_x *out)
     return KL_OK;
 }
 
-/* ---- loads and precedence ----------------------------------------- */
+/* ---- loads and precedence ---- */
 
 static kl_status parse_load(kl_parser *p, kl_x *out)
 {
@@ -385,7 +385,7 @@ kl_status kl_parse_expr(kl_parser *p, kl_x *out)
     return KL_OK;
 }
 
-/* ---- heads, symbols, operands ------------------------------------- */
+/* ---- heads, symbols, operands ---- */
 
 kl_status kl_parse_word(kl_parser *p, const char *const *words, int n, const char *what,
                         int *out)

@@ -19,7 +19,7 @@ static bool wraps(const kl_exprs *x, kl_x a)
     return x->info[a].min == INT64_MIN && x->info[a].max == INT64_MAX;
 }
 
-/* ---- floordiv and mod --------------------------------------------- */
+/* ---- floordiv and mod ---- */
 
 /* The part of l that c divides goes to q (divided), the rest to r. */
 static void split(const kl_exprs *x, const kl_lin *l, kl_coef c, kl_lin *q, kl_lin *r)
@@ -223,7 +223,7 @@ static kl_x divide(kl_exprs *x, kl_op op, kl_x a, kl_x b)
     return split_op(x, a, c, op == KL_OP_mod || op == KL_OP_rem, KL_LIN_DEPTH);
 }
 
-/* ---- comparisons -------------------------------------------------- */
+/* ---- comparisons ---- */
 
 /* l < 0 is 64*(r - B) + c < 0: the same as r - B < 0 when 0 <= c < 64. */
 static void drop_small(const kl_exprs *x, kl_lin *l)
@@ -316,7 +316,7 @@ static kl_x extreme(kl_exprs *x, kl_op op, kl_x a, kl_x b)
     return kl_lin_sign(x, &l) > 0 ? (op == KL_OP_min ? b : a) : KL_NONE;
 }
 
-/* ---- rows --------------------------------------------------------- */
+/* ---- rows ---- */
 
 static kl_x sum(kl_exprs *x, kl_op op, kl_x a, kl_x b)
 {

@@ -33,7 +33,7 @@ void kl_print_int(kl_text *t, int64_t v)
     kl_text_putn(t, p, (size_t)(buf + sizeof buf - p));
 }
 
-/* ---- names -------------------------------------------------------- */
+/* ---- names ---- */
 
 static bool letter(char c)
 {
@@ -167,7 +167,7 @@ void kl_printer_close(kl_printer *p)
     kl_xlist_free(&p->order);
 }
 
-/* ---- expressions -------------------------------------------------- */
+/* ---- expressions ---- */
 
 static void put(kl_printer *p, const char *s)
 {
@@ -421,7 +421,7 @@ void kl_x_print(const kl_exprs *x, kl_x a, const kl_kernel *k, kl_text *out)
     kl_printer_close(&p);
 }
 
-/* ---- operands, symbols, checks ------------------------------------ */
+/* ---- operands, symbols, checks ---- */
 
 void kl_print_dims(kl_printer *p, const bool *syms)
 {

@@ -26,8 +26,7 @@ typedef struct run {
 static kl_status run_graph(const kl_graph *g, const kl_buffer *in, const int64_t *syms,
                            kl_buffer *out);
 
-/* ---- buffers
- * ----------------------------------------------------------------------------- */
+/* ---- buffers ---- */
 
 kl_status kl_dense_new(kl_dtype dt, int rank, const int64_t *shape, kl_buffer *out)
 {
@@ -83,8 +82,7 @@ static kl_status new_like(const kl_graph *g, kl_ref r, const int64_t *syms,
     return kl_dense_new((kl_dtype)n->dtype, n->rank, shape, out);
 }
 
-/* ---- elements
- * ------------------------------------------------------------------------------ */
+/* ---- elements ---- */
 
 static kl_status elementwise(const kl_row *w)
 {
@@ -137,8 +135,7 @@ static kl_status take_part(const kl_row *w)
     return KL_OK;
 }
 
-/* ---- rows whose result is a source seen otherwise
- * --------------------------------------------- */
+/* ---- rows whose result is a source seen otherwise ---- */
 
 static kl_status input(run *u, const kl_row *w, cell *c)
 {
@@ -179,8 +176,7 @@ static kl_status pick(run *u, const kl_row *w, cell *c)
     return KL_OK;
 }
 
-/* ---- control: bodies are graphs of their own
- * ---------------------------------------------------- */
+/* ---- control: bodies are graphs of their own ---- */
 
 static const kl_graph *body(const run *u, const kl_row *w, int attr)
 {
@@ -317,8 +313,7 @@ static kl_status scan(run *u, const kl_row *w, cell *c)
     return st;
 }
 
-/* ---- native functions
- * ------------------------------------------------------------------------------ */
+/* ---- native functions ---- */
 
 static kl_status call(run *u, const kl_row *w, cell *c)
 {
@@ -348,9 +343,7 @@ static kl_status unexpanded(run *u, const kl_row *w, cell *c)
                    kl_ops[w->node->op].name);
 }
 
-/* ---- the table
- * ----------------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 /* Rows that fill one allocated result, and rows that make their results themselves; ELT
  * rows that are in neither are elementwise. */
@@ -378,9 +371,7 @@ static const make_fn make[KL_OP_COUNT] = {
     [KL_OP_grad] = unexpanded,  [KL_OP_jvp] = unexpanded,
 };
 
-/* ---- the walk
- * ----------------------------------------------------------------------------------------
- */
+/* ---- the walk ---- */
 
 static kl_status compute(run *u, kl_row *w, cell *c)
 {

@@ -186,8 +186,8 @@ static kl_status multiply(const job *j, bool in_order, const kl_buffer *a,
 /* One real contraction of the given parts, into y as [batch, m, n]. */
 static kl_status contract_parts(const job *j, const kl_row *w, int pa, int pb, char *y)
 {
-    bool in_order = (j->size[ROW] >= WIDE && j->size[COL] >= WIDE) ||
-                    kl_env_get()->batch_invariant;
+    bool in_order =
+        (j->size[ROW] >= WIDE && j->size[COL] >= WIDE) || kl_env_get()->batch_invariant;
     const int ra[3] = {BATCH, ROW, DEPTH}, rb[3] = {BATCH, DEPTH, COL};
     const int rt[3] = {BATCH, COL, DEPTH};
     kl_buffer a, b;

@@ -75,8 +75,7 @@ kl_status kl_interp_scatter(const kl_row *w)
     return KL_OK;
 }
 
-/* ---- sort
- * --------------------------------------------------------------------------------- */
+/* ---- sort ---- */
 
 typedef struct item {
     uint64_t

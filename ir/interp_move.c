@@ -69,8 +69,7 @@ static kl_status write_through(const kl_buffer *b, char *y, const int64_t *ys)
     return KL_OK;
 }
 
-/* ---- leaves
- * ------------------------------------------------------------------------------ */
+/* ---- leaves ---- */
 
 kl_status kl_interp_const(const kl_row *w)
 {
@@ -92,8 +91,7 @@ kl_status kl_interp_iota(const kl_row *w)
     return KL_OK;
 }
 
-/* ---- through the strides of the operand
- * ------------------------------------------------------ */
+/* ---- through the strides of the operand ---- */
 
 kl_status kl_interp_permute(const kl_row *w)
 {
@@ -196,8 +194,7 @@ kl_status kl_interp_strided(const kl_row *w)
     return read_through(w, kl_dense(w->src[0]) + start * size, as);
 }
 
-/* ---- through the strides of the result
- * --------------------------------------------------------- */
+/* ---- through the strides of the result ---- */
 
 kl_status kl_interp_pad(const kl_row *w)
 {

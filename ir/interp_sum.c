@@ -127,8 +127,7 @@ kl_status kl_interp_reduce(const kl_row *w)
     return st;
 }
 
-/* ---- argmax, argmin
- * ---------------------------------------------------------------------- */
+/* ---- argmax, argmin ---- */
 
 static bool is_nan(kl_dtype dt, const char *v)
 {
@@ -177,8 +176,7 @@ kl_status kl_interp_arg(const kl_row *w)
     return KL_OK;
 }
 
-/* ---- prefix: strictly in order
- * ---------------------------------------------------------- */
+/* ---- prefix: strictly in order ---- */
 
 kl_status kl_interp_prefix(const kl_row *w)
 {

@@ -65,7 +65,7 @@ uint32_t kl_kernel_reg(kl_kernel *k, const kl_reg *r)
     return k->nregs++;
 }
 
-/* ---- statements --------------------------------------------------- */
+/* ---- statements ---- */
 
 kl_stmt *kl_stmt_new(kl_kernel *k, kl_stmt_kind kind)
 {
@@ -194,7 +194,7 @@ void kl_b_check(kl_build *b, kl_x ok, int32_t fault, uint32_t node, kl_x value)
     s->at = value;
 }
 
-/* ---- the schedule ------------------------------------------------- */
+/* ---- the schedule ---- */
 
 /* The last decision of that kind counts. KL_DEC_PARAM is looked up by name in schedule.c.
  */
@@ -217,7 +217,7 @@ const char *kl_kernel_class(const kl_kernel *k)
     return NULL;
 }
 
-/* ---- what a launch needs ------------------------------------------ */
+/* ---- what a launch needs ---- */
 
 kl_status kl_stmt_walk(const kl_stmt *s, kl_stmt_fn fn, void *ctx)
 {
@@ -265,10 +265,12 @@ static kl_status list_exprs(void *ctx, const kl_stmt *s)
 }
 
 /* One more, unless it is there. */
-static int add_dim(kl_dim d, kl_dim *out, int n, int cap, const kl_xlist *l, const kl_exprs *x)
+static int add_dim(kl_dim d, kl_dim *out, int n, int cap, const kl_xlist *l,
+                   const kl_exprs *x)
 {
     for (uint32_t i = 0; i < l->count; i++)
-        if (x->nodes[l->items[i]].op == KL_X_DIM && (kl_dim)x->nodes[l->items[i]].imm == d)
+        if (x->nodes[l->items[i]].op == KL_X_DIM &&
+            (kl_dim)x->nodes[l->items[i]].imm == d)
             return n;
     if (n < cap)
         out[n] = d;
@@ -276,7 +278,8 @@ static int add_dim(kl_dim d, kl_dim *out, int n, int cap, const kl_xlist *l, con
 }
 
 /* Operands' sizes (bounds, tiles' places) rest on symbols that the loops may not name. */
-static int operand_symbols(const kl_kernel *k, kl_dim *out, int n, int cap, const kl_xlist *l)
+static int operand_symbols(const kl_kernel *k, kl_dim *out, int n, int cap,
+                           const kl_xlist *l)
 {
     kl_dims *d = k->x->dims;
     int count = kl_dim_sym_count(d);

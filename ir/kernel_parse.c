@@ -6,7 +6,7 @@
 
 enum { MANY = 256 /* stages of a part, parts, stores of a stage */ };
 
-/* ---- axes --------------------------------------------------------- */
+/* ---- axes ---- */
 
 static kl_status find_axis(kl_parser *p, const char *name, int *out)
 {
@@ -61,7 +61,7 @@ static kl_status parse_axes(kl_parser *p, kl_axis_kind kind, uint16_t *axes, int
     return KL_OK;
 }
 
-/* ---- stages ------------------------------------------------------- */
+/* ---- stages ---- */
 
 /* "reduce.add", "contract.dot", "sort": one token. */
 static kl_status parse_kind(kl_parser *p, kl_stage *s)
@@ -207,7 +207,7 @@ static kl_status parse_part(kl_parser *p, kl_part *t)
     return KL_OK;
 }
 
-/* ---- the schedule ------------------------------------------------- */
+/* ---- the schedule ---- */
 
 static kl_status parse_decision(kl_parser *p)
 {

@@ -22,7 +22,7 @@ typedef struct kl_printer {
     kl_xnote *notes;
     uint32_t cap_notes;
     const char *place; /* of the statement before */
-    uint32_t line; /* of the text now being printed; 0: nobody asked */
+    uint32_t line;     /* of the text now being printed; 0: nobody asked */
     bool key;          /* for the kernel's key: nothing that is for readers alone */
     bool failed;
 } kl_printer;

@@ -17,7 +17,7 @@ static kl_status broken(const kl_irun *r, const char *what)
     return kl_fail(KL_ERR_INTERNAL, "loops %s: %s", r->k->name, what);
 }
 
-/* ---- preparing: each statement with its expressions in order ------ */
+/* ---- preparing: each statement with its expressions in order ---- */
 
 static kl_status prepare(kl_irun *r, const kl_stmt *s, int nest, kl_icode **out)
 {
@@ -55,7 +55,7 @@ static void discard(kl_icode *c)
     }
 }
 
-/* ---- registers ---------------------------------------------------- */
+/* ---- registers ---- */
 
 static int32_t elements_of(const kl_reg *g)
 {
@@ -97,7 +97,7 @@ static void regs_close(kl_irun *r)
     }
 }
 
-/* ---- values ------------------------------------------------------- */
+/* ---- values ---- */
 
 static char *row_of(const kl_irun *r, kl_x e)
 {
@@ -253,7 +253,7 @@ static kl_status eval(kl_irun *r, const kl_icode *c)
     return KL_OK;
 }
 
-/* ---- statements --------------------------------------------------- */
+/* ---- statements ---- */
 
 static kl_status run_list(kl_irun *r, const kl_icode *c);
 
@@ -529,7 +529,7 @@ static kl_status run_list(kl_irun *r, const kl_icode *c)
     return KL_OK;
 }
 
-/* ---- phases ------------------------------------------------------- */
+/* ---- phases ---- */
 
 static kl_status run_phase(kl_irun *r, const kl_phase *ph, const kl_icode *code)
 {

@@ -93,7 +93,7 @@ void kl_imem_close(kl_irun *r)
     }
 }
 
-/* ---- one access --------------------------------------------------- */
+/* ---- one access ---- */
 
 static uint32_t agent_of(const kl_irun *r, int p)
 {

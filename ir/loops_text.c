@@ -14,7 +14,7 @@
  *       .. */
 #include "ir/kernel_text.h"
 
-/* ---- printing ----------------------------------------------------- */
+/* ---- printing ---- */
 
 static void put_list(kl_printer *p, const kl_stmt *s);
 
@@ -288,7 +288,7 @@ uint32_t kl_loops_lines(kl_kernel *k, uint32_t line, kl_text *out)
     return line;
 }
 
-/* ---- parsing ------------------------------------------------------ */
+/* ---- parsing ---- */
 
 static kl_status parse_body(kl_parser *p, kl_build b);
 

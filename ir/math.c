@@ -14,8 +14,7 @@
 
 #include <pthread.h>
 
-/* ---- the texts
- * ---------------------------------------------------------------------------- */
+/* ---- the texts ---- */
 
 typedef struct body_text {
     const char *name; /* NULL: not a row's */
@@ -33,8 +32,7 @@ static const body_text bodies[] = {
 #include "ir/math.def"
 };
 
-/* ---- the tape under construction
- * ----------------------------------------------------------- */
+/* ---- the tape under construction ---- */
 
 /* A value in a text: a line of the tape, or a number that has no dtype yet. */
 typedef struct val {
@@ -127,8 +125,7 @@ static val convert(maker *m, kl_op op, kl_dtype to, val v)
     return from == to ? of_line(l.src[0]) : of_line(put(m, l));
 }
 
-/* ---- parsing
- * ---------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 static val expr(maker *m);
 static int run_text(maker *m, const body_text *b, const val *arg, int nargs, val *out);
@@ -371,8 +368,7 @@ static int run_text(maker *m, const body_text *b, const val *arg, int nargs, val
     return n;
 }
 
-/* ---- from lines to a tape
- * ------------------------------------------------------------------------ */
+/* ---- from lines to a tape ---- */
 
 static int arity(const kl_math_line *l)
 {
@@ -430,8 +426,7 @@ static void assign_places(maker *m, kl_math_tape *t)
     }
 }
 
-/* ---- made once
- * ---------------------------------------------------------------------------------- */
+/* ---- made once ---- */
 
 enum { POOL = 12000 };
 static kl_math_line pool[POOL];

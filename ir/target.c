@@ -61,7 +61,7 @@ const kl_target *kl_target_at(int i)
     return &rows[i];
 }
 
-/* ---- this machine ----------------------------------------------------------------- */
+/* ---- this machine ---- */
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -257,7 +257,7 @@ const kl_target *kl_target_host(void)
     return NULL;
 }
 
-/* ---- by name ---------------------------------------------------------------------- */
+/* ---- by name ---- */
 
 static void list_names(char *out, size_t cap)
 {

@@ -1,5 +1,5 @@
-/* target.h: facts about machines, as data (target.def). Passes read this and nothing else of a
- * machine; no name of a CPU decides anything, only these numbers do. */
+/* target.h: facts about machines, as data (target.def). Passes read this and nothing else
+ * of a machine; no name of a CPU decides anything, only these numbers do. */
 #ifndef KL_TARGET_H
 #define KL_TARGET_H
 
@@ -7,30 +7,33 @@
 
 typedef enum kl_target_kind { KL_TARGET_CPU, KL_TARGET_CUDA } kl_target_kind;
 typedef struct kl_target {
-    const char *name;       /* "x86-64-v3", "zen4", "aarch64-neon", "sm_90a", "host" */
+    const char *name; /* "x86-64-v3", "zen4", "aarch64-neon", "sm_90a", "host" */
     kl_target_kind kind;
-    const char *triple;     /* LLVM's; NULL for CUDA */
-    const char *cpu;        /* LLVM's name, of our own table */
-    const char *features;   /* LLVM's feature string */
-    int32_t isa_bits;       /* widest vector registers */
-    int32_t vector_bits;    /* the schedule's vector width (may be narrower) */
-    int32_t vector_regs;    /* how many of them */
-    bool fma;               /* a fused multiply-add instruction */
-    bool masked;            /* masked vector loads and stores are cheap */
-    bool gather;            /* vector gathers are worth using */
-    int64_t l1, l2, l3;     /* data cache bytes: per core, per core, shared */
-    int32_t arch;           /* CUDA: 80, 90, 100 */
-    char arch_suffix;       /* 'a' or 0 */
+    const char *triple;        /* LLVM's; NULL for CUDA */
+    const char *cpu;           /* LLVM's name, of our own table */
+    const char *features;      /* LLVM's feature string */
+    int32_t isa_bits;          /* widest vector registers */
+    int32_t vector_bits;       /* the schedule's vector width (may be narrower) */
+    int32_t vector_regs;       /* how many of them */
+    bool fma;                  /* a fused multiply-add instruction */
+    bool masked;               /* masked vector loads and stores are cheap */
+    bool gather;               /* vector gathers are worth using */
+    int64_t l1, l2, l3;        /* data cache bytes: per core, per core, shared */
+    int32_t arch;              /* CUDA: 80, 90, 100 */
+    char arch_suffix;          /* 'a' or 0 */
     int32_t warp, max_threads; /* CUDA */
-    int64_t shared;         /* CUDA: shared bytes a block may have */
-    int32_t regs;           /* CUDA: registers a thread may have */
-    int32_t nmatrix;        /* matrix shapes: m n k triples */
+    int64_t shared;            /* CUDA: shared bytes a block may have */
+    int32_t regs;              /* CUDA: registers a thread may have */
+    int32_t nmatrix;           /* matrix shapes: m n k triples */
     int16_t matrix[4][3];
-    double flops, bandwidth; /* rough peak f32 FLOP/s and bytes/s of one core or the device */
+    double flops,
+        bandwidth; /* rough peak f32 FLOP/s and bytes/s of one core or the device */
 } kl_target;
-/* This machine's CPU: the row whose ISA level it has, with its own caches and features. */
+/* This machine's CPU: the row whose ISA level it has, with its own caches and features.
+ */
 const kl_target *kl_target_host(void);
-const kl_target *kl_target_find(const char *name); /* NULL: recorded with the list of known names */
+const kl_target *
+kl_target_find(const char *name); /* NULL: recorded with the list of known names */
 int kl_target_count(void);
 const kl_target *kl_target_at(int i);
 

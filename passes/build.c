@@ -1,10 +1,11 @@
 /* build.c: a group of roots becomes the algorithm of a kernel.
  *
- *   group {m, s, y} over r                part {
- *   (fuse.c's example)            ->        outer r: 4096
- *                                           m: f32 = reduce.max c: 1024 of load
- * a0[r*1024+c] s: f32 = reduce.add c: 1024 of exp(sub(load .., m)) map c: 1024 store
- * y0[r*1024+c] = div(exp(sub(load .., m)), s)
+ *   group {m, s, y} over r      part {
+ *   (fuse.c's example)     ->     outer r: 4096
+ *                                 m: f32 = reduce.max c: 1024 of load a0[r*1024+c]
+ *                                 s: f32 = reduce.add c: 1024 of exp(sub(load .., m))
+ *                                 map c: 1024
+ *                                   store y0[r*1024+c] = div(exp(sub(load .., m)), s)
  *
  * Reduced axes of one root are one axis of their product, in logical order. */
 #include "passes/passes.h"
@@ -22,8 +23,7 @@ typedef struct builder {
     kl_reader *rd;
 } builder;
 
-/* ---- operands
- * --------------------------------------------------------------------------------- */
+/* ---- operands ---- */
 
 /* The lowest element that a strided input touches, and how many it spans. */
 static void strided_extent(const kl_graph *g, kl_ref r, kl_dim *low, kl_dim *count)
@@ -68,9 +68,7 @@ static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
     return kl_kernel_operand(b->k, &o);
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static bool is_leaf(kl_reader *rd, kl_ref r)
 {
@@ -122,9 +120,7 @@ static kl_x leaf(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return kl_x_load(x, operand_of(b, r, KL_ROLE_IN), n->dtype, at, pred, KL_NONE);
 }
 
-/* ---- stages
- * --------------------------------------------------------------------------------------------
- */
+/* ---- stages ---- */
 
 static kl_stage *new_stage(builder *b, kl_stage_kind kind, kl_ref node)
 {
@@ -410,9 +406,7 @@ static kl_status build_root(builder *b, kl_root *root)
     return build_map(b, root);
 }
 
-/* ---- kernels
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- kernels ---- */
 
 /* Names say what is inside and nothing else, so that equal kernels have equal texts. */
 static const char *kernel_name(builder *b)
@@ -561,7 +555,7 @@ static kl_status name_values(kl_fusion *f)
     return KL_OK;
 }
 
-/* ---- the order of a contraction's sum ------------------------------------------- */
+/* ---- the order of a contraction's sum ---- */
 
 /* min(1, floor(e / 4)): is it at least 4? Known for most extents, and then 0 or 1. */
 static kl_dim at_least_4(kl_dims *d, kl_dim e)

@@ -186,8 +186,7 @@ static kl_ref multiply(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
     }
 }
 
-/* ---- rows that take whole buffers: pairs side by side
- * --------------------------------------------------- */
+/* ---- rows that take whole buffers: pairs side by side ---- */
 
 /* Two parts side by side on a last axis. */
 static kl_ref interleave(kl_graph *g, kl_ref re, kl_ref im)

@@ -58,8 +58,7 @@ static kl_dim product(kl_graph *g, const kl_dim *shape, int from, int to)
     return n;
 }
 
-/* ---- a scan that multiplies
- * ------------------------------------------------------------------------ */
+/* ---- a scan that multiplies ---- */
 
 static kl_ref input_like(kl_graph *h, const kl_graph *g, kl_ref r, int drop)
 {
@@ -112,9 +111,7 @@ static pair multiply_rows(kl_graph *g, pair x, kl_ref there, bool stacked)
                                  kl_g_pick(g, s, stacked ? 4 : 1)};
 }
 
-/* ---- reduce
- * ------------------------------------------------------------------------------------------
- */
+/* ---- reduce ---- */
 
 enum { BLOCK = 4096, LANES = 32 };
 
@@ -260,8 +257,7 @@ pair kl_complex_reduce(kl_graph *g, pair x, uint64_t mask)
     return x;
 }
 
-/* ---- prefix, scatter
- * -------------------------------------------------------------------------------- */
+/* ---- prefix, scatter ---- */
 
 /* perm that brings axes from..to (to excluded) before all others; back: its inverse. */
 static void to_front(int rank, int from, int to, int *perm, int *back)

@@ -15,8 +15,7 @@
 
 enum { ENOUGH_WORKERS = 8, SMALL_WORK = 32768, COST_MAX = 1500, MEMBERS_MAX = 24 };
 
-/* ---- dependence between groups: a bit set of what each needs, transitively
- * ------------------ */
+/* ---- dependence between groups: a bit set of what each needs, transitively ---- */
 
 static size_t words(const kl_fusion *f)
 {
@@ -51,8 +50,7 @@ static void spread(kl_fusion *f, int g)
             need(f, (int)h, g);
 }
 
-/* ---- groups
- * ------------------------------------------------------------------------------------ */
+/* ---- groups ---- */
 
 static kl_status add_member(kl_fusion *f, int g, int root)
 {
@@ -98,8 +96,7 @@ static kl_status new_group(kl_fusion *f, int root)
     return add_member(f, (int)f->ngroups++, root);
 }
 
-/* ---- may u read what it needs of group G at one outer point?
- * ---------------------------------- */
+/* ---- may u read what it needs of group G at one outer point? ---- */
 
 typedef struct fit {
     int8_t outer[KL_MAX_RANK];
@@ -185,8 +182,7 @@ static bool beside(const kl_fusion *f, const kl_root *u, int G, fit *t)
     return o == f->groups[G].nouter;
 }
 
-/* ---- is it worth it, and allowed?
- * -------------------------------------------------------------- */
+/* ---- is it worth it, and allowed? ---- */
 
 static double product(const kl_fusion *f, int n, const kl_dim *e)
 {
@@ -387,8 +383,7 @@ kl_status kl_group_roots(kl_fusion *f)
     return KL_OK;
 }
 
-/* ---- what is handed on whole is dense
- * ----------------------------------------------------------------------------- */
+/* ---- what is handed on whole is dense ---- */
 
 static bool strided_input(const kl_graph *g, kl_ref r)
 {

@@ -25,8 +25,7 @@ static kl_x sub_x(kl_exprs *x, kl_x a, kl_x b)
     return kl_x_op(x, KL_OP_sub, a, b, KL_NONE);
 }
 
-/* ---- memory of what was read
- * ------------------------------------------------------------- */
+/* ---- memory of what was read ---- */
 
 static uint32_t hash_read(kl_ref r, const kl_x *idx, int n, kl_x pred)
 {
@@ -59,8 +58,7 @@ static void memo_put(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred,
     rd->memo[slot] = m;
 }
 
-/* ---- flat indices
- * -------------------------------------------------------------------------- */
+/* ---- flat indices ---- */
 
 kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx)
 {
@@ -134,8 +132,7 @@ static kl_x read_reshape(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     return kl_read(rd, s, out, pred);
 }
 
-/* ---- one function a movement row
- * -------------------------------------------------------------- */
+/* ---- one function a movement row ---- */
 
 static kl_x read_permute(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
 {

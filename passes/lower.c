@@ -10,8 +10,7 @@
  */
 #include "passes/passes.h"
 
-/* ---- what the recipes share
- * ------------------------------------------------------------------ */
+/* ---- what the recipes share ---- */
 
 static kl_x replace_leaf(void *ctx, kl_exprs *x, kl_x leaf)
 {
@@ -136,8 +135,7 @@ void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
                    kl_lower_expr(l, s->stores[i].pred));
 }
 
-/* ---- stages at one outer point
- * ------------------------------------------------------------------- */
+/* ---- stages at one outer point ---- */
 
 bool kl_lower_alike(const kl_lower *l, const kl_stage *a, const kl_stage *b)
 {
@@ -225,9 +223,7 @@ kl_status kl_lower_stages(kl_lower *l, kl_build *b)
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }
 
-/* ---- recipes
- * ------------------------------------------------------------------------------------------
- */
+/* ---- recipes ---- */
 
 uint16_t kl_lower_last(kl_lower *l, int i)
 {

@@ -52,8 +52,9 @@ kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s)
     return KL_OK;
 }
 
-/* ---- sort: runs of 1, 2, 4, .. merge by rank
- * --------------------------------------------------- An element's place in the merged
+/* ---- sort: runs of 1, 2, 4, .. merge by rank ---- */
+
+/* An element's place in the merged
  * run is its place in its own half plus how many of the other half go before it, found by
  * bisection: no loop depends on data, every element is independent. */
 

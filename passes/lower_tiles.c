@@ -20,8 +20,7 @@
 
 enum { THREADS = 256, ENOUGH_BLOCKS = 128 };
 
-/* ---- the schedule's numbers
- * ----------------------------------------------------------------- */
+/* ---- the schedule's numbers ---- */
 
 static const struct shape {
     int16_t bm, bn, bk, tm, tn;
@@ -54,8 +53,7 @@ void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t)
     kl_decide(k, KL_DEC_PARAM, part, -1, s->tn, "tn");
 }
 
-/* ---- one operand's tile
- * ------------------------------------------------------------------------ */
+/* ---- one operand's tile ---- */
 
 typedef struct operand { /* A or B */
     const char *name;
@@ -169,9 +167,7 @@ static void put(tiles *t, kl_build *b, const operand *o, kl_x thread)
                kl_x_reg(t->x, o->reg, t->dt, &e, 1), KL_NONE);
 }
 
-/* ---- a step
- * ------------------------------------------------------------------------------------------
- */
+/* ---- a step ---- */
 
 /* Row (column) i of this thread: they lie `apart` from each other. */
 static kl_x mine(tiles *t, kl_x who, kl_x i, int32_t apart)
@@ -214,9 +210,7 @@ static void multiply(tiles *t, kl_build *b, uint32_t acc)
                      kl_x_reg(t->x, rb, t->dt, &ij[1], 1), c));
 }
 
-/* ---- results
- * -------------------------------------------------------------------------------------------
- */
+/* ---- results ---- */
 
 static void store(tiles *t, kl_build *b, kl_x row, kl_x col, kl_x value)
 {
@@ -250,9 +244,7 @@ static void finish(tiles *t, kl_build *b, uint32_t acc)
     store(t, &cols, r, c, kl_x_reg(t->x, acc, t->dt, ij, 2));
 }
 
-/* ---- the phase
- * --------------------------------------------------------------------------------------------
- */
+/* ---- the phase ---- */
 
 static uint32_t accumulators(tiles *t, kl_build *b)
 {

@@ -3,10 +3,10 @@
  * CUDA or Python.
  *
  *   graph -> graph     autodiff.c derive.c inline.c complex.c simplify.c (rules.def)
- *   graph -> kernels   roots.c (what is kept) fuse.c (groups) build.c (a group's algorithm)
- *                      index.c (movement to index expressions) collapse.c (axes that go
- *                      together) control.c (rows with bodies)
- *   kernel -> loops    schedule.c (decisions) lower.c lower_*.c (the loops), one file a class
+ *   graph -> kernels   roots.c (what is kept), fuse.c (groups), build.c (a group's
+ *                      algorithm), index.c (movement to index expressions), collapse.c
+ *                      (axes that go together), control.c (rows with bodies)
+ *   kernel -> loops    schedule.c (decisions), lower.c and lower_*.c, one file a class
  *   kernels -> plan    plan.c plan_control.c
  *   the recipe         pipeline.c; its loops' meaning: unit_interp.c */
 #ifndef KL_PASSES_H
@@ -25,15 +25,14 @@ struct kl_unit {
     int64_t lanes;       /* tests: force a vector width in lanes; 0: the target's */
     kl_kernel **kernels; /* after fuse: in launch order */
     int nkernels;
-    kl_unit **bodies;    /* after fuse: graphs of control rows; a kernel names its first */
+    kl_unit **bodies; /* after fuse: graphs of control rows; a kernel names its first */
     uint32_t nbodies, cap_bodies;
-    int depth, ncarry;   /* a body: in how many others; how many results replace operands */
+    int depth, ncarry; /* a body: in how many others; how many results replace operands */
     kl_program *program; /* after plan; it owns those of the bodies */
     kl_dim room;         /* after plan: bytes of its arena */
 };
 
-/* ---- pipeline.c: the recipe
- * --------------------------------------------------------------- */
+/* ---- pipeline.c: the recipe ---- */
 
 typedef enum kl_level {
     KL_LEVEL_GRAPH,
@@ -53,16 +52,15 @@ extern const int kl_pipeline_count;
 kl_status kl_pipeline_run(kl_unit *u, const char *first, const char *last);
 void kl_unit_print(const kl_unit *u, kl_level level,
                    kl_text *out); /* what stands at that level */
-/* All kernels that are code: the bodies' first, each unit's in its program's order. NULL: no
- * memory, recorded. */
+/* All kernels that are code: the bodies' first, each unit's in its program's order. NULL:
+ * no memory, recorded. */
 kl_kernel **kl_unit_kernels(const kl_unit *u, int *n);
-/* unit_interp.c: run a planned unit by its loops alone, on host memory; arena: as many bytes
- * as its program's peak. Native calls are refused. */
+/* unit_interp.c: run a planned unit by its loops alone, on host memory; arena: as many
+ * bytes as its program's peak. Native calls are refused. */
 kl_status kl_unit_interp(const kl_unit *u, void *const *in, void *const *out, char *arena,
                          const int64_t *syms);
 
-/* ---- graph to graph
- * ------------------------------------------------------------------------- */
+/* ---- graph to graph ---- */
 
 kl_status kl_pass_autodiff(kl_unit *u); /* grad and jvp nodes are gone */
 kl_status kl_pass_inline(
@@ -79,12 +77,12 @@ kl_status
 kl_simplify(kl_graph **g,
             int only); /* only: one rule's number, for its oracle test; -1: all */
 
-/* ---- graph to kernels
- * ------------------------------------------------------------------------- A *root* is a
- * node that gets a stage or memory of its own: every heavy node (reduction, contraction,
- * prefix, scatter, sort), every output, and light nodes worth keeping. Everything else is
- * recomputed where it is read. Roots that share a loop nest form a group, and a group
- * becomes one part of a kernel. */
+/* ---- graph to kernels ---- */
+
+/* A *root* is a node that gets a stage or memory of its own: every heavy node (reduction,
+ * contraction, prefix, scatter, sort), every output, and light nodes worth keeping.
+ * Everything else is recomputed where it is read. Roots that share a loop nest form a
+ * group, and a group becomes one part of a kernel. */
 
 /* CUDA takes 4096 bytes of arguments, 8 an operand; a kernel stays well below. */
 enum { KL_MANY_OPERANDS = 200, KL_MANY_SOURCES = 128 };
@@ -117,7 +115,7 @@ typedef struct kl_group {
     bool needed;                  /* by some other group */
     int cost;
     uint32_t nreads; /* of its members: no more operands than these and its members */
-    int apart; /* a root that it reads and could not be fused with, or -1 */
+    int apart;       /* a root that it reads and could not be fused with, or -1 */
     const char *apart_why;
 } kl_group;
 typedef struct kl_fusion {
@@ -177,15 +175,18 @@ kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent,
 kl_x kl_flatten(kl_exprs *x, int rank, const kl_dim *shape, const kl_x *idx);
 void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *idx);
 
-/* ---- kernel to loops
- * ---------------------------------------------------------------------------- Classes of
- * kernels, each a recipe of lower_*.c: map      no stage has axes of its own: lanes along
- * one outer axis row      lanes along the stages' own axes; a worker (GPU: a warp) is one
- * outer point split    one long reduction of few outer points: its blocks of 4096 are
- * workers, a second phase folds them column   lanes along an outer axis, own axes walked
- * inside (sums down columns, prefixes, scatters of rows, small contractions) strip    the
- * same for long columns: lanes innermost, what a column carries in tiles gemm contraction
- * through packed panels and a register-blocked micro-kernel */
+/* ---- kernel to loops ---- */
+
+/* Classes of kernels, each a recipe of lower_*.c:
+ *
+ *   map      no stage has axes of its own: lanes along one outer axis
+ *   row      lanes along the stages' own axes; a worker (GPU: a warp) is one outer point
+ *   split    one long reduction of few outer points: its blocks of 4096 are workers, a
+ *            second phase folds them
+ *   column   lanes along an outer axis, own axes walked inside (sums down columns,
+ *            prefixes, scatters of rows, small contractions)
+ *   strip    the same for long columns: lanes innermost, what a column carries in tiles
+ *   gemm     contraction through packed panels and a register-blocked micro-kernel */
 
 kl_status kl_pass_schedule(kl_unit *u);
 kl_status kl_pass_lower(kl_unit *u);
@@ -275,23 +276,23 @@ bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);
 
 void kl_kernel_cost(kl_kernel *k); /* cost.c: its flops and bytes */
 
-/* ---- kernels to plan
- * ------------------------------------------------------------------------------ */
+/* ---- kernels to plan ---- */
 
 kl_status kl_pass_plan(kl_unit *u); /* u->program, with exact peak bytes */
 
-/* ---- control rows
- * ------------------------------------------------------------------------------ */
+/* ---- control rows ---- */
 
 /* control.c: fn on every graph that the unit's names, bodies first; each may be replaced
  * (what was there before stays as it is). */
 typedef kl_status (*kl_graph_fn)(kl_unit *u, kl_graph **g);
 kl_status kl_each_graph(kl_unit *u, kl_graph_fn fn);
-/* The results of node r: its picks, or KL_NONE where there is none; *n of them. NULL: no memory. */
+/* The results of node r: its picks, or KL_NONE where there is none; *n of them. NULL: no
+ * memory. */
 kl_ref *kl_results(kl_arena *a, const kl_graph *g, kl_ref r, uint32_t *n);
 /* Node r's operands and results as whole buffers: k is a launch without a kernel. */
 kl_status kl_whole_operands(const kl_graph *g, kl_kernel *k, kl_ref r);
-/* A control row as what the plan runs: k's operands, and the units of its bodies, fused. */
+/* A control row as what the plan runs: k's operands, and the units of its bodies, fused.
+ */
 kl_status kl_build_control(kl_unit *u, kl_kernel *k, kl_ref r);
 
 #endif

@@ -54,8 +54,7 @@ int kl_plan_slot(kl_planner *pl, kl_slot_kind kind, kl_dtype dt, kl_dim count,
     return (int)pl->nslots++;
 }
 
-/* ---- lifetimes
- * ----------------------------------------------------------------------------------- */
+/* ---- lifetimes ---- */
 
 kl_status kl_plan_life(kl_planner *pl, int slot, int step, kl_dim size)
 {
@@ -130,9 +129,7 @@ static void place_all(kl_planner *pl)
     pl->p->arena = kl_plan_size(pl, end);
 }
 
-/* ---- in place
- * ---------------------------------------------------------------------------------------
- */
+/* ---- in place ---- */
 
 /* All stages of the part map at one point: their values are computed before any store. */
 static bool maps_at_once(const kl_part *p)
@@ -227,9 +224,7 @@ static bool reuse_operand(kl_planner *pl, int n, uint32_t out, const int32_t *sl
     return false;
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- steps ---- */
 
 kl_step *kl_plan_step(kl_planner *pl, kl_step_kind kind, const char *name)
 {
@@ -339,8 +334,7 @@ kl_status kl_plan_copy(kl_planner *pl, int to, int from)
     return KL_OK;
 }
 
-/* ---- inputs and outputs
- * ------------------------------------------------------------------------------------ */
+/* ---- inputs and outputs ---- */
 
 static kl_port *ports(kl_planner *pl, uint32_t n, const kl_ref *refs, const char **names)
 {

@@ -31,8 +31,7 @@ static int source(const control *c, uint32_t i)
     return c->pl->slot_of[c->k->operands[i].node];
 }
 
-/* ---- memory of results
- * ---------------------------------------------------------------------------- */
+/* ---- memory of results ---- */
 
 /* A result that nobody picks has a shape all the same: a body's value, stacked or not. */
 static kl_status describe(control *c, int slot, uint32_t result, bool stacked)
@@ -76,8 +75,7 @@ static int result_slot(control *c, uint32_t i, bool stacked)
     return new_result(c, i, node, stacked);
 }
 
-/* ---- carried values
- * ------------------------------------------------------------------------------ */
+/* ---- carried values ---- */
 
 /* Is operand i's memory in the arena, and this row alone still reads it, once? */
 static bool dies_here(const control *c, uint32_t i)
@@ -122,9 +120,7 @@ static bool in_place(const control *c, uint32_t i)
     return false;
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------------
- */
+/* ---- steps ---- */
 
 static kl_status put_arena(control *c)
 {

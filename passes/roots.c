@@ -155,8 +155,7 @@ static kl_status choose(kl_fusion *f)
     return KL_OK;
 }
 
-/* ---- iteration axes
- * ---------------------------------------------------------------------- */
+/* ---- iteration axes ---- */
 
 static void axes_like(kl_fusion *f, kl_root *root, kl_ref of)
 {
@@ -257,8 +256,7 @@ static void set_axes(kl_fusion *f, kl_root *root)
     }
 }
 
-/* ---- who reads whom, at which axes
- * ----------------------------------------------------------- */
+/* ---- who reads whom, at which axes ---- */
 
 static bool leaf_in_analysis(kl_reader *rd, kl_ref r)
 {

@@ -57,8 +57,7 @@ static void param(kl_kernel *k, int part, const char *name, int64_t v)
     kl_decide(k, KL_DEC_PARAM, part, -1, v, name);
 }
 
-/* ---- how the accesses lie
- * ---------------------------------------------------------------------- */
+/* ---- how the accesses lie ---- */
 
 /* For one axis: accesses that step by one element, that do not move, that jump. */
 typedef struct lay {
@@ -175,8 +174,7 @@ static int longest_axis(const kl_kernel *k, const kl_part *p, int vec)
     return best;
 }
 
-/* ---- recipes' numbers
- * ----------------------------------------------------------------------------- */
+/* ---- recipes' numbers ---- */
 
 static int widest(const kl_kernel *k)
 {

@@ -15,8 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* ---- rules
- * ------------------------------------------------------------------------------------ */
+/* ---- rules ---- */
 
 enum { RULE_ANY, RULE_INT, RULE_FLOAT, RULE_BOOL, RULE_SINT };
 static const kl_rule_row rows[] = {
@@ -154,8 +153,7 @@ static kl_ref apply_rules(kl_graph *g, kl_ref r, int only)
     return r;
 }
 
-/* ---- constants
- * ---------------------------------------------------------------------------------- */
+/* ---- constants ---- */
 
 /* An elementwise row of constants with all elements alike is such a constant. */
 static kl_ref fold(kl_graph *g, kl_ref r)
@@ -192,9 +190,7 @@ static kl_ref fold(kl_graph *g, kl_ref r)
     return n->rank ? kl_g_expand(g, scalar, n->rank, kl_graph_shape(g, r)) : scalar;
 }
 
-/* ---- movement
- * ---------------------------------------------------------------------------------------
- */
+/* ---- movement ---- */
 
 static bool same_shape(const kl_graph *g, kl_ref a, kl_ref b)
 {
@@ -289,9 +285,7 @@ static kl_ref split_reduce(kl_graph *g, kl_ref r)
                        mask & ~group, false);
 }
 
-/* ---- the pass
- * ------------------------------------------------------------------------------------------
- */
+/* ---- the pass ---- */
 
 static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
 {

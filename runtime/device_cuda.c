@@ -72,7 +72,7 @@ static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
             return kl_cu_fail((d)->index, doing, cu_r_);                                 \
     } while (0)
 
-/* ---- opening ---------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int cuda_count(void)
 {
@@ -233,7 +233,7 @@ void kl_cuda_close(void)
     pthread_mutex_unlock(&opening);
 }
 
-/* ---- error words ------------------------------------------------------------------ */
+/* ---- error words ---- */
 
 /* With the lock held and the stream idle: words holds what the slots held. */
 static kl_status give_words(device *d, const int64_t (*words)[3])
@@ -292,7 +292,7 @@ static kl_status cuda_sync(int index)
     return s;
 }
 
-/* ---- memory ----------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static cu_result try_alloc(device *d, size_t size, cu_ptr *out)
 {
@@ -413,7 +413,7 @@ static kl_status cuda_fill(int index, void *dst, int byte, size_t n)
     return r == CU_OK ? KL_OK : kl_cu_fail(index, "filling memory", r);
 }
 
-/* ---- modules ---------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 /* PTX begins with ".version 9.0"; a cubin is an ELF file. */
 static bool is_ptx(const char *code, size_t size)
@@ -546,7 +546,7 @@ static void *cuda_symbol(kl_module *m, const char *name)
     return e;
 }
 
-/* ---- launch ----------------------------------------------------------------------- */
+/* ---- launch ---- */
 
 static kl_status check_launch(int index, const entry *e, int nparams,
                               const kl_phase_dims *dims)

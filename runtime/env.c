@@ -57,7 +57,6 @@ static void read_all(void)
     env.threads = (int)number("KILN_THREADS", 1, 1024, 0);
     env.cache_max = number("KILN_CACHE_MAX", 0, INT64_MAX, (int64_t)1 << 30);
     env.verify = (int)number("KILN_VERIFY", 0, 2, -1);
-    env.batch_invariant = number("KILN_BATCH_INVARIANT", 0, 1, 0) == 1;
     env.no_compile = number("KILN_NO_COMPILE", 0, 1, 0) == 1;
     env.tune_ms = (int)number("KILN_TUNE", 0, 1 << 30, 0);
     copy_text("KILN_CACHE", copies.cache, sizeof copies.cache, &env.cache);

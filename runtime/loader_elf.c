@@ -39,7 +39,7 @@ static const char *string_at(const kl_elf *e, const kl_elf_section *table, uint6
     return memchr(s, 0, table->size - at) ? s : NULL;
 }
 
-/* ---- reading ---------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static kl_status read_header(kl_elf *e, Elf64_Ehdr *h)
 {
@@ -133,7 +133,7 @@ static kl_status read_symbols(kl_elf *e)
     return KL_OK;
 }
 
-/* ---- checking --------------------------------------------------------------------- */
+/* ---- checking ---- */
 
 static kl_status open_because(const char *what, const char *name)
 {
@@ -190,7 +190,7 @@ static kl_status place_sections(kl_elf *e)
     return KL_OK;
 }
 
-/* ---- relocations ------------------------------------------------------------------ */
+/* ---- relocations ---- */
 
 /* Calls fn for each relocation of a loaded section. */
 typedef kl_status (*each_fn)(const kl_elf *e, const kl_elf_section *s,
@@ -267,7 +267,7 @@ static kl_status apply_relocation(const kl_elf *e, const kl_elf_section *s,
                : KL_OK;
 }
 
-/* ---- entries ---------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 static kl_status open_all(kl_elf *e)
 {

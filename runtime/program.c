@@ -56,8 +56,7 @@ int64_t kl_size_eval(kl_size s, const int64_t *syms)
     return n ? stack[n - 1] : 0;
 }
 
-/* ---- blocks for one call
- * -------------------------------------------------------------------- */
+/* ---- blocks for one call ---- */
 
 typedef struct block {
     void *p;
@@ -143,9 +142,7 @@ void kl_program_pool_clear(void)
     pthread_mutex_unlock(&pool_lock);
 }
 
-/* ---- a run
- * ----------------------------------------------------------------------------------------
- */
+/* ---- a run ---- */
 
 typedef struct run {
     const kl_program *p;
@@ -285,8 +282,7 @@ static kl_status step(run *r, const kl_step *s)
     return kl_fail(KL_ERR_INTERNAL, "%s: unknown step", s->name);
 }
 
-/* ---- programs within the program
- * ---------------------------------------------------------------------- */
+/* ---- programs within the program ---- */
 
 static kl_status run_steps(run *r)
 {

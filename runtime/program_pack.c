@@ -23,8 +23,7 @@ typedef struct wire {
     int depth;
 } wire;
 
-/* ---- words
- * ------------------------------------------------------------------------------------ */
+/* ---- words ---- */
 
 static void put_word(wire *w, uint64_t u)
 {
@@ -118,9 +117,7 @@ static void wire_string(wire *w, const char **s)
     w->p += n;
 }
 
-/* ---- parts
- * -------------------------------------------------------------------------------------
- */
+/* ---- parts ---- */
 
 static void wire_size(wire *w, kl_size *s)
 {
@@ -303,8 +300,7 @@ static void wire_program(wire *w, kl_program *p)
         wire_step(w, &steps[i]);
 }
 
-/* ---- the head
- * ------------------------------------------------------------------------------------ */
+/* ---- the head ---- */
 
 static void put_fixed(uint8_t *at, uint64_t v)
 {

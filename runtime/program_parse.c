@@ -28,8 +28,7 @@ static kl_status unexpected(const kl_lex *l, const char *what)
                        l->tok);
 }
 
-/* ---- sizes
- * ---------------------------------------------------------------------------------- */
+/* ---- sizes ---- */
 
 typedef struct sizer {
     parser *ps;
@@ -169,8 +168,7 @@ static kl_status read_sizes(parser *ps, const char *close, const kl_size **out,
     return KL_OK;
 }
 
-/* ---- words
- * ---------------------------------------------------------------------------------- */
+/* ---- words ---- */
 
 static kl_status read_int(parser *ps, int64_t min, int64_t max, int64_t *out)
 {
@@ -243,8 +241,7 @@ static kl_status read_hex(parser *ps, uint8_t *out, size_t cap)
     return KL_OK;
 }
 
-/* ---- the head
- * -------------------------------------------------------------------------------- */
+/* ---- the head ---- */
 
 typedef struct symbols {
     const char **names;
@@ -396,8 +393,7 @@ static kl_status read_kernels(parser *ps)
     return KL_OK;
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------ */
+/* ---- steps ---- */
 
 static kl_status read_slot_list(parser *ps, kl_step *s)
 {
@@ -504,8 +500,7 @@ static kl_status read_steps(parser *ps)
     return KL_OK;
 }
 
-/* ---- all of it
- * ---------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static kl_status read_device(parser *ps)
 {

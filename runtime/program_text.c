@@ -11,8 +11,7 @@
  * reading would give other code: "a+(b+c)" is a b c + +, and "a-b" is a b neg +. */
 #include "runtime/program_text.h"
 
-/* ---- sizes
- * -------------------------------------------------------------------------------- */
+/* ---- sizes ---- */
 
 enum { SUM, PRODUCT, ATOM };
 typedef struct piece {
@@ -123,8 +122,7 @@ static void put_sizes(kl_text *out, const kl_program *p, const char *open,
     kl_text_put(out, close);
 }
 
-/* ---- names
- * --------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* A name as the lexer knows it stands bare, any other in quotes, without what they cannot
  * hold. */
@@ -144,8 +142,7 @@ static void put_name(kl_text *out, const char *name)
     kl_text_put(out, "\"");
 }
 
-/* ---- parts
- * ----------------------------------------------------------------------------------- */
+/* ---- parts ---- */
 
 typedef struct printer {
     const kl_program *p;

@@ -1,10 +1,11 @@
 /* conv.c: a small convolutional network on the digits, five times.
  *
- *   1x8x8 -> conv 3x3, 16, relu -> conv 3x3, 32, relu -> max-pool 2 -> linear -> 10 classes
+ *   1x8x8 -> conv 3x3, 16, relu -> conv 3x3, 32, relu -> max-pool 2 -> linear -> 10
+ * classes
  *
- * Adam at 0.003, 12 epochs, minibatches of 32, the same split as digits.c. The convolution is a
- * window and a contraction over it: no window is ever stored.
- * Seed 0's net is saved: its weights, and the net as a program for 32 images (conv.kl).
+ * Adam at 0.003, 12 epochs, minibatches of 32, the same split as digits.c. The
+ * convolution is a window and a contraction over it: no window is ever stored. Seed 0's
+ * net is saved: its weights, and the net as a program for 32 images (conv.kl).
  *   ./conv samples/data/digits.csv conv.npz [epochs] [seeds] */
 #include <kiln.h>
 #include <stdio.h>
@@ -13,7 +14,10 @@
 
 enum { BATCH = 32, NPARAMS = 6 };
 
-typedef struct digits { kl_tensor *x, *y, *test_x, *test_y; int64_t n; } digits;
+typedef struct digits {
+    kl_tensor *x, *y, *test_x, *test_y;
+    int64_t n;
+} digits;
 
 static kl_tensor *net(kl_tensor *x, kl_tensor *const *p)
 {
@@ -53,7 +57,8 @@ static void epoch(const digits *d, kl_tensor *const *p, kl_adam *opt)
     for (int64_t i = 0; i < d->n; i += BATCH) {
         kl_scope_begin();
         kl_tensor *rows = kl_slice(order, 0, i, i + BATCH < d->n ? i + BATCH : d->n);
-        kl_tensor *x = kl_index_select(d->x, 0, rows), *y = kl_index_select(d->y, 0, rows);
+        kl_tensor *x = kl_index_select(d->x, 0, rows),
+                  *y = kl_index_select(d->y, 0, rows);
         kl_adam_step(opt, kl_cross_entropy(net(x, p), y));
         kl_scope_end();
     }
@@ -82,10 +87,12 @@ static void save_all(kl_tensor **p, const char *npz)
 static double train(const digits *d, int seed, int epochs, const char *save)
 {
     kl_manual_seed((uint64_t)seed);
-    kl_tensor *p[NPARAMS] = {
-        kl_named(kl_kaiming(kl_shape(16, 1, 3, 3)), "k1"), kl_named(kl_zeros(kl_shape(16), KL_F32), "b1"),
-        kl_named(kl_kaiming(kl_shape(32, 16, 3, 3)), "k2"), kl_named(kl_zeros(kl_shape(32), KL_F32), "b2"),
-        kl_named(kl_kaiming(kl_shape(10, 512)), "w"), kl_named(kl_zeros(kl_shape(10), KL_F32), "b")};
+    kl_tensor *p[NPARAMS] = {kl_named(kl_kaiming(kl_shape(16, 1, 3, 3)), "k1"),
+                             kl_named(kl_zeros(kl_shape(16), KL_F32), "b1"),
+                             kl_named(kl_kaiming(kl_shape(32, 16, 3, 3)), "k2"),
+                             kl_named(kl_zeros(kl_shape(32), KL_F32), "b2"),
+                             kl_named(kl_kaiming(kl_shape(10, 512)), "w"),
+                             kl_named(kl_zeros(kl_shape(10), KL_F32), "b")};
     kl_adam *opt = kl_adam_new(p, NPARAMS, .lr = 3e-3);
     for (int e = 0; e < epochs && !kl_failed(); e++)
         epoch(d, p, opt);

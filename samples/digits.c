@@ -2,10 +2,10 @@
  *
  *   64 pixels -> 128 -> relu -> 10 classes, Adam at 0.01, minibatches of 32, 20 epochs
  *
- * The test rows are those whose number mod 5 is 4. A step (gather the minibatch, forward, backward,
- * update) is one compiled program: the first step compiles it, the others run it.
- * Seed 0's net is saved: its weights, the compiled net as text with them (digits.kl, for kilnc;
- * predict.c uses that), and what it says of the test rows.
+ * The test rows are those whose number mod 5 is 4. A step (gather the minibatch, forward,
+ * backward, update) is one compiled program: the first step compiles it, the others run
+ * it. Seed 0's net is saved: its weights, the compiled net as text with them (digits.kl,
+ * for kilnc; predict.c uses that), and what it says of the test rows.
  *   ./digits samples/data/digits.csv digits.npz [epochs] [seeds] */
 #include <kiln.h>
 #include <stdio.h>
@@ -15,7 +15,10 @@
 
 enum { PIXELS = 64, HIDDEN = 128, CLASSES = 10, BATCH = 32, NPARAMS = 4 };
 
-typedef struct digits { kl_tensor *x, *y, *test_x, *test_y; int64_t n; } digits;
+typedef struct digits {
+    kl_tensor *x, *y, *test_x, *test_y;
+    int64_t n;
+} digits;
 
 static double seconds(void)
 {
@@ -33,7 +36,8 @@ static kl_tensor *net(kl_tensor *x, kl_tensor *const *p)
 /* Rows of the file by number: test rows, and the rest. */
 static digits load(const char *path)
 {
-    kl_tensor *data = kl_load_csv(path); /* f64 [1797, 65]: pixels 0..16, then the label */
+    kl_tensor *data =
+        kl_load_csv(path); /* f64 [1797, 65]: pixels 0..16, then the label */
     int64_t rows = kl_extent(data, 0);
     kl_tensor *index = kl_arange(0, rows, 1, KL_I64);
     kl_tensor *test = kl_eq(kl_mod(index, 5), 4);
@@ -66,7 +70,8 @@ static double epoch(const digits *d, kl_tensor *const *p, kl_adam *opt)
     for (int64_t i = 0; i < d->n; i += BATCH, steps++) {
         kl_scope_begin();
         kl_tensor *rows = kl_slice(order, 0, i, i + BATCH < d->n ? i + BATCH : d->n);
-        kl_tensor *x = kl_index_select(d->x, 0, rows), *y = kl_index_select(d->y, 0, rows);
+        kl_tensor *x = kl_index_select(d->x, 0, rows),
+                  *y = kl_index_select(d->y, 0, rows);
         kl_tensor *loss = kl_cross_entropy(net(x, p), y);
         kl_adam_step(opt, loss); /* backward and update with the forward: one program */
         kl_add_(losses, kl_detach(loss));
@@ -111,15 +116,17 @@ static void save_all(const digits *d, kl_tensor **p, const char *npz)
 static double train(const digits *d, int seed, int epochs, const char *save)
 {
     kl_manual_seed((uint64_t)seed);
-    kl_tensor *p[NPARAMS] = {
-        kl_named(kl_kaiming(kl_shape(HIDDEN, PIXELS)), "w1"), kl_named(kl_zeros(kl_shape(HIDDEN), KL_F32), "b1"),
-        kl_named(kl_kaiming(kl_shape(CLASSES, HIDDEN)), "w2"), kl_named(kl_zeros(kl_shape(CLASSES), KL_F32), "b2")};
+    kl_tensor *p[NPARAMS] = {kl_named(kl_kaiming(kl_shape(HIDDEN, PIXELS)), "w1"),
+                             kl_named(kl_zeros(kl_shape(HIDDEN), KL_F32), "b1"),
+                             kl_named(kl_kaiming(kl_shape(CLASSES, HIDDEN)), "w2"),
+                             kl_named(kl_zeros(kl_shape(CLASSES), KL_F32), "b2")};
     kl_adam *opt = kl_adam_new(p, NPARAMS, .lr = 1e-2);
     double began = seconds(), loss = 0;
     for (int e = 0; e < epochs && !kl_failed(); e++)
         loss = epoch(d, p, opt);
     double a = accuracy(d, p);
-    printf("seed %d: loss %.4f, test accuracy %.2f%%  (%.2f s)\n", seed, loss, 100 * a, seconds() - began);
+    printf("seed %d: loss %.4f, test accuracy %.2f%%  (%.2f s)\n", seed, loss, 100 * a,
+           seconds() - began);
     fflush(stdout);
     if (save)
         save_all(d, p, save);
@@ -131,7 +138,8 @@ int main(int argc, char **argv)
 {
     int epochs = argc > 3 ? atoi(argv[3]) : 20, seeds = argc > 4 ? atoi(argv[4]) : 5;
     if (argc < 3)
-        return fprintf(stderr, "usage: digits digits.csv digits.npz [epochs] [seeds]\n"), 2;
+        return fprintf(stderr, "usage: digits digits.csv digits.npz [epochs] [seeds]\n"),
+               2;
     digits d = load(argv[1]);
     double sum = 0;
     for (int s = 0; s < seeds && !kl_failed(); s++) {

@@ -1,8 +1,8 @@
 /* jit.c: compile an expression at run time and run it on memory of one's own.
  *
  *   y = exp(-x * x / 2) * cos(6 x)       over a million floats, against a plain C loop
- *   qsort(points, .., compare)           compare is compiled too: to the C library it is an
- *                                        ordinary function pointer
+ *   qsort(points, .., compare)           compare is compiled too: to the C library it is
+ * an ordinary function pointer
  *   ./jit [elements] */
 #include <kiln.h>
 #include <math.h>
@@ -62,7 +62,8 @@ static double compare_loops(const kl_function *f, int64_t n, double *jit, double
     }
     if (x && y && want) {
         worst = largest_difference(y, want, n);
-        printf("   at x = -0.25: kiln %.8f, C %.8f\n", (double)y[n * 15 / 32], (double)want[n * 15 / 32]);
+        printf("   at x = -0.25: kiln %.8f, C %.8f\n", (double)y[n * 15 / 32],
+               (double)want[n * 15 / 32]);
     }
     free(x);
     free(y);
@@ -77,9 +78,11 @@ static int expression(int64_t n)
     kl_function *f = kl_compile(wavelet, NULL, in, 1, 1);
     if (!f)
         return 1;
-    printf("compiled exp(-x*x/2) * cos(6x) over %lld floats in %.1f ms\n", (long long)n, 1e3 * (seconds() - t));
+    printf("compiled exp(-x*x/2) * cos(6x) over %lld floats in %.1f ms\n", (long long)n,
+           1e3 * (seconds() - t));
     double worst = compare_loops(f, n, &jit, &loop);
-    printf("   kiln %.3f ms, plain C loop %.3f ms: %.1f times as fast; largest difference %.1e\n",
+    printf("   kiln %.3f ms, plain C loop %.3f ms: %.1f times as fast; largest "
+           "difference %.1e\n",
            1e3 * jit, 1e3 * loop, loop / jit, worst);
     kl_function_free(f);
     return !(worst < 1e-6);
@@ -87,7 +90,9 @@ static int expression(int64_t n)
 
 /* ---- a comparison for the C library ---- */
 
-typedef struct point { float x, y; } point;
+typedef struct point {
+    float x, y;
+} point;
 
 /* By distance from the origin: -1, 0 or 1. */
 static void nearer(kl_tensor *const *in, kl_tensor **out, void *user)
@@ -111,14 +116,17 @@ static int sorting(void)
     kl_function *f = kl_compile(nearer, NULL, in, 2, 1);
     kl_pointer *fn = kl_function_pointer(f, "i:pp");
     for (int i = 0; i < POINTS; i++)
-        p[i] = want[i] = (point){(float)(i * 7919 % POINTS) - 2500.5f, (float)(i * 104729 % POINTS) - 2500.0f};
+        p[i] = want[i] = (point){(float)(i * 7919 % POINTS) - 2500.5f,
+                                 (float)(i * 104729 % POINTS) - 2500.0f};
     double t = seconds();
     if (fn)
-        qsort(p, POINTS, sizeof *p, (int (*)(const void *, const void *))kl_pointer_code(fn));
+        qsort(p, POINTS, sizeof *p,
+              (int (*)(const void *, const void *))kl_pointer_code(fn));
     t = seconds() - t;
     qsort(want, POINTS, sizeof *want, plain_nearer);
     int wrong = memcmp(p, want, sizeof p) != 0;
-    printf("qsort of %d points with a compiled comparison: %.1f ms, %s\n", POINTS, 1e3 * t,
+    printf("qsort of %d points with a compiled comparison: %.1f ms, %s\n", POINTS,
+           1e3 * t,
            wrong ? "NOT the order of a C comparison" : "the order of a C comparison");
     printf("   nearest to the origin: (%g, %g)\n", (double)p[0].x, (double)p[0].y);
     kl_pointer_free(fn);

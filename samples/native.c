@@ -1,9 +1,12 @@
-/* native.c: a C function of one's own inside a graph, with its derivative, and trained through.
+/* native.c: a C function of one's own inside a graph, with its derivative, and trained
+ * through.
  *
- *   y = wave(x, a, b) = a * sin(b * x)        wave and wave_back are plain C: kiln sees names
+ *   y = wave(x, a, b) = a * sin(b * x)        wave and wave_back are plain C: kiln sees
+ * names
  *
- * First the gradients that kiln gives are compared with finite differences, in f64. Then a and b
- * are fitted to samples of 1.5 sin(0.7 x) by Adam: each step is one program that calls both.
+ * First the gradients that kiln gives are compared with finite differences, in f64. Then
+ * a and b are fitted to samples of 1.5 sin(0.7 x) by Adam: each step is one program that
+ * calls both.
  *   ./native */
 #include <kiln.h>
 #include <math.h>
@@ -63,14 +66,16 @@ static int check_gradients(void)
     static const char *const names[] = {"x", "a", "b"};
     const double at[] = {0.6, 1.3, 0.9}, h = 1e-5;
     int wrong = 0;
-    kl_tensor *g[3], *in[] = {kl_full(kl_shape(1), at[0], KL_F64), kl_full(kl_shape(), at[1], KL_F64),
-                              kl_full(kl_shape(), at[2], KL_F64)};
+    kl_tensor *g[3],
+        *in[] = {kl_full(kl_shape(1), at[0], KL_F64), kl_full(kl_shape(), at[1], KL_F64),
+                 kl_full(kl_shape(), at[2], KL_F64)};
     kl_value_and_grad(energy, NULL, in, 3, g);
     for (int i = 0; i < 3 && !kl_failed(); i++) {
         double difference = (energy_at(at, h, i) - energy_at(at, -h, i)) / (2 * h);
         double given = kl_item(kl_sum(g[i]));
-        printf("d/d%s of the sum of wave(x, a, b) squared: %.9f, by finite differences %.9f\n", names[i],
-               given, difference);
+        printf("d/d%s of the sum of wave(x, a, b) squared: %.9f, by finite differences "
+               "%.9f\n",
+               names[i], given, difference);
         wrong |= !(fabs(given - difference) < 1e-7);
     }
     return wrong;
@@ -82,14 +87,16 @@ static int fit(void)
 {
     kl_tensor *x = kl_sub(kl_div(kl_arange(0, POINTS, 1, KL_F64), 20.0), 5.0);
     kl_tensor *y = kl_mul(kl_sin(kl_mul(x, 0.7)), 1.5);
-    kl_tensor *p[] = {kl_named(kl_full(kl_shape(), 0.5, KL_F64), "a"), kl_named(kl_full(kl_shape(), 1.0, KL_F64), "b")};
+    kl_tensor *p[] = {kl_named(kl_full(kl_shape(), 0.5, KL_F64), "a"),
+                      kl_named(kl_full(kl_shape(), 1.0, KL_F64), "b")};
     kl_adam *opt = kl_adam_new(p, 2, .lr = 0.02);
     for (int s = 0; s <= STEPS && !kl_failed(); s++) {
         kl_scope_begin();
         kl_tensor *loss = kl_mse_loss(call_wave(x, p[0], p[1]), y);
         kl_adam_step(opt, loss);
         if (s % 100 == 0)
-            printf("step %3d: loss %.2e, a %.4f, b %.4f\n", s, kl_item(loss), kl_item(p[0]), kl_item(p[1]));
+            printf("step %3d: loss %.2e, a %.4f, b %.4f\n", s, kl_item(loss),
+                   kl_item(p[0]), kl_item(p[1]));
         kl_scope_end();
     }
     double a = kl_item(p[0]), b = kl_item(p[1]);

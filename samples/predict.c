@@ -1,12 +1,12 @@
-/* predict.c: the net that digits.c trained, in a program without kiln: this file, the header and
- * the object that kilnc wrote, and the C library.
+/* predict.c: the net that digits.c trained, in a program without kiln: this file, the
+ * header and the object that kilnc wrote, and the C library.
  *
  *   kilnc samples/digits.kl -o digits.o --header digits.h
  *   cc samples/predict.c digits.o -o predict
  *   ./predict samples/data/digits.csv [labels.txt]
  *
- * Prints the accuracy on the test rows; with a file of labels (one a line, as digits.c writes
- * them), also how many are the same, and fails if one is not. */
+ * Prints the accuracy on the test rows; with a file of labels (one a line, as digits.c
+ * writes them), also how many are the same, and fails if one is not. */
 #include "digits.h"
 
 #include <stdio.h>
@@ -73,7 +73,8 @@ int main(int argc, char **argv)
         return fprintf(stderr, "predict: code %d\n", code), 1;
     for (int i = 0; i < TEST; i++)
         right += label[i] == truth[i];
-    printf("predict: %d of %d test rows right: %.2f%%\n", right, TEST, 100.0 * right / TEST);
+    printf("predict: %d of %d test rows right: %.2f%%\n", right, TEST,
+           100.0 * right / TEST);
     if (argc > 2) {
         same = same_labels(argv[2]);
         printf("predict: %d of %d labels as the JIT gives them\n", same, TEST);

@@ -41,20 +41,21 @@ KL_API kl_status kl_backward_at(const char *at, kl_tensor *y, kl_tensor *seed,
 #define kl_backward(y) kl_backward_at(KL_HERE, y, NULL, false, false)
 #define kl_backward_with(y, seed, retain, create_graph)                                  \
     kl_backward_at(KL_HERE, y, seed, retain, create_graph)
-/* A derivative of one's own. From dy[nout], the gradients of the results (NULL: none came),
- * give dx[nin], those of the operands (NULL: none goes on), as tensors of the open scope.
- * Called by backward, with recording on only for create_graph; not KL_OK ends it. */
+/* A derivative of one's own. From dy[nout], the gradients of the results (NULL: none
+ * came), give dx[nin], those of the operands (NULL: none goes on), as tensors of the open
+ * scope. Called by backward, with recording on only for create_graph; not KL_OK ends it.
+ */
 typedef kl_status (*kl_cut_fn)(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx,
                                int nin);
-/* Replaces out[i] by tensors of the same values that depend on in[] by that derivative. drop
- * (may be NULL) is called when nobody needs user any more. */
+/* Replaces out[i] by tensors of the same values that depend on in[] by that derivative.
+ * drop (may be NULL) is called when nobody needs user any more. */
 KL_API kl_status kl_custom_at(const char *at, kl_tensor *const *in, int nin,
                               kl_tensor **out, int nout, kl_cut_fn fn, void *user,
                               void (*drop)(void *));
 #define kl_custom(in, nin, out, nout, fn, user, drop)                                    \
     kl_custom_at(KL_HERE, in, nin, out, nout, fn, user, drop)
-/* fn sees the gradient of t (nin and nout 1) on its way; dx[0] replaces it, unless NULL. One
- * a tensor: a second one replaces the first. */
+/* fn sees the gradient of t (nin and nout 1) on its way; dx[0] replaces it, unless NULL.
+ * One a tensor: a second one replaces the first. */
 KL_API kl_status kl_hook_at(const char *at, kl_tensor *t, kl_cut_fn fn, void *user,
                             void (*drop)(void *));
 #define kl_hook(t, fn, user, drop) kl_hook_at(KL_HERE, t, fn, user, drop)

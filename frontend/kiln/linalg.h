@@ -32,8 +32,8 @@ KL_API kl_tensor *kl_addr_at(const char *at, kl_tensor *c, kl_tensor *a, kl_tens
 KL_API kl_tensor *kl_outer_at(const char *at, kl_tensor *a, kl_tensor *b);
 KL_API kl_tensor *kl_inner_at(const char *at, kl_tensor *a, kl_tensor *b);
 /* over the listed dimensions of each */
-KL_API kl_tensor *kl_tensordot_at(const char *at, kl_tensor *a, kl_tensor *b, kl_ints of_a,
-                                  kl_ints of_b);
+KL_API kl_tensor *kl_tensordot_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                  kl_ints of_a, kl_ints of_b);
 KL_API kl_tensor *kl_vecdot_at(const char *at, kl_tensor *a, kl_tensor *b, int dim);
 KL_API kl_tensor *kl_trace_at(const char *at, kl_tensor *t);
 KL_API kl_tensor *kl_kron_at(const char *at, kl_tensor *a, kl_tensor *b);

@@ -34,8 +34,9 @@ extern "C" {
     F(neg) F(abs) F(sqrt) F(floor) F(ceil) F(trunc) F(round) F(not) \
     F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sin) F(cos) F(tan) F(asin) F(acos) \
     F(atan) F(sinh) F(cosh) F(tanh) F(erf) F(erfc) \
-    F(real) F(imag) F(logical_not) F(square) F(reciprocal) F(rsqrt) F(sign) F(relu) F(sigmoid) F(silu) F(softplus) \
-    F(gelu) F(gelu_tanh) F(relu6) F(elu) F(selu) F(mish) F(hardswish) F(hardsigmoid) F(softsign) F(logsigmoid) \
+    F(real) F(imag) F(logical_not) F(square) F(reciprocal) F(rsqrt) F(sign) F(relu) \
+    F(sigmoid) F(silu) F(softplus) F(gelu) F(gelu_tanh) F(relu6) F(elu) F(selu) F(mish) \
+    F(hardswish) F(hardsigmoid) F(softsign) F(logsigmoid) \
     F(isnan) F(isinf) F(isfinite) F(signbit) F(frac) F(asinh) F(acosh) F(atanh) \
     F(deg2rad) F(rad2deg) F(nan_to_num)
 /* Two operands. */
@@ -276,7 +277,8 @@ KL_API kl_tensor *kl_addcdiv_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
 
 /* Writing: t's storage gets a new version that every view of it sees. */
 KL_API kl_tensor *kl_copy_in_at(const char *at, kl_tensor *t, kl_arg v);
-/* As an in-place operation writes its result: a kind that t's dtype cannot hold is refused. */
+/* As an in-place operation writes its result: a kind that t's dtype cannot hold is
+ * refused. */
 KL_API kl_tensor *kl_assign_at(const char *at, kl_tensor *t, kl_tensor *v);
 #define kl_copy_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))
 #define kl_fill_(t, v) kl_copy_in_at(KL_HERE, t, KL_ARG(v))

@@ -69,7 +69,8 @@ KL_API double kl_optim_lr(const kl_optim *o);
  * for, or kl_flush. step counts from 1; first: SGD's momentum begins as the gradient. */
 typedef struct kl_update {
     kl_tensor *p, *g;
-    kl_tensor *m, *v, *vmax; /* SGD: m is the momentum, or NULL; Adam: vmax with amsgrad */
+    kl_tensor *m, *v,
+        *vmax; /* SGD: m is the momentum, or NULL; Adam: vmax with amsgrad */
 } kl_update;
 KL_API kl_status kl_sgd_update_at(const char *at, const kl_update *u, int n,
                                   kl_sgd_options o, bool first);

@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 /* clang-format off */
-#define KL_REDUCTIONS(F) F(sum) F(prod) F(mean) F(amax) F(amin) F(any) F(all) F(logsumexp) F(count_nonzero)
+#define KL_REDUCTIONS(F) \
+    F(sum) F(prod) F(mean) F(amax) F(amin) F(any) F(all) F(logsumexp) F(count_nonzero)
 /* clang-format on */
 #define KL_DECLARE(name)                                                                 \
     KL_API kl_tensor *kl_##name##_at(const char *at, kl_tensor *t, kl_ints axes,         \
@@ -74,23 +75,25 @@ KL_API kl_tensor *kl_topk_at(const char *at, kl_tensor *t, int64_t k, int dim,
 /* ---- order.c ---- */
 
 /* the k-th smallest (k from 1); the lower middle one; *index: where it stands */
-KL_API kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim, bool keep,
-                                 kl_tensor **index);
+KL_API kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim,
+                                 bool keep, kl_tensor **index);
 KL_API kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
                                kl_tensor **index);
 /* q 0-d or 1-d in [0, 1]; how: "linear", "lower", "higher", "nearest", "midpoint" */
-KL_API kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim, bool keep,
-                                 const char *how);
+KL_API kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim,
+                                 bool keep, const char *how);
 /* where each value would be put into the sorted last dimension, i64 */
 KL_API kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
                                      bool right);
 /* computed at once: their extents depend on data */
 KL_API kl_tensor *kl_bincount_at(const char *at, kl_tensor *t, kl_tensor *weights,
                                  int64_t least);
-KL_API kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo, double hi);
-/* *inverse, *counts (may be NULL): which of them each element is, how often each occurs */
-KL_API kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted, kl_tensor **inverse,
-                               kl_tensor **counts);
+KL_API kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo,
+                              double hi);
+/* *inverse, *counts (may be NULL): which of them each element is, how often each occurs
+ */
+KL_API kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted,
+                               kl_tensor **inverse, kl_tensor **counts);
 KL_API kl_tensor *kl_isin_at(const char *at, kl_arg a, kl_arg among, bool invert);
 
 #ifdef __cplusplus

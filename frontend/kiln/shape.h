@@ -108,8 +108,8 @@ KL_API kl_tensor *kl_vstack_at(const char *at, kl_tensor *const *t, int n);
 KL_API kl_tensor *kl_hstack_at(const char *at, kl_tensor *const *t, int n);
 KL_API kl_tensor *kl_dstack_at(const char *at, kl_tensor *const *t, int n);
 KL_API kl_tensor *kl_column_stack_at(const char *at, kl_tensor *const *t, int n);
-/* Views into out[]: how many, or -1. Pieces that end at the indices, and the rest; n pieces, the
- * first ones longer by one. */
+/* Views into out[]: how many, or -1. Pieces that end at the indices, and the rest; n
+ * pieces, the first ones longer by one. */
 KL_API int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim,
                               kl_tensor **out);
 KL_API int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim,
@@ -131,8 +131,10 @@ KL_API kl_tensor *kl_tril_indices_at(const char *at, int64_t rows, int64_t cols,
 KL_API kl_tensor *kl_triu_indices_at(const char *at, int64_t rows, int64_t cols,
                                      int64_t offset);
 /* k quarter turns from dim0 towards dim1 */
-KL_API kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0, int dim1);
-KL_API kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims);
+KL_API kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0,
+                              int dim1);
+KL_API kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts,
+                                  kl_ints dims);
 KL_API kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to);
 
 #ifdef __cplusplus

@@ -219,8 +219,8 @@ KL_API void *kl_data_at(const char *at, kl_tensor *t);
 KL_API void kl_data_done(kl_tensor *t);
 
 /* Called around every wait of a thread for the compiler or for kernels, so that a host
- * language can let go of its lock; what begin gives, end gets. NULL: nothing is called. Set
- * before other threads use kiln. */
+ * language can let go of its lock; what begin gives, end gets. NULL: nothing is called.
+ * Set before other threads use kiln. */
 KL_API void kl_set_wait(void *(*begin)(void), void (*end)(void *token));
 
 /* ---- printing: as PyTorch prints ---- */

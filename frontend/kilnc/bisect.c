@@ -26,8 +26,7 @@ typedef struct trial {
     kl_text *why; /* where it differs; NULL: not wanted */
 } trial;
 
-/* ---- data
- * -------------------------------------------------------------------------------- */
+/* ---- data ---- */
 
 static uint64_t draw(uint64_t *s)
 {
@@ -96,8 +95,7 @@ static void drop(kl_buffer *b, uint32_t n)
         kl_memory_unref(b[i].mem);
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------ */
+/* ---- running ---- */
 
 static kl_status run_loops(const bench *b, const kl_unit *u)
 {
@@ -179,8 +177,7 @@ static kl_status run_stage(const bench *b, int stage, kl_arena *a)
     return s;
 }
 
-/* ---- comparing
- * ------------------------------------------------------------------------------ */
+/* ---- comparing ---- */
 
 static bool same(kl_dtype dt, const char *a, const char *b)
 {
@@ -283,8 +280,7 @@ static bool still_differs(void *user, const kl_graph *part)
     return differ;
 }
 
-/* ---- the command
- * ------------------------------------------------------------------------------ */
+/* ---- the command ---- */
 
 static kl_status report(kl_graph *g, trial *t, kl_text *out)
 {

@@ -32,9 +32,7 @@ static const char usage[] =
     "kilnc cache list | trim BYTES | why KEY\n"
     "kilnc bisect MODEL.kl      the first pass that changes a result\n";
 
-/* ---- options
- * --------------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 typedef struct option_row {
     const char *name;
@@ -149,9 +147,7 @@ static kl_status check_options(const kl_options *o)
     return KL_OK;
 }
 
-/* ---- targets
- * -----------------------------------------------------------------------------------------
- */
+/* ---- targets ---- */
 
 static const char *triple_of(const char *given)
 {
@@ -259,9 +255,7 @@ const kl_target *kl_target_choose(const kl_options *o)
     return gpu ? gpu : target_of_arch("sm_80");
 }
 
-/* ---- what is made
- * ---------------------------------------------------------------------------------------
- */
+/* ---- what is made ---- */
 
 enum { FILES = 5 };
 typedef struct product {
@@ -419,9 +413,7 @@ static kl_status make_all(const kl_options *o, product *p)
     return make_native(o, t, p);
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* Pipes and devices cannot be renamed to. */
 static bool is_plain(const char *path)
@@ -489,9 +481,7 @@ static kl_status write_out(const product *p)
     return KL_OK;
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------------------
- */
+/* ---- the command ---- */
 
 static kl_status run(int argc, char **argv, product *p)
 {

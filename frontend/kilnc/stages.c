@@ -81,8 +81,7 @@ kl_status kl_emit_stage(kl_model *m, const char *name, const kl_target *t, kl_te
     return out->failed ? kl_fail(KL_ERR_OOM, "out of memory: %s", name) : KL_OK;
 }
 
-/* ---- the table of operations
- * -------------------------------------------------------------------- */
+/* ---- the table of operations ---- */
 
 void kl_ops_list(kl_text *out)
 {

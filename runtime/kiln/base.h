@@ -78,9 +78,9 @@ KL_API const char *kl_status_name(kl_status s);
 typedef void *(*kl_alloc_fn)(void *user, void *old, size_t old_size, size_t new_size);
 KL_API void kl_set_allocator(kl_alloc_fn fn, void *user);
 
-/* A contraction with fewer than 4 rows or columns adds k up over 16 lanes, larger ones in order:
- * a row's last bits depend on how many others there are. With this on (KILN_BATCH_INVARIANT=1)
- * all are in order, and slower where they are small. It holds for what is compiled from then on. */
+/* A contraction with fewer than 4 rows or columns adds k up over 16 lanes, larger ones in
+ * order: a row's last bits depend on how many others there are. With this on all are in
+ * order, and slower where they are small. It holds for what is compiled from then on. */
 KL_API void kl_set_batch_invariant(bool on);
 
 #ifdef __cplusplus

@@ -143,8 +143,8 @@ static double triad(int threads)
 #define PEAKS(bits, isa)                                                                 \
     PEAK(bits, 8, isa)                                                                   \
     PEAK(bits, 10, isa)                                                                  \
-    PEAK(bits, 12, isa) PEAK(bits, 14, isa) PEAK(bits, 16, isa) PEAK(bits, 20, isa)      \
-        PEAK(bits, 24, isa)
+    PEAK(bits, 12, isa)                                                                  \
+    PEAK(bits, 14, isa) PEAK(bits, 16, isa) PEAK(bits, 20, isa) PEAK(bits, 24, isa)
 PEAKS(256, "avx2,fma")
 PEAKS(512, "avx512f")
 

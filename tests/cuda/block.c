@@ -62,7 +62,7 @@ static cu_result fault_result;
 static mem_range dynamic_shared, static_shared;
 static kl_host host;
 
-/* ---- faults ----------------------------------------------------------------------- */
+/* ---- faults ---- */
 
 static unsigned number(void)
 {
@@ -83,7 +83,7 @@ static _Noreturn void fault(cu_result r, const char *fmt, ...)
     _longjmp(scheduler, 2);
 }
 
-/* ---- waiting ---------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 static void resume_as(thread *t)
 {
@@ -126,7 +126,7 @@ static void barrier(void)
         wait_as(AT_BARRIER);
 }
 
-/* ---- warps ------------------------------------------------------------------------ */
+/* ---- warps ---- */
 
 static void open_exchange(warp *w)
 {
@@ -186,7 +186,7 @@ static void thread_returns(void)
         open_exchange(w);
 }
 
-/* ---- memory ----------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static bool inside(const mem_range *r, const void *p, size_t n)
 {
@@ -250,7 +250,7 @@ static void access(const void *p, unsigned long n, int kind)
         other.block, other.thread, other.other_wrote ? "wrote" : "read");
 }
 
-/* ---- asynchronous copies ---------------------------------------------------------- */
+/* ---- asynchronous copies ---- */
 
 static void async_copy(void *to, const void *from, int size, int valid)
 {
@@ -285,7 +285,7 @@ static void async_wait(int pending)
     self->ncopies = kept;
 }
 
-/* ---- fibers ----------------------------------------------------------------------- */
+/* ---- fibers ---- */
 
 /* A fiber takes threads until there are none left. */
 static void fiber_main(unsigned index)
@@ -345,7 +345,7 @@ static bool run_block(void)
           n_live - n_waiting);
 }
 
-/* ---- grids ------------------------------------------------------------------------ */
+/* ---- grids ---- */
 
 static bool open_machine(void)
 {

@@ -105,7 +105,7 @@ static cu_result leave(cu_result r)
     return r;
 }
 
-/* ---- the driver and its device ---------------------------------------------------- */
+/* ---- the driver and its device ---- */
 
 static void forgive(void)
 {
@@ -250,7 +250,7 @@ API cuCtxPopCurrent_v2(cu_context *ctx)
     END(CU_OK);
 }
 
-/* ---- work ------------------------------------------------------------------------- */
+/* ---- work ---- */
 
 static bool is_live(cu_ptr p, size_t n)
 {
@@ -351,7 +351,7 @@ static cu_result enqueue(cu_stream s, work *w)
     return kl_standin.pending > MAX_PENDING ? drain(s) : CU_OK;
 }
 
-/* ---- streams and events ----------------------------------------------------------- */
+/* ---- streams and events ---- */
 
 API cuStreamCreate(cu_stream *s, unsigned flags)
 {
@@ -417,7 +417,7 @@ API cuEventDestroy_v2(cu_event e)
     return leave(CU_OK);
 }
 
-/* ---- memory ----------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 API cuMemAlloc_v2(cu_ptr *p, size_t size)
 {
@@ -531,7 +531,7 @@ API cuMemFreeAsync(cu_ptr p, cu_stream s)
     END(enqueue(s, w));
 }
 
-/* ---- copies ----------------------------------------------------------------------- */
+/* ---- copies ---- */
 
 API cuMemcpyHtoDAsync_v2(cu_ptr dst, const void *src, size_t n, cu_stream s)
 {
@@ -599,7 +599,7 @@ API cuMemsetD8Async(cu_ptr dst, unsigned char byte, size_t n, cu_stream s)
     END(enqueue(s, w));
 }
 
-/* ---- modules ---------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 static unsigned hex(char c)
 {
@@ -733,7 +733,7 @@ API cuFuncSetAttribute(cu_function f, int attr, int value)
     END(CU_OK);
 }
 
-/* ---- launches --------------------------------------------------------------------- */
+/* ---- launches ---- */
 
 API cuLaunchKernel(cu_function f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                    unsigned by, unsigned bz, unsigned shared, cu_stream s, void **params,

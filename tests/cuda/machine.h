@@ -13,7 +13,7 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-/* ---- memory.c --------------------------------------------------------------------- */
+/* ---- memory.c ---- */
 
 typedef struct mem_range { /* an allocation, or a block's shared memory */
     unsigned char *base;
@@ -32,7 +32,7 @@ HIDDEN void *mem_alias(cu_ptr p); /* where the driver itself reads and writes it
 HIDDEN void mem_unlock(bool kernels_run); /* kernels may touch it; the host may not */
 HIDDEN size_t mem_total(void);
 
-/* ---- race.c ----------------------------------------------------------------------- */
+/* ---- race.c ---- */
 
 typedef struct race_report {
     bool other_wrote, other_block;
@@ -45,7 +45,7 @@ HIDDEN uint32_t race_record(unsigned thread, unsigned epoch, unsigned warp_epoch
 HIDDEN bool race_touch(uint64_t *cells, size_t n, int kind, uint32_t record,
                        race_report *out);
 
-/* ---- block.c ---------------------------------------------------------------------- */
+/* ---- block.c ---- */
 
 typedef struct grid_launch {
     const kl_host_module *module;

@@ -38,7 +38,7 @@ typedef struct program {
 extern char **environ;
 static const int archs[] = {75, 80, 86, 87, 89, 90, 100, 103, 110, 120, 121};
 
-/* ---- what is asked first ---------------------------------------------------------- */
+/* ---- what is asked first ---- */
 
 EXPORT const char *nvrtcGetErrorString(int r)
 {
@@ -71,7 +71,7 @@ EXPORT int nvrtcGetSupportedArchs(int *out)
     return OK;
 }
 
-/* ---- programs --------------------------------------------------------------------- */
+/* ---- programs ---- */
 
 EXPORT int nvrtcDestroyProgram(program **pp)
 {
@@ -106,7 +106,7 @@ EXPORT int nvrtcCreateProgram(program **pp, const char *text, const char *name, 
     return OUT_OF_MEMORY;
 }
 
-/* ---- the text that is compiled ---------------------------------------------------- */
+/* ---- the text that is compiled ---- */
 
 static const char *skip_space(const char *s)
 {
@@ -161,7 +161,7 @@ static void write_text(const program *p, FILE *f)
     fprintf(f, "\nKL_MODULE(KL_ROWS)\n");
 }
 
-/* ---- running the compiler --------------------------------------------------------- */
+/* ---- running the compiler ---- */
 
 static int run(const char *const *args, const char *log)
 {
@@ -272,7 +272,7 @@ EXPORT int nvrtcCompileProgram(program *p, int n, const char *const *options)
     return r;
 }
 
-/* ---- what comes out --------------------------------------------------------------- */
+/* ---- what comes out ---- */
 
 EXPORT int nvrtcGetProgramLogSize(program *p, size_t *n)
 {

@@ -20,8 +20,7 @@ static const char *kilnc, *source;
 static char here[64]; /* a folder of our own, and the current one */
 static bool bless;
 
-/* ---- commands
- * ------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 static int sh(const char *fmt, ...) KL_PRINTF(1, 2);
 static int sh(const char *fmt, ...)
@@ -83,19 +82,17 @@ static void expect_refusal(const char *args, const char *why)
     kl_text_free(&err);
 }
 
-/* ---- models
- * ------------------------------------------------------------------------------------ */
+/* ---- models ---- */
 
 typedef struct model {
     const char *name;
     int64_t syms[2]; /* in the graph's order */
     bool user;       /* calls user.c */
 } model;
-static const model models[] = {{"head", {17, 0}, false},    {"mlp", {12, 0}, false},
-                               {"scale", {1001, 0}, false}, {"dtypes", {9, 37}, false},
-                               {"pick", {7, 0}, false},     {"twice", {5, 0}, true},
-                               {"same", {0, 0}, false},     {"wide", {3, 0}, false},
-                               {"walk", {5, 0}, false}};
+static const model models[] = {
+    {"head", {17, 0}, false},   {"mlp", {12, 0}, false}, {"scale", {1001, 0}, false},
+    {"dtypes", {9, 37}, false}, {"pick", {7, 0}, false}, {"twice", {5, 0}, true},
+    {"same", {0, 0}, false},    {"wide", {3, 0}, false}, {"walk", {5, 0}, false}};
 
 typedef struct loaded {
     kl_arena *a;
@@ -206,8 +203,7 @@ static bool is_weight(const loaded *l, uint32_t i)
            strncmp(l->g->strings[n->name], "w_", 2) == 0;
 }
 
-/* ---- a program that calls the model
- * ---------------------------------------------------------------- */
+/* ---- a program that calls the model ---- */
 
 /* The dims' order among the entry's parameters: first appearance in the inputs. */
 static void put_dims(const model *m, kl_text *c)
@@ -295,9 +291,7 @@ static const char *user_source(const model *m)
     return m->user ? path : "";
 }
 
-/* ---- tests
- * ----------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 START_TEST(numbers_are_the_interpreters)
 {
@@ -549,7 +543,8 @@ START_TEST(stages_print)
 }
 END_TEST
 
-/* -g: an instruction belongs to a line of the loops' text, and that to the user's line. */
+/* -g: an instruction belongs to a line of the loops' text, and that to the user's line.
+ */
 START_TEST(line_table)
 {
     sh("cp %s/scale.kl .", source);

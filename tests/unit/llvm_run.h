@@ -19,7 +19,7 @@ static inline bool runs_here(const kl_target *t)
     return h && strcmp(h->triple, t->triple) == 0 && h->isa_bits >= t->isa_bits;
 }
 
-/* ---- buffers beside forbidden pages --------------------------------------- */
+/* ---- buffers beside forbidden pages ---- */
 
 enum { PAGE = 4096 };
 typedef struct guarded {
@@ -55,7 +55,7 @@ static inline uint64_t rnd(void)
     return seed;
 }
 
-/* ---- elements ------------------------------------------------------------- */
+/* ---- elements ---- */
 
 static const double specials[] = {0.0,
                                   -0.0,
@@ -172,7 +172,7 @@ static inline bool same(kl_dtype dt, uint64_t a, uint64_t b)
     return a == b || (is_nan(dt, a) && is_nan(dt, b));
 }
 
-/* ---- compiling and running ------------------------------------------------ */
+/* ---- compiling and running ---- */
 
 static inline kl_code *compile(const kl_kernel *const *ks, int n, const kl_target *t)
 {

@@ -1,5 +1,6 @@
-/* numpy_bytes.h: files as NumPy 2.4 writes them (numpy.lib.format.write_array, numpy.savez and
- * savez_compressed on the arrays that test_files.c expects), byte by byte. */
+/* numpy_bytes.h: files as NumPy 2.4 writes them (numpy.lib.format.write_array,
+ * numpy.savez and savez_compressed on the arrays that test_files.c expects), byte by
+ * byte. */
 #ifndef NUMPY_BYTES_H
 #define NUMPY_BYTES_H
 

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- a loop
- * ------------------------------------------------------------------------------------ */
+/* ---- a loop ---- */
 
 static const char add_loops[] = "loops grow for x86-64-v2 {\n"
                                 "  in a0: f32[n]\n"
@@ -144,9 +143,7 @@ START_TEST(loops_run)
 }
 END_TEST
 
-/* ---- names
- * ----------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 static const struct {
     const char *text, *name;
@@ -174,9 +171,7 @@ START_TEST(names_that_are_none)
 }
 END_TEST
 
-/* ---- shrinking
- * --------------------------------------------------------------------------------------
- */
+/* ---- shrinking ---- */
 
 static const char large[] = "graph g(%x: f32[4], %y: f32[4]) {\n"
                             "  %a: f32[4] = exp %x\n"

@@ -1,5 +1,5 @@
-/* test_cuda.c: CUDA where there is no CUDA: no device, one clear sentence that says why, and
- * nothing that crashes. (With a driver, tests/cuda is the test.) */
+/* test_cuda.c: CUDA where there is no CUDA: no device, one clear sentence that says why,
+ * and nothing that crashes. (With a driver, tests/cuda is the test.) */
 #include "runtime.h"
 
 #include <check.h>
@@ -13,7 +13,8 @@ START_TEST(test_absent)
     if (kl_device_cuda.count() > 0)
         return;
     ck_assert_int_eq(kl_device_get(1, &ops, &index), KL_ERR_DEVICE);
-    ck_assert_msg(strstr(kl_error(), "no device cuda:0 here: ") != NULL, "%s", kl_error());
+    ck_assert_msg(strstr(kl_error(), "no device cuda:0 here: ") != NULL, "%s",
+                  kl_error());
     ck_assert(strstr(kl_error(), kl_cuda_why()) && strlen(kl_cuda_why()) > 10);
     kl_error_clear();
     ck_assert_int_eq(kl_device_cuda.alloc(0, 16, &p), KL_ERR_DEVICE);

@@ -21,7 +21,7 @@ static void teardown(void)
     kl_arena_free(a);
 }
 
-/* ---- operands ----------------------------------------------------- */
+/* ---- operands ---- */
 
 enum { MAXN = 1 << 17 };
 static uint64_t seed = 1;
@@ -178,7 +178,7 @@ static void free_table(table *t)
         free(t->col[k]);
 }
 
-/* ---- evaluation: loads of operand k are column k ------------------ */
+/* ---- evaluation: loads of operand k are column k ---- */
 
 static kl_x input(int k, kl_dtype dt)
 {
@@ -262,9 +262,7 @@ static void compare(const table *t, const char *what, kl_x plain, kl_x lowered,
     free(q);
 }
 
-/* ---- tests
- * ------------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 static void all_native(bool *native)
 {

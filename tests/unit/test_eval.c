@@ -15,8 +15,7 @@ static const char *op_name[KL_OP_COUNT] = {
 #include "ir/ops.def"
 };
 
-/* ---- integers: mathematical results, cut to the dtype
- * ------------------------------------- */
+/* ---- integers: mathematical results, cut to the dtype ---- */
 
 static wide cut(kl_dtype dt, wide v)
 {
@@ -187,8 +186,7 @@ START_TEST(bool_rows)
 }
 END_TEST
 
-/* ---- floats: libm in the dtype the row is computed in
- * ---------------------------------------- */
+/* ---- floats: libm in the dtype the row is computed in ---- */
 
 static double minimum(double a, double b)
 {
@@ -355,8 +353,7 @@ START_TEST(bits_are_kept)
 }
 END_TEST
 
-/* ---- random: fma without the instruction, remainders, in-place loops
- * ------------------------- */
+/* ---- random: fma without the instruction, remainders, in-place loops ---- */
 
 static uint64_t seed = 1;
 static uint64_t random_bits(void)
@@ -437,9 +434,7 @@ START_TEST(loops_agree_with_elements)
 }
 END_TEST
 
-/* ---- casts
- * -------------------------------------------------------------------------------------
- */
+/* ---- casts ---- */
 
 static long double value_of(kl_dtype dt, kl_scalar s)
 {

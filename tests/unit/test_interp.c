@@ -114,8 +114,7 @@ static void expect(kl_ref r, int64_t n, const double *want)
 
 static const float count6[] = {0, 1, 2, 3, 4, 5};
 
-/* ---- leaves, elements, movement
- * ------------------------------------------------------------- */
+/* ---- leaves, elements, movement ---- */
 
 START_TEST(leaves)
 {
@@ -273,8 +272,7 @@ START_TEST(updates)
 }
 END_TEST
 
-/* ---- reductions
- * ------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
 static float noise(int64_t i)
 {
@@ -390,8 +388,7 @@ START_TEST(prefixes)
 }
 END_TEST
 
-/* ---- contraction
- * -------------------------------------------------------------------------------- */
+/* ---- contraction ---- */
 
 static float dot(const float *a, const float *b, int64_t k, int lanes)
 {
@@ -478,8 +475,7 @@ START_TEST(contraction_of_complex)
 }
 END_TEST
 
-/* ---- indexing
- * ---------------------------------------------------------------------------------- */
+/* ---- indexing ---- */
 
 START_TEST(gathers)
 {
@@ -532,8 +528,7 @@ START_TEST(sorts)
 }
 END_TEST
 
-/* ---- control, calls
- * ------------------------------------------------------------------------------- */
+/* ---- control, calls ---- */
 
 static kl_graph *body_graph(int ninputs, kl_ref *x)
 {
@@ -629,9 +624,7 @@ START_TEST(calls)
 }
 END_TEST
 
-/* ---- the walk
- * -----------------------------------------------------------------------------------------
- */
+/* ---- the walk ---- */
 
 /* Outputs are new memory, also when they are an input or each other; inputs may be
  * strided. */

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <pthread.h>
 
-/* ---- building small modules ------------------------------------------------------- */
+/* ---- building small modules ---- */
 
 enum { LANES = 8 };
 typedef struct mod {
@@ -99,7 +99,7 @@ static void build_row(mod *m, bool fma)
     LL.BuildRetVoid(m->u.b);
 }
 
-/* ---- the library ------------------------------------------------------------------ */
+/* ---- the library ---- */
 
 START_TEST(absent_and_old_libraries_are_told)
 {
@@ -125,7 +125,7 @@ START_TEST(opens_once)
 }
 END_TEST
 
-/* ---- objects ---------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 /* Every CPU row in every class gives a closed object. */
 START_TEST(every_target_emits)
@@ -246,7 +246,7 @@ START_TEST(aarch64_relocations)
 }
 END_TEST
 
-/* ---- what is refused -------------------------------------------------------------- */
+/* ---- what is refused ---- */
 
 static void call_outside(mod *m)
 {
@@ -376,7 +376,7 @@ START_TEST(classes_are_chosen_by_size)
 }
 END_TEST
 
-/* ---- many threads ----------------------------------------------------------------- */
+/* ---- many threads ---- */
 
 static void *compile_many(void *arg)
 {

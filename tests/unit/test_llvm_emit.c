@@ -4,7 +4,7 @@
  * level this CPU has is run; the others, and aarch64, are compiled. */
 #include "llvm_run.h"
 
-/* ---- every row at every dtype --------------------------------------------- */
+/* ---- every row at every dtype ---- */
 
 enum { N = 331, LANES = 32 };
 

@@ -4,7 +4,7 @@
  * levels. */
 #include "llvm_run.h"
 
-/* ---- comparing with the interpreter --------------------------------------- */
+/* ---- comparing with the interpreter ---- */
 
 enum { OPERANDS = 8 };
 typedef struct setting {
@@ -101,7 +101,7 @@ static void check_one(const setting *s, const kl_code *c, const char *target)
     }
 }
 
-/* ---- kernels -------------------------------------------------------------- */
+/* ---- kernels ---- */
 
 typedef struct maker {
     kl_arena *a;

@@ -316,7 +316,7 @@ START_TEST(damage_is_survived)
 }
 END_TEST
 
-/* ---- relocations, against words from binutils ------------------------------------- */
+/* ---- relocations, against words from binutils ---- */
 
 static const struct reloc {
     int machine;

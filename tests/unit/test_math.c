@@ -33,8 +33,7 @@ static const function functions[] = {
 };
 static const int nfunctions = (int)KL_COUNT(functions);
 
-/* ---- units in the last place
- * ----------------------------------------------------------------- */
+/* ---- units in the last place ---- */
 
 /* |got - want| in units of a format with p bits, smallest exponent emin (of the unit),
  * that ends before 2^emax. A missed NaN, infinity or sign of zero is as wrong as can be.
@@ -94,8 +93,7 @@ static double any_double(void)
     return v.d;
 }
 
-/* ---- one argument
- * -------------------------------------------------------------------------------- */
+/* ---- one argument ---- */
 
 enum { CHUNK = 1024 };
 
@@ -166,8 +164,7 @@ START_TEST(one_argument)
 }
 END_TEST
 
-/* ---- two arguments
- * ---------------------------------------------------------------------------------- */
+/* ---- two arguments ---- */
 
 static void arguments(bool pow, int i, double *a, double *b)
 {
@@ -217,8 +214,7 @@ START_TEST(two_arguments)
 }
 END_TEST
 
-/* ---- special values
- * ------------------------------------------------------------------------------------ */
+/* ---- special values ---- */
 
 static const double special[] = {0,        -0.0,
                                  1,        -1,
@@ -338,9 +334,7 @@ START_TEST(bodies)
 }
 END_TEST
 
-/* ---- by hand
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- by hand ---- */
 
 static bool named(int argc, char **argv, kl_op op)
 {

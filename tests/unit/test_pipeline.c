@@ -1,7 +1,8 @@
-/* test_pipeline.c: whole graphs through fusion, scheduling and lowering, against the interpreter.
+/* test_pipeline.c: whole graphs through fusion, scheduling and lowering, against the
+ * interpreter.
  *
- * Every program is run by its loops for several targets, fused and not, with several lane widths;
- * each must give the oracle's bits. */
+ * Every program is run by its loops for several targets, fused and not, with several lane
+ * widths; each must give the oracle's bits. */
 #include "harness.h"
 #include "programs.h"
 
@@ -27,12 +28,20 @@ static void check_one(const char *text, const char *target, bool fuse_off, int64
             for (int64_t j = 0; j < t.shape[0]; j++)
                 ((int64_t *)in[i].mem->base)[j] = (int64_t)(draw(&seed) % 9);
     }
-    ck_assert_msg(kl_graph_interp(whole, in, NULL, want) == KL_OK, "%s: %s", text, kl_error());
+    ck_assert_msg(kl_graph_interp(whole, in, NULL, want) == KL_OK, "%s: %s", text,
+                  kl_error());
     for (uint32_t i = 0; i < g->noutputs; i++)
-        ck_assert(new_dense(want[i].dtype, want[i].rank, want[i].shape, &got[i]) == KL_OK);
-    kl_unit u = {.arena = a, .target = kl_target_find(target), .graph = g, .fuse_off = fuse_off, .lanes = lanes};
-    ck_assert_msg(kl_pipeline_run(&u, "inline", NULL) == KL_OK, "%s: %s", text, kl_error());
-    ck_assert_msg(run_loops(&u, in, NULL, got) == KL_OK, "%s for %s: %s", text, target, kl_error());
+        ck_assert(new_dense(want[i].dtype, want[i].rank, want[i].shape, &got[i]) ==
+                  KL_OK);
+    kl_unit u = {.arena = a,
+                 .target = kl_target_find(target),
+                 .graph = g,
+                 .fuse_off = fuse_off,
+                 .lanes = lanes};
+    ck_assert_msg(kl_pipeline_run(&u, "inline", NULL) == KL_OK, "%s: %s", text,
+                  kl_error());
+    ck_assert_msg(run_loops(&u, in, NULL, got) == KL_OK, "%s for %s: %s", text, target,
+                  kl_error());
     for (uint32_t i = 0; i < whole->noutputs; i++) {
         int64_t d = first_difference(&want[i], &got[i]);
         if (d >= 0) {
@@ -41,8 +50,8 @@ static void check_one(const char *text, const char *target, bool fuse_off, int64
             kl_unit_print(&u, KL_LEVEL_LOOPS, &t);
             fprintf(stderr, "%s\n", t.s);
         }
-        ck_assert_msg(d < 0, "%s for %s fuse_off %d lanes %d: output %u differs at %lld", text, target, fuse_off,
-                      (int)lanes, i, (long long)d);
+        ck_assert_msg(d < 0, "%s for %s fuse_off %d lanes %d: output %u differs at %lld",
+                      text, target, fuse_off, (int)lanes, i, (long long)d);
         kl_memory_unref(want[i].mem), kl_memory_unref(got[i].mem);
     }
     for (uint32_t i = 0; i < whole->ninputs; i++)

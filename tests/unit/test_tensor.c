@@ -225,7 +225,8 @@ END_TEST
 /* Missing axes of either side stand in front. */
 START_TEST(broadcast)
 {
-    kl_tensor *v = kl_of(KL_F32, kl_shape(3), 1, 2, 3), *m = kl_ones(kl_shape(2, 3), KL_F32);
+    kl_tensor *v = kl_of(KL_F32, kl_shape(3), 1, 2, 3),
+              *m = kl_ones(kl_shape(2, 3), KL_F32);
     SHOWS(kl_add(v, m), "tensor([[2., 3., 4.],\n        [2., 3., 4.]])");
     SHOWS(kl_add(m, v), "tensor([[2., 3., 4.],\n        [2., 3., 4.]])");
     SHOWS(kl_where(kl_gt(v, 1), v, kl_zeros(kl_shape(2, 1), KL_F32)),
