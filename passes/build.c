@@ -10,7 +10,7 @@
  * Reduced axes of one root are one axis of their product, in logical order. */
 #include "passes/passes.h"
 
-enum { OPERANDS_MAX = 48, PARTS_MAX = 32 };
+enum { PARTS_MAX = 32 };
 
 typedef struct builder {
     kl_fusion *f;
@@ -521,7 +521,7 @@ static kl_status build_siblings(kl_fusion *f, const int *groups, int n)
 {
     kl_kernel *k = NULL;
     for (int i = 0; i < n; i++) {
-        if (!k || k->noperands > OPERANDS_MAX || k->nparts >= PARTS_MAX)
+        if (!k || k->noperands > KL_MANY_OPERANDS || k->nparts >= PARTS_MAX)
             k = next_kernel(f);
         if (!k)
             return kl_fail(KL_ERR_OOM, "fuse: no memory");
