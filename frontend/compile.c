@@ -177,7 +177,7 @@ static void failed(job *j, kl_status st, int64_t worker)
 {
     pthread_mutex_lock(&j->lock);
     if (j->status == KL_OK) {
-        j->status = st;
+        j->status = kl_error_status() ? kl_error_status() : st; /* the first cause's */
         snprintf(j->message, sizeof j->message, "%s", kl_error());
     }
     pthread_mutex_unlock(&j->lock);

@@ -554,10 +554,11 @@ static kl_function *load(const char *path, const char *text, kl_arena *arena)
     while (st == KL_OK && nin < (int)g->ninputs &&
            find(&a, input_name(g, (uint32_t)nin)) < 0)
         nin++;
-    if (st == KL_OK && (f = function_new(g, arena, nin)))
-        arena = NULL;
-    if (!arena)
+    if (st == KL_OK) {
+        f = function_new(g, arena, nin);
+        arena = NULL; /* the function's, or gone with it */
         st = f ? KL_OK : KL_ERR_OOM;
+    }
     if (f)
         describe_all(f);
     if (f && st == KL_OK)
