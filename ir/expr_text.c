@@ -106,6 +106,12 @@ static void settle(kl_printer *p, uint32_t *table, uint32_t cap, uint32_t i,
 {
     size_t n = clean(name, p->names[i]);
     bool again = i < p->operand0 && reserved(p->names[i]);
+    if (again && (p->names[i][0] == 'i' || p->names[i][0] == 'n')) { /* inf, nan_.. */
+        char safe[KL_NAME_MAX + 2];
+        snprintf(safe, sizeof safe, "v_%s", p->names[i]);
+        n = clean(safe, p->names[i]);
+        again = false;
+    }
     for (int k = 1; again || taken(p, table, cap, i); k++) {
         snprintf(p->names[i] + n, KL_NAME_MAX - n, "_%d", k);
         again = false;
