@@ -420,6 +420,8 @@ typedef struct kl_linear {
     bool failed, grads;
     bool looking; /* leave no trace: the same program must come out the next time */
 } kl_linear;
+/* Bytes at a key's end: how many nodes, outputs, the device, batch_invariant. */
+enum { KL_KEY_TAIL = 16 };
 /* Under the graph lock. extra: also compute what is cheap, due or computed before. */
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);
 /* The same of a body: leaves are its inputs whatever they are, roots its outputs in

@@ -115,7 +115,7 @@ static int primitives(const kl_entry *e)
     uint32_t nodes;
     int count = 0;
     const uint8_t *p = e->key;
-    memcpy(&nodes, e->key + e->nkey - 12, sizeof nodes);
+    memcpy(&nodes, e->key + e->nkey - KL_KEY_TAIL, sizeof nodes);
     for (uint32_t i = 0; i < nodes; i++) {
         memcpy(&head, p, sizeof head);
         count += kl_ops[head.op].kind != KL_KIND_LEAF && head.op != KL_OP_pick &&
