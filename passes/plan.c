@@ -250,12 +250,16 @@ static int64_t grain_of(const kl_planner *pl, const kl_kernel *k, const kl_phase
     return KL_MAX(ph->grain, ns < WORTH_NS ? n : (int64_t)((double)n * WORTH_NS / ns));
 }
 
-static void plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
+static kl_status plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
 {
     kl_plan_phase *ph = kl_arena_zeroed(pl->a, (size_t)k->nphases + 1, sizeof *ph);
     kl_dim dims[256], shared = kl_kernel_scratch(k, NULL);
+    int ndims = kl_kernel_dims(k, dims, (int)KL_COUNT(dims));
+    kl_size *d = kl_arena_alloc(pl->a, ((size_t)KL_MAX(ndims, 0) + 1) * sizeof *d);
+    if (!ph || !d || ndims < 0)
+        return kl_fail(KL_ERR_OOM, "plan: no memory");
     bool cuda = k->target && k->target->kind == KL_TARGET_CUDA;
-    for (int i = 0; ph && i < k->nphases; i++)
+    for (int i = 0; i < k->nphases; i++)
         ph[i] = (kl_plan_phase){.workers = kl_plan_size(pl, k->phases[i].workers),
                                 .grain = cuda ? k->phases[i].grain
                                               : grain_of(pl, k, &k->phases[i]),
@@ -265,12 +269,12 @@ static void plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
     s->nphases = k->nphases;
     s->phases = ph;
     s->scratch = kl_plan_size(pl, cuda ? 0 : shared);
-    s->ndims = kl_kernel_dims(k, dims, (int)KL_COUNT(dims));
-    kl_size *d = kl_arena_alloc(pl->a, ((size_t)s->ndims + 1) * sizeof *d);
-    for (int i = 0; d && i < s->ndims; i++)
+    for (int i = 0; i < ndims; i++)
         d[i] = kl_plan_size(pl, dims[i]);
     s->dims = d;
+    s->ndims = ndims;
     s->flops = k->flops, s->bytes = k->bytes;
+    return KL_OK;
 }
 
 static kl_status plan_kernel(kl_planner *pl, int n)
@@ -316,9 +320,7 @@ static kl_status plan_kernel(kl_planner *pl, int n)
     s->kernel = k->call ? -1 : pl->p->nkernels++;
     for (uint32_t i = 0; i < k->noperands; i++)
         s->ncarry += k->call && k->operands[i].role == KL_ROLE_IN;
-    if (!k->call)
-        plan_phases(pl, k, s);
-    return KL_OK;
+    return k->call ? KL_OK : plan_phases(pl, k, s);
 }
 
 kl_status kl_plan_copy(kl_planner *pl, int to, int from)
