@@ -296,10 +296,12 @@ static void run_loop(kl_art *e, const frame *f, const kl_step *s)
     LL.BuildBr(e->b, again);
     kl_art_go(e, done);
     for (int i = 0; i < s->ncarry; i++)
-        if (s->slots[i] != s->slots[b->nin + i])
-            run_copy(e, address(e, f, s->slots[i]),
-                     kl_art_load(e, e->ptr, kl_art_field(e, places, 8 * (size_t)i)),
+        if (s->slots[i] != s->slots[b->nin + i]) {
+            LLVMValueRef last =
+                kl_art_load(e, e->ptr, kl_art_field(e, places, 8 * (size_t)i));
+            run_copy(e, address(e, f, s->slots[i]), last,
                      kl_art_size(e, port_bytes(e, &b->in[i])));
+        }
 }
 
 static void run_side(kl_art *e, const frame *f, const kl_step *s, const kl_program *b,
@@ -333,13 +335,15 @@ static void run_steps(kl_art *e, const frame *f)
         const kl_step *s = &f->p->steps[i];
         LLVMValueRef n = s->kind == KL_STEP_COPY || s->kind == KL_STEP_FILL
                              ? kl_art_size(e, f->p->slots[s->slots[0]].bytes)
-                             : NULL;
+                             : NULL,
+                     from;
         switch (s->kind) {
         case KL_STEP_LAUNCH:
             run_launch(e, f, s);
             break;
         case KL_STEP_COPY:
-            run_copy(e, address(e, f, s->slots[0]), address(e, f, s->slots[1]), n);
+            from = address(e, f, s->slots[1]);
+            run_copy(e, address(e, f, s->slots[0]), from, n);
             break;
         case KL_STEP_FILL:
             run_fill(e, address(e, f, s->slots[0]), s->value, n);

@@ -302,11 +302,13 @@ void kl_art_make_overlap(kl_art *e)
     counter j = count_begin(e, pj, 0, o.i);
     LLVMValueRef jb = element(e, base, j.i), js = element(e, size, j.i),
                  zero = kl_art_i64(e, 0);
-    LLVMValueRef over = both(e, is(e, LLVMIntULT, ob, LL.BuildAdd(e->b, jb, js, "")),
-                             is(e, LLVMIntULT, jb, LL.BuildAdd(e->b, ob, os, "")));
-    over = both(e, over, both(e, is(e, LLVMIntNE, os, zero), is(e, LLVMIntNE, js, zero)));
-    LLVMValueRef given =
-        both(e, is(e, LLVMIntEQ, donated, j.i), is(e, LLVMIntEQ, ob, jb));
+    LLVMValueRef after = is(e, LLVMIntULT, jb, LL.BuildAdd(e->b, ob, os, "")),
+                 before = is(e, LLVMIntULT, ob, LL.BuildAdd(e->b, jb, js, "")),
+                 over = both(e, before, after);
+    LLVMValueRef some_j = is(e, LLVMIntNE, js, zero), some = is(e, LLVMIntNE, os, zero);
+    over = both(e, over, both(e, some, some_j));
+    LLVMValueRef same = is(e, LLVMIntEQ, ob, jb),
+                 given = both(e, is(e, LLVMIntEQ, donated, j.i), same);
     kl_art_fail_if(e, both(e, over, LL.BuildNot(e->b, given, "")), KL_ARTEFACT_OVERLAP);
     count_end(e, &j);
     count_end(e, &o);

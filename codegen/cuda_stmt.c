@@ -296,8 +296,9 @@ static const char *fold_block(kl_cc *e, const folding *f, const char *v)
 {
     const char *tile = kl_cc_name(e, "fold"), *h = kl_cc_name(e, "h"), *t = kl_cc_temp(e);
     const char *lane = kl_cc_lane(e), *type = kl_cc_type(f->acc);
-    const char *next = combine(e, f, PRINT(e, "%s[%s]", tile, lane),
-                               PRINT(e, "%s[%s + %s]", tile, lane, h));
+    const char *mine = PRINT(e, "%s[%s]", tile, lane),
+               *other = PRINT(e, "%s[%s + %s]", tile, lane, h),
+               *next = combine(e, f, mine, other);
     int l = top(e);
     e->parts |= KL_PRELUDE_WARP;
     kl_cc_line(e, l, "__shared__ %s %s[%d];", type, tile, f->width);

@@ -64,10 +64,11 @@ static LLVMValueRef f16_to_f32(kl_ll *e, LLVMValueRef h)
     LLVMValueRef normal = bin(e, LLVMAdd, x, k(e, w, 112u << 23));
     LLVMValueRef top = bin(e, LLVMAdd, x, k(e, w, 224u << 23));
     LLVMValueRef magic = k(e, w, 113u << 23);
-    LLVMValueRef tiny = bin(e, LLVMFSub, f32_of_bits(e, bin(e, LLVMAdd, x, magic)),
-                            f32_of_bits(e, magic));
-    LLVMValueRef y = pick(e, LL.BuildICmp(e->b, LLVMIntULT, em, k(e, w, 0x400), ""),
-                          kl_ll_as_bits(e, tiny), normal);
+    LLVMValueRef by = f32_of_bits(e, magic);
+    LLVMValueRef tiny = bin(e, LLVMFSub, f32_of_bits(e, bin(e, LLVMAdd, x, magic)), by);
+    LLVMValueRef bits = kl_ll_as_bits(e, tiny);
+    LLVMValueRef low = LL.BuildICmp(e->b, LLVMIntULT, em, k(e, w, 0x400), "");
+    LLVMValueRef y = pick(e, low, bits, normal);
     y = pick(e, LL.BuildICmp(e->b, LLVMIntUGE, em, k(e, w, 0x7c00), ""), top, y);
     return f32_of_bits(e, bin(e, LLVMOr, y, sign));
 }
@@ -84,7 +85,8 @@ static LLVMValueRef f32_to_f16(kl_ll *e, LLVMValueRef f)
     LLVMValueRef odd = bin(e, LLVMAnd, bin(e, LLVMLShr, a, k(e, w, 13)), k(e, w, 1));
     LLVMValueRef r = bin(e, LLVMAdd, bin(e, LLVMAdd, a, k(e, w, 0xc8000fff)), odd);
     LLVMValueRef normal = bin(e, LLVMLShr, r, k(e, w, 13)), half = k(e, w, 0x3f000000);
-    LLVMValueRef sum = bin(e, LLVMFAdd, f32_of_bits(e, a), f32_of_bits(e, half));
+    LLVMValueRef unit = f32_of_bits(e, half);
+    LLVMValueRef sum = bin(e, LLVMFAdd, f32_of_bits(e, a), unit);
     LLVMValueRef tiny = bin(e, LLVMSub, kl_ll_as_bits(e, sum), half);
     LLVMValueRef nan = LL.BuildICmp(e->b, LLVMIntUGT, a, k(e, w, 0x7f800000), "");
     LLVMValueRef top = pick(e, nan, k(e, w, 0x7e00), k(e, w, 0x7c00));
@@ -128,10 +130,11 @@ static LLVMValueRef f64_to_f32_odd(kl_ll *e, LLVMValueRef d)
     LLVMValueRef f = to(e, LLVMFPTrunc, d, KL_F32), back = to(e, LLVMFPExt, f, KL_F64);
     LLVMValueRef w = kl_ll_as_bits(e, f), one = k(e, w, 1);
     LLVMTypeRef t = LL.TypeOf(d);
-    LLVMValueRef big =
-        LL.BuildFCmp(e->b, LLVMRealOGT, kl_ll_call(e, "llvm.fabs", &t, 1, &back, 1),
-                     kl_ll_call(e, "llvm.fabs", &t, 1, &d, 1), "");
-    LLVMValueRef moved = pick(e, big, bin(e, LLVMSub, w, one), bin(e, LLVMAdd, w, one));
+    LLVMValueRef was = kl_ll_call(e, "llvm.fabs", &t, 1, &d, 1),
+                 is = kl_ll_call(e, "llvm.fabs", &t, 1, &back, 1),
+                 big = LL.BuildFCmp(e->b, LLVMRealOGT, is, was, "");
+    LLVMValueRef up = bin(e, LLVMAdd, w, one), down = bin(e, LLVMSub, w, one),
+                 moved = pick(e, big, down, up);
     LLVMValueRef even =
         LL.BuildICmp(e->b, LLVMIntEQ, bin(e, LLVMAnd, w, one), k(e, w, 0), "");
     LLVMValueRef inexact = LL.BuildFCmp(e->b, LLVMRealONE, back, d, "");

@@ -347,8 +347,11 @@ static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef ma
     if (m->shape == VECTOR)
         return mask ? masked_load(e, m, p, mask, other)
                     : from_memory(e, m->dt, plain_load(e, m->dt, vec, p));
-    if (mask)
-        return reverse(e, masked_load(e, m, p, reverse(e, mask), reverse(e, other)));
+    if (mask) {
+        other = reverse(e, other);
+        mask = reverse(e, mask);
+        return reverse(e, masked_load(e, m, p, mask, other));
+    }
     return reverse(e, from_memory(e, m->dt, plain_load(e, m->dt, vec, p)));
 }
 
@@ -518,15 +521,16 @@ static void store_uniform(kl_ll *e, access *m, kl_ll_val *value)
     if (on)
         dummy(e);
     kl_ll_here(e);
-    plain_store(e, m->dt, to_memory(e, m->dt, value->v[0]), guard(e, m->start, on));
+    LLVMValueRef to = guard(e, m->start, on);
+    plain_store(e, m->dt, to_memory(e, m->dt, value->v[0]), to);
 }
 
 void kl_ll_store(kl_ll *e, const kl_stmt *s)
 {
     access m = {0};
     kl_ll_val *value = kl_ll_eval(e, kl_ll_lower(e, s->value));
-    if (!value ||
-        !locate(e, &m, s->operand, kl_ll_lower(e, s->at), kl_ll_lower(e, s->pred)))
+    kl_x pred = value ? kl_ll_lower(e, s->pred) : KL_NONE;
+    if (!value || !locate(e, &m, s->operand, kl_ll_lower(e, s->at), pred))
         return;
     bool one = m.shape == ONE && !value->vary && !(m.pred && m.pred->vary);
     if (one)

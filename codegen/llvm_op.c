@@ -78,9 +78,8 @@ static LLVMValueRef crosses(kl_ll *e, kl_dtype dt, LLVMValueRef r, LLVMValueRef 
     LLVMValueRef zero = k_int(e, dt, 0, r);
     LLVMValueRef sign = icmp(e, LLVMIntSLT, LL.BuildXor(e->b, r, b, ""), zero);
     LLVMValueRef some = icmp(e, LLVMIntNE, r, zero);
-    LLVMValueRef by0 = icmp(e, LLVMIntEQ, b, zero);
-    return LL.BuildAnd(e->b, LL.BuildAnd(e->b, sign, some, ""),
-                       LL.BuildNot(e->b, by0, ""), "");
+    LLVMValueRef finite = LL.BuildNot(e->b, icmp(e, LLVMIntEQ, b, zero), "");
+    return LL.BuildAnd(e->b, LL.BuildAnd(e->b, sign, some, ""), finite, "");
 }
 
 static LLVMValueRef int_floordiv(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b)
@@ -97,7 +96,8 @@ static LLVMValueRef int_mod(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef 
     LLVMValueRef r = quotient(e, dt, a, b, true);
     if (!is_signed(dt))
         return r;
-    return pick(e, crosses(e, dt, r, b), LL.BuildAdd(e->b, r, b, ""), r);
+    LLVMValueRef other = LL.BuildAdd(e->b, r, b, "");
+    return pick(e, crosses(e, dt, r, b), other, r);
 }
 
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b)
@@ -230,15 +230,17 @@ static LLVMValueRef float_rem(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRe
 static LLVMValueRef float_crosses(kl_ll *e, kl_dtype dt, LLVMValueRef r, LLVMValueRef b)
 {
     LLVMValueRef zero = k_int(e, dt, 0, r);
-    LLVMValueRef differ = LL.BuildXor(e->b, fcmp(e, LLVMRealOLT, b, zero),
-                                      fcmp(e, LLVMRealOLT, r, zero), "");
+    LLVMValueRef r_below = fcmp(e, LLVMRealOLT, r, zero),
+                 b_below = fcmp(e, LLVMRealOLT, b, zero),
+                 differ = LL.BuildXor(e->b, b_below, r_below, "");
     return LL.BuildAnd(e->b, fcmp(e, LLVMRealUNE, r, zero), differ, "");
 }
 
 static LLVMValueRef float_mod(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMValueRef r = float_rem(e, dt, a, b);
-    return pick(e, float_crosses(e, dt, r, b), LL.BuildFAdd(e->b, r, b, ""), r);
+    LLVMValueRef other = LL.BuildFAdd(e->b, r, b, "");
+    return pick(e, float_crosses(e, dt, r, b), other, r);
 }
 
 /* ir/eval_float.h's, step by step. */
@@ -251,7 +253,8 @@ static LLVMValueRef float_floordiv(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMVa
         kl_ll_const(e, dt, dt == KL_F32 ? 0x3f000000 : 0x3fe0000000000000, lanes);
     LLVMValueRef zero = k_int(e, dt, 0, a), r = float_rem(e, dt, a, b);
     LLVMValueRef q = LL.BuildFDiv(e->b, LL.BuildFSub(e->b, a, r, ""), b, "");
-    q = pick(e, float_crosses(e, dt, r, b), LL.BuildFSub(e->b, q, one, ""), q);
+    LLVMValueRef below = LL.BuildFSub(e->b, q, one, "");
+    q = pick(e, float_crosses(e, dt, r, b), below, q);
     LLVMTypeRef t = LL.TypeOf(a);
     LLVMValueRef f = kl_ll_call(e, "llvm.floor", &t, 1, &q, 1);
     LLVMValueRef up = fcmp(e, LLVMRealOGT, LL.BuildFSub(e->b, q, f, ""), half);

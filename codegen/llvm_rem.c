@@ -108,8 +108,9 @@ static void divide(rem *r, LLVMBasicBlockRef go, LLVMValueRef x, LLVMValueRef y,
     LL.PositionBuilderAtEnd(r->b, loop);
     LLVMTypeRef i64 = kl_ll_int(r->e, 64, 1);
     LLVMValueRef m = LL.BuildPhi(r->b, i64, "m"), k = LL.BuildPhi(r->b, i64, "k");
-    LLVMValueRef more = bin(r, LLVMAnd, LL.BuildICmp(r->b, LLVMIntSGT, k, k64(r, 0), ""),
-                            LL.BuildICmp(r->b, LLVMIntNE, m, k64(r, 0), ""));
+    LLVMValueRef rest = LL.BuildICmp(r->b, LLVMIntNE, m, k64(r, 0), ""),
+                 bits = LL.BuildICmp(r->b, LLVMIntSGT, k, k64(r, 0), ""),
+                 more = bin(r, LLVMAnd, bits, rest);
     LL.BuildCondBr(r->b, more, body, done);
     LL.PositionBuilderAtEnd(r->b, body);
     LLVMValueRef by[] = {k, step};

@@ -475,9 +475,10 @@ static LLVMValueRef fold_ordered(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef v
     x = LL.BuildXor(e->b, x, flips(e, x, bits, vec), "");
     uint64_t beyond = op == KL_OP_max ? top - 1 : top;
     x = LL.BuildSelect(e->b, nan, kl_ll_const_int(e, bits, beyond, vec), x, "");
-    for (; vec > 1; vec /= 2)
-        x = kl_ll_op(e, op, as, half_of(e, x, 0, vec / 2),
-                     half_of(e, x, vec / 2, vec / 2), NULL);
+    for (; vec > 1; vec /= 2) {
+        LLVMValueRef high = half_of(e, x, vec / 2, vec / 2);
+        x = kl_ll_op(e, op, as, half_of(e, x, 0, vec / 2), high, NULL);
+    }
     x = LL.BuildXor(e->b, x, flips(e, x, bits, 1), "");
     return LL.BuildBitCast(e->b, x, kl_ll_type(e, dt, 1), "");
 }
@@ -514,9 +515,10 @@ static void fold(kl_ll *e, const kl_stmt *s)
         v[0] = fold_ordered(e, s->combine, n.dtype, v[0], vec);
         vec = 1;
     }
-    for (; vec > 1; vec /= 2)
-        v[0] = combine(e, s->combine, n.dtype, half_of(e, v[0], 0, vec / 2),
-                       half_of(e, v[0], vec / 2, vec / 2));
+    for (; vec > 1; vec /= 2) {
+        LLVMValueRef high = half_of(e, v[0], vec / 2, vec / 2);
+        v[0] = combine(e, s->combine, n.dtype, half_of(e, v[0], 0, vec / 2), high);
+    }
     e->regs[s->reg].v[dst] = v[0];
     kl_ll_touch_reg(e, s->reg);
 }

@@ -88,7 +88,7 @@ static kl_x rule_sub(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x 
     (void)native, (void)c;
     if (kl_is_float(dt))
         return OP2(add, a, kl_float_neg(x, dt, b));
-    kl_x minus = plain_add(x, dt, OP2(xor, b, INT(dt, -1)), INT(dt, 1));
+    kl_x one = INT(dt, 1), minus = plain_add(x, dt, OP2(xor, b, INT(dt, -1)), one);
     return plain_add(x, dt, a, minus);
 }
 
@@ -166,7 +166,8 @@ static kl_x rule_min(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x 
     (void)native, (void)c;
     if (dt == KL_BOOL)
         return OP2(and, a, b);
-    return extreme(x, dt, OP2(lt, a, b), OP2(lt, b, a), true, a, b);
+    kl_x less = OP2(lt, a, b), more = OP2(lt, b, a);
+    return extreme(x, dt, less, more, true, a, b);
 }
 
 static kl_x rule_max(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x b, kl_x c)
@@ -174,7 +175,8 @@ static kl_x rule_max(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x 
     (void)native, (void)c;
     if (dt == KL_BOOL)
         return OP2(or, a, b);
-    return extreme(x, dt, OP2(lt, b, a), OP2(lt, a, b), false, a, b);
+    kl_x more = OP2(lt, b, a), less = OP2(lt, a, b);
+    return extreme(x, dt, more, less, false, a, b);
 }
 
 static kl_x rule_le(kl_exprs *x, const bool *native, kl_dtype dt, kl_x a, kl_x b, kl_x c)

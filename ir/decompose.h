@@ -5,9 +5,16 @@
 
 #include "ir/ir.h"
 
-#define OP1(op, a) kl_x_op(x, KL_OP_##op, a, KL_NONE, KL_NONE)
-#define OP2(op, a, b) kl_x_op(x, KL_OP_##op, a, b, KL_NONE)
-#define WHERE(c, a, b) kl_x_op(x, KL_OP_where, c, a, b)
+/* Operands stand in an initialiser, which gcc and clang evaluate from left to right: each
+ * evaluates a call's arguments in an order of its own, and nodes would be numbered so. */
+#define ROW(op, ...) kl_row(x, KL_OP_##op, (kl_x[]){__VA_ARGS__})
+#define OP1(op, a) ROW(op, a, KL_NONE, KL_NONE)
+#define OP2(op, a, b) ROW(op, a, b, KL_NONE)
+#define WHERE(c, a, b) ROW(where, c, a, b)
+static inline kl_x kl_row(kl_exprs *x, kl_op op, const kl_x *s)
+{
+    return kl_x_op(x, op, s[0], s[1], s[2]);
+}
 #define INT(dt, v) kl_x_const(x, dt, (kl_scalar){.i64 = (int64_t)(v)})
 #define FLT(dt, v) kl_x_const(x, dt, kl_scalar_from(dt, v))
 #define CAST(a, dt) kl_x_cast(x, a, dt)

@@ -238,8 +238,8 @@ static kl_x smaller(kl_exprs *x, kl_x a, kl_x b)
 static kl_x round128(kl_exprs *x, pair m, kl_x e)
 {
     kl_x zero = kl_x_int(x, 0), len = length(x, m);
-    kl_x drop =
-        larger(x, OP2(sub, len, kl_x_int(x, 55)), OP2(sub, kl_x_int(x, -1076), e));
+    kl_x beyond = OP2(sub, len, kl_x_int(x, 55)), tiny = OP2(sub, kl_x_int(x, -1076), e),
+         drop = larger(x, beyond, tiny);
     kl_x down = OP2(lt, zero, drop);
     kl_x right = CAST(WHERE(down, drop, zero), KL_U64);
     kl_x left = CAST(WHERE(down, zero, OP2(sub, zero, drop)), KL_U64);
@@ -263,10 +263,10 @@ static kl_x fma_wide(kl_exprs *x, kl_x a, kl_x b, kl_x c)
     kl_x rise = WHERE(above, up, zero), fall = WHERE(above, zero, OP2(sub, zero, up));
     kl_x m_left = smaller(x, rise, kl_x_int(x, 73)),
          p_left = smaller(x, fall, kl_x_int(x, 20));
-    m = shr_sticky(x, shl128(x, m, CAST(m_left, KL_U64)),
-                   CAST(OP2(sub, fall, p_left), KL_U64));
-    p = shr_sticky(x, shl128(x, p, CAST(p_left, KL_U64)),
-                   CAST(OP2(sub, rise, m_left), KL_U64));
+    kl_x m_right = CAST(OP2(sub, fall, p_left), KL_U64),
+         p_right = CAST(OP2(sub, rise, m_left), KL_U64);
+    m = shr_sticky(x, shl128(x, m, CAST(m_left, KL_U64)), m_right);
+    p = shr_sticky(x, shl128(x, p, CAST(p_left, KL_U64)), p_right);
     e = WHERE(above, OP2(sub, ec, m_left), OP2(sub, e, p_left));
     kl_x bits = u64(x, UINT64_C(1) << 63);
     kl_x sp = OP2(and, OP2(xor, BITS(a, KL_U64), BITS(b, KL_U64)), bits);

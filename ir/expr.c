@@ -348,6 +348,11 @@ kl_x kl_x_mul(kl_exprs *x, kl_x a, kl_x b)
     return kl_x_op(x, KL_OP_mul, a, b, KL_NONE);
 }
 
+kl_x kl_x_scale(kl_exprs *x, kl_x a, int64_t by)
+{
+    return kl_x_mul(x, a, kl_x_int(x, by));
+}
+
 kl_x kl_x_divf(kl_exprs *x, kl_x a, kl_x b)
 {
     return kl_x_op(x, KL_OP_floordiv, a, b, KL_NONE);

@@ -45,7 +45,8 @@ kl_coef kl_coef_add(const kl_exprs *x, kl_coef a, kl_coef b)
         return kl_coef_int((int64_t)((uint64_t)a.v + (uint64_t)b.v));
     if (kl_coef_bad(a) || kl_coef_bad(b))
         return kl_coef_bad(a) ? a : b;
-    return of_dim(x, kl_dim_add(x->dims, as_dim(x, a), as_dim(x, b)));
+    kl_dim more = as_dim(x, b);
+    return of_dim(x, kl_dim_add(x->dims, as_dim(x, a), more));
 }
 
 kl_coef kl_coef_mul(const kl_exprs *x, kl_coef a, kl_coef b)
@@ -54,7 +55,8 @@ kl_coef kl_coef_mul(const kl_exprs *x, kl_coef a, kl_coef b)
         return kl_coef_int((int64_t)((uint64_t)a.v * (uint64_t)b.v));
     if (kl_coef_bad(a) || kl_coef_bad(b))
         return kl_coef_bad(a) ? a : b;
-    return of_dim(x, kl_dim_mul(x->dims, as_dim(x, a), as_dim(x, b)));
+    kl_dim by = as_dim(x, b);
+    return of_dim(x, kl_dim_mul(x->dims, as_dim(x, a), by));
 }
 
 kl_coef kl_coef_neg(const kl_exprs *x, kl_coef a)
@@ -312,7 +314,8 @@ static kl_coef quotient_bound(const kl_exprs *x, kl_coef b, kl_coef c)
         return unbounded;
     if (kl_coef_divides(x, end, c, &q))
         return bound_add(x, q, kl_coef_int(-1));
-    return of_dim(x, kl_dim_div(x->dims, as_dim(x, b), as_dim(x, c)));
+    kl_dim by = as_dim(x, c);
+    return of_dim(x, kl_dim_div(x->dims, as_dim(x, b), by));
 }
 
 static kl_coef atom_bound(const kl_exprs *x, kl_x a, bool upper, int depth)

@@ -426,8 +426,7 @@ kl_x kl_x_int(kl_exprs *x, int64_t v); /* i64 */
 kl_x kl_x_bool(kl_exprs *x, bool v);
 kl_x kl_x_dim(kl_exprs *x, kl_dim v); /* a constant or KL_X_DIM */
 /* Any ELT row, folding constants and simplifying i64 index arithmetic with the variables'
- * ranges
- * ((4*a + b) / 4 = a when 0 <= b < 4). The float rows are never rearranged. */
+ * ranges ((4*a + b) / 4 = a when 0 <= b < 4). The float rows are never rearranged. */
 kl_x kl_x_op(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 kl_x kl_x_cast(kl_exprs *x, kl_x a, kl_dtype to);
 kl_x kl_x_bitcast(kl_exprs *x, kl_x a, kl_dtype to);
@@ -440,6 +439,7 @@ kl_x kl_x_reg(kl_exprs *x, uint32_t reg, kl_dtype dt, const kl_x *index, int n);
 /* Index shorthands on i64. */
 kl_x kl_x_add(kl_exprs *x, kl_x a, kl_x b);
 kl_x kl_x_mul(kl_exprs *x, kl_x a, kl_x b);
+kl_x kl_x_scale(kl_exprs *x, kl_x a, int64_t by);
 kl_x kl_x_divf(kl_exprs *x, kl_x a, kl_x b); /* floordiv */
 kl_x kl_x_mod(kl_exprs *x, kl_x a, kl_x b);
 kl_x kl_x_lt(kl_exprs *x, kl_x a, kl_x b);

@@ -583,8 +583,8 @@ static kl_dim in_order(const kl_graph *g, kl_ref r)
         if (in_a != in_b)
             side[in_b] = kl_dim_mul(g->dims, side[in_b], kl_graph_shape(g, r)[i]);
     }
-    return kl_dim_mul(g->dims, at_least_4(g->dims, side[0]),
-                      at_least_4(g->dims, side[1]));
+    kl_dim wide = at_least_4(g->dims, side[1]);
+    return kl_dim_mul(g->dims, at_least_4(g->dims, side[0]), wide);
 }
 
 static kl_dim group_in_order(const kl_fusion *f, const kl_group *G)

@@ -118,33 +118,43 @@ static kl_ref keep(pairs *p, kl_ref r, kl_pair y)
     return y.re;
 }
 
+/* op of the real parts, join op of the imaginary ones. */
+static kl_ref both_parts(kl_graph *g, kl_op join, kl_op op, const kl_ref *re,
+                         const kl_ref *im)
+{
+    kl_ref second = elt(g, op, im[0], im[1]);
+    return elt(g, join, elt(g, op, re[0], re[1]), second);
+}
+
 /* Smith's: divide by the larger part of b first. */
 static kl_ref divide(pairs *p, kl_graph *g, kl_ref r, const kl_ref *re, const kl_ref *im)
 {
     kl_ref zero = kl_g_const_like(g, re[1], 0);
-    kl_ref wide = elt(g, KL_OP_le, elt(g, KL_OP_abs, im[1], KL_NONE),
-                      elt(g, KL_OP_abs, re[1], KL_NONE));
+    kl_ref re_size = elt(g, KL_OP_abs, re[1], KL_NONE),
+           im_size = elt(g, KL_OP_abs, im[1], KL_NONE),
+           wide = elt(g, KL_OP_le, im_size, re_size);
     kl_ref big = kl_g_elt(g, KL_OP_where, wide, re[1], im[1]),
            small = kl_g_elt(g, KL_OP_where, wide, im[1], re[1]);
     kl_ref none = elt(g, KL_OP_and, wide, elt(g, KL_OP_eq, re[1], zero));
     kl_ref q = kl_g_elt(g, KL_OP_where, none, zero, elt(g, KL_OP_div, small, big));
     kl_ref t = elt(g, KL_OP_add, big, elt(g, KL_OP_mul, small, q));
     kl_ref rq = elt(g, KL_OP_mul, re[0], q), iq = elt(g, KL_OP_mul, im[0], q);
-    kl_ref up = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_add, re[0], iq),
-                         elt(g, KL_OP_add, rq, im[0]));
-    kl_ref side = kl_g_elt(g, KL_OP_where, wide, elt(g, KL_OP_sub, im[0], rq),
-                           elt(g, KL_OP_sub, iq, re[0]));
-    p->im[r] = elt(g, KL_OP_div, side, t);
-    return elt(g, KL_OP_div, up, t);
+    kl_ref re_tall = elt(g, KL_OP_add, rq, im[0]), re_wide = elt(g, KL_OP_add, re[0], iq),
+           y_re = kl_g_elt(g, KL_OP_where, wide, re_wide, re_tall);
+    kl_ref im_tall = elt(g, KL_OP_sub, iq, re[0]), im_wide = elt(g, KL_OP_sub, im[0], rq),
+           y_im = kl_g_elt(g, KL_OP_where, wide, im_wide, im_tall);
+    p->im[r] = elt(g, KL_OP_div, y_im, t);
+    return elt(g, KL_OP_div, y_re, t);
 }
 
 static kl_ref contract(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
                        const kl_ref *re, const kl_ref *im)
 {
     kl_ref cross[2] = {re[0], im[1]}, back[2] = {im[0], re[1]};
-    p->im[r] =
-        elt(to, KL_OP_add, on_part(to, from, r, cross), on_part(to, from, r, back));
-    return elt(to, KL_OP_sub, on_part(to, from, r, re), on_part(to, from, r, im));
+    kl_ref im_re = on_part(to, from, r, back), re_im = on_part(to, from, r, cross);
+    p->im[r] = elt(to, KL_OP_add, re_im, im_re);
+    kl_ref im_im = on_part(to, from, r, im), re_re = on_part(to, from, r, re);
+    return elt(to, KL_OP_sub, re_re, im_im);
 }
 
 static kl_ref cast(pairs *p, kl_graph *to, const kl_graph *from, kl_ref r,
@@ -290,11 +300,9 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     case KL_OP_div:
         return divide(p, to, r, src, im);
     case KL_OP_eq:
-        return elt(to, KL_OP_and, elt(to, KL_OP_eq, src[0], src[1]),
-                   elt(to, KL_OP_eq, im[0], im[1]));
+        return both_parts(to, KL_OP_and, KL_OP_eq, src, im);
     case KL_OP_ne:
-        return elt(to, KL_OP_or, elt(to, KL_OP_ne, src[0], src[1]),
-                   elt(to, KL_OP_ne, im[0], im[1]));
+        return both_parts(to, KL_OP_or, KL_OP_ne, src, im);
     case KL_OP_contract:
         return contract(p, to, from, r, src, im);
     case KL_OP_cast:

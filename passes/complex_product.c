@@ -17,9 +17,10 @@ static kl_ref elt(kl_graph *g, kl_op op, kl_ref a, kl_ref b)
 
 pair kl_pair_mul(kl_graph *g, pair a, pair b)
 {
-    return (pair){
-        elt(g, KL_OP_sub, elt(g, KL_OP_mul, a.re, b.re), elt(g, KL_OP_mul, a.im, b.im)),
-        elt(g, KL_OP_add, elt(g, KL_OP_mul, a.re, b.im), elt(g, KL_OP_mul, a.im, b.re))};
+    kl_ref im_im = elt(g, KL_OP_mul, a.im, b.im), re_re = elt(g, KL_OP_mul, a.re, b.re);
+    kl_ref re = elt(g, KL_OP_sub, re_re, im_im);
+    kl_ref im_re = elt(g, KL_OP_mul, a.im, b.re), re_im = elt(g, KL_OP_mul, a.re, b.im);
+    return (pair){re, elt(g, KL_OP_add, re_im, im_re)};
 }
 
 static pair choose(kl_graph *g, kl_ref c, pair a, pair b)
@@ -178,7 +179,8 @@ static pair fold_lanes(kl_graph *g, const line *l, pair x, kl_ref there)
         kl_dim start[] = {0, half}, extent[] = {l->blocks, half}, step[] = {1, 1};
         kl_ref upper = kl_g_slice(g, there, start, extent, step);
         pair low = part_of(g, l, x, 0, half), high = part_of(g, l, x, half, half);
-        x = choose(g, mask_for(g, l, upper, half), kl_pair_mul(g, low, high), low);
+        pair both = kl_pair_mul(g, low, high);
+        x = choose(g, mask_for(g, l, upper, half), both, low);
     }
     kl_dim shape[] = {l->outer, l->blocks, l->inner};
     return shaped(g, x, 3, shape);

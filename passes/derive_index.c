@@ -78,9 +78,10 @@ static void scatter_set(kl_ad *d, const scatter *s)
     kl_ref none = kl_g_const_like(g, s->c, 0.0);
     if (kl_ad_wants(d, s->a))
         kl_ad_give(d, s->a, into(s, KL_SET, s->u, none));
-    if (kl_ad_wants(d, s->c))
-        kl_ad_give(d, s->c,
-                   kl_g_elt(g, KL_OP_where, was_last(s), at_indices(s, s->u), none));
+    if (kl_ad_wants(d, s->c)) {
+        kl_ref there = at_indices(s, s->u);
+        kl_ad_give(d, s->c, kl_g_elt(g, KL_OP_where, was_last(s), there, none));
+    }
 }
 
 /* c's factor: the product at its place without it; division only by what is not zero. */
@@ -91,8 +92,8 @@ static kl_ref without_it(const scatter *s)
     kl_ref is0 = kl_g_elt(g, KL_OP_eq, s->c, zero, KL_NONE);
     kl_ref safe = kl_g_elt(g, KL_OP_where, is0, one, s->c);
     kl_ref rest = at_indices(s, into(s, KL_OP_mul, s->a, safe));
-    kl_ref zeros =
-        at_indices(s, into(s, KL_OP_add, kl_g_const_like(g, s->a, 0.0), number(s, is0)));
+    kl_ref ones = number(s, is0), nothing = kl_g_const_like(g, s->a, 0.0);
+    kl_ref zeros = at_indices(s, into(s, KL_OP_add, nothing, ones));
     kl_ref alone =
         kl_g_elt(g, KL_OP_where, kl_g_elt(g, KL_OP_eq, zeros, one, KL_NONE), rest, zero);
     kl_ref none = kl_g_elt(g, KL_OP_eq, zeros, zero, KL_NONE);
@@ -108,9 +109,10 @@ static void scatter_mul(kl_ad *d, const scatter *s)
         kl_ref factor = into(s, KL_OP_mul, kl_g_const_like(g, s->a, 1.0), s->c);
         kl_ad_give(d, s->a, kl_g_elt(g, KL_OP_mul, s->u, factor, KL_NONE));
     }
-    if (kl_ad_wants(d, s->c))
-        kl_ad_give(d, s->c,
-                   kl_g_elt(g, KL_OP_mul, at_indices(s, s->u), without_it(s), KL_NONE));
+    if (kl_ad_wants(d, s->c)) {
+        kl_ref factor = without_it(s), there = at_indices(s, s->u);
+        kl_ad_give(d, s->c, kl_g_elt(g, KL_OP_mul, there, factor, KL_NONE));
+    }
 }
 
 static void scatter_extreme(kl_ad *d, const scatter *s)

@@ -115,11 +115,10 @@ void kl_vjp_reduce(kl_ad *d, kl_ref r, kl_ref u)
     bool real = kl_is_float((kl_dtype)g->nodes[a].dtype);
     if (combine == KL_OP_add)
         kl_ad_give(d, a, spread(g, u, a, axes));
-    else if (combine == KL_OP_mul && real)
-        kl_ad_give(d, a,
-                   kl_g_elt(g, KL_OP_mul, spread(g, u, a, axes),
-                            product_of_others(g, a, axes), KL_NONE));
-    else if (real)
+    else if (combine == KL_OP_mul && real) {
+        kl_ref others = product_of_others(g, a, axes), by = spread(g, u, a, axes);
+        kl_ad_give(d, a, kl_g_elt(g, KL_OP_mul, by, others, KL_NONE));
+    } else if (real)
         kl_ad_give(d, a, shared_evenly(g, a, r, u, axes));
     else
         unsupported(d, r, "reduce");
@@ -160,8 +159,9 @@ static kl_ref running_product(kl_graph *g, kl_ref a, kl_ref u, int axis)
         back[perm[i]] = i;
     kl_ref before = shifted(g, prefix(g, KL_OP_mul, a, axis), axis, 1.0, false);
     kl_ref next = shifted(g, a, axis, 1.0, true);
-    kl_ref s = recurrence(g, kl_g_flip(g, kl_g_permute(g, u, perm), 1),
-                          kl_g_flip(g, kl_g_permute(g, next, perm), 1));
+    kl_ref factors = kl_g_flip(g, kl_g_permute(g, next, perm), 1),
+           terms = kl_g_flip(g, kl_g_permute(g, u, perm), 1),
+           s = recurrence(g, terms, factors);
     if (s == KL_NONE)
         return s;
     return kl_g_elt(g, KL_OP_mul, before, kl_g_permute(g, kl_g_flip(g, s, 1), back),

@@ -110,8 +110,8 @@ static kl_ref contraction(const conv *c, const kl_type *t)
     for (int i = 0; i < rank; i++)
         *s++ = (char)('a' + c->lab[2][i]);
     *s = 0;
-    return kl_g_contract(g, windowed(c, spread(c, a, t->shape)), kl_g_flip(g, b, flip),
-                         text, acc);
+    kl_ref back = kl_g_flip(g, b, flip);
+    return kl_g_contract(g, windowed(c, spread(c, a, t->shape)), back, text, acc);
 }
 
 /* Windows that do not meet (pooling): the places of a' are those of u, in another order.

@@ -112,6 +112,10 @@ static inline kl_x kl_g_min(kl_gemm *g, kl_x a, kl_x b)
 {
     return kl_x_op(g->x, KL_OP_min, a, b, KL_NONE);
 }
+static inline kl_x kl_g_most(kl_gemm *g, int64_t most, kl_x a)
+{
+    return kl_g_min(g, kl_g_int(g, most), a);
+}
 static inline kl_x kl_g_div(kl_gemm *g, kl_x a, int64_t b)
 {
     return kl_x_divf(g->x, a, kl_x_int(g->x, b));

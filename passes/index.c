@@ -163,9 +163,10 @@ static kl_x read_slice(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     int n = kl_graph_at(rd->g, r)->rank;
     const int64_t *start = kl_graph_attr(rd->g, r), *step = start + n;
     kl_x out[KL_MAX_RANK];
-    for (int i = 0; i < n; i++)
-        out[i] =
-            kl_x_add(x, dim_x(rd, start[i]), kl_x_mul(x, idx[i], dim_x(rd, step[i])));
+    for (int i = 0; i < n; i++) {
+        kl_x steps = kl_x_mul(x, idx[i], dim_x(rd, step[i]));
+        out[i] = kl_x_add(x, dim_x(rd, start[i]), steps);
+    }
     return kl_read(rd, kl_graph_src(rd->g, r, 0), out, pred);
 }
 
@@ -196,9 +197,8 @@ static kl_x read_pad(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
             in = kl_x_and(x, in, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), p, KL_NONE));
         if (interior[i] != 0) {
             kl_x step = dim_x(rd, kl_dim_add(x->dims, interior[i], 1));
-            in = kl_x_and(
-                x, in,
-                kl_x_op(x, KL_OP_eq, kl_x_mod(x, p, step), kl_x_int(x, 0), KL_NONE));
+            kl_x zero = kl_x_int(x, 0), between = kl_x_mod(x, p, step);
+            in = kl_x_and(x, in, kl_x_op(x, KL_OP_eq, between, zero, KL_NONE));
             p = kl_x_divf(x, p, step);
         }
         in = kl_x_and(x, in, kl_x_lt(x, p, dim_x(rd, kl_graph_shape(rd->g, s)[i])));
@@ -220,9 +220,9 @@ static kl_x read_concat(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     for (uint32_t i = n->nsrc; i-- > 0;) {
         kl_ref s = kl_graph_src(rd->g, r, i);
         kl_dim begin = kl_dim_sub(x->dims, end, kl_graph_shape(rd->g, s)[axis]);
-        kl_x here =
-            kl_x_and(x, kl_x_op(x, KL_OP_le, dim_x(rd, begin), idx[axis], KL_NONE),
-                     kl_x_lt(x, idx[axis], dim_x(rd, end)));
+        kl_x before = kl_x_lt(x, idx[axis], dim_x(rd, end)),
+             after = kl_x_op(x, KL_OP_le, dim_x(rd, begin), idx[axis], KL_NONE),
+             here = kl_x_and(x, after, before);
         out[axis] = sub_x(x, idx[axis], dim_x(rd, begin));
         kl_x v = kl_read(rd, s, out, kl_x_and(x, pred, here));
         y = y == KL_NONE
@@ -243,9 +243,9 @@ static kl_x read_window(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     memcpy(out, idx, (size_t)n * sizeof *out);
     for (int j = 0; j < m; j++) {
         const int64_t *w = at + 1 + 4 * j; /* axis size stride dilation */
-        out[w[0]] = kl_x_add(
-            x, kl_x_mul(x, idx[w[0]], dim_x(rd, w[KL_PLANTED(window_step) ? 3 : 2])),
-            kl_x_mul(x, idx[n + j], dim_x(rd, w[3])));
+        kl_x inside = kl_x_mul(x, idx[n + j], dim_x(rd, w[3]));
+        kl_x stride = dim_x(rd, w[KL_PLANTED(window_step) ? 3 : 2]);
+        out[w[0]] = kl_x_add(x, kl_x_mul(x, idx[w[0]], stride), inside);
     }
     return kl_read(rd, s, out, pred);
 }
@@ -320,8 +320,8 @@ kl_x kl_read_index(kl_reader *rd, kl_ref index, const kl_x *idx, kl_dim extent,
 {
     kl_exprs *x = rd->k->x;
     kl_x j = kl_x_cast(x, kl_read(rd, index, idx, pred), KL_I64);
-    kl_x ok = kl_x_and(x, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), j, KL_NONE),
-                       kl_x_lt(x, j, kl_x_dim(x, extent)));
+    kl_x below = kl_x_lt(x, j, kl_x_dim(x, extent)),
+         ok = kl_x_and(x, kl_x_op(x, KL_OP_le, kl_x_int(x, 0), j, KL_NONE), below);
     *in_range = ok;
     kl_x fine = ok;
     if (pred != KL_NONE && ok != KL_NONE) /* only indices that are used are checked */

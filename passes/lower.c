@@ -75,7 +75,8 @@ kl_phase *kl_lower_phase(kl_lower *l, kl_dim workers, int64_t grain, kl_build *b
     if (k->nparts == 1)
         return ph;
     kl_x first = kl_x_dim(x, before), end = kl_x_dim(x, ph->workers);
-    kl_x in = kl_x_and(x, kl_x_op(x, KL_OP_le, first, *w, KL_NONE), kl_x_lt(x, *w, end));
+    kl_x below = kl_x_lt(x, *w, end),
+         in = kl_x_and(x, kl_x_op(x, KL_OP_le, first, *w, KL_NONE), below);
     kl_build part = kl_b_if(body, in == KL_NONE ? kl_x_bool(x, true) : in);
     *w = kl_x_op(x, KL_OP_sub, *w, first, KL_NONE);
     *body = part;
@@ -121,18 +122,22 @@ void kl_outer_point(kl_lower *l, kl_x w, int n)
 void kl_lower_checks(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     l->k->at = s->place;
-    for (int i = 0; i < s->nchecks; i++)
+    for (int i = 0; i < s->nchecks; i++) {
+        kl_x value = kl_lower_expr(l, s->checks[i].value);
         kl_b_check(b, kl_lower_expr(l, s->checks[i].ok), s->checks[i].kind,
-                   s->checks[i].node, kl_lower_expr(l, s->checks[i].value));
+                   s->checks[i].node, value);
+    }
 }
 
 void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
 {
     kl_lower_checks(l, b, s);
-    for (int i = 0; i < s->nstores && s->kind == KL_STAGE_MAP; i++)
-        kl_b_store(b, s->stores[i].operand, kl_lower_expr(l, s->stores[i].index),
-                   kl_lower_expr(l, s->stores[i].value),
-                   kl_lower_expr(l, s->stores[i].pred));
+    for (int i = 0; i < s->nstores && s->kind == KL_STAGE_MAP; i++) {
+        kl_x pred = kl_lower_expr(l, s->stores[i].pred),
+             value = kl_lower_expr(l, s->stores[i].value);
+        kl_b_store(b, s->stores[i].operand, kl_lower_expr(l, s->stores[i].index), value,
+                   pred);
+    }
 }
 
 /* ---- stages at one outer point ---- */
@@ -166,9 +171,11 @@ void kl_lower_store_all(kl_lower *l, kl_build *b, int first, int last)
                             lanes ? l->lanes : 1, 0, NULL);
         kl_b_set(b, value[n++], kl_lower_expr(l, st[j].stores[0].value));
     }
-    for (int j = first; j < last; j++)
+    for (int j = first; j < last; j++) {
+        kl_x pred = kl_lower_expr(l, st[j].stores[0].pred);
         kl_b_store(b, st[j].stores[0].operand, kl_lower_expr(l, st[j].stores[0].index),
-                   value[j - first], kl_lower_expr(l, st[j].stores[0].pred));
+                   value[j - first], pred);
+    }
 }
 
 /* Consecutive MAP stages over alike axes share their loops: [first, last). */
@@ -260,7 +267,7 @@ static kl_status lower_map(kl_lower *l)
     if (!ph)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x nc = kl_x_dim(l->x, chunks);
-    kl_x part = kl_x_mul(l->x, kl_x_mod(l->x, w, nc), kl_x_int(l->x, chunk));
+    kl_x part = kl_x_scale(l->x, kl_x_mod(l->x, w, nc), chunk);
     kl_outer_point(l, kl_x_divf(l->x, w, nc), n ? n - 1 : 0);
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), part, KL_NONE);
     kl_x len = kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, chunk), KL_NONE);
@@ -286,15 +293,16 @@ static kl_status lower_turned(kl_lower *l)
     uint16_t r = kl_lower_last(l, across), c = kl_lower_last(l, vec - (vec > across));
     kl_dim rows = l->k->axes[r].extent, columns = l->k->axes[c].extent;
     kl_dim nr = kl_dim_ceildiv(d, rows, high), nc = kl_dim_ceildiv(d, columns, wide);
-    kl_dim workers = kl_dim_mul(d, kl_outer_count(l, n - 2), kl_dim_mul(d, nr, nc));
+    kl_dim tiles = kl_dim_mul(d, nr, nc),
+           workers = kl_dim_mul(d, kl_outer_count(l, n - 2), tiles);
     kl_build b;
     kl_x w, i;
     if (!kl_lower_phase(l, workers, 16384 / (high * wide), &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x strip = kl_x_divf(x, w, kl_x_dim(x, nr));
     kl_outer_point(l, kl_x_divf(x, strip, kl_x_dim(x, nc)), n - 2);
-    kl_x row = kl_x_mul(x, kl_x_mod(x, w, kl_x_dim(x, nr)), kl_x_int(x, high));
-    kl_x col = kl_x_mul(x, kl_x_mod(x, strip, kl_x_dim(x, nc)), kl_x_int(x, wide));
+    kl_x row = kl_x_scale(x, kl_x_mod(x, w, kl_x_dim(x, nr)), high);
+    kl_x col = kl_x_scale(x, kl_x_mod(x, strip, kl_x_dim(x, nc)), wide);
     uint32_t v = kl_x_newvar(x, l->k->axes[r].name, high),
              j = kl_x_newvar(x, l->k->axes[c].name, wide);
     i = kl_x_op(x, KL_OP_sub, kl_x_dim(x, rows), row, KL_NONE);
@@ -328,8 +336,7 @@ static kl_status lower_row(kl_lower *l)
     ph->group = (int32_t)group;
     uint32_t g = kl_x_newvar(l->x, "g", group);
     in = kl_b_for(&b, g, kl_x_int(l->x, group), KL_BIND_GROUP, 1);
-    kl_x row =
-        kl_x_add(l->x, kl_x_mul(l->x, w, kl_x_int(l->x, group)), kl_x_var(l->x, g));
+    kl_x mine = kl_x_var(l->x, g), row = kl_x_add(l->x, kl_x_scale(l->x, w, group), mine);
     kl_x inside = kl_x_and(l->x, KL_NONE, kl_x_lt(l->x, row, kl_x_dim(l->x, rows)));
     if (inside != KL_NONE && !KL_PLANTED(group_mask))
         in = kl_b_if(&in, inside);
@@ -407,7 +414,7 @@ static kl_status lower_column(kl_lower *l)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x nc = kl_x_dim(l->x, chunks);
     kl_outer_point(l, kl_x_divf(l->x, w, nc), n - 1);
-    kl_x at = kl_x_mul(l->x, kl_x_mod(l->x, w, nc), kl_x_int(l->x, l->lanes));
+    kl_x at = kl_x_scale(l->x, kl_x_mod(l->x, w, nc), l->lanes);
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), at, KL_NONE);
     l->lane_var = kl_x_newvar(l->x, l->k->axes[axis].name, l->lanes);
     kl_build in =

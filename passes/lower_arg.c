@@ -24,9 +24,10 @@ static kl_x beats(kl_exprs *x, const kl_stage *s, kl_x v, kl_x best)
     kl_x win = s->kind == KL_STAGE_ARGMAX ? kl_x_lt(x, best, v) : kl_x_lt(x, v, best);
     if (!kl_is_float(x->nodes[v].dtype))
         return win;
-    kl_x nan = kl_x_op(x, KL_OP_and, kl_x_op(x, KL_OP_ne, v, v, KL_NONE),
-                       kl_x_op(x, KL_OP_eq, best, best, KL_NONE), KL_NONE);
-    return kl_x_op(x, KL_OP_or, win, nan, KL_NONE);
+    kl_x number = kl_x_op(x, KL_OP_eq, best, best, KL_NONE),
+         nan = kl_x_op(x, KL_OP_ne, v, v, KL_NONE),
+         first = kl_x_op(x, KL_OP_and, nan, number, KL_NONE);
+    return kl_x_op(x, KL_OP_or, win, first, KL_NONE);
 }
 
 void kl_lower_better(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_x at, kl_x j)
@@ -58,8 +59,9 @@ static kl_x first_of_lanes(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_
     kl_build in = kl_b_for(b, q, kl_x_int(x, lanes), KL_BIND_LANE, lanes);
     kl_x has = kl_x_op(x, KL_OP_eq, best, most, KL_NONE);
     if (kl_is_float(dt)) {
-        kl_x nan = kl_x_op(x, KL_OP_and, kl_x_op(x, KL_OP_ne, best, best, KL_NONE),
-                           kl_x_op(x, KL_OP_ne, most, most, KL_NONE), KL_NONE);
+        kl_x most_nan = kl_x_op(x, KL_OP_ne, most, most, KL_NONE),
+             best_nan = kl_x_op(x, KL_OP_ne, best, best, KL_NONE),
+             nan = kl_x_op(x, KL_OP_and, best_nan, most_nan, KL_NONE);
         has = kl_x_op(x, KL_OP_or, has, nan, KL_NONE);
     }
     kl_b_set(&in, at,

@@ -82,9 +82,9 @@ static void whole_block(elements *t, kl_build *b)
         for (int j = 0; j < l->p->stages[i].nstores; j++, n++) {
             const kl_store *st = &l->p->stages[i].stores[j];
             const kl_xnode r = t->x->nodes[value[n]];
-            kl_b_store(&body, st->operand, kl_lower_expr(l, st->index),
-                       kl_x_reg(t->x, (uint32_t)r.imm, (kl_dtype)r.dtype, &e, 1),
-                       kl_lower_expr(l, st->pred));
+            kl_x pred = kl_lower_expr(l, st->pred),
+                 v = kl_x_reg(t->x, (uint32_t)r.imm, (kl_dtype)r.dtype, &e, 1);
+            kl_b_store(&body, st->operand, kl_lower_expr(l, st->index), v, pred);
         }
 }
 
@@ -138,7 +138,7 @@ kl_status kl_lower_elements(kl_lower *l)
     if (!kl_lower_phase(l, kl_dim_mul(d, rows, chunks), 1, &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x n = kl_x_dim(l->x, chunks);
-    t.part = kl_x_mul(l->x, kl_x_mod(l->x, w, n), kl_x_int(l->x, t.chunk));
+    t.part = kl_x_scale(l->x, kl_x_mod(l->x, w, n), t.chunk);
     if (!t.flat)
         kl_outer_point(l, kl_x_divf(l->x, w, n), t.n - 1);
     return both(&t, &b);

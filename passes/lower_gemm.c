@@ -158,22 +158,22 @@ static kl_status pack_b(kl_gemm *g)
     kl_x nc = kl_x_dim(g->x, chunks), pn = kl_x_dim(g->x, np);
     kl_x bp = kl_x_divf(g->x, w, nc), panel = kl_x_mod(g->x, bp, pn),
          batch = kl_x_divf(g->x, bp, pn), k0 = kl_g_mul(g, kl_x_mod(g->x, w, nc), g->kc);
+    kl_x rows = kl_g_mul(g, k0, g->nr), at = kl_g_add(g, panel_at(g, batch, panel), rows);
     kl_gemm_point(g, &g->batch, batch);
-    kl_packing p = {
-        .value = g->b,
-        .side = &g->n,
-        .how = &g->rb,
-        .rows_k = true,
-        .row0 = k0,
-        .rows = kl_g_min(g, kl_g_int(g, g->kc), kl_g_sub(g, kl_x_dim(g->x, g->k), k0)),
-        .lane0 = kl_g_mul(g, panel, g->nr),
-        .lanes = kl_g_int(g, g->nr),
-        .most_rows = g->kc,
-        .most_lanes = g->nr,
-        .to = g->pb,
-        .at = kl_g_add(g, panel_at(g, batch, panel), kl_g_mul(g, k0, g->nr)),
-        .pitch = g->nr,
-        .step = 1};
+    kl_packing p = {.value = g->b,
+                    .side = &g->n,
+                    .how = &g->rb,
+                    .rows_k = true,
+                    .row0 = k0,
+                    .rows = kl_g_most(g, g->kc, kl_g_sub(g, kl_x_dim(g->x, g->k), k0)),
+                    .lane0 = kl_g_mul(g, panel, g->nr),
+                    .lanes = kl_g_int(g, g->nr),
+                    .most_rows = g->kc,
+                    .most_lanes = g->nr,
+                    .to = g->pb,
+                    .at = at,
+                    .pitch = g->nr,
+                    .step = 1};
     kl_gemm_pack(g, &b, &p);
     return KL_OK;
 }
@@ -302,11 +302,11 @@ static kl_x a_at(kl_gemm *g, const tile *t, kl_x m, kl_x k)
 {
     kl_x row = kl_g_add(g, t->row, m), at;
     kl_x here = by_panel(g) ? m : row;
+    kl_x all_k = kl_g_add(g, t->kfrom, k);
     if (g->pack_a == KL_PACK_NONE)
-        return kl_gemm_element(g, g->a, &g->m, kl_g_add(g, t->row0, row),
-                               kl_g_add(g, t->kfrom, k));
+        return kl_gemm_element(g, g->a, &g->m, kl_g_add(g, t->row0, row), all_k);
     if (g->pack_a == KL_PACK_WHOLE)
-        at = whole_a_at(g, t->batch, kl_g_add(g, t->row0, row), kl_g_add(g, t->kfrom, k));
+        at = whole_a_at(g, t->batch, kl_g_add(g, t->row0, row), all_k);
     else if (g->ra.k)
         at = kl_g_add(g, kl_g_mul(g, here, pitch_a(g)), k);
     else
@@ -324,8 +324,8 @@ static kl_x b_at(kl_gemm *g, const tile *t, kl_x k, kl_x j)
     }
     if (g->pack_b == KL_PACK_WHOLE) {
         kl_x panel = kl_g_div(g, kl_g_add(g, t->col0, t->col), g->nr);
-        at = kl_g_add(g, panel_at(g, t->batch, panel),
-                      kl_g_mul(g, kl_g_add(g, t->kfrom, k), g->nr));
+        kl_x rows = kl_g_mul(g, kl_g_add(g, t->kfrom, k), g->nr);
+        at = kl_g_add(g, panel_at(g, t->batch, panel), rows);
     }
     return kl_x_load(g->x, g->pb, g->s->dtype, kl_g_add(g, at, j), KL_NONE, KL_NONE);
 }
@@ -346,14 +346,15 @@ static void micro(kl_gemm *g, kl_build *b, const tile *t)
     kl_x j, k, m, acc = kl_b_reg(b, "acc", dt, g->nr, 1, &g->mr);
     uint32_t reg = (uint32_t)x->nodes[acc].imm;
     kl_build in = unrolled(g, b, &m), lanes;
-    kl_b_set(&in, kl_x_reg(x, reg, dt, &m, 1), kl_x_const(x, dt, (kl_scalar){.bits = 0}));
+    kl_x none = kl_x_const(x, dt, (kl_scalar){.bits = 0});
+    kl_b_set(&in, kl_x_reg(x, reg, dt, &m, 1), none);
     if (t->many) {
         kl_x first = kl_x_op(x, KL_OP_eq, t->kb, kl_g_int(g, 0), KL_NONE);
         kl_build again = kl_b_if(b, kl_x_op(x, KL_OP_not, first, KL_NONE, KL_NONE));
         lanes = lane_loop(g, &again, g->nr, kl_g_int(g, g->nr), &j);
         in = unrolled(g, &lanes, &m);
-        kl_b_set(&in, kl_x_reg(x, reg, dt, &m, 1),
-                 kl_x_load(x, g->ct, dt, c_at(g, t, m, j), KL_NONE, KL_NONE));
+        kl_x so_far = kl_x_load(x, g->ct, dt, c_at(g, t, m, j), KL_NONE, KL_NONE);
+        kl_b_set(&in, kl_x_reg(x, reg, dt, &m, 1), so_far);
     }
     kl_build body = serial(g, b, "k", g->kc, t->len, &k);
     lanes = lane_loop(g, &body, g->nr, kl_g_int(g, g->nr), &j);
@@ -367,7 +368,8 @@ static void micro(kl_gemm *g, kl_build *b, const tile *t)
         kl_b_set(&in, mine, kl_x_op(x, KL_OP_fma, av, bv, mine));
     lanes = lane_loop(g, b, g->nr, kl_g_int(g, g->nr), &j);
     in = unrolled(g, &lanes, &m);
-    kl_b_store(&in, g->ct, c_at(g, t, m, j), kl_x_reg(x, reg, dt, &m, 1), KL_NONE);
+    kl_x sum = kl_x_reg(x, reg, dt, &m, 1);
+    kl_b_store(&in, g->ct, c_at(g, t, m, j), sum, KL_NONE);
 }
 
 /* ---- results ---- */
@@ -416,13 +418,14 @@ static kl_build columns(kl_gemm *g, kl_build *b, kl_x first, kl_dim most, kl_x c
         return lanes;
     }
     kl_x s, at, lo = kl_x_mod(g->x, first, kl_g_int(g, g->run));
-    kl_build in = serial(g, b, "s", kl_dim_add(g->d, kl_dim_div(g->d, most, g->run), 2),
-                         kl_g_ceil(g, kl_g_add(g, lo, count), g->run), &s);
+    kl_x runs = kl_g_ceil(g, kl_g_add(g, lo, count), g->run);
+    kl_dim most_runs = kl_dim_add(g->d, kl_dim_div(g->d, most, g->run), 2);
+    kl_build in = serial(g, b, "s", most_runs, runs, &s);
     kl_x begin = kl_g_sub(g, kl_g_mul(g, s, g->run), lo);
     kl_x from = kl_x_op(g->x, KL_OP_max, begin, kl_g_int(g, 0), KL_NONE);
     kl_x to = kl_g_min(g, kl_g_add(g, begin, kl_g_int(g, g->run)), count);
-    kl_build lanes =
-        lane_loop(g, &in, kl_dim_min(g->d, most, g->run), kl_g_sub(g, to, from), &at);
+    kl_x n = kl_g_sub(g, to, from);
+    kl_build lanes = lane_loop(g, &in, kl_dim_min(g->d, most, g->run), n, &at);
     *j = kl_g_add(g, from, at);
     kl_gemm_place(g, &g->n,
                   (kl_flat){kl_g_add(g, kl_g_div(g, first, g->run), s),
@@ -433,8 +436,8 @@ static kl_build columns(kl_gemm *g, kl_build *b, kl_x first, kl_dim most, kl_x c
 /* A finished register tile goes through the epilogue, or to its block's partial sums. */
 static void finish(kl_gemm *g, kl_build *b, const tile *t)
 {
-    kl_x m, j, rows = kl_g_min(g, kl_g_int(g, g->mr), kl_g_sub(g, t->rows, t->row)),
-               cols = kl_g_min(g, kl_g_int(g, g->nr), kl_g_sub(g, t->cols, t->col));
+    kl_x m, j, rows = kl_g_most(g, g->mr, kl_g_sub(g, t->rows, t->row)),
+               cols = kl_g_most(g, g->nr, kl_g_sub(g, t->cols, t->col));
     kl_build in = serial(g, b, "m", g->mr, rows, &m);
     kl_x row = kl_g_add(g, kl_g_add(g, t->row0, t->row), m),
          col = kl_g_add(g, t->col0, t->col);
@@ -466,12 +469,10 @@ static void find_tile(kl_gemm *g, tile *t, kl_x w, kl_dim mb, kl_dim nb)
     kl_x block = kl_x_mod(x, w, blk);
     t->batch = kl_x_divf(x, w, blk);
     t->blk = g->blocks != 1 ? block : KL_NONE;
-    t->rows =
-        kl_g_min(g, kl_g_int(g, g->mc), kl_g_sub(g, kl_x_dim(x, g->m.count), t->row0));
-    t->cols =
-        kl_g_min(g, kl_g_int(g, g->nc), kl_g_sub(g, kl_x_dim(x, g->n.count), t->col0));
+    t->rows = kl_g_most(g, g->mc, kl_g_sub(g, kl_x_dim(x, g->m.count), t->row0));
+    t->cols = kl_g_most(g, g->nc, kl_g_sub(g, kl_x_dim(x, g->n.count), t->col0));
     t->k0 = kl_g_mul(g, block, KL_BLOCK);
-    t->klen = kl_g_min(g, kl_g_int(g, KL_BLOCK), kl_g_sub(g, kl_x_dim(x, g->k), t->k0));
+    t->klen = kl_g_most(g, KL_BLOCK, kl_g_sub(g, kl_x_dim(x, g->k), t->k0));
 }
 
 static void open_tiles(kl_gemm *g, const tile *t)
@@ -495,8 +496,10 @@ static void walk(kl_gemm *g, kl_build *b, tile *t)
     bool a = g->pack_a == KL_PACK_TILE;
     if (g->pack_b == KL_PACK_TILE)
         pack_corner_b(g, b, t);
-    if (a && !by_panel(g))
-        pack_a(g, b, t, kl_g_int(g, 0), kl_g_mul(g, rows, g->mr), g->mc);
+    if (a && !by_panel(g)) {
+        kl_x all = kl_g_mul(g, rows, g->mr);
+        pack_a(g, b, t, kl_g_int(g, 0), all, g->mc);
+    }
     kl_build outer = serial(g, b, "ir", g->mc / g->mr, rows, &t->ir);
     t->row = kl_g_mul(g, t->ir, g->mr);
     if (a && by_panel(g))
@@ -516,8 +519,8 @@ static kl_status multiply(kl_gemm *g)
     int64_t lo, most;
     kl_dim mb = kl_dim_ceildiv(g->d, g->m.count, g->mc),
            nb = kl_dim_ceildiv(g->d, g->n.count, g->nc);
-    kl_dim workers = kl_dim_mul(g->d, kl_dim_mul(g->d, g->batch.count, g->blocks),
-                                kl_dim_mul(g->d, mb, nb));
+    kl_dim tiles = kl_dim_mul(g->d, mb, nb),
+           workers = kl_dim_mul(g->d, kl_dim_mul(g->d, g->batch.count, g->blocks), tiles);
     int64_t work = KL_MIN(g->mc, kl_gemm_hint(g->l->k, g->m.count)) *
                    KL_MIN(g->nc, kl_gemm_hint(g->l->k, g->n.count)) *
                    KL_MIN(kl_gemm_hint(g->l->k, g->k), KL_BLOCK);
@@ -537,7 +540,7 @@ static kl_status multiply(kl_gemm *g)
     kl_build in = serial(g, &b, "kb", (KL_BLOCK + g->kc - 1) / g->kc, steps, &t.kb);
     kl_x from = kl_g_mul(g, t.kb, g->kc);
     t.last = kl_x_op(g->x, KL_OP_eq, t.kb, kl_g_sub(g, steps, kl_g_int(g, 1)), KL_NONE);
-    t.len = kl_g_min(g, kl_g_int(g, g->kc), kl_g_sub(g, t.klen, from));
+    t.len = kl_g_most(g, g->kc, kl_g_sub(g, t.klen, from));
     t.kfrom = kl_g_add(g, t.k0, from);
     walk(g, &in, &t);
     return KL_OK;
@@ -559,9 +562,10 @@ kl_status kl_gemm_fold(kl_gemm *g)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     kl_x row = kl_x_mod(x, w, kl_x_dim(x, g->m.count)),
          batch = kl_x_divf(x, w, kl_x_dim(x, g->m.count));
-    kl_build in = columns(g, &b, kl_g_int(g, 0), g->n.count, kl_x_dim(x, g->n.count), &j);
-    kl_x at = kl_g_add(g, kl_x_mul(x, w, kl_x_dim(x, g->n.count)), j),
-         n = kl_x_dim(x, g->blocks), one = kl_g_int(g, 1);
+    kl_x width = kl_x_dim(x, g->n.count);
+    kl_build in = columns(g, &b, kl_g_int(g, 0), g->n.count, width, &j);
+    kl_x at = kl_g_add(g, kl_x_mul(x, w, width), j), n = kl_x_dim(x, g->blocks),
+         one = kl_g_int(g, 1);
     int64_t lo, hi, levels = 0;
     kl_dim_range(g->d, g->blocks, &lo, &hi);
     while (hi > (int64_t)1 << levels)
@@ -569,19 +573,17 @@ kl_status kl_gemm_fold(kl_gemm *g)
     kl_x lev, i;
     kl_build up = serial(g, &in, "level", KL_MAX(levels, 1), kl_g_int(g, levels), &lev);
     kl_x span = kl_x_op(x, KL_OP_shl, one, lev, KL_NONE);
-    kl_x pairs = kl_x_op(x, KL_OP_shr, kl_g_sub(g, kl_g_add(g, n, span), one),
-                         kl_g_add(g, lev, one), KL_NONE);
+    kl_x next = kl_g_add(g, lev, one), sums = kl_g_sub(g, kl_g_add(g, n, span), one),
+         pairs = kl_x_op(x, KL_OP_shr, sums, next, KL_NONE);
     kl_build body = serial(g, &up, "i", KL_MAX(hi / 2, 1), pairs, &i);
     kl_x first = kl_x_mul(x, kl_g_mul(g, i, 2), span), second = kl_g_add(g, first, span),
          step = kl_x_dim(x, area);
     kl_build both = kl_b_if(&body, kl_x_lt(x, second, n));
     kl_x p = kl_g_add(g, kl_x_mul(x, first, step), at),
          q = kl_g_add(g, kl_x_mul(x, second, step), at);
-    kl_b_store(&both, g->part, p,
-               kl_combine(x, KL_OP_add,
-                          kl_x_load(x, g->part, g->s->dtype, p, KL_NONE, KL_NONE),
-                          kl_x_load(x, g->part, g->s->dtype, q, KL_NONE, KL_NONE)),
-               KL_NONE);
+    kl_x more = kl_x_load(x, g->part, g->s->dtype, q, KL_NONE, KL_NONE),
+         here = kl_x_load(x, g->part, g->s->dtype, p, KL_NONE, KL_NONE);
+    kl_b_store(&both, g->part, p, kl_combine(x, KL_OP_add, here, more), KL_NONE);
     kl_x sum = kl_b_reg(&in, "sum", g->s->dtype, g->nr, 0, NULL);
     kl_b_set(&in, sum, kl_x_load(x, g->part, g->s->dtype, at, KL_NONE, KL_NONE));
     kl_gemm_point(g, &g->batch, batch);

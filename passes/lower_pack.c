@@ -73,8 +73,8 @@ static kl_x element(kl_gemm *g, kl_x e, const kl_side *sd, kl_flat at, kl_flat k
     }
     renaming r = {kl_x_newvar(g->x, "hi", kl_dim_ceildiv(g->d, g->k, k.run)),
                   kl_x_newvar(g->x, "lo", k.run), k};
-    g->l->axis[axis] =
-        kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.hi), k.run), kl_x_var(g->x, r.lo));
+    kl_x lo = kl_x_var(g->x, r.lo);
+    g->l->axis[axis] = kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.hi), k.run), lo);
     e = kl_x_subst(g->x, kl_lower_expr(g->l, e), rename_var, &r);
     return kl_x_map(g->x, e, strip, NULL);
 }
@@ -165,7 +165,8 @@ static kl_x inside(const lanes *n)
                  kl_dim_divides(g->d, n->wide, count);
     if (!n->p->rows_k || whole)
         return KL_NONE;
-    return kl_x_lt(g->x, kl_g_add(g, n->first, n->lane), kl_x_dim(g->x, count));
+    kl_x end = kl_x_dim(g->x, count);
+    return kl_x_lt(g->x, kl_g_add(g, n->first, n->lane), end);
 }
 
 /* Lanes of run i past the one that the first lane is in. */
@@ -233,7 +234,8 @@ static kl_x value(const lanes *n)
         return at_lanes(n, (kl_flat){.lo = at});
     if (!n->vectors)
         return at_lanes(n, (kl_flat){.lo = clamp(g, at, p->side->count)});
-    return guarded(n, at_lanes(n, (kl_flat){.lo = at}), inside(n));
+    kl_x in = inside(n);
+    return guarded(n, at_lanes(n, (kl_flat){.lo = at}), in);
 }
 
 /* ---- rows ---- */
@@ -258,8 +260,9 @@ static void rows_by_taps(lanes *n, kl_build *b, int64_t taps)
         kl_gemm_loop(g, b, "tap", taps, kl_g_int(g, taps), KL_BIND_SERIAL, 1, &t);
     kl_x begin = kl_g_ceil(g, kl_g_sub(g, p->row0, t), taps);
     kl_x end = kl_g_ceil(g, kl_g_sub(g, kl_g_add(g, p->row0, p->rows), t), taps);
+    kl_x count = kl_g_sub(g, end, begin);
     kl_build body = kl_gemm_loop(g, &in, "i", kl_dim_ceildiv(g->d, p->most_rows, taps),
-                                 kl_g_sub(g, end, begin), KL_BIND_SERIAL, 1, &i);
+                                 count, KL_BIND_SERIAL, 1, &i);
     kl_x hi = kl_g_add(g, begin, i);
     kl_x row = kl_g_sub(g, kl_g_add(g, kl_g_mul(g, hi, taps), t), p->row0);
     if (!p->rows_k)
@@ -309,8 +312,9 @@ void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
     n.wide = n.vectors ? KL_MIN(n.run && n.run < g->nr ? g->vector : g->nr, p->most_lanes)
                        : p->most_lanes;
     if (p->most_lanes > n.wide) {
-        in = kl_gemm_loop(g, b, "g", kl_dim_ceildiv(g->d, p->most_lanes, n.wide),
-                          kl_g_ceil(g, p->lanes, n.wide), KL_BIND_SERIAL, 1, &group);
+        kl_x groups = kl_g_ceil(g, p->lanes, n.wide);
+        in = kl_gemm_loop(g, b, "g", kl_dim_ceildiv(g->d, p->most_lanes, n.wide), groups,
+                          KL_BIND_SERIAL, 1, &group);
         left = kl_g_sub(g, p->lanes, kl_g_mul(g, group, n.wide));
     }
     n.first = kl_g_add(g, p->lane0, kl_g_mul(g, group, n.wide));

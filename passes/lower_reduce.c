@@ -82,8 +82,8 @@ static void fold_apart(kl_lower *l, kl_build *b, kl_stage *s, uint32_t tile, kl_
                        int64_t h)
 {
     kl_exprs *x = l->x;
-    kl_x lo =
-        kl_x_add(x, kl_x_mul(x, i, kl_x_int(x, l->lanes)), kl_x_var(x, l->lane_var));
+    kl_x lane = kl_x_var(x, l->lane_var),
+         lo = kl_x_add(x, kl_x_scale(x, i, l->lanes), lane);
     kl_x hi = kl_x_add(x, lo, kl_x_int(x, h * l->lanes));
     kl_x a = kl_x_load(x, tile, s->dtype, lo, KL_NONE, KL_NONE),
          c = kl_x_load(x, tile, s->dtype, hi, KL_NONE, KL_NONE);
@@ -103,15 +103,16 @@ static kl_x block_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start
          full = kl_x_divf(x, len, kl_x_int(x, lanes));
     uint32_t lg = kl_x_newvar(x, "q", lanes / unroll);
     kl_build in = kl_b_for(b, lg, kl_x_int(x, lanes / unroll), KL_BIND_SERIAL, 1);
-    kl_x first = kl_x_mul(x, kl_x_var(x, lg), kl_x_int(x, unroll));
+    kl_x first = kl_x_scale(x, kl_x_var(x, lg), unroll);
     kl_x acc = kl_b_reg(&in, "acc", s->dtype, l->lanes, 1, &unroll);
     uint32_t areg = (uint32_t)x->nodes[acc].imm, u = kl_x_newvar(x, "u", unroll),
              j = kl_x_newvar(x, "j", KL_BLOCK / lanes);
     kl_build init = kl_b_for(&in, u, kl_x_int(x, unroll), KL_BIND_UNROLL, 1);
     kl_x ui = kl_x_var(x, u);
-    kl_b_set(&init, kl_x_reg(x, areg, s->dtype, &ui, 1), kl_lower_identity(l, s));
+    kl_x none = kl_lower_identity(l, s);
+    kl_b_set(&init, kl_x_reg(x, areg, s->dtype, &ui, 1), none);
     kl_build body = kl_b_for(&in, j, full, KL_BIND_SERIAL, 1);
-    kl_x row = kl_x_add(x, kl_x_mul(x, kl_x_var(x, j), kl_x_int(x, lanes)), first);
+    kl_x row = kl_x_add(x, kl_x_scale(x, kl_x_var(x, j), lanes), first);
     walk_rows(l, &body, s, areg, start, row, len, unroll, false);
     row = kl_x_add(x, kl_x_mul(x, full, kl_x_int(x, lanes)), first);
     walk_rows(l, &in, s, areg, start, row, len, unroll, true);
@@ -238,11 +239,9 @@ kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x
     kl_x lane = l->in_lanes ? kl_x_var(x, l->lane_var) : kl_x_int(x, 0);
     kl_x at = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, lo, unit)), lane);
     kl_x other = kl_x_add(x, kl_x_add(x, first, kl_x_mul(x, hi, unit)), lane);
-    kl_b_store(&both, operand, at,
-               kl_combine(x, s->combine,
-                          kl_x_load(x, operand, s->dtype, at, KL_NONE, KL_NONE),
-                          kl_x_load(x, operand, s->dtype, other, KL_NONE, KL_NONE)),
-               KL_NONE);
+    kl_x more = kl_x_load(x, operand, s->dtype, other, KL_NONE, KL_NONE),
+         here = kl_x_load(x, operand, s->dtype, at, KL_NONE, KL_NONE);
+    kl_b_store(&both, operand, at, kl_combine(x, s->combine, here, more), KL_NONE);
     kl_x dst = kl_b_reg(b, "r", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
     kl_b_set(b, dst,
              kl_x_load(x, operand, s->dtype, kl_x_add(x, first, lane), KL_NONE, KL_NONE));
@@ -267,14 +266,13 @@ kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s)
                                       kl_dim_mul(x->dims, blocks, stride), KL_ROLE_TILE);
         uint32_t v = kl_x_newvar(x, "blk", blocks);
         kl_build in = kl_b_for(b, v, kl_x_dim(x, blocks), KL_BIND_SERIAL, 1);
-        kl_x start = kl_x_mul(x, kl_x_var(x, v), kl_x_int(x, KL_BLOCK));
+        kl_x start = kl_x_scale(x, kl_x_var(x, v), KL_BLOCK);
         kl_x left = kl_x_op(x, KL_OP_sub, len, start, KL_NONE);
         kl_x part =
             kl_lower_block(l, &in, s, start,
                            kl_x_op(x, KL_OP_min, left, kl_x_int(x, KL_BLOCK), KL_NONE));
         kl_x lane = l->in_lanes ? kl_x_var(x, l->lane_var) : kl_x_int(x, 0);
-        kl_b_store(&in, tile,
-                   kl_x_add(x, kl_x_mul(x, kl_x_var(x, v), kl_x_int(x, stride)), lane),
+        kl_b_store(&in, tile, kl_x_add(x, kl_x_scale(x, kl_x_var(x, v), stride), lane),
                    part, KL_NONE);
         r = kl_lower_tree(l, b, s, tile, kl_x_int(x, 0), blocks);
     }

@@ -114,9 +114,9 @@ static kl_x bisect(sorter *t, kl_build *b, kl_x left, kl_x key, kl_x from, kl_x 
     uint32_t v = kl_x_newvar(x, "step", 64);
     kl_build in = kl_b_for(b, v, steps, KL_BIND_SERIAL, 1);
     kl_x open = lane_reg(t, &in, "open", KL_BOOL, kl_x_lt(x, lo, hi));
+    kl_x one = kl_x_int(x, 1), twice = kl_x_add(x, lo, hi);
     kl_x mid =
-        lane_reg(t, &in, "mid", KL_I64,
-                 kl_x_op(x, KL_OP_shr, kl_x_add(x, lo, hi), kl_x_int(x, 1), KL_NONE));
+        lane_reg(t, &in, "mid", KL_I64, kl_x_op(x, KL_OP_shr, twice, one, KL_NONE));
     kl_x there = kl_x_load(x, t->keys, t->dt, place_of(t, mid), open, KL_NONE);
     kl_x probe = lane_reg(t, &in, "probe", t->dt, there);
     kl_x not_after = kl_x_op(x, KL_OP_not, before(t, key, probe), KL_NONE, KL_NONE);
@@ -162,10 +162,10 @@ static void merge_runs(sorter *t, kl_build *b, kl_x level)
     if (!KL_PLANTED(sort_merged))
         kl_b_barrier(b);
     kl_build back = each(t, b, &i);
-    kl_b_store(&back, t->keys, place_of(t, i),
-               kl_x_load(x, t->keys2, t->dt, i, KL_NONE, KL_NONE), KL_NONE);
-    kl_b_store(&back, t->perm, place_of(t, i),
-               kl_x_load(x, t->perm2, KL_I64, i, KL_NONE, KL_NONE), KL_NONE);
+    kl_x next_key = kl_x_load(x, t->keys2, t->dt, i, KL_NONE, KL_NONE);
+    kl_b_store(&back, t->keys, place_of(t, i), next_key, KL_NONE);
+    kl_x next = kl_x_load(x, t->perm2, KL_I64, i, KL_NONE, KL_NONE);
+    kl_b_store(&back, t->perm, place_of(t, i), next, KL_NONE);
     if (!KL_PLANTED(sort_back))
         kl_b_barrier(b);
 }

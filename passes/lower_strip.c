@@ -58,8 +58,8 @@ static kl_x stage_value(strip *t, int i)
     kl_dim_range(x->dims, t->value[i].count, &min, &max);
     if (min > 0)
         return v;
-    kl_x none =
-        kl_x_op(x, KL_OP_eq, kl_x_dim(x, t->value[i].count), kl_x_int(x, 0), KL_NONE);
+    kl_x zero = kl_x_int(x, 0), count = kl_x_dim(x, t->value[i].count),
+         none = kl_x_op(x, KL_OP_eq, count, zero, KL_NONE);
     return kl_x_op(x, KL_OP_where, none,
                    kl_x_const(x, s->dtype, kl_empty(s->combine, s->dtype)), v);
 }
@@ -136,7 +136,7 @@ static void take_rows(strip *t, kl_build *in, kl_stage *s, const place *acc, kl_
     kl_b_set(in, v, at_column(t, acc, s->dtype));
     uint32_t u = kl_x_newvar(x, "u", each);
     kl_build body = kl_b_for(in, u, kl_x_int(x, each), KL_BIND_UNROLL, 1);
-    kl_x row = kl_x_add(x, at, kl_x_mul(x, kl_x_var(x, u), kl_x_int(x, step)));
+    kl_x row = kl_x_add(x, at, kl_x_scale(x, kl_x_var(x, u), step));
     kl_x next = kl_lower_accumulate(t->l, s, v, row);
     kl_lower_checks(t->l, &body, s);
     kl_b_set(&body, v, next);
@@ -201,9 +201,8 @@ static void tree(strip *t, kl_build *b, kl_stage *s, const place *p, kl_dim coun
     a.at = kl_x_add(x, p->at, kl_x_mul(x, lo, p->pitch));
     c.at = kl_x_add(x, p->at, kl_x_mul(x, hi, p->pitch));
     kl_build in = along(t, &pair);
-    store_column(t, &in, &a,
-                 kl_combine(x, s->combine, at_column(t, &a, s->dtype),
-                            at_column(t, &c, s->dtype)));
+    kl_x more = at_column(t, &c, s->dtype), here = at_column(t, &a, s->dtype);
+    store_column(t, &in, &a, kl_combine(x, s->combine, here, more));
 }
 
 /* ---- stages ---- */
@@ -263,9 +262,8 @@ static void prefix(strip *t, kl_build *b, kl_stage *s)
     kl_build in = along(t, &walk);
     kl_lower_checks(t->l, &in, s);
     kl_x v = kl_b_reg(&in, "v", s->dtype, t->l->lanes, 0, NULL);
-    kl_b_set(&in, v,
-             kl_combine(t->x, s->combine, at_column(t, &acc, s->dtype),
-                        kl_lower_expr(t->l, s->value)));
+    kl_x value = kl_lower_expr(t->l, s->value), so_far = at_column(t, &acc, s->dtype);
+    kl_b_set(&in, v, kl_combine(t->x, s->combine, so_far, value));
     store_column(t, &in, &acc, v);
     kl_b_store(&in, s->stores[0].operand, kl_lower_expr(t->l, s->stores[0].index), v,
                KL_NONE);
@@ -352,7 +350,7 @@ static kl_x columns(strip *t, kl_x w)
     kl_dim extent = l->k->axes[t->axis].extent;
     kl_x points = kl_x_dim(t->x, kl_outer_count(l, l->p->nouter - 1)),
          point = kl_x_mod(t->x, w, points);
-    t->first = kl_x_mul(t->x, kl_x_divf(t->x, w, points), kl_x_int(t->x, t->width));
+    t->first = kl_x_scale(t->x, kl_x_divf(t->x, w, points), t->width);
     kl_x left = kl_x_op(t->x, KL_OP_sub, kl_x_dim(t->x, extent), t->first, KL_NONE);
     t->len = kl_x_op(t->x, KL_OP_min, left, kl_x_int(t->x, t->width), KL_NONE);
     kl_outer_point(l, point, l->p->nouter - 1);
@@ -430,8 +428,8 @@ kl_status kl_lower_strip(kl_lower *l)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     for (int i = 0; i < l->p->nstages; i++)
         t.value[i].operand = KL_NONE;
-    kl_dim workers = kl_dim_mul(d, kl_outer_count(l, l->p->nouter - 1),
-                                kl_dim_ceildiv(d, l->k->axes[t.axis].extent, t.width));
+    kl_dim strips = kl_dim_ceildiv(d, l->k->axes[t.axis].extent, t.width),
+           workers = kl_dim_mul(d, kl_outer_count(l, l->p->nouter - 1), strips);
     if (n)
         KL_TRY(split_blocks(&t, workers, n));
     kl_build b;

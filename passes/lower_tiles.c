@@ -154,8 +154,8 @@ static void fetch(tiles *t, kl_build *b, const operand *o, kl_x thread, kl_x k)
     kl_x e, side, kk;
     kl_build in = unrolled(t, b, "e", o->each, &e);
     place(t, o, thread, e, &side, &kk);
-    kl_b_set(&in, kl_x_reg(t->x, o->reg, t->dt, &e, 1),
-             element(t, o, plus(t, o->first, side), plus(t, k, kk)));
+    kl_x at_k = plus(t, k, kk), v = element(t, o, plus(t, o->first, side), at_k);
+    kl_b_set(&in, kl_x_reg(t->x, o->reg, t->dt, &e, 1), v);
 }
 
 static void put(tiles *t, kl_build *b, const operand *o, kl_x thread)
@@ -163,8 +163,8 @@ static void put(tiles *t, kl_build *b, const operand *o, kl_x thread)
     kl_x e, side, k;
     kl_build in = unrolled(t, b, "e", o->each, &e);
     place(t, o, thread, e, &side, &k);
-    kl_b_store(&in, o->tile, plus(t, times(t, k, o->pitch), side),
-               kl_x_reg(t->x, o->reg, t->dt, &e, 1), KL_NONE);
+    kl_x v = kl_x_reg(t->x, o->reg, t->dt, &e, 1);
+    kl_b_store(&in, o->tile, plus(t, times(t, k, o->pitch), side), v, KL_NONE);
 }
 
 /* ---- a step ---- */
@@ -181,9 +181,10 @@ static uint32_t read_tile(tiles *t, kl_build *b, const operand *o, const char *n
     kl_x i, r = kl_b_reg(b, name, t->dt, THREADS, 1, &n);
     uint32_t reg = (uint32_t)t->x->nodes[r].imm;
     kl_build in = unrolled(t, b, "i", n, &i);
-    kl_x at = plus(t, times(t, k, o->pitch), mine(t, who, i, o->extent / n));
-    kl_b_set(&in, kl_x_reg(t->x, reg, t->dt, &i, 1),
-             kl_x_load(t->x, o->tile, t->dt, at, KL_NONE, KL_NONE));
+    kl_x column = mine(t, who, i, o->extent / n);
+    kl_x at = plus(t, times(t, k, o->pitch), column);
+    kl_x v = kl_x_load(t->x, o->tile, t->dt, at, KL_NONE, KL_NONE);
+    kl_b_set(&in, kl_x_reg(t->x, reg, t->dt, &i, 1), v);
     return reg;
 }
 
@@ -204,10 +205,10 @@ static void multiply(tiles *t, kl_build *b, uint32_t acc)
     uint32_t rb = read_tile(t, &step, &t->b, "b", col, k, t->tn);
     kl_build rows = unrolled(t, &step, "i", t->tm, &ij[0]);
     kl_build cols = unrolled(t, &rows, "j", t->tn, &ij[1]);
-    kl_x c = kl_x_reg(t->x, acc, t->dt, ij, 2);
-    kl_b_set(&cols, c,
-             kl_x_op(t->x, KL_OP_fma, kl_x_reg(t->x, ra, t->dt, &ij[0], 1),
-                     kl_x_reg(t->x, rb, t->dt, &ij[1], 1), c));
+    kl_x c = kl_x_reg(t->x, acc, t->dt, ij, 2),
+         right = kl_x_reg(t->x, rb, t->dt, &ij[1], 1),
+         left = kl_x_reg(t->x, ra, t->dt, &ij[0], 1);
+    kl_b_set(&cols, c, kl_x_op(t->x, KL_OP_fma, left, right, c));
 }
 
 /* ---- results ---- */
@@ -215,8 +216,8 @@ static void multiply(tiles *t, kl_build *b, uint32_t acc)
 static void store(tiles *t, kl_build *b, kl_x row, kl_x col, kl_x value)
 {
     kl_gemm *g = &t->g;
-    kl_x inside = kl_x_and(t->x, kl_x_lt(t->x, row, kl_x_dim(t->x, g->m.count)),
-                           kl_x_lt(t->x, col, kl_x_dim(t->x, g->n.count)));
+    kl_x in_n = kl_x_lt(t->x, col, kl_x_dim(t->x, g->n.count)),
+         inside = kl_x_and(t->x, kl_x_lt(t->x, row, kl_x_dim(t->x, g->m.count)), in_n);
     kl_build in = inside == KL_NONE ? *b : kl_b_if(b, inside);
     if (g->blocks != 1) {
         kl_b_store(&in, g->part, kl_gemm_part_at(g, t->block, t->batch, row, col), value,
@@ -253,8 +254,8 @@ static uint32_t accumulators(tiles *t, kl_build *b)
     uint32_t reg = (uint32_t)t->x->nodes[acc].imm;
     kl_build rows = unrolled(t, b, "i", t->tm, &ij[0]);
     kl_build cols = unrolled(t, &rows, "j", t->tn, &ij[1]);
-    kl_b_set(&cols, kl_x_reg(t->x, reg, t->dt, ij, 2),
-             kl_x_const(t->x, t->dt, (kl_scalar){.bits = 0}));
+    kl_x none = kl_x_const(t->x, t->dt, (kl_scalar){.bits = 0});
+    kl_b_set(&cols, kl_x_reg(t->x, reg, t->dt, ij, 2), none);
     return reg;
 }
 
@@ -271,7 +272,8 @@ static void which(tiles *t, kl_x w, kl_dim mb, kl_dim nb)
     t->block = kl_x_mod(t->x, w, blocks);
     t->batch = kl_x_divf(t->x, w, blocks);
     t->k0 = times(t, t->block, KL_BLOCK);
-    t->end = lesser(t, plus(t, t->k0, num(t, KL_BLOCK)), kl_x_dim(t->x, g->k));
+    kl_x all = kl_x_dim(t->x, g->k);
+    t->end = lesser(t, plus(t, t->k0, num(t, KL_BLOCK)), all);
 }
 
 static void fetch_both(tiles *t, kl_build *b, kl_x k)
@@ -285,7 +287,7 @@ static void fetch_both(tiles *t, kl_build *b, kl_x k)
 static void steps(tiles *t, kl_build *b, uint32_t acc)
 {
     kl_x thread, len = kl_x_op(t->x, KL_OP_sub, t->end, t->k0, KL_NONE);
-    kl_x n = kl_x_divf(t->x, plus(t, len, num(t, t->bk - 1)), num(t, t->bk));
+    kl_x bk = num(t, t->bk), n = kl_x_divf(t->x, plus(t, len, num(t, t->bk - 1)), bk);
     uint32_t var = kl_x_newvar(t->x, "step", KL_BLOCK / t->bk);
     fetch_both(t, b, t->k0);
     kl_build in = kl_b_for(b, var, n, KL_BIND_SERIAL, 1);
@@ -294,7 +296,7 @@ static void steps(tiles *t, kl_build *b, uint32_t acc)
     put(t, &move, &t->b, thread);
     if (!KL_PLANTED(tile_first))
         kl_b_barrier(&in);
-    kl_x next = plus(t, kl_x_var(t->x, var), num(t, 1));
+    kl_x one = num(t, 1), next = plus(t, kl_x_var(t->x, var), one);
     fetch_both(t, &in, plus(t, t->k0, times(t, next, t->bk)));
     multiply(t, &in, acc);
     if (!KL_PLANTED(tile_last))
@@ -308,8 +310,8 @@ static kl_status phase(tiles *t)
     kl_x w;
     kl_dim mb = kl_dim_ceildiv(g->d, g->m.count, t->a.extent),
            nb = kl_dim_ceildiv(g->d, g->n.count, t->b.extent);
-    kl_dim workers = kl_dim_mul(g->d, kl_dim_mul(g->d, g->batch.count, g->blocks),
-                                kl_dim_mul(g->d, mb, nb));
+    kl_dim tiles = kl_dim_mul(g->d, mb, nb),
+           workers = kl_dim_mul(g->d, kl_dim_mul(g->d, g->batch.count, g->blocks), tiles);
     if (!kl_lower_phase(g->l, workers, 1, &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     which(t, w, mb, nb);

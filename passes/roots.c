@@ -355,8 +355,8 @@ static kl_status read_sources(kl_fusion *f, const kl_root *root, kl_reader *rd,
             for (int i = 0; i < kl_graph_at(f->g, src)->rank; i++)
                 idx[i] =
                     kl_x_var(k->x, kl_x_newvar(k->x, "o", kl_graph_shape(f->g, src)[i]));
-            pred = kl_x_lt(k->x, kl_x_var(k->x, kl_x_newvar(k->x, "p", 2)),
-                           kl_x_int(k->x, 1));
+            kl_x one = kl_x_int(k->x, 1);
+            pred = kl_x_lt(k->x, kl_x_var(k->x, kl_x_newvar(k->x, "p", 2)), one);
         } else {
             kl_source_index(f, root, s, k->x, axis, idx, &pred);
         }

@@ -78,8 +78,8 @@ static kl_x split_k(void *ctx, kl_exprs *x, kl_x leaf)
     const kl_xnode *n = &x->nodes[leaf];
     if (n->op != KL_X_VAR || n->imm != s->k)
         return KL_NONE;
-    return kl_x_add(x, kl_x_mul(x, kl_x_var(x, s->hi), kl_x_int(x, s->run)),
-                    kl_x_var(x, s->lo));
+    kl_x lo = kl_x_var(x, s->lo);
+    return kl_x_add(x, kl_x_scale(x, kl_x_var(x, s->hi), s->run), lo);
 }
 
 /* Runs so short that a vector would take more than four are no runs. */

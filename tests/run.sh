@@ -62,8 +62,7 @@ if [ "$mode" != --quick ]; then
     export CC=clang
     configure build-clang -Dwerror=true
     unset CC
-    # not golden yet: six texts number nodes in the order in which gcc evaluates arguments
-    suites build-clang "clang's build, every warning an error" --suite unit
+    suites build-clang "clang's build, every warning an error" --suite unit --suite golden
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
