@@ -218,6 +218,8 @@ static kl_status check_step(checker *c, const kl_step *s, int depth)
         return bad(c, "there are fewer slots than", s->ncarry);
     if (kind == KL_STEP_LAUNCH)
         return check_launch(c, s);
+    if (kind == KL_STEP_FILL && (s->value < 0 || s->value > 255))
+        return bad(c, "there is no byte", s->value);
     if (kind == KL_STEP_CALL && !s->symbol)
         return bad(c, "no function is named, and the inputs are", s->ncarry);
     return kind == KL_STEP_LOOP || kind == KL_STEP_BRANCH ? check_bodies(c, s, depth)
