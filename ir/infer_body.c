@@ -57,17 +57,30 @@ static kl_status check_pick(const kl_infer_args *in, uint32_t n)
     return kl_infer_fail(in, KL_ERR_ARG, "has no result %d", in->pick);
 }
 
+/* What a while's condition gives. */
+static kl_status check_test(const kl_infer_args *in, const kl_graph *b)
+{
+    kl_type x;
+    if (b->noutputs != 1)
+        return kl_infer_fail(in, KL_ERR_ARG, "needs a condition with 1 output, not %u",
+                             b->noutputs);
+    kl_graph_type(b, b->outputs[0], &x);
+    return x.dtype == KL_BOOL && !x.rank
+               ? KL_OK
+               : kl_infer_fail_type(in, KL_ERR_DTYPE,
+                                    "needs a condition that gives bool[], not", &x);
+}
+
 kl_status kl_infer_while(const kl_infer_args *in)
 {
     const kl_graph *cond = NULL, *body = NULL;
-    const kl_type flag = {.dtype = KL_BOOL};
     KL_TRY(kl_infer_attrs(in, 2));
     KL_TRY(check_pick(in, in->nsrc));
     *in->out = in->src[in->pick];
     KL_TRY(body_of(in, 0, &cond));
     KL_TRY(body_of(in, 1, &body));
     KL_TRY(check_inputs(in, cond, in->src, in->nsrc));
-    KL_TRY(check_outputs(in, cond, &flag, 1));
+    KL_TRY(check_test(in, cond));
     KL_TRY(check_inputs(in, body, in->src, in->nsrc));
     if (body->noutputs != in->nsrc)
         return kl_infer_fail(in, KL_ERR_ARG, "needs a body with %u outputs", in->nsrc);
