@@ -35,12 +35,14 @@ kl_status kl_default_device(int *out)
     static int known = -1;
     const char *name = kl_env_get()->device;
     int d = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    bool first = !kl_failed(); /* an earlier error keeps its own text */
     *out = 0; /* a traced function is for the host, whose memory it is called on */
     if (kl_thread()->tracing || !name || !*name)
         return KL_OK;
     if (d < 0) {
         if (find(name, &d) != KL_OK) {
-            kl_fail_more(" (KILN_DEVICE)");
+            if (first)
+                kl_fail_more(" (KILN_DEVICE)");
             return kl_error_status();
         }
         __atomic_store_n(&known, d, __ATOMIC_RELAXED);

@@ -316,6 +316,17 @@ START_TEST(test_functions)
 }
 END_TEST
 
+START_TEST(test_device)
+{
+    setenv("KILN_DEVICE", "gpu:0", 1); /* in a process of its own */
+    ck_assert(!f(1, 1) && !f(1, 1));
+    const char *first = strstr(kl_error(), "no device 'gpu:0'"),
+               *why = strstr(kl_error(), " (KILN_DEVICE)");
+    ck_assert_msg(first && why && !strstr(why + 4, "KILN_DEVICE"), "%s", kl_error());
+    FAILS(f(1, 1), " (KILN_DEVICE)");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("messages");
@@ -331,6 +342,7 @@ int main(void)
     tcase_add_test(tc, test_files);
     tcase_add_test(tc, test_null);
     tcase_add_test(tc, test_functions);
+    tcase_add_test(tc, test_device);
     suite_add_tcase(s, tc);
     return front_run(s);
 }
