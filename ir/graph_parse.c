@@ -203,6 +203,8 @@ static kl_status push_mask(parser *p)
     for (uint32_t i = before; i < p->nattr; i++)
         if (p->attr[i] < 0)
             return kl_lex_fail(p->l, "there is no axis %lld", (long long)p->attr[i]);
+        else if (mask >> p->attr[i] & 1)
+            return kl_lex_fail(p->l, "axis %lld stands twice", (long long)p->attr[i]);
         else
             mask |= UINT64_C(1) << p->attr[i];
     p->nattr = before;
@@ -360,7 +362,7 @@ static kl_status push_result(parser *p)
 static kl_status read_call(parser *p)
 {
     char text[256];
-    if (p->l->kind != KL_TOK_STRING)
+    if (p->l->kind != KL_TOK_STRING || !p->l->len)
         return expected(p->l, "the called function's name in quotes");
     KL_TRY(token_text(p, 0, text));
     kl_lex_next(p->l);
@@ -507,6 +509,19 @@ static kl_status place_here(parser *p, kl_ref r, int line)
     return keep_text(p, text, strlen(text), &n->place);
 }
 
+/* Does the text end with a line, "net.c:41", or that of a derivative's origin? */
+static bool is_place(const char *s, const char *end)
+{
+    static const char back[] = " (backward)";
+    size_t n = sizeof back - 1;
+    if ((size_t)(end - s) > n && memcmp(end - n, back, n) == 0)
+        end -= n;
+    const char *line = end;
+    while (line > s && line[-1] >= '0' && line[-1] <= '9')
+        line--;
+    return line < end && line - 1 > s && line[-1] == ':';
+}
+
 /* A node's name and place are the comment behind it: # "loss" net.c:41 */
 static kl_status read_note(parser *p, kl_ref r, int at)
 {
@@ -526,10 +541,7 @@ static kl_status read_note(parser *p, kl_ref r, int at)
         while (s < end && *s == ' ')
             s++;
     }
-    const char *line = end;
-    while (line > s && line[-1] >= '0' && line[-1] <= '9')
-        line--;
-    bool place = line < end && line - 1 > s && line[-1] == ':';
+    bool place = is_place(s, end);
     if (s < end && !place)
         return place_here(p, r, at); /* some other comment */
     kl_node *n = &p->g->nodes[r];

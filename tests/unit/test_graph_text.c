@@ -194,6 +194,24 @@ START_TEST(odd_names)
 }
 END_TEST
 
+/* A node's place, that of a derivative's node too. */
+START_TEST(places_come_back)
+{
+    static const char text[] = "graph g(%x: f32[4]) {\n"
+                               "  %1: f32[4] = neg %x  # \"n\" net.c:41\n"
+                               "  %2: f32[4] = exp %1  # net.c:41 (backward)\n"
+                               "  %3: f32[4] = exp %2  # \"m\" net.c:42 (backward)\n"
+                               "  out %3\n"
+                               "}\n";
+    kl_arena *a = kl_arena_new();
+    kl_text t = {0};
+    kl_graph_print(parse(a, text), &t);
+    ck_assert_str_eq(t.s, text);
+    kl_text_free(&t);
+    kl_arena_free(a);
+}
+END_TEST
+
 START_TEST(by_hand)
 {
     kl_arena *a = kl_arena_new();
@@ -392,6 +410,7 @@ int main(void)
     tcase_add_test(tc, all_rows_come_back);
     tcase_add_loop_test(tc, elementwise_rows_come_back, 0, KL_OP_COUNT);
     tcase_add_test(tc, odd_names);
+    tcase_add_test(tc, places_come_back);
     tcase_add_test(tc, by_hand);
     tcase_add_loop_test(tc, refused, 0, (int)KL_COUNT(bad));
     tcase_add_loop_test(tc, truncated, 0, 16);

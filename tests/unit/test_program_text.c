@@ -48,7 +48,7 @@ static const char whole[] =
     "      out %1: bool[B]\n"
     "      arena 0\n"
     "    }\n"
-    "  loop until (2, 2, 7, 6) carries 1 at \"net.c:42\"\n"
+    "  loop until (2, 2, 7, 6) carries 1 at \"net.c:42 (backward)\"\n"
     "    program until.body for cpu {\n"
     "      dim B 1..4096 % 8\n"
     "      dim n 0..5 % 1\n"
