@@ -192,6 +192,12 @@ LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValue
                       LLVMValueRef c);
 LLVMValueRef kl_ll_cast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
+
+/* ---- llvm_scale.c ---- */
+
+/* Is x m 2^n, for which the target has an instruction? */
+bool kl_ll_scale_of(kl_ll *e, kl_x x, kl_x *m, kl_x *n);
+LLVMValueRef kl_ll_scale(kl_ll *e, kl_dtype dt, LLVMValueRef m, LLVMValueRef n);
 int kl_ll_lanes_of(LLVMValueRef v); /* 1: scalar */
 LLVMValueRef kl_ll_as_bits(kl_ll *e, LLVMValueRef a);
 /* A node of an expression, its sources given. */

@@ -243,6 +243,25 @@ LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef
     return kl_ll_op(e, n->op, n->op == KL_OP_where ? n->dtype : from, a, b, c);
 }
 
+/* x as llvm_scale.c's one instruction; NULL: it is no such product, or not of vectors. */
+static kl_ll_val *scale(kl_ll *e, kl_x x, kl_dtype dt)
+{
+    kl_x m, n;
+    if (!kl_ll_scale_of(e, x, &m, &n))
+        return NULL;
+    kl_ll_val *a = kl_ll_eval(e, m), *b = kl_ll_eval(e, n);
+    if (!a || !b || !a->vary || !b->vary ||
+        kl_ll_lanes_of(a->v[0]) * kl_dtypes[dt].size < 16)
+        return NULL;
+    kl_ll_val *v = kl_ll_new(e, x, KL_MAX(a->level, b->level), true, a->regs | b->regs,
+                             a->mem | b->mem);
+    for (int c = 0; v && c < v->n; c++) {
+        kl_ll_place(e, v->level);
+        v->v[c] = kl_ll_scale(e, dt, kl_ll_chunk(e, a, c), kl_ll_chunk(e, b, c));
+    }
+    return v;
+}
+
 static kl_ll_val *apply(kl_ll *e, kl_x x, const kl_xnode *n)
 {
     kl_ll_val *s[3] = {NULL, NULL, NULL};
@@ -290,6 +309,9 @@ kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x)
         return reg_value(e, x, &n);
     case KL_X_LOAD:
         return kl_ll_load(e, x);
+    case KL_OP_mul:
+        v = scale(e, x, n.dtype);
+        return v ? v : apply(e, x, &n);
     default:
         return apply(e, x, &n);
     }

@@ -378,7 +378,7 @@ static int unroll_of(const body *b, int vec, int lanes)
 {
     if (b->nested) /* its own loops cost least when all lanes share them */
         return KL_MIN(KL_MAX(lanes / vec, 1), KL_LL_CHUNKS);
-    return b->weight > HEAVY ? 1 : b->weight > VERY_LIGHT ? 2 : 4;
+    return b->weight > HEAVY ? 1 : 4;
 }
 
 void kl_ll_lanes(kl_ll *e, const kl_stmt *s)
