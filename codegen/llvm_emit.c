@@ -271,7 +271,7 @@ static void phase_state(kl_ll *e)
     for (int i = 0; i < e->ndims; i++)
         e->dim_values[i] = NULL;
     e->depth = e->loops = 0;
-    e->dummy = NULL;
+    e->dummy = e->astray = NULL;
     e->lane = (kl_ll_lane){0};
     e->scalar_lanes = 0;
     memset(e->vecs, 0, sizeof e->vecs);
@@ -300,6 +300,7 @@ static void emit_phase(kl_ll *e, int p, const char *name)
     kl_ll_loop_end(e, &l);
     kl_ll_here(e);
     kl_ll_stream_end(e);
+    kl_ll_bounds_end(e);
     LL.BuildRetVoid(e->b);
     kl_ll_pop(e);
 }

@@ -87,6 +87,7 @@ typedef struct kl_ll {
     bool *local;       /* per register: declared in the body being looked at */
     LLVMValueRef *ops; /* per operand: base pointer; NULL: not loaded yet */
     LLVMValueRef worker, dummy;
+    LLVMValueRef astray, astray_at; /* first access out of bounds: node + 1, element */
     kl_dim *tile_offset;
     kl_dim *dims;
     int ndims;
@@ -232,6 +233,8 @@ LLVMValueRef kl_ll_and(kl_ll *e, LLVMValueRef a, LLVMValueRef b); /* NULL: all s
 LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v,
                          LLVMValueRef mask); /* v's first lane in mask */
 /* If bad (i1) then set the error word, once. */
-void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, uint32_t node, LLVMValueRef value);
+void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, LLVMValueRef node,
+                 LLVMValueRef value);
+void kl_ll_bounds_end(kl_ll *e); /* at the phase's end, where accesses are checked */
 
 #endif

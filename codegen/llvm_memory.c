@@ -15,6 +15,8 @@
  * where it stands. */
 #include "codegen/llvm_emit.h"
 
+enum { MOST_CHUNK = 256 }; /* bytes */
+
 typedef enum shape { ONE, VECTOR, REVERSED, STRIDED, SCATTERED } shape;
 
 /* One access, worked out. */
@@ -25,7 +27,7 @@ typedef struct access {
     int64_t coef;
     int level;        /* of the address */
     kl_ll_val *index; /* ONE, SCATTERED: the index; else its part without the lane */
-    kl_ll_val *full;  /* bounds: the whole index */
+    kl_x at;          /* the whole index */
     kl_ll_val *pred;  /* NULL: always */
     bool own; /* a tile with a copy for each lane: element i of lane l at i * L + l */
     LLVMValueRef start; /* the address of index + coef * the lane loop's base */
@@ -77,8 +79,11 @@ static LLVMValueRef dummy(kl_ll *e)
     if (!e->dummy) {
         LLVMBasicBlockRef was = LL.GetInsertBlock(e->b);
         LL.PositionBuilderBefore(e->b, e->frames[1].enter);
-        e->dummy = LL.BuildAlloca(e->b, kl_ll_int(e, 64, 1), "nowhere");
-        LL.BuildStore(e->b, kl_ll_i64(e, 0), e->dummy);
+        /* checks of bounds let a whole chunk go there */
+        LLVMTypeRef t = kl_ll_int(e, 64, e->bounds ? MOST_CHUNK / 8 : 1);
+        e->dummy = LL.BuildAlloca(e->b, t, "nowhere");
+        LL.SetAlignment(LL.BuildStore(e->b, LL.ConstNull(t), e->dummy), 8);
+        LL.SetAlignment(e->dummy, 8);
         LL.PositionBuilderAtEnd(e->b, was);
         kl_llvm_lines_again(e->u);
     }
@@ -136,16 +141,15 @@ static bool by_own_lane(kl_ll *e, access *m, kl_x index)
 static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
 {
     m->operand = operand;
+    m->at = index;
     m->dt = e->k->operands[operand].dtype;
     if (!by_own_lane(e, m, index) && !by_lane(e, m, index)) {
         m->index = kl_ll_eval(e, index);
         m->shape = m->index && m->index->vary ? SCATTERED : ONE;
     }
-    if (m->index && e->bounds)
-        m->full = kl_ll_eval(e, index);
     if (pred != KL_NONE && !(m->pred = kl_ll_eval(e, pred)))
         return false;
-    if (!m->index || (e->bounds && !m->full))
+    if (!m->index)
         return false;
     bool moves = m->shape != ONE;
     m->level = KL_MAX(m->index->level, moves ? e->lane.level : 0);
@@ -242,37 +246,110 @@ static LLVMValueRef plain_store(kl_ll *e, kl_dtype dt, LLVMValueRef v, LLVMValue
 
 /* ---- bounds ---- */
 
-/* Report lanes of chunk c that are on and out of range; on is narrowed to the others. */
+/* Remember the first access out of range, for the phase's end to report. Without a branch
+ * an access: LLVM's time is more than linear in blocks. */
+static void remember(kl_ll *e, LLVMValueRef bad, uint32_t node, LLVMValueRef at)
+{
+    LLVMTypeRef i64 = kl_ll_int(e, 64, 1);
+    if (!e->astray) {
+        LLVMBasicBlockRef was = LL.GetInsertBlock(e->b);
+        LL.PositionBuilderBefore(e->b, e->frames[1].enter);
+        e->astray = LL.BuildAlloca(e->b, i64, "astray");
+        e->astray_at = LL.BuildAlloca(e->b, i64, "astray.at");
+        LL.BuildStore(e->b, kl_ll_i64(e, 0), e->astray);
+        LL.BuildStore(e->b, kl_ll_i64(e, 0), e->astray_at);
+        LL.PositionBuilderAtEnd(e->b, was);
+        kl_llvm_lines_again(e->u);
+    }
+    LLVMValueRef known = LL.BuildLoad2(e->b, i64, e->astray, "");
+    LLVMValueRef known_at = LL.BuildLoad2(e->b, i64, e->astray_at, "");
+    LLVMValueRef none = LL.BuildICmp(e->b, LLVMIntEQ, known, kl_ll_i64(e, 0), "");
+    LLVMValueRef now = LL.BuildAnd(e->b, bad, none, "");
+    LLVMValueRef mine = kl_ll_i64(e, (int64_t)node + 1);
+    LL.BuildStore(e->b, LL.BuildSelect(e->b, now, mine, known, ""), e->astray);
+    LL.BuildStore(e->b, LL.BuildSelect(e->b, now, at, known_at, ""), e->astray_at);
+}
+
+void kl_ll_bounds_end(kl_ll *e)
+{
+    LLVMTypeRef i64 = kl_ll_int(e, 64, 1);
+    if (!e->astray)
+        return;
+    LLVMValueRef node = LL.BuildLoad2(e->b, i64, e->astray, "");
+    LLVMValueRef at = LL.BuildLoad2(e->b, i64, e->astray_at, "");
+    LLVMValueRef bad = LL.BuildICmp(e->b, LLVMIntNE, node, kl_ll_i64(e, 0), "");
+    node = LL.BuildSub(e->b, node, kl_ll_i64(e, 1), "");
+    kl_ll_fault(e, bad, KL_FAULT_BOUNDS, node, at);
+    kl_ll_here(e);
+}
+
+/* i in [low, low + count) of the operand. */
+static LLVMValueRef in_range(kl_ll *e, const kl_operand *o, LLVMValueRef i)
+{
+    int lanes = kl_ll_lanes_of(i);
+    LLVMValueRef low = kl_ll_extent(e, o->low), count = kl_ll_extent(e, o->count);
+    kl_ll_here(e);
+    LLVMValueRef lows = kl_ll_broadcast(e, low, lanes);
+    LLVMValueRef size = kl_ll_broadcast(e, count, lanes);
+    return LL.BuildICmp(e->b, LLVMIntULT, LL.BuildSub(e->b, i, lows, ""), size, "");
+}
+
+/* Note lanes of chunk c that are on and out of range; on is narrowed to the others. */
 static LLVMValueRef check_bounds(kl_ll *e, const access *m, int c, bool one,
                                  LLVMValueRef on)
 {
     const kl_operand *o = &e->k->operands[m->operand];
-    if (!e->bounds)
+    kl_ll_val *full = e->bounds ? kl_ll_eval(e, m->at) : NULL;
+    if (!full)
         return on;
-    LLVMValueRef low = kl_ll_extent(e, o->low), count = kl_ll_extent(e, o->count);
     kl_ll_here(e);
-    LLVMValueRef i = one ? m->full->v[0] : kl_ll_chunk(e, m->full, c);
-    kl_ll_here(e);
-    LLVMValueRef lows = kl_ll_broadcast(e, low, kl_ll_lanes_of(i));
-    LLVMValueRef size = kl_ll_broadcast(e, count, kl_ll_lanes_of(i));
-    LLVMValueRef in =
-        LL.BuildICmp(e->b, LLVMIntULT, LL.BuildSub(e->b, i, lows, ""), size, "");
+    LLVMValueRef i = one ? full->v[0] : kl_ll_chunk(e, full, c);
+    LLVMValueRef in = in_range(e, o, i);
     LLVMValueRef bad = kl_ll_and(e, on, LL.BuildNot(e->b, in, ""));
     LLVMValueRef first = kl_ll_lanes_of(i) == 1 ? i : kl_ll_first(e, i, bad);
-    kl_ll_fault(e, kl_ll_any(e, bad), KL_FAULT_BOUNDS, o->node, first);
+    remember(e, kl_ll_any(e, bad), o->node, first);
     return kl_ll_and(e, on, in);
+}
+
+/* Lanes side by side that are all on are checked at their two ends, and stay one vector.
+ */
+static bool checks_ends(const kl_ll *e, const access *m, LLVMValueRef on)
+{
+    return e->bounds && !on && e->lane.vec > 1 && !m->own &&
+           (m->shape == VECTOR || m->shape == REVERSED) &&
+           e->lane.vec * (int)kl_dtypes[m->dt].size <= MOST_CHUNK;
+}
+
+/* i1: chunk c lies in range. */
+static LLVMValueRef check_ends(kl_ll *e, const access *m, int c)
+{
+    const kl_operand *o = &e->k->operands[m->operand];
+    dummy(e);
+    kl_ll_here(e);
+    LLVMValueRef at = LL.BuildAdd(e->b, e->lane.base, kl_ll_i64(e, c * e->lane.vec), "");
+    at = LL.BuildMul(e->b, at, kl_ll_i64(e, m->coef), "");
+    LLVMValueRef first = LL.BuildAdd(e->b, m->index->v[0], at, "");
+    LLVMValueRef last =
+        LL.BuildAdd(e->b, first, kl_ll_i64(e, m->coef * (e->lane.vec - 1)), "");
+    LLVMValueRef begins = in_range(e, o, first);
+    LLVMValueRef in = LL.BuildAnd(e->b, begins, in_range(e, o, last), "");
+    remember(e, LL.BuildNot(e->b, in, ""), o->node,
+             LL.BuildSelect(e->b, begins, last, first, ""));
+    return in;
 }
 
 /* ---- loads ---- */
 
-/* Lanes of chunk c that load: those that are on and whose predicate holds. */
-static LLVMValueRef load_mask(kl_ll *e, const access *m, int c)
+/* Lanes of chunk c that load: those that are on and whose predicate holds. in: i1 or
+ * NULL, whether any may. */
+static LLVMValueRef load_mask(kl_ll *e, const access *m, int c, LLVMValueRef *in)
 {
     LLVMValueRef p =
         m->pred && !KL_PLANTED(load_mask) ? kl_ll_chunk(e, m->pred, c) : NULL;
     kl_ll_place(e, m->level);
     LLVMValueRef on = kl_ll_and(e, e->mask[c], p);
-    return check_bounds(e, m, c, false, on);
+    *in = checks_ends(e, m, on) ? check_ends(e, m, c) : NULL;
+    return *in ? NULL : check_bounds(e, m, c, false, on);
 }
 
 static LLVMValueRef by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef mask,
@@ -332,8 +409,8 @@ static LLVMValueRef load_for_all(kl_ll *e, const access *m, LLVMValueRef mask,
     return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
 }
 
-static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef mask,
-                               LLVMValueRef other)
+static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in,
+                               LLVMValueRef mask, LLVMValueRef other)
 {
     int vec = e->lane.vec;
     if (m->shape == ONE)
@@ -343,7 +420,7 @@ static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef ma
     bool vector = m->shape == VECTOR || (m->shape == REVERSED && vec > 1);
     if (!vector || vec == 1 || (mask && !has_masked(e, m->dt)))
         return by_lanes(e, m, c, mask, other);
-    LLVMValueRef p = chunk_address(e, m, c);
+    LLVMValueRef p = guard(e, chunk_address(e, m, c), in);
     if (m->shape == VECTOR)
         return mask ? masked_load(e, m, p, mask, other)
                     : from_memory(e, m->dt, plain_load(e, m->dt, vec, p));
@@ -383,13 +460,13 @@ static kl_ll_val *load_varying(kl_ll *e, kl_x x, access *m, kl_x other)
         return NULL;
     address(e, m);
     for (int c = 0; c < v->n; c++) {
-        LLVMValueRef mask = load_mask(e, m, c);
+        LLVMValueRef in, mask = load_mask(e, m, c, &in);
         LLVMValueRef rest =
             o ? kl_ll_chunk(e, o, c) : LL.ConstNull(kl_ll_type(e, m->dt, e->lane.vec));
         if (mask)
             dummy(e);
         kl_ll_place(e, m->level);
-        v->v[c] = load_chunk(e, m, c, mask, rest);
+        v->v[c] = load_chunk(e, m, c, in, mask, rest);
     }
     return v;
 }
@@ -469,7 +546,7 @@ static void store_by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef v,
     }
 }
 
-static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef v,
+static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in, LLVMValueRef v,
                         LLVMValueRef mask)
 {
     int vec = e->lane.vec;
@@ -479,7 +556,7 @@ static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef v,
         store_by_lanes(e, m, c, v, mask);
         return;
     }
-    LLVMValueRef p = chunk_address(e, m, c);
+    LLVMValueRef p = guard(e, chunk_address(e, m, c), in);
     if (m->shape == REVERSED) {
         v = reverse(e, v);
         mask = mask ? reverse(e, mask) : NULL;
@@ -497,19 +574,21 @@ static void store_chunk(kl_ll *e, const access *m, int c, LLVMValueRef v,
 
 static void store_varying(kl_ll *e, access *m, kl_ll_val *value)
 {
-    LLVMValueRef v[KL_LL_CHUNKS], mask[KL_LL_CHUNKS];
+    LLVMValueRef v[KL_LL_CHUNKS], mask[KL_LL_CHUNKS], in[KL_LL_CHUNKS];
     int n = e->lane.n;
     for (int c = 0; c < n; c++) {
         v[c] = kl_ll_chunk(e, value, c);
         LLVMValueRef p =
             m->pred && !KL_PLANTED(store_mask) ? kl_ll_chunk(e, m->pred, c) : NULL;
         kl_ll_here(e);
-        mask[c] = check_bounds(e, m, c, false, kl_ll_and(e, e->mask[c], p));
+        LLVMValueRef on = kl_ll_and(e, e->mask[c], p);
+        in[c] = checks_ends(e, m, on) ? check_ends(e, m, c) : NULL;
+        mask[c] = in[c] ? NULL : check_bounds(e, m, c, false, on);
     }
     address(e, m);
     for (int c = 0; c < n; c++) {
         kl_ll_here(e);
-        store_chunk(e, m, c, v[c], mask[c]);
+        store_chunk(e, m, c, in[c], v[c], mask[c]);
     }
 }
 
@@ -557,7 +636,8 @@ LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask)
 
 /* Several workers may fail at once: the first to change the kind from 0 writes the rest.
  */
-void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, uint32_t node, LLVMValueRef value)
+void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, LLVMValueRef node,
+                 LLVMValueRef value)
 {
     LLVMTypeRef i64 = kl_ll_int(e, 64, 1);
     LLVMBasicBlockRef cold = kl_ll_block(e, "fault"), mine = kl_ll_block(e, "first");
@@ -572,7 +652,7 @@ void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, uint32_t node, LLVMValueR
         LLVMAtomicOrderingMonotonic, 0);
     LL.BuildCondBr(e->b, LL.BuildExtractValue(e->b, was, 1, ""), mine, on);
     kl_ll_set_block(e, mine);
-    LL.BuildStore(e->b, kl_ll_i64(e, node), kl_ll_gep(e, i64, word, kl_ll_i64(e, 1)));
+    LL.BuildStore(e->b, node, kl_ll_gep(e, i64, word, kl_ll_i64(e, 1)));
     LL.BuildStore(e->b, value, kl_ll_gep(e, i64, word, kl_ll_i64(e, 2)));
     LL.BuildBr(e->b, on);
     kl_ll_set_block(e, on);

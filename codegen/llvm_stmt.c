@@ -539,7 +539,7 @@ static void check(kl_ll *e, const kl_stmt *s)
         if (ok->vary)
             bad = kl_ll_and(e, e->mask[c], bad);
         LLVMValueRef first = kl_ll_lanes_of(v) > 1 ? kl_ll_first(e, v, bad) : v;
-        kl_ll_fault(e, kl_ll_any(e, bad), s->fault, s->node, first);
+        kl_ll_fault(e, kl_ll_any(e, bad), s->fault, kl_ll_i64(e, s->node), first);
     }
 }
 

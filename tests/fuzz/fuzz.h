@@ -2,7 +2,7 @@
  *
  *   gen.c     a seed -> a graph
  *   cases.c   a graph's text, its inputs' data, its oracle's outputs
- *   runs.c    the same through passes and loops, through passes and LLVM
+ *   runs.c    the same through passes and loops, through passes and LLVM or CUDA
  *   shrink.c  a failing text -> a smaller one that fails alike
  *   graphs.c  the driver: many seeds, in processes of their own
  *
@@ -79,8 +79,11 @@ void way_close(compiled *u);
 /* NULL, or what was wrong (kept in a buffer of the callee's). */
 const char *run_on_loops(const testcase *c, const compiled *u);
 /* On one thread its memory ends at pages that may not be touched, on more it begins. */
-const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
+const char *run_on_cpu(const testcase *c, const compiled *u, kl_module *code,
                        int threads);
+/* broken: the device takes no more work in this process. */
+const char *run_on_cuda(const testcase *c, const compiled *u, kl_module *code,
+                        bool *broken);
 /* Memory that kiln asks for from now on comes full of one odd byte. */
 void poison_memory(void);
 void set_bounds(bool on);

@@ -2,16 +2,17 @@
  * bit.
  *
  *   graphs [--count N] [--seed FIRST] [--jobs J] [--loops PERCENT] [--dir FOLDER]
- * [FILE.kl ..]
+ *          [--cuda] [FILE.kl ..]
  *
  * A graph is compiled fused and unfused, each for another vector width of those that this
  * machine has and one of the two with bounds checked at each access, and both run on one
  * thread and on two. All kernels of some graphs for one width share an LLVM module. A
  * share of the graphs also goes through the loops' interpreter, which knows bounds, races
- * and reads of what was never written, for CPU and GPU schedules. Seeds are worked off by
- * child processes, so that a crash or an endless loop is a failure like others. A failing
- * graph is shrunk, and the smallest is written to a file that this program runs again
- * when given it. */
+ * and reads of what was never written, for CPU and GPU schedules. With --cuda the same
+ * graphs, fused and unfused, run on a GPU or its stand-ins instead, where the kernels of
+ * some graphs share a CUDA text. Seeds are worked off by child processes, so that a crash
+ * or an endless loop is a failure like others. A failing graph is shrunk, and the
+ * smallest is written to a file that this program runs again when given it. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ enum { BATCH = 12, CHUNK = 96, MAX_WAYS = 8, CASE_SECONDS = 60, MAX_FAILURES = 5
 
 static struct {
     int64_t count, first, jobs, loops;
+    bool cuda;
     const char *dir;
 } opt = {.count = 300, .first = 1, .jobs = 2, .loops = 12, .dir = "."};
 
@@ -44,9 +46,25 @@ typedef struct report {
 static way ways[MAX_WAYS];
 static int nways;
 
+/* Asked in a child: CUDA works in the process alone that opened it. */
+static bool has_gpu(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(kl_device_cuda.count() > 0 && kl_nvrtc_found() ? 0 : 1);
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
 static void find_ways(void)
 {
     const kl_target *host = kl_target_host();
+    if (opt.cuda) {
+        ways[nways++] = (way){.target = "sm_80"};
+        ways[nways++] = (way){.target = "sm_90a"};
+        return;
+    }
     static const struct {
         const char *target;
         int bits;
@@ -125,13 +143,26 @@ static void compile_entry(entry *e, const way w[2])
         refused(e, "passes, unfused");
 }
 
+/* As PTX, which newer devices take too. */
+static kl_module *load(const kl_kernel *const *kernels, int n, const kl_target *t)
+{
+    kl_text object = {0};
+    kl_module *code = NULL;
+    bool cuda = t->kind == KL_TARGET_CUDA;
+    const kl_device_ops *ops = cuda ? &kl_device_cuda : &kl_device_cpu;
+    kl_status st = cuda ? kl_codegen_cuda(kernels, n, t, KL_CUDA_PTX, &object)
+                        : kl_codegen_cpu(kernels, n, t, KL_LLVM_OBJECT, &object);
+    if (st == KL_OK)
+        ops->load(0, object.s, object.len, &code);
+    kl_text_free(&object);
+    return code;
+}
+
 /* One object of all kernels of these units; NULL: kl_error. */
-static kl_code *object_of(entry *e, int n, bool unfused, const way *w)
+static kl_module *object_of(entry *e, int n, bool unfused, const way *w)
 {
     const kl_kernel *kernels[BATCH * 64];
     int count = 0;
-    kl_text object = {0};
-    kl_code *code = NULL;
     for (int i = 0; i < n; i++) {
         const kl_unit *u = unfused ? &e[i].unfused.u : &e[i].fused.u;
         int all = 0;
@@ -141,20 +172,19 @@ static kl_code *object_of(entry *e, int n, bool unfused, const way *w)
     }
     kl_error_clear();
     set_bounds(w->bounds);
-    if (kl_codegen_cpu(kernels, count, kl_target_find(w->target), KL_LLVM_OBJECT,
-                       &object) == KL_OK)
-        kl_code_load(object.s, object.len, &code);
-    kl_text_free(&object);
-    return code;
+    return load(kernels, count, kl_target_find(w->target));
 }
 
-static void run_entry(entry *e, const kl_code *code, const way *w)
+static bool broken; /* the GPU takes no more work of this process */
+
+static void run_entry(entry *e, kl_module *code, const way *w)
 {
     bool unfused = w->fuse_off;
     compiled *u = unfused ? &e->unfused : &e->fused;
-    for (int threads = 1; threads <= 2 && !e->bad; threads++) {
+    for (int threads = 1; threads <= (opt.cuda ? 1 : 2) && !e->bad; threads++) {
         char how[80];
-        const char *bad = run_on_cpu(&e->c, u, code, threads);
+        const char *bad = opt.cuda ? run_on_cuda(&e->c, u, code, &broken)
+                                   : run_on_cpu(&e->c, u, code, threads);
         snprintf(how, sizeof how, "%s, %s%s, %d threads", w->target,
                  unfused ? "unfused" : "fused", w->bounds ? ", bounds" : "", threads);
         if (bad)
@@ -162,21 +192,27 @@ static void run_entry(entry *e, const kl_code *code, const way *w)
     }
 }
 
+static void drop(kl_module *code)
+{
+    if (code)
+        code->ops->unload(code);
+}
+
 static void run_batch(entry *e, int n, const way w[2])
 {
-    for (int side = 0; side < 2; side++) {
-        kl_code *code = object_of(e, n, side == 1, &w[side]);
-        for (int i = 0; i < n; i++) {
+    for (int side = 0; side < 2 && !broken; side++) {
+        kl_module *code = object_of(e, n, side == 1, &w[side]);
+        for (int i = 0; i < n && !broken; i++) {
             if (!e[i].open || e[i].bad)
                 continue;
-            kl_code *own = code ? NULL : object_of(&e[i], 1, side == 1, &w[side]);
+            kl_module *own = code ? NULL : object_of(&e[i], 1, side == 1, &w[side]);
             if (!code && !own)
                 blame(&e[i], w[side].target, kl_error());
             else
                 run_entry(&e[i], code ? code : own, &w[side]);
-            kl_code_free(own);
+            drop(own);
         }
-        kl_code_free(code);
+        drop(code);
     }
 }
 
@@ -353,7 +389,7 @@ static void note(report *r, const entry *e)
 static void work(report *r, uint64_t first, int64_t count)
 {
     entry *e = calloc(BATCH, sizeof *e);
-    for (int64_t at = 0; at < count; at += BATCH) {
+    for (int64_t at = 0; at < count && !broken; at += BATCH) {
         int n = (int)KL_MIN(BATCH, count - at);
         way w[2];
         alarm(4 * CASE_SECONDS);
@@ -495,14 +531,10 @@ static int run_file(const char *path)
     return v.is != EQUAL;
 }
 
-int main(int argc, char **argv)
+/* Options into opt, files to the front of argv; how many. */
+static int read_arguments(int argc, char **argv)
 {
-    int rc = 0, files = 0;
-    int64_t cases = 0;
-    find_ways();
-    poison_memory();
-    if (kl_llvm_open() != KL_OK || nways == 0)
-        return fprintf(stderr, "%s\n", kl_error()), 77;
+    int files = 0;
     for (int i = 1; i < argc; i++) {
         int64_t *number = strcmp(argv[i], "--count") == 0   ? &opt.count
                           : strcmp(argv[i], "--seed") == 0  ? &opt.first
@@ -513,9 +545,26 @@ int main(int argc, char **argv)
             *number = strtoll(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc)
             opt.dir = argv[++i];
+        else if (strcmp(argv[i], "--cuda") == 0)
+            opt.cuda = true;
         else
-            rc |= run_file(argv[i]), files++;
+            argv[files++] = argv[i];
     }
+    return files;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = 0, files = read_arguments(argc, argv);
+    int64_t cases = 0;
+    poison_memory();
+    find_ways();
+    if (opt.cuda && !has_gpu())
+        return fprintf(stderr, "no GPU or no NVRTC\n"), 77;
+    if (nways == 0 || (!opt.cuda && kl_llvm_open() != KL_OK))
+        return fprintf(stderr, "%s\n", kl_error()), 77;
+    for (int i = 0; i < files; i++)
+        rc |= run_file(argv[i]);
     if (files)
         return rc;
     struct timespec t0, t1;

@@ -1,8 +1,8 @@
-/* runs.c: a case through the passes, then by its loops' meaning alone, or as machine
- * code, and compared with the oracle to the bit (all NaNs are one). Inputs that nobody
- * donated must be unchanged afterwards. Where the oracle met an index out of range, a run
- * must end (with that error, if it reads what the index gives) and touch nothing of
- * others.
+/* runs.c: a case through the passes, then by its loops' meaning alone, or as machine code
+ * or CUDA C on a device, and compared with the oracle to the bit (all NaNs are one).
+ * Inputs that nobody donated must be unchanged afterwards. Where the oracle met an index
+ * out of range, a run must end (with that error, if it reads what the index gives) and
+ * touch nothing of others.
  */
 #include "fuzz.h"
 
@@ -193,13 +193,14 @@ const char *run_on_loops(const testcase *c, const compiled *u)
     return bad;
 }
 
-/* ---- on the CPU ---- */
+/* ---- on a device ---- */
 
-static const char *find_entries(const kl_unit *u, const kl_code *code)
+static const char *find_entries(const kl_unit *u, kl_module *code)
 {
     char base[160], name[180];
     const char *bad = NULL;
     kl_program *p = u->program;
+    p->device = code->ops == &kl_device_cuda; /* 0 is the CPU, 1 cuda:0 */
     for (uint32_t i = 0; i < u->nbodies && !bad; i++)
         bad = find_entries(u->bodies[i], code);
     for (int i = 0, n = 0; i < u->nkernels && !bad; i++) {
@@ -209,7 +210,7 @@ static const char *find_entries(const kl_unit *u, const kl_code *code)
         kl_codegen_symbol(k->name, base, sizeof base);
         for (int ph = 0; ph < k->nphases; ph++) {
             snprintf(name, sizeof name, "%s.%d", base, ph);
-            p->kernels[n].entry[ph] = kl_code_symbol(code, name);
+            p->kernels[n].entry[ph] = code->ops->symbol(code, name);
             if (!p->kernels[n].entry[ph]) {
                 snprintf(wrong, sizeof wrong, "no entry %s", name);
                 return wrong;
@@ -224,8 +225,7 @@ static const char *find_entries(const kl_unit *u, const kl_code *code)
     return bad;
 }
 
-const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code,
-                       int threads)
+const char *run_on_cpu(const testcase *c, const compiled *u, kl_module *code, int threads)
 {
     places p;
     const char *bad = find_entries(&u->u, code);
@@ -238,6 +238,76 @@ const char *run_on_cpu(const testcase *c, const compiled *u, const kl_code *code
         st = kl_program_run(u->u.program, p.in_at, p.out_at, c->syms);
     bad = judge(c, &p, st);
     kl_error_clear();
+    places_free(&p);
+    return bad;
+}
+
+/* A place's elements on the GPU: they end where their allocation does, and begin some
+ * elements behind its start, so that they are aligned to no more than themselves. */
+typedef struct mirror {
+    void *base;
+    size_t lead, size;
+} mirror;
+
+static kl_status mirror_new(mirror *m, const guarded *of, uint64_t place)
+{
+    *m = (mirror){.lead = place % 4 * kl_dtypes[of->view.dtype].size};
+    m->size = m->lead + of->bytes;
+    KL_TRY(kl_device_cuda.alloc(0, m->size, &m->base));
+    return kl_device_cuda.copy(0, (char *)m->base + m->lead, of->at, of->bytes, true,
+                               false);
+}
+
+static kl_status mirror_back(const mirror *m, const guarded *of)
+{
+    return kl_device_cuda.copy(0, of->at, (char *)m->base + m->lead, of->bytes, false,
+                               true);
+}
+
+/* The places' addresses become the mirrors', and what lies there comes back after a run.
+ */
+static kl_status run_mirrored(const testcase *c, const kl_program *program, places *p,
+                              mirror *in, mirror *out)
+{
+    const kl_graph *g = c->g;
+    for (uint32_t i = 0; i < g->ninputs; i++) {
+        KL_TRY(mirror_new(&in[i], &p->in[i], c->seed + i));
+        p->in_at[i] = (char *)in[i].base + in[i].lead + c->in[i].view.offset;
+    }
+    for (uint32_t i = 0; i < g->noutputs; i++) {
+        KL_TRY(mirror_new(&out[i], &p->out[i], c->seed / 4 + i));
+        p->out_at[i] = (char *)out[i].base + out[i].lead;
+        if (g->donated && g->donated[i])
+            p->in_at[g->donated[i] - 1] = p->out_at[i];
+    }
+    KL_TRY(kl_program_run(program, p->in_at, p->out_at, c->syms));
+    for (uint32_t i = 0; i < g->ninputs; i++)
+        KL_TRY(mirror_back(&in[i], &p->in[i]));
+    for (uint32_t i = 0; i < g->noutputs; i++) {
+        KL_TRY(mirror_back(&out[i], &p->out[i]));
+        p->out_at[i] = p->out[i].at;
+    }
+    return KL_OK;
+}
+
+const char *run_on_cuda(const testcase *c, const compiled *u, kl_module *code,
+                        bool *broken)
+{
+    places p;
+    mirror in[MAX_PORTS] = {0}, out[MAX_PORTS] = {0};
+    const char *bad = find_entries(&u->u, code);
+    if (bad)
+        return bad;
+    kl_error_clear();
+    kl_status st =
+        places_new(c, &p, true) ? run_mirrored(c, u->u.program, &p, in, out) : KL_ERR_OOM;
+    *broken = st == KL_ERR_DEVICE;
+    bad = judge(c, &p, st);
+    kl_error_clear();
+    for (int i = 0; i < MAX_PORTS; i++) {
+        kl_device_cuda.free(0, in[i].base, in[i].size);
+        kl_device_cuda.free(0, out[i].base, out[i].size);
+    }
     places_free(&p);
     return bad;
 }
