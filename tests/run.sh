@@ -2,10 +2,11 @@
 # Pass all tests on a fresh Debian 12 or Ubuntu 24.04, doing all set-up.
 #   sh tests/run.sh [--quick|--full]
 # plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
-#         20 s of each reader under libFuzzer, clang's build, other LLVMs, neighbours in one
-#         process, planted faults (those that stand alone)
-# --quick the suites in both builds only
-# --full  all planted faults, those of tables' rows too; longer random runs
+#         10,000 random graphs, 500 of them through CUDA, 20 s of each reader under libFuzzer,
+#         clang's build, other LLVMs, neighbours in one process, planted faults (those that stand
+#         alone)
+# --quick the suites in both builds only (300 random graphs)
+# --full  all planted faults, those of tables' rows too; 100,000 random graphs
 # Ends with one line: N passed, N failed, N skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -63,6 +64,9 @@ if [ "$mode" != --quick ]; then
     configure build-clang -Dwerror=true
     unset CC
     suites build-clang "clang's build, every warning an error" --suite unit --suite golden
+    cpu=10000 cuda=500
+    [ "$mode" != --full ] || cpu=100000 cuda=5000
+    script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20

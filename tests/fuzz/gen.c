@@ -713,7 +713,8 @@ kl_graph *fuzz_graph(kl_arena *a, uint64_t seed)
         if (gen_numel(&n, &t) <= n.limit)
             new_input(&n, &t);
     }
-    for (uint32_t i = 0; i < 12 && n.count < 24 && n.count && n.g->count < 30; i++)
+    int64_t tries = gen_chance(&n, 60) ? 3 + below(&n.s, 5) : 12; /* mostly small */
+    for (int64_t i = 0; i < tries && n.count < 24 && n.count && n.g->count < 30; i++)
         gen_one_more(&n);
     if (n.count == 0)
         return NULL;
