@@ -9,15 +9,61 @@
  */
 #include "front.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t seed_now, calls_now;
+struct kl_generator {
+    pthread_mutex_t lock;
+    uint64_t seed, calls;
+};
+static kl_generator process_wide = {PTHREAD_MUTEX_INITIALIZER, 0, 0};
+static __thread kl_generator *in_use; /* NULL: the process's own */
+
+kl_generator *kl_generator_new(uint64_t seed)
+{
+    kl_generator *g = kl_alloc(sizeof *g);
+    if (!g) {
+        kl_fail(KL_ERR_OOM, "generator: out of memory");
+        return NULL;
+    }
+    *g = (kl_generator){.seed = seed};
+    pthread_mutex_init(&g->lock, NULL);
+    return g;
+}
+
+void kl_generator_free(kl_generator *g)
+{
+    if (!g)
+        return;
+    pthread_mutex_destroy(&g->lock);
+    kl_free(g, sizeof *g);
+}
+
+kl_generator *kl_generator_use(kl_generator *g)
+{
+    kl_generator *was = in_use;
+    in_use = g;
+    return was;
+}
+
+void kl_generator_set(kl_generator *g, uint64_t seed, uint64_t calls)
+{
+    g = g ? g : &process_wide;
+    pthread_mutex_lock(&g->lock);
+    g->seed = seed;
+    g->calls = calls;
+    pthread_mutex_unlock(&g->lock);
+}
+
+void kl_generator_get(kl_generator *g, uint64_t *seed, uint64_t *calls)
+{
+    g = g ? g : &process_wide;
+    pthread_mutex_lock(&g->lock);
+    *seed = g->seed;
+    *calls = g->calls;
+    pthread_mutex_unlock(&g->lock);
+}
 
 void kl_manual_seed(uint64_t seed)
 {
-    pthread_mutex_lock(&lock);
-    seed_now = seed;
-    calls_now = 0;
-    pthread_mutex_unlock(&lock);
+    kl_generator_set(NULL, seed, 0);
 }
 
 /* One 0-d u32 of the state. */
@@ -99,10 +145,11 @@ static bool stream(uint64_t *seed, uint64_t *call)
         d->next += 2;
         return true;
     }
-    pthread_mutex_lock(&lock);
-    *call = calls_now++;
-    *seed = seed_now;
-    pthread_mutex_unlock(&lock);
+    kl_generator *g = in_use ? in_use : &process_wide;
+    pthread_mutex_lock(&g->lock);
+    *call = g->calls++;
+    *seed = g->seed;
+    pthread_mutex_unlock(&g->lock);
     return !d || d->replay || note(d, *seed, *call);
 }
 

@@ -82,6 +82,15 @@ KL_API kl_tensor *kl_avg_pool_at(const char *at, kl_tensor *x, int dims, int siz
  * Call number n after manual_seed draws from stream n: values depend on the program's
  * order of calls alone, not on threads, fusion or device. */
 KL_API void kl_manual_seed(uint64_t seed);
+/* A generator of one's own: a seed and the number of calls so far, which are its state.
+ * NULL stands for the process's. A thread draws from the one that it uses;
+ * kl_generator_use returns the one before. Not to be freed while a thread uses it. */
+typedef struct kl_generator kl_generator;
+KL_API kl_generator *kl_generator_new(uint64_t seed); /* NULL: out of memory */
+KL_API void kl_generator_free(kl_generator *g);
+KL_API kl_generator *kl_generator_use(kl_generator *g);
+KL_API void kl_generator_set(kl_generator *g, uint64_t seed, uint64_t calls);
+KL_API void kl_generator_get(kl_generator *g, uint64_t *seed, uint64_t *calls);
 KL_API kl_tensor *kl_rand_at(const char *at, kl_ints shape, kl_dtype dt); /* [0, 1) */
 KL_API kl_tensor *kl_randn_at(const char *at, kl_ints shape,
                               kl_dtype dt); /* mean 0, var 1 */

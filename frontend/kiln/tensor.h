@@ -227,6 +227,16 @@ KL_API void kl_set_wait(void *(*begin)(void), void (*end)(void *token));
 KL_API kl_status kl_print_at(const char *at,
                              kl_tensor *t); /* to stdout, with a newline */
 #define kl_print(t) kl_print_at(KL_HERE, t)
+/* How: decimals; above how many elements only edgeitems at each end of a dimension are
+ * shown; characters in a line; scientific notation 1 always, 0 never, -1 where numbers
+ * ask for it. Set them before other threads print. */
+typedef struct kl_printoptions {
+    int precision;
+    int64_t threshold, edgeitems;
+    int linewidth, sci_mode;
+} kl_printoptions;
+KL_API void kl_set_printoptions(kl_printoptions o);
+KL_API kl_printoptions kl_get_printoptions(void);
 /* The text; to be freed with free(). NULL after a failure. */
 KL_API char *kl_repr_at(const char *at, kl_tensor *t);
 #define kl_repr(t) kl_repr_at(KL_HERE, t)

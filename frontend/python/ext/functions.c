@@ -200,7 +200,9 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     kl_tensor *extra[PY_MAX_LIST];
     py_result r = {.x = extra};
     const char *at = py_place();
-    bool ok = true;
+    bool ok = true, drawn = row->generator >= 0 && v[row->generator].given;
+    if (drawn && py_generator_use(v[row->generator].u.o))
+        return NULL;
     kl_scope_begin(); /* what the row makes on its way ends with the call */
     row->call(at, v, &r);
     if (how == AS_INPLACE)
@@ -208,6 +210,8 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     else if (r.n >= 0)
         take_all(row, &r);
     kl_scope_drop();
+    if (drawn)
+        kl_generator_use(NULL);
     if (how == AS_METHOD && r.n == 1 && r.t &&
         r.t == py_t(self)) { /* x.to(x.dtype) is x */
         kl_tensor_unref(r.t);

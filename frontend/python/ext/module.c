@@ -38,16 +38,6 @@ static PyObject *is_grad_enabled(PyObject *self, PyObject *unused)
     return PyBool_FromLong(kl_grad_enabled());
 }
 
-static PyObject *manual_seed(PyObject *self, PyObject *seed)
-{
-    (void)self;
-    unsigned long long v = PyLong_AsUnsignedLongLongMask(seed);
-    if (PyErr_Occurred())
-        return NULL;
-    kl_manual_seed(v);
-    Py_RETURN_NONE;
-}
-
 static PyObject *set_default_dtype(PyObject *self, PyObject *o)
 {
     kl_dtype dt;
@@ -113,6 +103,23 @@ FUNCTION(as_class)
     return py_wrap_as((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
 }
 
+/* _printoptions(precision, threshold, edgeitems, linewidth, sci_mode); sci_mode -1: by
+ * the numbers. Without arguments: what they are. */
+FUNCTION(printoptions)
+{
+    kl_printoptions o = kl_get_printoptions();
+    long long threshold = o.threshold, edgeitems = o.edgeitems;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "|iLLii", &o.precision, &threshold, &edgeitems,
+                          &o.linewidth, &o.sci_mode))
+        return NULL;
+    o.threshold = threshold;
+    o.edgeitems = edgeitems;
+    kl_set_printoptions(o);
+    return Py_BuildValue("iLLii", o.precision, threshold, edgeitems, o.linewidth,
+                         o.sci_mode);
+}
+
 /* _setup(Size, return_types, package folder) */
 FUNCTION(setup)
 {
@@ -145,13 +152,13 @@ static PyMethodDef methods[] = {
     {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
     {"_set_grad_enabled", set_grad_enabled, METH_O, "Returns what it was."},
     {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "Whether operations are recorded."},
-    {"_manual_seed", manual_seed, METH_O, "Start the random numbers anew."},
     {"set_default_dtype", set_default_dtype, METH_O, "The real dtype of new tensors."},
     {"get_default_dtype", get_default_dtype, METH_NOARGS,
      "The real dtype of new tensors."},
     {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
+    {"_printoptions", printoptions, METH_VARARGS, "How tensors print."},
     {"_setup", setup, METH_VARARGS, "What the Python side gives."},
     {0},
 };
@@ -165,7 +172,7 @@ PyMODINIT_FUNC PyInit__kiln(void)
     kl_set_wait(let_go, take_back);
     PyObject *m = PyModule_Create(&definition);
     if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
-              py_autograd_init(m) || py_optim_init(m)))
+              py_autograd_init(m) || py_optim_init(m) || py_generator_init(m)))
         Py_CLEAR(m);
     return m;
 }

@@ -135,7 +135,7 @@ struct py_row {
     const char *signature, *result, *doc;
     void (*call)(const char *at, const py_value *v, py_result *r);
     py_param params[PY_MAX_PARAMS]; /* parsed once */
-    int nparams;
+    int nparams, generator;         /* which parameter is the generator; -1: none */
 };
 enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
 int py_signature_parse(py_row *row);
@@ -146,6 +146,11 @@ int py_functions_init(PyObject *module);
 
 /* ---- autograd.c: derivatives written in Python ---- */
 int py_autograd_init(PyObject *module);
+
+/* ---- generator.c: random generators ---- */
+int py_generator_init(PyObject *module);
+/* The thread draws from generator object o (None: the process's); -1: it is none. */
+int py_generator_use(PyObject *o);
 
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);

@@ -69,6 +69,7 @@ static int parse_param(const char *s, size_t n, bool keyword, py_param *p)
 int py_signature_parse(py_row *row)
 {
     bool keyword = false;
+    row->generator = -1;
     for (const char *s = row->signature; *s;) {
         size_t n = strcspn(s, ",");
         if (n == 1 && *s == '*')
@@ -79,6 +80,10 @@ int py_signature_parse(py_row *row)
                          row->name, s);
             return -1;
         }
+        int last = row->nparams - 1;
+        if (last >= 0 &&
+            PyUnicode_CompareWithASCIIString(row->params[last].name, "generator") == 0)
+            row->generator = last;
         s += n;
         s += strspn(s, ", ");
     }

@@ -6,7 +6,7 @@ import collections as _collections
 import os as _os
 
 from . import _kiln
-from ._kiln import (Tensor, device, dtype, get_default_dtype, is_grad_enabled,  # noqa: F401
+from ._kiln import (Generator, Tensor, default_generator, device, dtype, get_default_dtype, is_grad_enabled,  # noqa: F401
                     set_default_dtype)
 from ._functions import return_types as _return_types
 from ._size import Size  # noqa: F401
@@ -16,8 +16,12 @@ _kiln._setup(Size, _return_types, _os.path.dirname(_os.path.abspath(__file__)))
 from ._dtypes import *  # noqa: E402,F401,F403
 from ._functions import *  # noqa: E402,F401,F403
 from ._grad import (enable_grad, inference_mode, no_grad, set_grad_enabled)  # noqa: E402,F401
-from ._make import (as_tensor, asarray, from_numpy, frombuffer, manual_seed, scalar_tensor,  # noqa: E402,F401
-                    seed, tensor)
+from ._make import (as_tensor, asarray, from_numpy, frombuffer, scalar_tensor,  # noqa: E402,F401
+                    tensor)
+from . import random  # noqa: E402,F401
+from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E402,F401
+                     set_rng_state)
+from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
 from . import nn, optim, utils  # noqa: E402,F401

@@ -1,5 +1,4 @@
 """Tensors from Python's and NumPy's data."""
-import random as _random
 import warnings
 
 from . import _kiln
@@ -77,15 +76,3 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
     """A 0-d tensor."""
     return tensor(value, dtype=dtype or _kiln.get_default_dtype(), device=device,
                   requires_grad=requires_grad)
-
-
-def manual_seed(seed):
-    """Random numbers from here on are a function of seed and of the program's order."""
-    _kiln._manual_seed(int(seed))
-
-
-def seed():
-    """A seed from the system, which is returned."""
-    s = _random.SystemRandom().getrandbits(63)
-    manual_seed(s)
-    return s

@@ -1,0 +1,46 @@
+"""Random numbers: the process's generator, and keeping its state."""
+import contextlib
+import random as _random
+
+from ._kiln import default_generator
+
+
+def manual_seed(seed):
+    """Random numbers from here on are a function of seed and of the program's order."""
+    seed = int(seed)
+    if not -2 ** 63 <= seed < 2 ** 64:
+        raise RuntimeError("Overflow when unpacking long long")
+    return default_generator.manual_seed(seed)
+
+
+def seed():
+    """A seed from the system, which is returned."""
+    s = _random.SystemRandom().getrandbits(63)
+    manual_seed(s)
+    return s
+
+
+def initial_seed():
+    """The seed last set."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state():
+    """The generator's state, a uint8 tensor."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state):
+    """Go on from a state that get_rng_state gave."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(devices=None, enabled=True, device_type="cuda"):
+    """What is drawn inside does not change what is drawn after."""
+    was = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(was)
