@@ -27,12 +27,12 @@ static kl_kernel *shifted(kl_arena *a, int64_t from, int64_t to, bool back, bool
 static const struct {
     int64_t from, to, fault;
     bool back;
-} cases[] = {{0, 0, KL_FAULT_NONE},          {1, 0, KL_FAULT_BOUNDS},
-             {-1, 0, KL_FAULT_BOUNDS},       {0, 1, KL_FAULT_BOUNDS},
-             {0, -1, KL_FAULT_BOUNDS},       {100000, 0, KL_FAULT_BOUNDS},
-             {0, 0, KL_FAULT_NONE, true},    {1, 0, KL_FAULT_BOUNDS, true},
-             {-1, 0, KL_FAULT_BOUNDS, true}, {0, 1, KL_FAULT_BOUNDS, true},
-             {0, -1, KL_FAULT_BOUNDS, true}, {0, -100000, KL_FAULT_BOUNDS, true}};
+} cases[] = {{0, 0, KL_FAULT_NONE, false},    {1, 0, KL_FAULT_BOUNDS, false},
+             {-1, 0, KL_FAULT_BOUNDS, false}, {0, 1, KL_FAULT_BOUNDS, false},
+             {0, -1, KL_FAULT_BOUNDS, false}, {100000, 0, KL_FAULT_BOUNDS, false},
+             {0, 0, KL_FAULT_NONE, true},     {1, 0, KL_FAULT_BOUNDS, true},
+             {-1, 0, KL_FAULT_BOUNDS, true},  {0, 1, KL_FAULT_BOUNDS, true},
+             {0, -1, KL_FAULT_BOUNDS, true},  {0, -100000, KL_FAULT_BOUNDS, true}};
 
 static guarded new_floats(int64_t n, bool at_end)
 {
