@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 enum { PARAMS = 20, ROWS = 64, WIDE = 48 };
+enum { PIXELS = 64, CLASSES = 10, BATCH = 32, IMAGES = 100, NET = 6 };
+enum { DATA = NET, LABELS, ORDER, LOSSES }; /* of a sample, behind its parameters */
 
 typedef kl_tensor *(*program)(kl_tensor *const *in); /* builds; the caller computes */
 
@@ -69,44 +71,132 @@ static kl_tensor *mlp_step(kl_tensor *const *x)
     return kl_realize_all(next, 3) == KL_OK ? loss : NULL;
 }
 
+/* ---- the samples' nets: samples/digits.c and samples/conv.c ---- */
+
+static kl_tensor *digits(kl_tensor *x, kl_tensor *const *p)
+{
+    kl_tensor *h = kl_relu(kl_linear(x, p[0], p[1]));
+    return kl_linear(h, p[2], p[3]);
+}
+
+static kl_tensor *conv(kl_tensor *x, kl_tensor *const *p)
+{
+    kl_tensor *a = kl_relu(kl_conv2d(x, p[0], p[1], .padding = 1));
+    kl_tensor *b = kl_relu(kl_conv2d(a, p[2], p[3], .padding = 1));
+    return kl_linear(kl_flatten(kl_max_pool2d(b, 2, 0), 1, -1), p[4], p[5]);
+}
+
+static kl_tensor *minibatch(kl_tensor *all)
+{
+    return kl_index_select(all, 0, kl_slice(in[ORDER], 0, 0, BATCH));
+}
+
+static kl_tensor *step_of(kl_tensor *(*net)(kl_tensor *, kl_tensor *const *))
+{
+    kl_tensor *y = net(minibatch(in[DATA]), in);
+    kl_tensor *loss = kl_cross_entropy(y, minibatch(in[LABELS]));
+    return kl_adam_step(adam, loss) == KL_OK ? kl_add_(in[LOSSES], kl_detach(loss))
+                                             : NULL;
+}
+
+static kl_tensor *digits_step(kl_tensor *const *x)
+{
+    (void)x;
+    return step_of(digits);
+}
+
+static kl_tensor *conv_step(kl_tensor *const *x)
+{
+    (void)x;
+    return step_of(conv);
+}
+
+static kl_tensor *digits_labels(kl_tensor *const *x)
+{
+    return kl_argmax(digits(kl_div(x[DATA], 16.0), x), 1, false);
+}
+
+static kl_tensor *conv_labels(kl_tensor *const *x)
+{
+    return kl_argmax(conv(x[DATA], x), 1, false);
+}
+
+/* ---- operands ---- */
+
+static kl_tensor *there(kl_tensor *t)
+{
+    return kl_to_device(kl_realize(t), device);
+}
+
+static void make_squares(void)
+{
+    for (int i = 0; i < PARAMS; i++) {
+        kl_ints shape = i < 2 ? kl_shape(ROWS, WIDE) : kl_shape(WIDE, WIDE);
+        in[i] = there(kl_randn(shape, KL_F32));
+        grads[i] = there(kl_randn(shape, KL_F32));
+    }
+}
+
+static void make_sample(kl_ints images)
+{
+    in[DATA] = there(kl_rand(images, KL_F32));
+    in[LABELS] = there(kl_mod(kl_arange(0, IMAGES, 1, KL_I64), CLASSES));
+    in[ORDER] = there(kl_randperm(IMAGES));
+    in[LOSSES] = there(kl_zeros(kl_shape(1), KL_F32));
+}
+
+static void make_digits(void)
+{
+    make_sample(kl_shape(IMAGES, PIXELS));
+    in[0] = there(kl_kaiming(kl_shape(128, PIXELS)));
+    in[1] = there(kl_zeros(kl_shape(128), KL_F32));
+    in[2] = there(kl_kaiming(kl_shape(CLASSES, 128)));
+    in[3] = there(kl_zeros(kl_shape(CLASSES), KL_F32));
+}
+
+static void make_conv(void)
+{
+    make_sample(kl_shape(IMAGES, 1, 8, 8));
+    in[0] = there(kl_kaiming(kl_shape(16, 1, 3, 3)));
+    in[1] = there(kl_zeros(kl_shape(16), KL_F32));
+    in[2] = there(kl_kaiming(kl_shape(32, 16, 3, 3)));
+    in[3] = there(kl_zeros(kl_shape(32), KL_F32));
+    in[4] = there(kl_kaiming(kl_shape(CLASSES, 512)));
+    in[5] = there(kl_zeros(kl_shape(CLASSES), KL_F32));
+}
+
 static const struct {
     const char *name;
     program build;
-    bool grad; /* its operands require gradients */
+    void (*make)(void);
+    int trained; /* its first operands require gradients; adam updates them */
 } programs[] = {
-    {"chain", chain, false},
-    {"softmax", softmax, false},
-    {"layer-norm", layer_norm, false},
-    {"mean-of-squares", mean_of_squares, false},
-    {"linear-gelu", linear_gelu, false},
-    {"attention", attention, false},
-    {"mlp-step", mlp_step, true},
-    {"adam-of-20", adam_of_20, true},
+    {"chain", chain, make_squares, 0},
+    {"softmax", softmax, make_squares, 0},
+    {"layer-norm", layer_norm, make_squares, 0},
+    {"mean-of-squares", mean_of_squares, make_squares, 0},
+    {"linear-gelu", linear_gelu, make_squares, 0},
+    {"attention", attention, make_squares, 0},
+    {"mlp-step", mlp_step, make_squares, PARAMS},
+    {"adam-of-20", adam_of_20, make_squares, PARAMS},
+    {"digits-labels", digits_labels, make_digits, 0},
+    {"digits-step", digits_step, make_digits, 4},
+    {"conv-labels", conv_labels, make_conv, 0},
+    {"conv-step", conv_step, make_conv, NET},
 };
 
 /* ---- counting ---- */
-
-static bool make(bool grad)
-{
-    kl_manual_seed(1);
-    for (int i = 0; i < PARAMS; i++) {
-        kl_ints shape = i < 2 ? kl_shape(ROWS, WIDE) : kl_shape(WIDE, WIDE);
-        in[i] = kl_to_device(kl_realize(kl_randn(shape, KL_F32)), device);
-        grads[i] = kl_to_device(kl_realize(kl_randn(shape, KL_F32)), device);
-        if (!in[i] || !grads[i] || (grad && !kl_requires_grad_(in[i])))
-            return false;
-    }
-    return true;
-}
 
 /* Kernels of the second run; -1 after a failure. */
 static int64_t count(int i)
 {
     int64_t launched = -1;
     kl_scope_begin();
-    bool ok = make(programs[i].grad);
-    adam = ok && programs[i].build == adam_of_20 ? kl_adam_new(in, PARAMS, .lr = 1e-3)
-                                                 : NULL;
+    int trained = programs[i].trained;
+    kl_manual_seed(1);
+    programs[i].make();
+    adam = trained ? kl_adam_new(in, trained, .lr = 1e-3) : NULL;
+    bool ok = !kl_failed();
     for (int run = 0; run < 3 && ok; run++) {
         uint64_t before = kl_stats().kernels_launched;
         kl_scope_begin();
