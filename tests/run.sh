@@ -59,7 +59,7 @@ if [ "$mode" != --quick ]; then
     configure build-asan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=address,undefined -Db_lundef=false
     suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
     configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
-    suites build-tsan "thread sanitizer" thread compile --timeout-multiplier 4
+    suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
     configure build-clang -Dwerror=true
     unset CC
