@@ -62,6 +62,16 @@ int64_t kl_storage_offset(const kl_tensor *t)
     return t ? t->offset : 0;
 }
 
+uint64_t kl_storage_id(const kl_tensor *t)
+{
+    return t ? (uint64_t)(uintptr_t)t->storage : 0;
+}
+
+int64_t kl_storage_nbytes(const kl_tensor *t)
+{
+    return t ? t->storage->numel * kl_dtypes[t->storage->node->dtype].size : 0;
+}
+
 bool kl_is_contiguous(const kl_tensor *t)
 {
     int64_t n = 1;

@@ -152,6 +152,9 @@ int py_generator_init(PyObject *module);
 /* The thread draws from generator object o (None: the process's); -1: it is none. */
 int py_generator_use(PyObject *o);
 
+/* ---- files.c: files and storages ---- */
+int py_files_init(PyObject *module);
+
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);
 

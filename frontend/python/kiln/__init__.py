@@ -24,7 +24,8 @@ from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E4
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
-from . import nn, optim, utils  # noqa: E402,F401
+from . import nn, optim, serialization, utils  # noqa: E402,F401
+from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"
 del _collections, _os

@@ -27,6 +27,39 @@ def __array__(self, dtype=None, copy=None):
 
 
 @_method
+def data_ptr(self):
+    """The address of the first element."""
+    return _kiln._data_ptr(self)
+
+
+class UntypedStorage:
+    """The bytes that a tensor and its views lie in."""
+
+    def __init__(self, t):
+        self._t = t
+        self._cdata, self._bytes = _kiln._storage(t)
+
+    def nbytes(self):
+        return self._bytes
+
+    size = __len__ = nbytes
+
+    def data_ptr(self):
+        return _kiln._data_ptr(self._t.as_strided((1,), (1,), 0)) if self._bytes else 0
+
+    def __eq__(self, other):
+        return isinstance(other, UntypedStorage) and self._cdata == other._cdata
+
+    __hash__ = None
+
+
+@_method
+def untyped_storage(self):
+    """The storage; two tensors share memory where their storages are equal."""
+    return UntypedStorage(self)
+
+
+@_method
 def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
     """Add d self / d leaf to the grad of each leaf (or of inputs alone)."""
     autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
@@ -80,6 +113,28 @@ def __deepcopy__(self, memo):
     r.requires_grad_(with_grad)
     memo[id(self)] = r
     return r
+
+
+@_method
+def __reduce_ex__(self, protocol):
+    """Pickled by pickle and copy: as PyTorch's file, which keeps no graph."""
+    import io
+
+    from . import serialization
+    if not self.is_leaf:
+        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support "
+                           "the deepcopy protocol at the moment.")
+    body = io.BytesIO()
+    serialization.save(self.detach(), body)
+    return _unpickled, (body.getvalue(), self.requires_grad)
+
+
+def _unpickled(body, requires_grad):
+    import io
+
+    from . import serialization
+    t = serialization.load(io.BytesIO(body))
+    return t.requires_grad_() if requires_grad else t
 
 
 @_method
