@@ -64,6 +64,20 @@ static kl_leaf *leaf_new(void)
     return l;
 }
 
+static void map_leaf(kl_leaf *l, kl_tensor *t)
+{
+    l->mapped = true;
+    l->rank = t->rank;
+    l->offset = t->offset;
+    memcpy(l->shape, kl_t_shape(t), t->rank * sizeof *l->shape);
+    memcpy(l->stride, kl_t_stride(t), t->rank * sizeof *l->stride);
+}
+
+kl_lazy *kl_leaf_part(const kl_leaf *l, kl_lazy *g)
+{
+    return l->mapped ? kl_n_strided(g, l->offset, l->rank, l->shape, l->stride) : g;
+}
+
 kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
 {
     kl_call c = kl_call_begin(at);
@@ -80,6 +94,8 @@ kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
         t->leaf = leaf_new();
         t->detached = t->view = 0; /* a leaf of its own from here on */
         st = t->leaf ? KL_OK : KL_ERR_OOM;
+        if (t->leaf && !t->whole)
+            map_leaf(t->leaf, t);
     } else if (st == KL_OK && !on) {
         kl_leaf_unref(t->leaf);
         t->leaf = NULL;
@@ -335,6 +351,7 @@ static kl_lazy *seed_for(kl_lazy *y, kl_tensor *seed)
 
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g)
 {
+    g = g ? kl_leaf_part(l, g) : NULL;
     if (!g)
         return KL_ERR_OOM;
     if (!l->grad) {
@@ -429,6 +446,14 @@ kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool ret
 
 /* ---- functional ---- */
 
+/* A leaf over a part of its storage, itself and no view of it, that reads its variable.
+ */
+static bool is_part(kl_tensor *x)
+{
+    kl_leaf *l = x->leaf;
+    return l && l->mapped && !x->view && l->var && l->base == x->storage->node;
+}
+
 static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
                             bool retain, bool create, kl_lazy **nodes, kl_lazy **out)
 {
@@ -437,6 +462,8 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
         nodes[i] = kl_arg_tensor(x[i]);
         if (!nodes[i])
             return kl_error_status();
+        if (is_part(x[i])) /* other views read the variable past x's own reading */
+            nodes[i] = x[i]->leaf->var;
         if (!nodes[i]->track)
             return kl_fail(KL_ERR_STATE,
                            "One of the differentiated Tensors does not require grad");
@@ -446,6 +473,9 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
     if (st == KL_OK)
         st = cut ? kl_cut_gradients(y, s, nodes, n, retain || create, create, out)
                  : gradients(y, s, nodes, n, create, out);
+    for (int i = 0; i < n && st == KL_OK; i++)
+        if (is_part(x[i]))
+            out[i] = kl_leaf_part(x[i]->leaf, out[i]);
     kl_vars_free(&v);
     return st;
 }

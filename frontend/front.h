@@ -208,6 +208,11 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     kl_lazy *var;  /* detach of `base`, which gradients are taken by */
     kl_lazy *base; /* not a reference: compared only, with the stamp */
     uint32_t stamp;
+    /* Of a leaf that is a part of its storage: where its elements lie in `base`, whose
+     * shape the variable and its gradient have. */
+    bool mapped;
+    uint8_t rank;
+    int64_t offset, shape[KL_MAX_RANK], stride[KL_MAX_RANK];
 };
 
 struct kl_tensor {
@@ -328,6 +333,8 @@ typedef struct kl_window_axis {
     int64_t size, stride, dilation;
 } kl_window_axis;
 kl_lazy *kl_n_window(kl_lazy *a, int m, const kl_window_axis *w);
+kl_lazy *kl_n_fold(kl_lazy *a, int rank, const int64_t *shape, int m,
+                   const kl_window_axis *w);
 kl_lazy *kl_n_strided(kl_lazy *a, int64_t offset, int rank, const int64_t *shape,
                       const int64_t *stride);
 kl_lazy *kl_n_update(kl_lazy *a, kl_lazy *b, int64_t offset, const int64_t *stride);
@@ -373,6 +380,9 @@ kl_lazy *kl_n_wrap_index(kl_lazy *index,
                          int64_t extent); /* negative ones from the end, i64 */
 kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
+kl_lazy *kl_n_reduced(kl_lazy *loss, kl_reduction r); /* loss.c */
+/* index.c: v combined into a, an element an index along axis; all of one rank */
+kl_lazy *kl_n_scatter_along(int op, kl_lazy *a, kl_lazy *index, kl_lazy *v, int axis);
 kl_lazy *kl_n_nonzero(kl_lazy *a); /* index.c: computed at once, i64 [count, rank] */
 
 /* ---- force.c, key.c, cache.c: computing ---- */
@@ -502,6 +512,7 @@ typedef struct kl_vars {
 kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out);
 void kl_vars_free(kl_vars *v);
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
+kl_lazy *kl_leaf_part(const kl_leaf *l, kl_lazy *g); /* g, of l's variable, as l's own */
 bool kl_tracks(kl_tensor *t);
 /* An error if one of the variables is a cut: what cannot go through it. */
 kl_status kl_cuts_refuse(const kl_vars *found, const char *what);
