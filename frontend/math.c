@@ -9,8 +9,8 @@
 
 /* SAME: the promoted dtype. REAL: integers become the default dtype. WIDE: as REAL, f16
  * and bf16 computed in f32. INT: integers only. KEEP: as SAME; integers are their own
- * result. */
-typedef enum how { SAME, REAL, WIDE, INT, KEEP } how;
+ * result. DOUBLE: f64, or c128. */
+typedef enum how { SAME, REAL, WIDE, INT, KEEP, DOUBLE } how;
 typedef struct unary {
     const char *name;
     how how;
@@ -49,6 +49,10 @@ static const unary unaries[U_COUNT] = {
     FN(softsign, WIDE), FN(logsigmoid, WIDE), FN(isnan, SAME), FN(isinf, SAME),
     FN(isfinite, SAME), FN(signbit, SAME), FN(frac, REAL), FN(asinh, WIDE), FN(acosh, WIDE),
     FN(atanh, WIDE), FN(deg2rad, REAL), FN(rad2deg, REAL), FN(nan_to_num, SAME),
+    FN(sinc, REAL), FN(logit, WIDE), FN(entr, REAL), FN(lgamma, REAL), FN(digamma, REAL),
+    FN(erfinv, REAL), FN(ndtri, REAL), FN(ndtr, REAL), FN(log_ndtr, REAL), FN(erfcx, REAL),
+    FN(i0, REAL), FN(i0e, REAL), FN(i1, REAL), FN(i1e, REAL), FN(angle, REAL), FN(sgn, SAME),
+    FN(isposinf, SAME), FN(isneginf, SAME), FN(isreal, SAME),
 };
 #undef ROW
 #undef FN
@@ -62,16 +66,31 @@ static const binary binaries[B_COUNT] = {
     FN(logical_and, SAME), FN(logical_or, SAME), FN(logical_xor, SAME), FN(hypot, WIDE),
     FN(copysign, REAL), FN(logaddexp, WIDE), FN(squared_difference, SAME), FN(heaviside, SAME),
     FN(fmin, SAME), FN(fmax, SAME), FN(xlogy, REAL), FN(trunc_div, SAME),
+    FN(xlog1py, REAL), FN(gcd, INT), FN(lcm, INT), FN(nextafter, REAL), FN(logaddexp2, WIDE),
+    FN(ldexp, REAL), FN(float_power, DOUBLE), FN(polar, REAL),
 };
 #undef ROW
 #undef FN
+/* Of complex numbers: functions of their own, and compositions that serve both. */
+typedef kl_lazy *(*function_1)(kl_lazy *a);
+static const function_1 complex_1[U_COUNT] = {
+#define C(n) [U_##n] = kl_c_##n,
+    KL_COMPLEX_FUNCTIONS(C)
+#undef C
+    [U_real] = kl_f_real, [U_imag] = kl_f_imag, [U_logical_not] = kl_f_logical_not,
+    [U_square] = kl_f_square, [U_reciprocal] = kl_f_reciprocal, [U_isnan] = kl_f_isnan,
+};
+static const bool complex_2[B_COUNT] = {
+    [B_pow] = true, [B_logical_and] = true, [B_logical_or] = true, [B_logical_xor] = true,
+    [B_logaddexp] = true, [B_squared_difference] = true, [B_float_power] = true,
+};
 /* clang-format on */
 
 /* What the row behind a function cannot take, said in the user's terms. */
-static kl_status check(const char *name, how how, kl_op op, kl_dtype dt)
+static kl_status check(const char *name, how how, kl_op op, kl_dtype dt, bool complex)
 {
     const char *scalar = dt < KL_DTYPE_COUNT ? kl_dtypes[dt].scalar : "";
-    unsigned flags = op < KL_OP_COUNT ? kl_ops[op].flags : KL_F_CPLX;
+    unsigned flags = op < KL_OP_COUNT ? kl_ops[op].flags : 0;
     if (dt == KL_DTYPE_NONE)
         return kl_error_status() ? kl_error_status() : KL_ERR_ARG;
     if (how == INT && (kl_is_float(dt) || kl_is_complex(dt)))
@@ -80,7 +99,7 @@ static kl_status check(const char *name, how how, kl_op op, kl_dtype dt)
                        scalar);
     if (dt == KL_BOOL && flags & KL_F_NOBOOL)
         return kl_fail(KL_ERR_DTYPE, "%s: not supported on bool tensors", name);
-    if (kl_is_complex(dt) && !(flags & KL_F_CPLX))
+    if (kl_is_complex(dt) && !(flags & KL_F_CPLX) && !complex)
         return kl_fail(KL_ERR_DTYPE, "%s: not implemented for '%s'", name, scalar);
     return KL_OK;
 }
@@ -92,15 +111,22 @@ static kl_dtype computed_in(how how, kl_dtype dt)
 
 static kl_dtype promoted(how how, int n, const kl_arg *a)
 {
-    return how == REAL || how == WIDE ? kl_arg_promote_float(n, a) : kl_arg_promote(n, a);
+    kl_dtype dt =
+        how == REAL || how == WIDE ? kl_arg_promote_float(n, a) : kl_arg_promote(n, a);
+    return how != DOUBLE || dt == KL_DTYPE_NONE ? dt
+           : kl_is_complex(dt)                  ? KL_C128
+                                                : KL_F64;
 }
 
 static kl_lazy *apply_1(const unary *u, kl_arg a)
 {
     kl_dtype dt = promoted(u->how, 1, &a);
-    if (check(u->name, u->how, u->op, dt))
+    function_1 complex = complex_1[u - unaries];
+    if (check(u->name, u->how, u->op, dt, complex != NULL))
         return NULL;
     kl_lazy *n = kl_arg_read(a, computed_in(u->how, dt));
+    if (kl_is_complex(dt) && complex)
+        return complex(n);
     if (u->how == KEEP && !kl_is_float(dt))
         return n;
     n = u->fn ? u->fn(n) : kl_n_un(u->op, n);
@@ -111,7 +137,7 @@ static kl_lazy *apply_2(const binary *b, kl_arg x, kl_arg y)
 {
     kl_arg a[2] = {x, y};
     kl_dtype dt = promoted(b->how, 2, a);
-    if (check(b->name, b->how, b->op, dt))
+    if (check(b->name, b->how, b->op, dt, complex_2[b - binaries]))
         return NULL;
     if (b - binaries == B_pow && y.kind != KL_ARG_TENSOR && x.kind == KL_ARG_TENSOR)
         return kl_f_pow_number(kl_arg_read(x, dt), y);

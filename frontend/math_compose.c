@@ -4,55 +4,7 @@
  *
  *   kl_f_silu(a)  =  a / (1 + exp(-a)) */
 #include "math_compose.h"
-
-static kl_dtype type(kl_lazy *a)
-{
-    return (kl_dtype)a->dtype;
-}
-static kl_lazy *un(kl_op op, kl_lazy *a)
-{
-    return kl_n_un(op, a);
-}
-static kl_lazy *add(kl_lazy *a, kl_lazy *b)
-{
-    return kl_n_bin(KL_OP_add, a, b);
-}
-static kl_lazy *sub(kl_lazy *a, kl_lazy *b)
-{
-    return kl_n_bin(KL_OP_sub, a, b);
-}
-static kl_lazy *mul(kl_lazy *a, kl_lazy *b)
-{
-    return kl_n_bin(KL_OP_mul, a, b);
-}
-static kl_lazy *over(kl_lazy *a, kl_lazy *b)
-{
-    return kl_n_bin(KL_OP_div, a, b);
-}
-static kl_lazy *plus(kl_lazy *a, double v)
-{
-    return kl_n_binc(KL_OP_add, a, v);
-}
-static kl_lazy *times(kl_lazy *a, double v)
-{
-    return kl_n_binc(KL_OP_mul, a, v);
-}
-static kl_lazy *below(kl_lazy *a, double v)
-{
-    return kl_n_binc(KL_OP_lt, a, v);
-}
-static kl_lazy *above(kl_lazy *a, double v)
-{
-    return kl_n_cbin(KL_OP_lt, v, a);
-}
-static kl_lazy *num(kl_lazy *like, double v)
-{
-    return like ? kl_n_const(type(like), v) : NULL;
-}
-static bool is_real(kl_lazy *a)
-{
-    return kl_is_float(type(a)) || kl_is_complex(type(a));
-}
+#include "terms.h"
 
 /* ---- one operand ---- */
 
@@ -77,6 +29,7 @@ kl_lazy *kl_f_logical_not(kl_lazy *a)
 }
 kl_lazy *kl_f_square(kl_lazy *a)
 {
+    a = a && type(a) == KL_BOOL ? kl_n_cast(a, KL_I64) : a;
     return kl_n_square(a);
 }
 kl_lazy *kl_f_reciprocal(kl_lazy *a)
@@ -92,7 +45,8 @@ kl_lazy *kl_f_sign(kl_lazy *a)
 {
     if (!a || type(a) == KL_BOOL)
         return a;
-    return sub(kl_n_cast(above(a, 0), type(a)), kl_n_cast(below(a, 0), type(a)));
+    kl_lazy *s = sub(kl_n_cast(above(a, 0), type(a)), kl_n_cast(below(a, 0), type(a)));
+    return kl_f_steps(s, a);
 }
 
 kl_lazy *kl_f_relu(kl_lazy *a)
@@ -294,6 +248,8 @@ kl_lazy *kl_f_copysign(kl_lazy *a, kl_lazy *b)
 
 kl_lazy *kl_f_logaddexp(kl_lazy *a, kl_lazy *b)
 {
+    if (a && kl_is_complex(type(a)))
+        return kl_c_logaddexp(a, b);
     kl_lazy *big = kl_n_bin(KL_OP_max, a, b);
     kl_lazy *e = un(KL_OP_exp, un(KL_OP_neg, un(KL_OP_abs, sub(a, b))));
     kl_lazy *same = kl_n_bin(KL_OP_and, kl_n_bin(KL_OP_eq, a, b), kl_f_isinf(a));
@@ -354,6 +310,8 @@ kl_lazy *kl_f_pow(kl_lazy *a, kl_lazy *b)
         return NULL;
     if (type(a) == KL_BOOL)
         return kl_n_bin(KL_OP_or, a, kl_n_un(KL_OP_not, b));
+    if (kl_is_complex(type(a)))
+        return kl_c_pow(a, b);
     return kl_is_float(type(a)) ? kl_n_bin(KL_OP_pow, a, b) : pow_int(a, b);
 }
 
@@ -372,7 +330,7 @@ kl_lazy *kl_f_pow_number(kl_lazy *a, kl_arg e)
     if (!a)
         return NULL;
     int64_t n = e.kind == KL_ARG_FLOAT && fabs(e.d) < 1e6 ? (int64_t)e.d : e.i;
-    bool whole = e.kind != KL_ARG_FLOAT || (double)n == e.d;
+    bool whole = e.kind != KL_ARG_COMPLEX && (e.kind != KL_ARG_FLOAT || (double)n == e.d);
     if (!is_real(a) && n < 0) {
         kl_fail(KL_ERR_ARG, "Integers to negative integer powers are not allowed.");
         return NULL;
@@ -383,6 +341,9 @@ kl_lazy *kl_f_pow_number(kl_lazy *a, kl_arg e)
         return power(a, n);
     if (whole && (n == -1 || n == -2))
         return kl_n_cbin(KL_OP_div, 1, power(a, -n));
+    if (kl_is_complex(type(a)))
+        return e.d == 0.5 && e.im == 0 ? kl_c_sqrt(a)
+                                       : kl_c_pow(a, kl_arg_read(e, type(a)));
     if (e.d == 0.5)
         return un(KL_OP_sqrt, a);
     return kl_n_bin(KL_OP_pow, a, kl_arg_read(e, type(a)));

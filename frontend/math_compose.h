@@ -18,19 +18,46 @@ KL_F1(relu)
 KL_F1(sigmoid)
 KL_F1(silu)
 KL_F1(softplus)
+/* clang-format off */
 KL_F1(gelu) KL_F1(gelu_tanh) KL_F1(relu6) KL_F1(elu) KL_F1(selu) KL_F1(mish)
-    KL_F1(hardswish) KL_F1(hardsigmoid) KL_F1(softsign) KL_F1(logsigmoid) KL_F1(isnan)
-        KL_F1(isinf) KL_F1(isfinite) KL_F1(signbit) KL_F1(frac) KL_F1(asinh) KL_F1(acosh)
-            KL_F1(atanh) KL_F1(deg2rad) KL_F1(rad2deg) KL_F1(nan_to_num) KL_F2(pow)
-                KL_F2(gt) KL_F2(ge) KL_F2(logical_and) KL_F2(logical_or)
-                    KL_F2(logical_xor) KL_F2(hypot) KL_F2(copysign) KL_F2(logaddexp)
-                        KL_F2(squared_difference) KL_F2(heaviside) KL_F2(fmin) KL_F2(fmax)
-                            KL_F2(xlogy) KL_F2(trunc_div)
+KL_F1(hardswish) KL_F1(hardsigmoid) KL_F1(softsign) KL_F1(logsigmoid) KL_F1(isnan)
+KL_F1(isinf) KL_F1(isfinite) KL_F1(signbit) KL_F1(frac) KL_F1(asinh) KL_F1(acosh)
+KL_F1(atanh) KL_F1(deg2rad) KL_F1(rad2deg) KL_F1(nan_to_num)
+KL_F2(pow) KL_F2(gt) KL_F2(ge) KL_F2(logical_and) KL_F2(logical_or) KL_F2(logical_xor)
+KL_F2(hypot) KL_F2(copysign) KL_F2(logaddexp) KL_F2(squared_difference) KL_F2(heaviside)
+KL_F2(fmin) KL_F2(fmax) KL_F2(xlogy) KL_F2(trunc_div)
+/* math_special.c */
+KL_F1(sinc) KL_F1(logit) KL_F1(entr) KL_F1(lgamma) KL_F1(digamma) KL_F1(erfinv)
+KL_F1(ndtri) KL_F1(ndtr) KL_F1(log_ndtr) KL_F1(erfcx) KL_F1(i0) KL_F1(i0e) KL_F1(i1)
+KL_F1(i1e) KL_F2(xlog1py)
+/* math_more.c */
+KL_F1(angle) KL_F1(sgn) KL_F1(isposinf) KL_F1(isneginf) KL_F1(isreal)
+KL_F2(gcd) KL_F2(lcm) KL_F2(nextafter) KL_F2(logaddexp2) KL_F2(polar) KL_F2(ldexp)
+KL_F2(float_power)
+/* clang-format on */
 #undef KL_F1
 #undef KL_F2
     /* A tensor to the power of a number: squares and roots exactly as products and sqrt.
      */
     kl_lazy *kl_f_pow_number(kl_lazy *a, kl_arg e);
+/* math_more.c: s, tracked as a is, with derivative 0 */
+kl_lazy *kl_f_steps(kl_lazy *s, kl_lazy *a);
+kl_lazy *kl_f_polygamma(int n, kl_lazy *a);
+kl_lazy *kl_f_mvlgamma(kl_lazy *a, int p);
+
+/* math_complex.c: what takes the place of the above on complex numbers */
+/* clang-format off */
+#define KL_COMPLEX_FUNCTIONS(F) \
+    F(abs) F(angle) F(sgn) F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sqrt) \
+    F(rsqrt) F(sigmoid) F(silu) F(sin) F(cos) F(tan) F(sinh) F(cosh) F(tanh) F(asin) F(acos) \
+    F(atan) F(asinh) F(acosh) F(atanh) F(isinf) F(isfinite) F(isreal) F(softsign)
+/* clang-format on */
+#define KL_C1(n) kl_lazy *kl_c_##n(kl_lazy *z);
+KL_COMPLEX_FUNCTIONS(KL_C1)
+#undef KL_C1
+kl_lazy *kl_c_conj(kl_lazy *z);
+kl_lazy *kl_c_pow(kl_lazy *a, kl_lazy *b);
+kl_lazy *kl_c_logaddexp(kl_lazy *a, kl_lazy *b);
 kl_lazy *kl_f_clamp(kl_arg a, kl_arg low, kl_arg high);
 
 #endif

@@ -18,7 +18,17 @@
  * x tanh(softplus x) (Misra, 2019); hardsigmoid relu6(x + 3) / 6, hardswish x times that;
  * softsign x / (1 + |x|); logsigmoid log(sigmoid x); frac x - trunc x; sign -1, 0, 1.
  * hypot sqrt(a^2 + b^2); logaddexp log(e^a + e^b); heaviside b where a is 0, else a > 0;
- * xlogy a log b, 0 where a is 0; fmin and fmax leave out a NaN, min and max give it. */
+ * xlogy a log b, 0 where a is 0, xlog1py a log(1 + b); fmin and fmax leave out a NaN, min
+ * and max give it. sinc sin(pi x) / (pi x); logit log(x / (1 - x)); entr -x log x; lgamma
+ * log |gamma(x)|, digamma its derivative; ndtr the normal distribution's cumulative
+ * function, ndtri its inverse, log_ndtr its logarithm; erfinv erf's inverse; erfcx
+ * e^(x^2) erfc(x); i0 i1 the modified Bessel functions of the first kind, i0e i1e times
+ * e^-|x|; angle of a complex number, sgn z / |z|; gcd lcm of integers; nextafter the next
+ * number from a towards b; logaddexp2 log2(2^a + 2^b); ldexp a 2^b; float_power in f64 or
+ * c128; polar a (cos b + i sin b).
+ *
+ * Complex operands: abs is real; angle, sgn, conj, exp, logarithms, roots, pow, sigmoid,
+ * silu, circular and hyperbolic functions and their inverses have principal values. */
 #ifndef KILN_MATH_H
 #define KILN_MATH_H
 
@@ -38,13 +48,16 @@ extern "C" {
     F(sigmoid) F(silu) F(softplus) F(gelu) F(gelu_tanh) F(relu6) F(elu) F(selu) F(mish) \
     F(hardswish) F(hardsigmoid) F(softsign) F(logsigmoid) \
     F(isnan) F(isinf) F(isfinite) F(signbit) F(frac) F(asinh) F(acosh) F(atanh) \
-    F(deg2rad) F(rad2deg) F(nan_to_num)
+    F(deg2rad) F(rad2deg) F(nan_to_num) \
+    F(sinc) F(logit) F(entr) F(lgamma) F(digamma) F(erfinv) F(ndtri) F(ndtr) F(log_ndtr) \
+    F(erfcx) F(i0) F(i0e) F(i1) F(i1e) F(angle) F(sgn) F(isposinf) F(isneginf) F(isreal)
 /* Two operands. */
 #define KL_BINARY_FUNCTIONS(F) \
     F(add) F(sub) F(mul) F(div) F(floordiv) F(mod) F(rem) F(min) F(max) F(pow) F(atan2) \
     F(and) F(or) F(xor) F(shl) F(shr) F(lt) F(le) F(eq) F(ne) \
     F(gt) F(ge) F(logical_and) F(logical_or) F(logical_xor) F(hypot) F(copysign) F(logaddexp) \
-    F(squared_difference) F(heaviside) F(fmin) F(fmax) F(xlogy) F(trunc_div)
+    F(squared_difference) F(heaviside) F(fmin) F(fmax) F(xlogy) F(trunc_div) \
+    F(xlog1py) F(gcd) F(lcm) F(nextafter) F(logaddexp2) F(ldexp) F(float_power) F(polar)
 /* clang-format on */
 
 #define KL_DECLARE_1(name)                                                               \
@@ -117,6 +130,25 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_deg2rad(a) kl_deg2rad_at(KL_HERE, KL_ARG(a))
 #define kl_rad2deg(a) kl_rad2deg_at(KL_HERE, KL_ARG(a))
 #define kl_nan_to_num(a) kl_nan_to_num_at(KL_HERE, KL_ARG(a))
+#define kl_sinc(a) kl_sinc_at(KL_HERE, KL_ARG(a))
+#define kl_logit(a) kl_logit_at(KL_HERE, KL_ARG(a))
+#define kl_entr(a) kl_entr_at(KL_HERE, KL_ARG(a))
+#define kl_lgamma(a) kl_lgamma_at(KL_HERE, KL_ARG(a))
+#define kl_digamma(a) kl_digamma_at(KL_HERE, KL_ARG(a))
+#define kl_erfinv(a) kl_erfinv_at(KL_HERE, KL_ARG(a))
+#define kl_ndtri(a) kl_ndtri_at(KL_HERE, KL_ARG(a))
+#define kl_ndtr(a) kl_ndtr_at(KL_HERE, KL_ARG(a))
+#define kl_log_ndtr(a) kl_log_ndtr_at(KL_HERE, KL_ARG(a))
+#define kl_erfcx(a) kl_erfcx_at(KL_HERE, KL_ARG(a))
+#define kl_i0(a) kl_i0_at(KL_HERE, KL_ARG(a))
+#define kl_i0e(a) kl_i0e_at(KL_HERE, KL_ARG(a))
+#define kl_i1(a) kl_i1_at(KL_HERE, KL_ARG(a))
+#define kl_i1e(a) kl_i1e_at(KL_HERE, KL_ARG(a))
+#define kl_angle(a) kl_angle_at(KL_HERE, KL_ARG(a))
+#define kl_sgn(a) kl_sgn_at(KL_HERE, KL_ARG(a))
+#define kl_isposinf(a) kl_isposinf_at(KL_HERE, KL_ARG(a))
+#define kl_isneginf(a) kl_isneginf_at(KL_HERE, KL_ARG(a))
+#define kl_isreal(a) kl_isreal_at(KL_HERE, KL_ARG(a))
 #define kl_add(a, b) kl_add_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_sub(a, b) kl_sub_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_mul(a, b) kl_mul_at(KL_HERE, KL_ARG(a), KL_ARG(b))
@@ -151,6 +183,14 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_fmax(a, b) kl_fmax_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_xlogy(a, b) kl_xlogy_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_trunc_div(a, b) kl_trunc_div_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_xlog1py(a, b) kl_xlog1py_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_gcd(a, b) kl_gcd_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_lcm(a, b) kl_lcm_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_nextafter(a, b) kl_nextafter_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_logaddexp2(a, b) kl_logaddexp2_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_ldexp(a, b) kl_ldexp_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_float_power(a, b) kl_float_power_at(KL_HERE, KL_ARG(a), KL_ARG(b))
+#define kl_polar(a, b) kl_polar_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_neg_(a) kl_neg_in_at(KL_HERE, a)
 #define kl_abs_(a) kl_abs_in_at(KL_HERE, a)
 #define kl_sqrt_(a) kl_sqrt_in_at(KL_HERE, a)
@@ -209,6 +249,25 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_deg2rad_(a) kl_deg2rad_in_at(KL_HERE, a)
 #define kl_rad2deg_(a) kl_rad2deg_in_at(KL_HERE, a)
 #define kl_nan_to_num_(a) kl_nan_to_num_in_at(KL_HERE, a)
+#define kl_sinc_(a) kl_sinc_in_at(KL_HERE, a)
+#define kl_logit_(a) kl_logit_in_at(KL_HERE, a)
+#define kl_entr_(a) kl_entr_in_at(KL_HERE, a)
+#define kl_lgamma_(a) kl_lgamma_in_at(KL_HERE, a)
+#define kl_digamma_(a) kl_digamma_in_at(KL_HERE, a)
+#define kl_erfinv_(a) kl_erfinv_in_at(KL_HERE, a)
+#define kl_ndtri_(a) kl_ndtri_in_at(KL_HERE, a)
+#define kl_ndtr_(a) kl_ndtr_in_at(KL_HERE, a)
+#define kl_log_ndtr_(a) kl_log_ndtr_in_at(KL_HERE, a)
+#define kl_erfcx_(a) kl_erfcx_in_at(KL_HERE, a)
+#define kl_i0_(a) kl_i0_in_at(KL_HERE, a)
+#define kl_i0e_(a) kl_i0e_in_at(KL_HERE, a)
+#define kl_i1_(a) kl_i1_in_at(KL_HERE, a)
+#define kl_i1e_(a) kl_i1e_in_at(KL_HERE, a)
+#define kl_angle_(a) kl_angle_in_at(KL_HERE, a)
+#define kl_sgn_(a) kl_sgn_in_at(KL_HERE, a)
+#define kl_isposinf_(a) kl_isposinf_in_at(KL_HERE, a)
+#define kl_isneginf_(a) kl_isneginf_in_at(KL_HERE, a)
+#define kl_isreal_(a) kl_isreal_in_at(KL_HERE, a)
 #define kl_add_(a, b) kl_add_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_sub_(a, b) kl_sub_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_mul_(a, b) kl_mul_in_at(KL_HERE, a, KL_ARG(b))
@@ -243,6 +302,14 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_fmax_(a, b) kl_fmax_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_xlogy_(a, b) kl_xlogy_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_trunc_div_(a, b) kl_trunc_div_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_xlog1py_(a, b) kl_xlog1py_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_gcd_(a, b) kl_gcd_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_lcm_(a, b) kl_lcm_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_nextafter_(a, b) kl_nextafter_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_logaddexp2_(a, b) kl_logaddexp2_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_ldexp_(a, b) kl_ldexp_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_float_power_(a, b) kl_float_power_in_at(KL_HERE, a, KL_ARG(b))
+#define kl_polar_(a, b) kl_polar_in_at(KL_HERE, a, KL_ARG(b))
 /* clang-format on */
 
 /* c ? a : b; the side not taken cannot leak */
@@ -265,6 +332,30 @@ KL_API kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im);
 /* the complex conjugate; a real tensor itself */
 KL_API kl_tensor *kl_conj_at(const char *at, kl_tensor *t);
 #define kl_conj(t) kl_conj_at(KL_HERE, t)
+/* n decimals; n < 0: before the point */
+KL_API kl_tensor *kl_round_to_at(const char *at, kl_arg a, int64_t decimals);
+#define kl_round_to(a, decimals) kl_round_to_at(KL_HERE, KL_ARG(a), decimals)
+/* logit of a held in [eps, 1 - eps] */
+KL_API kl_tensor *kl_logit_eps_at(const char *at, kl_arg a, double eps);
+/* other numbers for NaN and the infinities; NULL: 0, the dtype's ends */
+KL_API kl_tensor *kl_nan_to_num_by_at(const char *at, kl_arg a, kl_arg nan, kl_arg posinf,
+                                      kl_arg neginf);
+/* the n-th derivative of digamma, n to 20; log of the p-dimensional gamma function */
+#define KL_POLYGAMMA_MAX 20
+KL_API kl_tensor *kl_polygamma_at(const char *at, int64_t n, kl_arg a);
+KL_API kl_tensor *kl_mvlgamma_at(const char *at, kl_arg a, int64_t p);
+/* mantissa in [0.5, 1) and *exponent, i32: a = m 2^e */
+KL_API kl_tensor *kl_frexp_at(const char *at, kl_tensor *a, kl_tensor **exponent);
+#define kl_polygamma(n, a) kl_polygamma_at(KL_HERE, n, KL_ARG(a))
+#define kl_frexp(a, exponent) kl_frexp_at(KL_HERE, a, exponent)
+/* |a - b| <= atol + rtol |b|, or equal */
+KL_API kl_tensor *kl_isclose_at(const char *at, kl_arg a, kl_arg b, double rtol,
+                                double atol, bool equal_nan);
+#define kl_isclose(a, b, rtol, atol, equal_nan)                                          \
+    kl_isclose_at(KL_HERE, KL_ARG(a), KL_ARG(b), rtol, atol, equal_nan)
+/* complex as pairs of reals [.., 2] and back; new tensors */
+KL_API kl_tensor *kl_view_as_real_at(const char *at, kl_tensor *t);
+KL_API kl_tensor *kl_view_as_complex_at(const char *at, kl_tensor *t);
 /* a + alpha * b * c, a + alpha * b / c */
 KL_API kl_tensor *kl_addcmul_at(const char *at, kl_arg a, kl_arg b, kl_arg c,
                                 kl_arg alpha);
