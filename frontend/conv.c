@@ -1,39 +1,87 @@
-/* conv.c: convolution and pooling: a window, then a contraction or a reduction over it.
+/* conv.c: convolution, also transposed: a window, then a contraction over it.
  *
  *   x [N,C,H,W], w [O,C,3,3]  ->  window: [N,C,H',W',3,3]; contract "nchwyx,ocyx->nohw"
  *
- * No window is ever stored: its reading is an index expression of the kernel (implicit
- * GEMM). */
+ * A transposed one is the same over x with stride - 1 zeros between its elements and the
+ * kernel turned round. No window is ever stored: its reading is an index expression of
+ * the kernel (implicit GEMM). */
 #include "front.h"
 
+enum { MOST = 3 };
+
 typedef struct conv {
-    int dims, stride, padding, dilation, groups;
+    int dims;
+    int64_t stride[MOST], dilation[MOST], lo[MOST], hi[MOST], out[MOST];
+    int64_t groups;
+    bool transposed;
 } conv;
 
-/* fill around the last dims axes */
-static kl_lazy *padded(kl_lazy *x, int dims, int padding, double fill)
+/* ---- what was asked for, an axis at a time ---- */
+
+/* One number for all axes, or one each; none: the default. */
+static bool per_axis(kl_ints given, int dims, int64_t none, int64_t *out)
 {
-    int64_t lo[KL_MAX_RANK] = {0}, none[KL_MAX_RANK] = {0};
-    if (!padding || !x)
-        return x;
     for (int i = 0; i < dims; i++)
-        lo[x->rank - 1 - i] = padding;
-    return kl_n_pad(x, kl_n_const((kl_dtype)x->dtype, fill), lo, lo, none);
+        out[i] = given.n == 0 ? none : given.v[given.n == 1 ? 0 : i];
+    return given.n <= 1 || given.n == dims;
 }
 
-static kl_lazy *windows(kl_lazy *x, int dims, const int64_t *size, int stride,
-                        int dilation)
+static bool settle(conv *o, const kl_conv_axes *a, kl_lazy *w)
 {
-    kl_window_axis w[3];
+    int64_t pad[MOST];
+    bool ok = per_axis(a->stride, o->dims, 1, o->stride) &&
+              per_axis(a->dilation, o->dims, 1, o->dilation) &&
+              per_axis(a->padding, o->dims, 0, pad) &&
+              per_axis(a->output_padding, o->dims, 0, o->out);
+    for (int i = 0; i < o->dims && ok; i++) {
+        int64_t reach = (kl_lazy_shape(w)[2 + i] - 1) * o->dilation[i];
+        ok = o->stride[i] >= 1 && o->dilation[i] >= 1 && pad[i] >= 0 && o->out[i] >= 0 &&
+             !(a->same && o->stride[i] != 1);
+        o->lo[i] = a->same ? reach / 2 : pad[i];
+        o->hi[i] = a->same ? reach - reach / 2 : pad[i];
+    }
+    return ok;
+}
+
+/* x as the kernel slides over it. */
+static kl_lazy *padded(kl_lazy *x, kl_lazy *w, const conv *o)
+{
+    int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, between[KL_MAX_RANK] = {0};
+    for (int i = 0; i < o->dims && x; i++) {
+        int ax = x->rank - o->dims + i;
+        int64_t reach = (kl_lazy_shape(w)[2 + i] - 1) * o->dilation[i];
+        lo[ax] = o->transposed ? reach - o->lo[i] : o->lo[i];
+        hi[ax] = o->transposed ? reach - o->hi[i] + o->out[i] : o->hi[i];
+        between[ax] = o->transposed ? o->stride[i] - 1 : 0;
+    }
+    kl_lazy *zero = x ? kl_n_const((kl_dtype)x->dtype, 0) : NULL;
+    int64_t cut[KL_MAX_RANK], left[KL_MAX_RANK], none[KL_MAX_RANK] = {0};
+    bool crops = false;
+    for (int i = 0; x && i < x->rank; i++) { /* less than nothing around: crop */
+        cut[i] = KL_MAX(-lo[i], 0);
+        int64_t n = kl_lazy_shape(x)[i], all = n + KL_MAX(n - 1, 0) * between[i];
+        left[i] = KL_MAX(all - cut[i] - KL_MAX(-hi[i], 0), 0);
+        crops |= left[i] != all;
+        lo[i] = KL_MAX(lo[i], 0);
+        hi[i] = KL_MAX(hi[i], 0);
+    }
+    x = kl_n_pad(x, zero, none, none, between);
+    return kl_n_pad(crops ? kl_n_slice(x, cut, left, NULL) : x, zero, lo, hi, NULL);
+}
+
+static kl_lazy *windows(kl_lazy *x, kl_lazy *w, const conv *o)
+{
+    kl_window_axis a[MOST];
     if (!x)
         return NULL;
-    for (int i = 0; i < dims; i++)
-        w[i] = (kl_window_axis){x->rank - dims + i, size[i], stride, dilation};
-    return kl_n_window(x, dims, w);
+    for (int i = 0; i < o->dims; i++)
+        a[i] = (kl_window_axis){x->rank - o->dims + i, kl_lazy_shape(w)[2 + i],
+                                o->transposed ? 1 : o->stride[i], o->dilation[i]};
+    return kl_n_window(x, o->dims, a);
 }
 
 /* [N, C, ..] -> [N, G, C/G, ..]; axis 1 for data, 0 for weights. */
-static kl_lazy *grouped(kl_lazy *a, int axis, int groups)
+static kl_lazy *grouped(kl_lazy *a, int axis, int64_t groups)
 {
     int64_t shape[KL_MAX_RANK];
     if (!a)
@@ -48,17 +96,18 @@ static kl_lazy *grouped(kl_lazy *a, int axis, int groups)
 
 static kl_lazy *convolve(kl_lazy *x, kl_lazy *w, const conv *o)
 {
-    static const char *const space[] = {"", "p", "pq", "pqr"}, *const tap[] = {
-                                                                   "", "x", "xy", "xyz"};
+    static const char *const space[] = {"", "p", "pq", "pqr"};
+    static const char *const tap[] = {"", "x", "xy", "xyz"};
     char labels[64];
     kl_dtype dt = (kl_dtype)x->dtype, acc = dt == KL_F16 || dt == KL_BF16 ? KL_F32 : dt;
-    const char *g = o->groups > 1 ? "g" : "";
-    kl_lazy *v = windows(padded(x, o->dims, o->padding, 0), o->dims, kl_lazy_shape(w) + 2,
-                         o->stride, o->dilation);
+    const char *g = o->groups > 1 ? "g" : "", *channels = o->transposed ? "co" : "oc";
+    kl_lazy *v = windows(padded(x, w, o), w, o);
+    if (o->transposed)
+        w = kl_n_flip(w, ((UINT64_C(1) << o->dims) - 1) << 2);
     if (o->groups > 1)
         v = grouped(v, 1, o->groups), w = grouped(w, 0, o->groups);
-    snprintf(labels, sizeof labels, "n%sc%s%s,%soc%s->n%so%s", g, space[o->dims],
-             tap[o->dims], g, tap[o->dims], g, space[o->dims]);
+    snprintf(labels, sizeof labels, "n%sc%s%s,%s%s%s->n%so%s", g, space[o->dims],
+             tap[o->dims], g, channels, tap[o->dims], g, space[o->dims]);
     kl_lazy *y = v && w ? kl_n_contract(v, w, labels, acc) : NULL;
     if (!y || o->groups == 1)
         return kl_n_cast(y, dt);
@@ -68,30 +117,72 @@ static kl_lazy *convolve(kl_lazy *x, kl_lazy *w, const conv *o)
     return kl_n_cast(kl_n_reshape(y, o->dims + 2, shape), dt);
 }
 
-static bool conv_fits(const kl_lazy *x, const kl_lazy *w, const conv *o)
+/* ---- checking ---- */
+
+static bool fits(kl_lazy *x, kl_lazy *w, const conv *o)
 {
-    kl_lazy *a = (kl_lazy *)(uintptr_t)x, *b = (kl_lazy *)(uintptr_t)w;
-    bool ok = o->dims >= 1 && o->dims <= 3 && x->rank == w->rank && o->stride >= 1 &&
-              o->padding >= 0 && o->dilation >= 1 && o->groups >= 1 &&
-              x->dtype == w->dtype;
-    ok = ok && kl_lazy_shape(a)[1] == kl_lazy_shape(b)[1] * o->groups &&
-         kl_lazy_shape(b)[0] % o->groups == 0;
-    for (int i = 0; ok && i < o->dims; i++)
-        ok = kl_lazy_shape(b)[2 + i] >= 1 &&
-             kl_lazy_shape(a)[2 + i] + 2 * o->padding >=
-                 (kl_lazy_shape(b)[2 + i] - 1) * o->dilation + 1;
-    if (ok)
-        return true;
+    const int64_t *sx = kl_lazy_shape(x), *sw = kl_lazy_shape(w);
+    if (o->groups < 1 || x->rank != w->rank || x->dtype != w->dtype)
+        return false;
+    if (o->transposed ? sx[1] != sw[0] || sw[0] % o->groups
+                      : sx[1] != sw[1] * o->groups || sw[0] % o->groups)
+        return false;
+    for (int i = 0; i < o->dims; i++) {
+        int64_t reach = (sw[2 + i] - 1) * o->dilation[i] + 1;
+        int64_t all = o->transposed ? (sx[2 + i] - 1) * o->stride[i] + reach + o->out[i]
+                                    : sx[2 + i] + o->lo[i] + o->hi[i] - reach + 1;
+        if (sw[2 + i] < 1 || all - (o->transposed ? o->lo[i] + o->hi[i] : 0) < 1 ||
+            (o->transposed && o->out[i] >= KL_MAX(o->stride[i], o->dilation[i])))
+            return false;
+    }
+    return true;
+}
+
+static void refuse(kl_lazy *x, kl_lazy *w, const conv *o)
+{
     char sx[128], sw[128];
     kl_fail(KL_ERR_SHAPE,
-            "conv: input %s %s and weight %s %s, stride %d padding %d dilation %d groups "
-            "%d do not fit",
+            "conv: input %s %s and weight %s %s, stride %lld padding %lld dilation %lld "
+            "groups %lld do not fit",
             kl_dtypes[x->dtype].name,
-            kl_ints_text(kl_ints_of(x->rank, kl_lazy_shape(a)), sx, sizeof sx),
+            kl_ints_text(kl_ints_of(x->rank, kl_lazy_shape(x)), sx, sizeof sx),
             kl_dtypes[w->dtype].name,
-            kl_ints_text(kl_ints_of(w->rank, kl_lazy_shape(b)), sw, sizeof sw), o->stride,
-            o->padding, o->dilation, o->groups);
-    return false;
+            kl_ints_text(kl_ints_of(w->rank, kl_lazy_shape(w)), sw, sizeof sw),
+            (long long)o->stride[0], (long long)o->lo[0], (long long)o->dilation[0],
+            (long long)o->groups);
+}
+
+static kl_lazy *convolution(kl_lazy *x, kl_lazy *w, kl_lazy *b, const kl_conv_axes *a)
+{
+    conv o = {.dims = KL_MIN(KL_MAX(w->rank - 2, 0), MOST),
+              .groups = a->groups ? a->groups : 1,
+              .transposed = a->transposed};
+    bool single = x->rank == w->rank - 1; /* no batch */
+    if (single)
+        x = kl_n_unsqueeze(x, 0);
+    if (!x)
+        return NULL;
+    if (w->rank - 2 < 1 || w->rank - 2 > MOST || !settle(&o, a, w) || !fits(x, w, &o)) {
+        refuse(x, w, &o);
+        return NULL;
+    }
+    kl_lazy *y = convolve(x, w, &o);
+    if (b) {
+        int64_t shape[KL_MAX_RANK] = {kl_lazy_numel(b), 1, 1, 1};
+        y = kl_n_bin(KL_OP_add, y, kl_n_reshape(b, o.dims + 1, shape));
+    }
+    return y && single ? kl_n_reshape(y, y->rank - 1, kl_lazy_shape(y) + 1) : y;
+}
+
+kl_tensor *kl_convolution_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
+                             kl_conv_axes o)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *a = kl_arg_tensor(x), *k = kl_arg_tensor(w),
+            *bias = b ? kl_arg_tensor(b) : NULL;
+    if (!a || !k || (b && !bias))
+        return kl_call_end(&c, NULL);
+    return kl_call_end(&c, convolution(a, k, bias, &o));
 }
 
 kl_tensor *kl_conv_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
@@ -100,63 +191,11 @@ kl_tensor *kl_conv_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
     kl_call c = kl_call_begin(at);
     kl_lazy *a = kl_arg_tensor(x), *k = kl_arg_tensor(w),
             *bias = b ? kl_arg_tensor(b) : NULL;
+    kl_conv_axes o = {.stride = kl_axes(opt.stride ? opt.stride : 1),
+                      .padding = kl_axes(opt.padding),
+                      .dilation = kl_axes(opt.dilation ? opt.dilation : 1),
+                      .groups = opt.groups};
     if (!a || !k || (b && !bias))
         return kl_call_end(&c, NULL);
-    conv o = {a->rank - 2, opt.stride ? opt.stride : 1, opt.padding,
-              opt.dilation ? opt.dilation : 1, opt.groups ? opt.groups : 1};
-    if (!conv_fits(a, k, &o))
-        return kl_call_end(&c, NULL);
-    kl_lazy *y = convolve(a, k, &o);
-    if (bias) {
-        int64_t shape[KL_MAX_RANK] = {kl_lazy_numel(bias), 1, 1, 1};
-        y = kl_n_bin(KL_OP_add, y, kl_n_reshape(bias, o.dims + 1, shape));
-    }
-    return kl_call_end(&c, y);
-}
-
-/* ---- pooling ---- */
-
-static kl_tensor *pool(const char *at, const char *fn, kl_tensor *x, int dims, int size,
-                       kl_pool_options o, bool max)
-{
-    kl_call c = kl_call_enter(at, fn);
-    kl_lazy *a = kl_arg_tensor(x);
-    int64_t sizes[3] = {size, size, size}, count = 1;
-    if (!a)
-        return kl_call_end(&c, NULL);
-    int stride = o.stride ? o.stride : size;
-    bool ok = dims >= 1 && dims <= 3 && a->rank > dims && size >= 1 && stride >= 1 &&
-              o.padding >= 0 && 2 * o.padding <= size;
-    for (int i = 0; ok && i < dims; i++)
-        ok = kl_lazy_shape(a)[a->rank - 1 - i] + 2 * o.padding >= size;
-    if (!ok || !kl_is_float((kl_dtype)a->dtype)) {
-        char s[128];
-        kl_fail(KL_ERR_SHAPE, "%s: input %s %s, size %d stride %d padding %d do not fit",
-                fn, kl_dtypes[a->dtype].name,
-                kl_ints_text(kl_ints_of(a->rank, kl_lazy_shape(a)), s, sizeof s), size,
-                stride, o.padding);
-        return kl_call_end(&c, NULL);
-    }
-    kl_lazy *f = max ? a : kl_n_widen(a);
-    kl_lazy *v =
-        windows(padded(f, dims, o.padding, max ? -INFINITY : 0), dims, sizes, stride, 1);
-    uint64_t axes = 0;
-    for (int i = 0; i < dims; i++)
-        axes |= UINT64_C(1) << (a->rank + i), count *= size;
-    kl_lazy *y = kl_n_reduce(max ? KL_OP_max : KL_OP_add, v, axes, false);
-    if (!max)
-        y = kl_n_cast(kl_n_binc(KL_OP_div, y, (double)count), (kl_dtype)a->dtype);
-    return kl_call_end(&c, y);
-}
-
-kl_tensor *kl_max_pool_at(const char *at, kl_tensor *x, int dims, int size,
-                          kl_pool_options o)
-{
-    return pool(at, "max_pool", x, dims, size, o, true);
-}
-
-kl_tensor *kl_avg_pool_at(const char *at, kl_tensor *x, int dims, int size,
-                          kl_pool_options o)
-{
-    return pool(at, "avg_pool", x, dims, size, o, false);
+    return kl_call_end(&c, convolution(a, k, bias, &o));
 }

@@ -311,7 +311,7 @@ static int combining(const char *reduce)
 }
 
 /* Into the whole of a, where index is smaller than it: through its part and back. */
-static kl_lazy *scatter(kl_lazy *a, kl_lazy *i, kl_lazy *v, int axis, int op)
+kl_lazy *kl_n_scatter_along(int op, kl_lazy *a, kl_lazy *i, kl_lazy *v, int axis)
 {
     kl_lazy *pa, *pi, *pv = kl_n_swap(v, axis, a->rank - 1);
     int64_t stride[KL_MAX_RANK], n = 1;
@@ -349,7 +349,7 @@ kl_tensor *kl_scatter_at(const char *at, kl_tensor *t, int dim, kl_tensor *index
         return kl_call_end(&c, NULL);
     }
     v = v->rank ? kl_n_slice(v, zero, kl_lazy_shape(i), NULL) : kl_n_expand_like(v, i);
-    return kl_call_end(&c, scatter(a, i, v, axis, op));
+    return kl_call_end(&c, kl_n_scatter_along(op, a, i, v, axis));
 }
 
 kl_tensor *kl_take_at(const char *at, kl_tensor *t, kl_tensor *index)

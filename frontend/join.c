@@ -377,3 +377,84 @@ kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to
     }
     return kl_composed(&c, NULL, t ? kl_permute_at(at, t, perm) : NULL);
 }
+
+/* ---- broadcasting, choosing, powers ---- */
+
+int kl_broadcast_tensors_at(const char *at, kl_tensor *const *t, int n, kl_tensor **out)
+{
+    kl_call c = kl_call_begin(at);
+    kl_ints shape = {0};
+    for (int i = 0; i < n; i++) {
+        kl_ints s = kl_shape_of(t[i]), before = shape;
+        if (!t[i] || kl_broadcast_shape("broadcast_tensors", before.n, before.v, s.n, s.v,
+                                        &shape.n, shape.v))
+            return done(&c, -1);
+    }
+    for (int i = 0; i < n; i++) {
+        out[i] = kl_expand_at(at, t[i], shape);
+        if (!out[i])
+            return done(&c, -1);
+    }
+    return done(&c, n);
+}
+
+/* Of all r-tuples of indices those that rise, or do not fall. */
+kl_tensor *kl_combinations_at(const char *at, kl_tensor *t, int64_t r, bool again)
+{
+    kl_call c = kl_compose(at);
+    if (kl_rank(t) != 1 || r < 0 || r > KL_INTS_MAX) {
+        kl_fail(KL_ERR_ARG,
+                "Expect a 1D vector and a non-negative number of at most %d, "
+                "but got %d-d and %lld",
+                KL_INTS_MAX, kl_rank(t), (long long)r);
+        return kl_composed(&c, NULL, NULL);
+    }
+    if (r == 0)
+        return kl_composed(&c, __func__,
+                           kl_full_at(at, kl_shape(0), kl_arg_i(0), kl_dtype_of(t)));
+    kl_tensor *index =
+        kl_arange_at(at, kl_arg_i(0), kl_arg_i(kl_numel(t)), kl_arg_i(1), KL_I64);
+    kl_tensor *same[KL_INTS_MAX], *of[KL_INTS_MAX], *on = NULL;
+    for (int i = 0; i < r; i++)
+        same[i] = index;
+    if (kl_meshgrid_at(at, same, (int)r, false, of) != r)
+        return kl_composed(&c, NULL, NULL);
+    for (int i = 0; i < r; i++)
+        of[i] = kl_reshape_at(at, of[i], kl_shape(-1));
+    for (int i = 1; i < r; i++) {
+        kl_arg a = kl_arg_t(of[i - 1]), b = kl_arg_t(of[i]);
+        kl_tensor *rises = again ? kl_le_at(at, a, b) : kl_lt_at(at, a, b);
+        on = on ? kl_logical_and_at(at, kl_arg_t(on), kl_arg_t(rises)) : rises;
+    }
+    for (int i = 0; i < r; i++) {
+        kl_tensor *k = on ? kl_masked_select_at(at, of[i], on) : of[i];
+        of[i] = k ? kl_index_select_at(at, t, 0, k) : NULL;
+        if (!of[i])
+            return kl_composed(&c, NULL, NULL);
+    }
+    return kl_composed(&c, __func__, kl_stack_at(at, of, (int)r, 1));
+}
+
+/* x^(n-1) .. x^0 in a new last dimension, or rising. */
+kl_tensor *kl_vander_at(const char *at, kl_tensor *x, int64_t n, bool rising)
+{
+    kl_call c = kl_compose(at);
+    if (kl_rank(x) < 1 || n < 0) {
+        kl_fail(KL_ERR_ARG, "vander: x must be a one-dimensional tensor, and N "
+                            "non-negative");
+        return kl_composed(&c, NULL, NULL);
+    }
+    kl_dtype dt = kl_dtype_of(x) < KL_F16 ? KL_I64 : kl_dtype_of(x);
+    kl_ints shape = kl_shape_of(x);
+    shape.v[shape.n++] = n;
+    kl_tensor *ones = kl_full_at(at, shape, kl_arg_i(1), dt), *r = ones;
+    if (n > 1) {
+        shape.v[shape.n - 1] = n - 1;
+        kl_tensor *base = kl_to_at(at, kl_unsqueeze_at(at, x, -1), dt);
+        kl_tensor *p = kl_cumprod_at(at, kl_expand_at(at, base, shape), -1);
+        r = kl_cat_at(at, (kl_tensor *[]){kl_narrow_at(at, ones, -1, 0, 1), p}, 2, -1);
+    }
+    if (!rising)
+        r = kl_flip_at(at, r, kl_axes(-1));
+    return kl_composed(&c, __func__, r);
+}

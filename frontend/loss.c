@@ -7,11 +7,15 @@
  * targets. */
 #include "front.h"
 
-static kl_lazy *reduced(kl_lazy *l, kl_reduction r)
+kl_lazy *kl_n_reduced(kl_lazy *l, kl_reduction r)
 {
     if (!l || r == KL_REDUCE_NONE)
         return l;
     uint64_t all = (UINT64_C(1) << l->rank) - 1;
+    if (r == KL_REDUCE_BATCHMEAN) {
+        double n = l->rank ? (double)kl_lazy_shape(l)[0] : 1;
+        return kl_n_binc(KL_OP_div, kl_n_reduce(KL_OP_add, l, all, false), n);
+    }
     return r == KL_REDUCE_SUM ? kl_n_reduce(KL_OP_add, l, all, false)
                               : kl_n_mean(l, all, false);
 }
@@ -79,7 +83,7 @@ static picked pick(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_options *o)
 static kl_lazy *average(picked p, kl_reduction r)
 {
     if (!p.loss || r != KL_REDUCE_MEAN || !p.weight)
-        return reduced(p.loss, r);
+        return kl_n_reduced(p.loss, r);
     uint64_t all = (UINT64_C(1) << p.loss->rank) - 1;
     return kl_n_bin(
         KL_OP_div, kl_n_reduce(KL_OP_add, p.loss, all, false),
@@ -104,7 +108,8 @@ static kl_lazy *probabilities(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_o
         y = kl_n_binc(KL_OP_add, kl_n_binc(KL_OP_mul, y, 1 - o->label_smoothing),
                       o->label_smoothing / (double)n);
     kl_lazy *l = kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_mul, y, logp));
-    return reduced(kl_n_reduce(KL_OP_add, l, UINT64_C(1) << at, false), o->reduction);
+    return kl_n_reduced(kl_n_reduce(KL_OP_add, l, UINT64_C(1) << at, false),
+                        o->reduction);
 }
 
 static kl_tensor *classes(kl_call *c, const char *fn, kl_tensor *tx, kl_tensor *ty,
@@ -140,32 +145,38 @@ kl_tensor *kl_nll_loss_at(const char *at, kl_tensor *x, kl_tensor *y, kl_loss_op
 
 /* ---- elements ---- */
 
-typedef kl_lazy *(*element_fn)(kl_lazy *x, kl_lazy *y, double beta);
+typedef kl_lazy *(*element_fn)(kl_lazy *x, kl_lazy *y, const kl_loss_options *o);
 
-static kl_lazy *square(kl_lazy *x, kl_lazy *y, double beta)
+static double beta_of(const kl_loss_options *o)
 {
-    (void)beta;
+    return o->beta ? o->beta : 1;
+}
+
+static kl_lazy *square(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
+{
+    (void)o;
     return kl_n_square(kl_n_bin(KL_OP_sub, x, y));
 }
 
-static kl_lazy *absolute(kl_lazy *x, kl_lazy *y, double beta)
+static kl_lazy *absolute(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    (void)beta;
+    (void)o;
     return kl_n_un(KL_OP_abs, kl_n_bin(KL_OP_sub, x, y));
 }
 
 /* d^2 / 2 below beta, beta (d - beta / 2) above */
-static kl_lazy *huber(kl_lazy *x, kl_lazy *y, double beta)
+static kl_lazy *huber(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    kl_lazy *d = absolute(x, y, 0);
+    double beta = beta_of(o);
+    kl_lazy *d = absolute(x, y, o);
     kl_lazy *low = kl_n_binc(KL_OP_mul, kl_n_square(d), 0.5);
     kl_lazy *high = kl_n_binc(KL_OP_mul, kl_n_binc(KL_OP_sub, d, 0.5 * beta), beta);
     return kl_n_where(kl_n_binc(KL_OP_lt, d, beta), low, high);
 }
 
-static kl_lazy *smooth_l1(kl_lazy *x, kl_lazy *y, double beta)
+static kl_lazy *smooth_l1(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    return kl_n_binc(KL_OP_div, huber(x, y, beta), beta);
+    return kl_n_binc(KL_OP_div, huber(x, y, o), beta_of(o));
 }
 
 /* max(log v, -100), as PyTorch bounds it */
@@ -177,31 +188,40 @@ static kl_lazy *bounded_log(kl_lazy *v)
              : NULL;
 }
 
-static kl_lazy *bce(kl_lazy *p, kl_lazy *y, double beta)
+static kl_lazy *bce(kl_lazy *p, kl_lazy *y, const kl_loss_options *o)
 {
-    (void)beta;
+    (void)o;
     kl_lazy *yes = kl_n_bin(KL_OP_mul, y, bounded_log(p));
     kl_lazy *no = kl_n_bin(KL_OP_mul, kl_n_cbin(KL_OP_sub, 1, y),
                            bounded_log(kl_n_cbin(KL_OP_sub, 1, p)));
     return kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_add, yes, no));
 }
 
-/* max(x, 0) - x y + log(1 + e^-|x|) */
-static kl_lazy *bce_logits(kl_lazy *x, kl_lazy *y, double beta)
+/* (1 - y) x + w (log(1 + e^-|x|) + max(-x, 0)), w = 1 + (pos - 1) y */
+static kl_lazy *bce_logits(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    (void)beta;
     kl_lazy *l = kl_n_un(KL_OP_log1p,
                          kl_n_un(KL_OP_exp, kl_n_un(KL_OP_neg, kl_n_un(KL_OP_abs, x))));
-    return kl_n_bin(KL_OP_add,
-                    kl_n_bin(KL_OP_sub, kl_n_relu(x), kl_n_bin(KL_OP_mul, x, y)), l);
+    if (!o->pos_weight)
+        return kl_n_bin(KL_OP_add,
+                        kl_n_bin(KL_OP_sub, kl_n_relu(x), kl_n_bin(KL_OP_mul, x, y)), l);
+    kl_lazy *pos = x ? kl_n_cast(kl_arg_tensor(o->pos_weight), (kl_dtype)x->dtype) : NULL;
+    kl_lazy *w =
+        kl_n_binc(KL_OP_add, kl_n_bin(KL_OP_mul, kl_n_binc(KL_OP_sub, pos, 1), y), 1);
+    l = kl_n_bin(KL_OP_add, l, kl_n_relu(kl_n_un(KL_OP_neg, x)));
+    return kl_n_bin(KL_OP_add, kl_n_bin(KL_OP_mul, kl_n_cbin(KL_OP_sub, 1, y), x),
+                    kl_n_bin(KL_OP_mul, w, l));
 }
 
-static kl_lazy *divergence(kl_lazy *x, kl_lazy *y, double beta)
+static kl_lazy *divergence(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    (void)beta;
+    if (o->log_target)
+        return kl_n_bin(KL_OP_mul, kl_n_un(KL_OP_exp, y), kl_n_bin(KL_OP_sub, y, x));
     kl_lazy *zero = y ? kl_n_const((kl_dtype)y->dtype, 0) : NULL;
-    kl_lazy *ylogy = kl_n_where(kl_n_binc(KL_OP_eq, y, 0), zero,
-                                kl_n_bin(KL_OP_mul, y, kl_n_un(KL_OP_log, y)));
+    kl_lazy *none = kl_n_binc(KL_OP_le, y, 0);
+    kl_lazy *safe = y ? kl_n_where(none, kl_n_const((kl_dtype)y->dtype, 1), y) : NULL;
+    kl_lazy *ylogy =
+        kl_n_where(none, zero, kl_n_bin(KL_OP_mul, safe, kl_n_un(KL_OP_log, safe)));
     return kl_n_bin(KL_OP_sub, ylogy, kl_n_bin(KL_OP_mul, y, x));
 }
 
@@ -214,11 +234,11 @@ static kl_tensor *elements(kl_call *c, const char *fn, element_fn f, kl_tensor *
                      kl_n_widen(kl_arg_read(a[1], dt))};
     if (!v[0] || !v[1] || kl_broadcast(fn, 2, v))
         return kl_call_end(c, NULL);
-    kl_lazy *l = f(v[0], v[1], o.beta ? o.beta : 1);
+    kl_lazy *l = f(v[0], v[1], &o);
     if (l && o.weight)
         l = kl_n_bin(KL_OP_mul, l,
                      kl_n_cast(kl_arg_tensor(o.weight), (kl_dtype)l->dtype));
-    return kl_call_end(c, kl_n_cast(reduced(l, o.reduction), dt));
+    return kl_call_end(c, kl_n_cast(kl_n_reduced(l, o.reduction), dt));
 }
 
 #define ELEMENTS(name, fn)                                                               \

@@ -322,6 +322,18 @@ kl_lazy *kl_n_window(kl_lazy *a, int m, const kl_window_axis *w)
     return move(KL_OP_window, a, a->rank + m, shape, 1 + 4 * m, attr);
 }
 
+/* The windows summed back into a tensor of that shape: window's adjoint. */
+kl_lazy *kl_n_fold(kl_lazy *a, int rank, const int64_t *shape, int m,
+                   const kl_window_axis *w)
+{
+    int64_t attr[1 + 4 * KL_MAX_RANK] = {m};
+    for (int i = 0; i < m; i++) {
+        int64_t *x = attr + 1 + 4 * i;
+        x[0] = w[i].axis, x[1] = w[i].size, x[2] = w[i].stride, x[3] = w[i].dilation;
+    }
+    return a ? move(KL_OP_fold, a, rank, shape, 1 + 4 * m, attr) : NULL;
+}
+
 kl_lazy *kl_n_strided(kl_lazy *a, int64_t offset, int rank, const int64_t *shape,
                       const int64_t *stride)
 {

@@ -77,48 +77,73 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
     return two(&c, __func__, v, index);
 }
 
-/* Between the elements of rank floor and ceil of q (n - 1); how: linear, lower, higher,
- * nearest, midpoint. q: 0-d, or 1-d for a leading dimension of results. */
+/* Between the elements of rank floor and ceil of q (n - 1) among n, or among those that
+ * are no NaN; how: linear, lower, higher, nearest, midpoint. q: 0-d, or 1-d for a leading
+ * dimension of results. */
+static kl_tensor *quantile(const char *at, const char *fn, kl_tensor *t, kl_tensor *q,
+                           int dim, bool keep, const char *how, bool skip)
+{
+    int axis;
+    if (!t || !q || kl_dim_wrap(dim, t->rank, &axis))
+        return NULL;
+    if (kl_dtype_of(t) != KL_F32 && kl_dtype_of(t) != KL_F64) {
+        kl_fail(KL_ERR_DTYPE, "%s() input tensor must be either float or double dtype",
+                fn);
+        return NULL;
+    }
+    kl_tensor *x = kl_rank(t) ? t : kl_unsqueeze_at(at, t, 0), *ignored = NULL;
+    kl_tensor *s = kl_sort_at(at, kl_movedim_at(at, x, axis, -1), -1, false, &ignored);
+    kl_tensor *nan = kl_isnan_at(at, T(s)), *some = kl_any_at(at, nan, kl_axes(-1), true);
+    kl_arg last = kl_arg_i(kl_extent(s, -1) - 1);
+    if (skip) { /* [.., 1] */
+        kl_tensor *n = kl_sum_at(at, kl_logical_not_at(at, T(nan)), kl_axes(-1), true);
+        last = T(kl_clamp_at(at, T(kl_sub_at(at, T(n), kl_arg_i(1))), kl_arg_i(0),
+                             kl_arg_none(NULL)));
+        some = kl_eq_at(at, T(n), kl_arg_i(0));
+    }
+    kl_tensor *rank = kl_mul_at(at, T(kl_reshape_at(at, q, kl_shape(-1))), last);
+    if (how[0] == 'l' && how[1] == 'o')
+        rank = kl_floor_at(at, T(rank));
+    else if (how[0] == 'h')
+        rank = kl_ceil_at(at, T(rank));
+    else if (how[0] == 'n')
+        rank = kl_round_at(at, T(rank));
+    kl_ints all = kl_shape_of(s);
+    all.v[all.n - 1] = kl_numel(q);
+    rank = kl_expand_at(at, rank, all); /* [.., q] */
+    kl_tensor *lo = kl_floor_at(at, T(rank)), *hi = kl_ceil_at(at, T(rank));
+    kl_tensor *a = kl_gather_at(at, s, -1, kl_to_at(at, lo, KL_I64));
+    kl_tensor *b = kl_gather_at(at, s, -1, kl_to_at(at, hi, KL_I64));
+    kl_tensor *w = kl_sub_at(at, T(rank), T(lo));
+    if (how[0] == 'm')
+        w = kl_mul_at(at, T(kl_to_at(at, kl_ne_at(at, T(lo), T(hi)), kl_dtype_of(t))),
+                      kl_arg_d(0.5));
+    kl_tensor *v = kl_lerp_at(at, T(a), T(b), T(w));
+    v = kl_where_at(at, some, kl_arg_d(NAN), T(v));
+    v = v ? kl_movedim_at(at, v, -1, 0) : NULL; /* [q, ..] */
+    if (v && keep && kl_rank(t))
+        v = kl_unsqueeze_at(at, v, axis + 1);
+    if (v && kl_rank(t) == 0)
+        v = kl_reshape_at(at, v, kl_shape(kl_numel(q)));
+    if (v && kl_rank(q) == 0)
+        v = kl_select_at(at, v, 0, 0);
+    return v ? kl_to_at(at, v, kl_dtype_of(t)) : NULL;
+}
+
 kl_tensor *kl_quantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim, bool keep,
                           const char *how)
 {
     kl_call c = kl_compose(at);
-    int axis;
-    if (!t || !q || kl_dim_wrap(dim, t->rank, &axis))
-        return kl_composed(&c, NULL, NULL);
-    if (kl_dtype_of(t) != KL_F32 && kl_dtype_of(t) != KL_F64) {
-        kl_fail(KL_ERR_DTYPE,
-                "quantile() input tensor must be either float or double dtype");
-        return kl_composed(&c, NULL, NULL);
-    }
-    int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
-    kl_tensor *x = kl_rank(t) ? t : kl_unsqueeze_at(at, t, 0), *ignored = NULL;
-    kl_tensor *s = kl_sort_at(at, kl_movedim_at(at, x, axis, -1), -1, false, &ignored);
-    kl_tensor *flat = kl_reshape_at(at, q, kl_shape(-1));
-    kl_tensor *rank = kl_mul_at(at, T(flat), kl_arg_i(n - 1));
-    if (how && how[0] == 'l' && how[1] == 'o')
-        rank = kl_floor_at(at, T(rank));
-    else if (how && how[0] == 'h')
-        rank = kl_ceil_at(at, T(rank));
-    else if (how && how[0] == 'n')
-        rank = kl_round_at(at, T(rank));
-    kl_tensor *lo = kl_floor_at(at, T(rank)), *hi = kl_ceil_at(at, T(rank));
-    kl_tensor *a = kl_index_select_at(at, s, -1, kl_to_at(at, lo, KL_I64));
-    kl_tensor *b = kl_index_select_at(at, s, -1, kl_to_at(at, hi, KL_I64));
-    kl_tensor *w =
-        how && how[0] == 'm'
-            ? kl_mul_at(at, T(kl_to_at(at, kl_ne_at(at, T(lo), T(hi)), kl_dtype_of(t))),
-                        kl_arg_d(0.5))
-            : kl_sub_at(at, T(rank), T(lo));
-    kl_tensor *v = kl_lerp_at(at, T(a), T(b), T(w)); /* [.., q] */
-    kl_tensor *bad = v ? kl_any_at(at, kl_isnan_at(at, T(s)), kl_axes(-1), true) : NULL;
-    v = bad ? kl_where_at(at, bad, kl_arg_d(NAN), T(v)) : NULL;
-    v = v ? kl_movedim_at(at, v, -1, 0) : NULL; /* [q, ..] */
-    if (v && keep && kl_rank(t))
-        v = kl_unsqueeze_at(at, v, axis + 1);
-    if (v && kl_rank(q) == 0)
-        v = kl_select_at(at, v, 0, 0);
-    return kl_composed(&c, __func__, v ? kl_to_at(at, v, kl_dtype_of(t)) : NULL);
+    return kl_composed(&c, __func__,
+                       quantile(at, "quantile", t, q, dim, keep, how, false));
+}
+
+kl_tensor *kl_nanquantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim,
+                             bool keep, const char *how)
+{
+    kl_call c = kl_compose(at);
+    return kl_composed(&c, __func__,
+                       quantile(at, "nanquantile", t, q, dim, keep, how, true));
 }
 
 /* How many of the sorted boundaries lie before each value; right: not after it.
@@ -229,6 +254,56 @@ kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted, kl_tensor **i
         kl_tensor *zero = kl_full_at(at, kl_shape(kl_numel(v)), kl_arg_i(0), KL_I64);
         kl_tensor *one = kl_full_at(at, kl_shape(kl_numel(x)), kl_arg_i(1), KL_I64);
         *counts = zero && one ? kl_index_add_at(at, zero, 0, group, one) : NULL;
+        kl_keep(*counts);
+    }
+    return kl_composed(&c, __func__, v);
+}
+
+/* The order that sorts rows [n, m]: by the last column first, each sort being stable. */
+static kl_tensor *row_order(const char *at, kl_tensor *rows)
+{
+    int64_t n = kl_extent(rows, 0), m = kl_extent(rows, 1);
+    kl_tensor *order = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
+    for (int64_t k = m; k-- > 0 && order;) {
+        kl_tensor *key = kl_index_select_at(at, kl_select_at(at, rows, 1, k), 0, order);
+        kl_tensor *by = key ? kl_argsort_at(at, key, 0, false) : NULL;
+        order = by ? kl_index_select_at(at, order, 0, by) : NULL;
+    }
+    return order;
+}
+
+kl_tensor *kl_unique_dim_at(const char *at, kl_tensor *t, int dim, bool sorted,
+                            kl_tensor **inverse, kl_tensor **counts)
+{
+    kl_call c = kl_compose(at);
+    if (!t || kl_rank(t) == 0 || kl_extent(t, dim) < 1)
+        return kl_composed(&c, NULL, kl_unique_at(at, t, sorted, inverse, counts));
+    int64_t n = kl_extent(t, dim);
+    kl_tensor *first = kl_movedim_at(at, t, dim, 0);
+    kl_tensor *rows =
+        first ? kl_reshape_at(at, first, kl_shape(n, kl_numel(t) / n)) : NULL;
+    kl_tensor *order = rows && sorted ? row_order(at, rows) : NULL;
+    kl_tensor *s = sorted ? kl_index_select_at(at, rows, 0, order) : rows;
+    kl_tensor *differs = kl_ne_at(at, T(kl_narrow_at(at, s, 0, 1, n - 1)),
+                                  T(kl_narrow_at(at, s, 0, 0, n - 1)));
+    differs = differs ? kl_any_at(at, differs, kl_axes(1), false) : NULL;
+    kl_tensor *yes = kl_full_at(at, kl_shape(1), kl_arg_b(true), KL_BOOL);
+    kl_tensor *begins =
+        differs ? kl_cat_at(at, (kl_tensor *[]){yes, differs}, 2, 0) : NULL;
+    kl_tensor *which = begins ? kl_nonzero_at(at, begins) : NULL;
+    which = which ? kl_reshape_at(at, which, kl_shape(-1)) : NULL;
+    kl_tensor *group = begins ? kl_cumsum_at(at, kl_to_at(at, begins, KL_I64), 0) : NULL;
+    group = group ? kl_sub_at(at, T(group), kl_arg_i(1)) : NULL;
+    kl_tensor *from = which && sorted ? kl_index_select_at(at, order, 0, which) : which;
+    kl_tensor *v = from && group ? kl_index_select_at(at, t, dim, from) : NULL;
+    if (v && inverse) {
+        *inverse = sorted ? kl_scatter_at(at, group, 0, order, T(group), NULL) : group;
+        kl_keep(*inverse);
+    }
+    if (v && counts) {
+        kl_tensor *zero = kl_full_at(at, kl_shape(kl_numel(which)), kl_arg_i(0), KL_I64);
+        kl_tensor *one = kl_full_at(at, kl_shape(n), kl_arg_i(1), KL_I64);
+        *counts = kl_index_add_at(at, zero, 0, group, one);
         kl_keep(*counts);
     }
     return kl_composed(&c, __func__, v);

@@ -50,6 +50,40 @@ KL_API kl_tensor *kl_masked_fill_at(const char *at, kl_tensor *t, kl_tensor *mas
 /* i64 index [..] to [.., n]: 1 at the index */
 KL_API kl_tensor *kl_one_hot_at(const char *at, kl_tensor *index, int64_t n);
 #define kl_one_hot(index, n) kl_one_hot_at(KL_HERE, index, n)
+
+/* ---- scatter.c: into copies of t ---- */
+/* whole slices, or one value, at index (1-d) along dim */
+KL_API kl_tensor *kl_index_copy_at(const char *at, kl_tensor *t, int dim,
+                                   kl_tensor *index, kl_tensor *src);
+KL_API kl_tensor *kl_index_fill_at(const char *at, kl_tensor *t, int dim,
+                                   kl_tensor *index, kl_arg v);
+/* combined by "sum", "prod", "mean", "amax", "amin"; self: t's own elements take part.
+ * Slices at index (1-d), or elements as kl_scatter. */
+KL_API kl_tensor *kl_index_reduce_at(const char *at, kl_tensor *t, int dim,
+                                     kl_tensor *index, kl_tensor *src, const char *reduce,
+                                     bool self);
+KL_API kl_tensor *kl_scatter_reduce_at(const char *at, kl_tensor *t, int dim,
+                                       kl_tensor *index, kl_tensor *src,
+                                       const char *reduce, bool self);
+/* in t flattened; the next element of src wherever mask is true */
+KL_API kl_tensor *kl_put_at(const char *at, kl_tensor *t, kl_tensor *index,
+                            kl_tensor *src, bool accumulate);
+KL_API kl_tensor *kl_masked_scatter_at(const char *at, kl_tensor *t, kl_tensor *mask,
+                                       kl_tensor *src);
+/* src in place of a part */
+KL_API kl_tensor *kl_select_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
+                                       int dim, int64_t index);
+KL_API kl_tensor *kl_slice_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
+                                      int dim, int64_t start, int64_t end, int64_t step);
+KL_API kl_tensor *kl_diagonal_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
+                                         int64_t offset, int dim1, int dim2);
+KL_API kl_tensor *kl_as_strided_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
+                                           kl_ints shape, kl_ints strides,
+                                           int64_t offset);
+/* gather with the other dimensions broadcast; flat: of t flattened */
+KL_API kl_tensor *kl_take_along_dim_at(const char *at, kl_tensor *t, kl_tensor *index,
+                                       int dim, bool flat);
+
 /* Extents that depend on data: computed at once. Indices [count, rank] of what is not
  * zero; the elements where mask is true, as 1-d. */
 KL_API kl_tensor *kl_nonzero_at(const char *at, kl_tensor *t);

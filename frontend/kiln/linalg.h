@@ -20,6 +20,12 @@ KL_API kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b);
 KL_API kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a,
                                kl_tensor *b);
 #define kl_einsum(labels, a, b) kl_einsum_at(KL_HERE, labels, a, b)
+/* Of 1 to 32 tensors, as torch.einsum reads labels: repeated ones in an operand are its
+ * diagonal, ".." dimensions without a name; no result: labels that occur once, in order.
+ */
+KL_API kl_tensor *kl_einsum_n_at(const char *at, const char *equation,
+                                 kl_tensor *const *t, int n);
+
 /* ---- algebra.c ---- */
 
 /* beta c + alpha (a b); beta 0: c is not read. addbmm sums the batch. */

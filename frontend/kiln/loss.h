@@ -17,7 +17,12 @@
 extern "C" {
 #endif
 
-typedef enum kl_reduction { KL_REDUCE_MEAN, KL_REDUCE_SUM, KL_REDUCE_NONE } kl_reduction;
+typedef enum kl_reduction {
+    KL_REDUCE_MEAN,
+    KL_REDUCE_SUM,
+    KL_REDUCE_NONE,
+    KL_REDUCE_BATCHMEAN /* the sum divided by the first extent */
+} kl_reduction;
 typedef struct kl_loss_options {
     kl_reduction reduction;
     kl_tensor *weight;      /* of each class; bce: of each element */
@@ -25,6 +30,11 @@ typedef struct kl_loss_options {
     double beta;            /* huber's delta, smooth l1's beta; 0: 1 */
     bool ignore;            /* cross entropy: leave out targets equal to ignore_index */
     int64_t ignore_index;
+    kl_tensor *pos_weight; /* bce_with_logits: what counts where y is 1 */
+    bool log_target;       /* kl_div: y in logs too */
+    double margin;         /* margin losses */
+    bool log_input, full;  /* poisson: x in logs; poisson and gaussian: all terms */
+    double eps; /* poisson, gaussian: added to, or least of, what is divided by */
     int end_;
 } kl_loss_options;
 
@@ -49,6 +59,41 @@ KL_API kl_tensor *kl_bce_with_logits_at(const char *at, kl_tensor *x, kl_tensor 
 /* y (log x's target) in probabilities, x in logs */
 KL_API kl_tensor *kl_kl_div_at(const char *at, kl_tensor *x, kl_tensor *y,
                                kl_loss_options o);
+
+/* ---- loss_margin.c ---- */
+
+/* e^x - y x (log_input), else x - y log(x + eps); full: with Stirling's terms of y! */
+KL_API kl_tensor *kl_poisson_nll_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                         kl_loss_options o);
+/* (log v + (x - y)^2 / v) / 2, v = max(var, eps); full: + log(2 pi) / 2 */
+KL_API kl_tensor *kl_gaussian_nll_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                          kl_tensor *var, kl_loss_options o);
+/* y 1: x; y -1: max(0, margin - x) */
+KL_API kl_tensor *kl_hinge_embedding_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                             kl_loss_options o);
+/* log(1 + e^(-y x)) */
+KL_API kl_tensor *kl_soft_margin_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                         kl_loss_options o);
+/* y 1: 1 - cos(a, b); y -1: max(0, cos(a, b) - margin) */
+KL_API kl_tensor *kl_cosine_embedding_loss_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                              kl_tensor *y, kl_loss_options o);
+/* max(0, margin - y (a - b)) */
+KL_API kl_tensor *kl_margin_ranking_loss_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                            kl_tensor *y, kl_loss_options o);
+/* x [N, C] or [C]; y the class: sum over the others of max(0, margin - x[y] + x[i])^p / C
+ */
+KL_API kl_tensor *kl_multi_margin_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                          int p, kl_loss_options o);
+/* y [N, C]: classes up to the first -1 */
+KL_API kl_tensor *kl_multilabel_margin_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
+                                               kl_loss_options o);
+/* y [N, C] of 0 and 1: mean over classes of bce_with_logits */
+KL_API kl_tensor *kl_multilabel_soft_margin_loss_at(const char *at, kl_tensor *x,
+                                                    kl_tensor *y, kl_loss_options o);
+/* max(0, d(a, p) - d(a, n) + margin), d of p-norm; swap: the nearer of a, p to n */
+KL_API kl_tensor *kl_triplet_margin_loss_at(const char *at, kl_tensor *a, kl_tensor *p,
+                                            kl_tensor *n, double norm, double eps,
+                                            bool swap, kl_loss_options o);
 
 #ifndef __cplusplus
 #define KL_LOSS_(fn, x, ...) KL_LOSS2_(fn, x, __VA_ARGS__, .end_ = 0)

@@ -30,10 +30,54 @@ KL_API kl_tensor *kl_group_norm_at(const char *at, kl_tensor *x, int groups, kl_
 KL_API kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean,
                                    kl_tensor *var, kl_tensor *w, kl_tensor *b,
                                    bool training, double momentum, double eps);
+/* Activations with parameters, PyTorch's: elu_by scale (x above 0, else alpha (e^(x
+ * input_scale) - 1)), celu alpha; softplus_by log(1 + e^(beta x)) / beta, x where beta x
+ * is above threshold; hardtanh x held in [lo, hi]; threshold x above it, else value;
+ * hardshrink 0 in [-lambda, lambda], softshrink x moved towards 0 by lambda; tanhshrink x
+ * - tanh x; prelu x, times slope where negative ([1], or [C] of x [N, C, ..]); rrelu a
+ * random slope in [lo, hi); glu the first half along dim times the sigmoid of the second;
+ * softmin softmax of -x. */
+KL_API kl_tensor *kl_elu_by_at(const char *at, kl_tensor *x, double alpha, double scale,
+                               double input_scale);
+KL_API kl_tensor *kl_celu_at(const char *at, kl_tensor *x, double alpha);
+KL_API kl_tensor *kl_softplus_by_at(const char *at, kl_tensor *x, double beta,
+                                    double threshold);
+KL_API kl_tensor *kl_hardtanh_at(const char *at, kl_tensor *x, double lo, double hi);
+KL_API kl_tensor *kl_threshold_at(const char *at, kl_tensor *x, double threshold,
+                                  double value);
+KL_API kl_tensor *kl_hardshrink_at(const char *at, kl_tensor *x, double lambda);
+KL_API kl_tensor *kl_softshrink_at(const char *at, kl_tensor *x, double lambda);
+KL_API kl_tensor *kl_tanhshrink_at(const char *at, kl_tensor *x);
+KL_API kl_tensor *kl_prelu_at(const char *at, kl_tensor *x, kl_tensor *slope);
+KL_API kl_tensor *kl_rrelu_at(const char *at, kl_tensor *x, double lo, double hi,
+                              bool training);
+KL_API kl_tensor *kl_glu_at(const char *at, kl_tensor *x, int dim);
+KL_API kl_tensor *kl_softmin_at(const char *at, kl_tensor *x, int dim);
 /* Rows of weight [n, d] at index [..]: [.., d]. */
 KL_API kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight);
 /* Zero with probability p, else x / (1 - p); x itself when not training. */
 KL_API kl_tensor *kl_dropout_at(const char *at, kl_tensor *x, double p, bool training);
+/* Bags of rows of weight [n, d]: index [bags, k], or [n] with each bag's first offset
+ * (last: and the end); mode "sum", "mean", "max"; weights (sum only, may be NULL) of
+ * index's shape; an index equal to padding does not count. */
+KL_API kl_tensor *kl_embedding_bag_at(const char *at, kl_tensor *index, kl_tensor *weight,
+                                      kl_tensor *offsets, const char *mode,
+                                      kl_tensor *weights, bool last, bool has_padding,
+                                      int64_t padding);
+/* a [.., i] w [o, i, j] b [.., j]: a w b + bias, [.., o] */
+KL_API kl_tensor *kl_bilinear_at(const char *at, kl_tensor *a, kl_tensor *b, kl_tensor *w,
+                                 kl_tensor *bias);
+/* As batch norm, of each channel of each sample; own: by its own statistics. */
+KL_API kl_tensor *kl_instance_norm_at(const char *at, kl_tensor *x, kl_tensor *mean,
+                                      kl_tensor *var, kl_tensor *w, kl_tensor *b,
+                                      bool own, double momentum, double eps);
+/* x / (k + alpha times the mean square of size neighbouring channels)^beta */
+KL_API kl_tensor *kl_local_response_norm_at(const char *at, kl_tensor *x, int64_t size,
+                                            double alpha, double beta, double k);
+/* whole channels; what is dropped is selu's lowest value, mean and variance kept */
+enum { KL_DROP_CHANNELS = 1, KL_DROP_ALPHA = 2 };
+KL_API kl_tensor *kl_dropout_by_at(const char *at, kl_tensor *x, double p, bool training,
+                                   int how);
 #define kl_softmax(x, dim) kl_softmax_at(KL_HERE, x, dim)
 #define kl_log_softmax(x, dim) kl_log_softmax_at(KL_HERE, x, dim)
 #define kl_linear(x, w, b) kl_linear_at(KL_HERE, x, w, b)
@@ -61,6 +105,73 @@ KL_API kl_tensor *kl_conv_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tens
 #define kl_conv1d kl_conv
 #define kl_conv2d kl_conv
 #define kl_conv3d kl_conv
+/* The same with numbers an axis: one for all of them, or one each; none: 1, 0, 1, 0. */
+typedef struct kl_conv_axes {
+    kl_ints stride, padding, dilation, output_padding;
+    int64_t groups;  /* 0: one */
+    bool same;       /* padded so that extents stay (stride 1) */
+    bool transposed; /* w [C, O / groups, kernel..] */
+} kl_conv_axes;
+/* x [N, C, spatial..] or [C, spatial..] */
+KL_API kl_tensor *kl_convolution_at(const char *at, kl_tensor *x, kl_tensor *w,
+                                    kl_tensor *b, kl_conv_axes o);
+
+/* Windows of `size` along each of the last `dims` axes; stride none: size. */
+typedef struct kl_pool_axes {
+    kl_ints size, stride, padding, dilation;
+    bool ceil;            /* also windows that reach beyond the end */
+    bool exclude_padding; /* averages: count elements alone */
+    int64_t divisor;      /* averages: by this number; 0: the count */
+} kl_pool_axes;
+/* *index (may be NULL): where the largest stands among the last dims axes, flattened. */
+KL_API kl_tensor *kl_max_pool_axes_at(const char *at, kl_tensor *x, int dims,
+                                      kl_pool_axes o, kl_tensor **index);
+KL_API kl_tensor *kl_avg_pool_axes_at(const char *at, kl_tensor *x, int dims,
+                                      kl_pool_axes o);
+/* the p-th root of sums of p-th powers */
+KL_API kl_tensor *kl_lp_pool_at(const char *at, kl_tensor *x, int dims, double p,
+                                kl_pool_axes o);
+/* So many windows: from floor(i n / m) to ceil((i + 1) n / m); -1: as many as elements.
+ */
+KL_API kl_tensor *kl_adaptive_avg_pool_at(const char *at, kl_tensor *x, int dims,
+                                          kl_ints out);
+KL_API kl_tensor *kl_adaptive_max_pool_at(const char *at, kl_tensor *x, int dims,
+                                          kl_ints out, kl_tensor **index);
+/* x's elements at the places that max_pool told, in zeros of those last axes */
+KL_API kl_tensor *kl_max_unpool_at(const char *at, kl_tensor *x, kl_tensor *index,
+                                   int dims, kl_ints out);
+
+/* ---- images by other numbers of pixels ---- */
+/* x [N, C, ..] to `size` by "nearest", "nearest-exact", "linear", "bilinear",
+ * "trilinear", "bicubic"; scale (an axis each, 0: from the sizes; may be NULL): outputs
+ * an input. */
+KL_API kl_tensor *kl_interpolate_at(const char *at, kl_tensor *x, kl_ints size,
+                                    const double *scale, const char *mode,
+                                    bool align_corners, bool antialias);
+/* as kl_pad, filled by "reflect", "replicate" or "circular" */
+KL_API kl_tensor *kl_pad_mode_at(const char *at, kl_tensor *x, kl_ints pads,
+                                 const char *mode);
+/* x [N, C, H, W] at grid [N, h, w, 2] (places in [-1, 1], x first), or one axis more;
+ * mode "bilinear", "nearest", "bicubic"; padding "zeros", "border", "reflection" */
+KL_API kl_tensor *kl_grid_sample_at(const char *at, kl_tensor *x, kl_tensor *grid,
+                                    const char *mode, const char *padding,
+                                    bool align_corners);
+/* theta [N, 2, 3] or [N, 3, 4], size [N, C, ..]: the grid of theta's images of places */
+KL_API kl_tensor *kl_affine_grid_at(const char *at, kl_tensor *theta, kl_ints size,
+                                    bool align_corners);
+/* [.., C r^2, H, W] to [.., C, H r, W r] and back; channels of groups interleaved */
+KL_API kl_tensor *kl_pixel_shuffle_at(const char *at, kl_tensor *x, int64_t r);
+KL_API kl_tensor *kl_pixel_unshuffle_at(const char *at, kl_tensor *x, int64_t r);
+KL_API kl_tensor *kl_channel_shuffle_at(const char *at, kl_tensor *x, int64_t groups);
+typedef struct kl_column_options {
+    kl_ints size, dilation, padding, stride;
+} kl_column_options;
+/* [N, C, H, W] to [N, C kh kw, windows], and back into `size`: overlaps are summed */
+KL_API kl_tensor *kl_im2col_at(const char *at, kl_tensor *x, kl_column_options o);
+KL_API kl_tensor *kl_col2im_at(const char *at, kl_tensor *x, kl_ints size,
+                               kl_column_options o);
+
+/* ---- pooling with one number for all axes ---- */
 typedef struct kl_pool_options {
     int stride, padding; /* 0: stride of the kernel's size */
     int end_;

@@ -94,7 +94,54 @@ KL_API kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double
  */
 KL_API kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted,
                                kl_tensor **inverse, kl_tensor **counts);
+/* the distinct slices along dim, sorted, or runs of equal ones as they come */
+KL_API kl_tensor *kl_unique_dim_at(const char *at, kl_tensor *t, int dim, bool sorted,
+                                   kl_tensor **inverse, kl_tensor **counts);
 KL_API kl_tensor *kl_isin_at(const char *at, kl_arg a, kl_arg among, bool invert);
+
+/* ---- statistics.c ---- */
+
+/* NaN left out */
+KL_API kl_tensor *kl_nansum_at(const char *at, kl_tensor *t, kl_ints axes, bool keep);
+KL_API kl_tensor *kl_nanmean_at(const char *at, kl_tensor *t, kl_ints axes, bool keep);
+KL_API kl_tensor *kl_nanmedian_at(const char *at, kl_tensor *t, int dim, bool keep,
+                                  kl_tensor **index);
+KL_API kl_tensor *kl_nanquantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim,
+                                    bool keep, const char *how);
+/* the smallest of the most frequent, *index: where it stands last */
+KL_API kl_tensor *kl_mode_at(const char *at, kl_tensor *t, int dim, bool keep,
+                             kl_tensor **index);
+/* log(cumsum(exp t)), stably */
+KL_API kl_tensor *kl_logcumsumexp_at(const char *at, kl_tensor *t, int dim);
+/* the n-th difference of neighbours; before and after (may be NULL) are joined on */
+KL_API kl_tensor *kl_diff_at(const char *at, kl_tensor *t, int64_t n, int dim,
+                             kl_tensor *before, kl_tensor *after);
+/* areas under y by straight lines; x: places along dim, or NULL: dx apart */
+KL_API kl_tensor *kl_trapezoid_at(const char *at, kl_tensor *y, kl_tensor *x, kl_arg dx,
+                                  int dim);
+KL_API kl_tensor *kl_cumulative_trapezoid_at(const char *at, kl_tensor *y, kl_tensor *x,
+                                             kl_arg dx, int dim);
+/* slopes along dim; x: coordinates, or NULL: spacing apart; order 1 or 2 at the ends */
+KL_API kl_tensor *kl_gradient_at(const char *at, kl_tensor *t, kl_tensor *x,
+                                 double spacing, int dim, int order);
+/* rows are variables, columns observations, each counted `often` times and weighted */
+KL_API kl_tensor *kl_cov_at(const char *at, kl_tensor *t, double correction,
+                            kl_tensor *often, kl_tensor *weights);
+KL_API kl_tensor *kl_corrcoef_at(const char *at, kl_tensor *t);
+/* slices along dim of p-norm above most shrunk to it */
+KL_API kl_tensor *kl_renorm_at(const char *at, kl_tensor *t, double p, int dim,
+                               double most);
+KL_API kl_tensor *kl_dist_at(const char *at, kl_tensor *a, kl_tensor *b, double p);
+/* t / max(p-norm along dim, eps) */
+KL_API kl_tensor *kl_normalize_at(const char *at, kl_tensor *t, double p, int dim,
+                                  double eps);
+/* p-norm of a - b + eps over the last dimension; cosine of the angle along dim */
+KL_API kl_tensor *kl_pairwise_distance_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                          double p, double eps, bool keep);
+KL_API kl_tensor *kl_cosine_similarity_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                          int dim, double eps);
+/* distances between different rows of [n, d], [n (n - 1) / 2] */
+KL_API kl_tensor *kl_pdist_at(const char *at, kl_tensor *t, double p);
 
 #ifdef __cplusplus
 }

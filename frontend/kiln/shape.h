@@ -135,6 +135,13 @@ KL_API kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0,
                               int dim1);
 KL_API kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts,
                                   kl_ints dims);
+/* views of one shape, into out[n] */
+KL_API int kl_broadcast_tensors_at(const char *at, kl_tensor *const *t, int n,
+                                   kl_tensor **out);
+/* all choices of r elements of t (1-d) as rows, in order; again: an element more often */
+KL_API kl_tensor *kl_combinations_at(const char *at, kl_tensor *t, int64_t r, bool again);
+/* x [..] to its powers [.., n]: n - 1 down to 0, or rising */
+KL_API kl_tensor *kl_vander_at(const char *at, kl_tensor *x, int64_t n, bool rising);
 KL_API kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to);
 
 #ifdef __cplusplus

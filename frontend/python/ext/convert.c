@@ -120,7 +120,7 @@ int py_as_double(PyObject *o, double *v)
     return 1;
 }
 
-int py_as_ints(PyObject *o, kl_ints *v)
+static int as_ints(PyObject *o, bool none, kl_ints *v)
 {
     bool tuple = PyTuple_Check(o);
     if (!tuple && !PyList_Check(o))
@@ -129,9 +129,19 @@ int py_as_ints(PyObject *o, kl_ints *v)
     v->n = n > KL_INTS_MAX ? KL_INTS_MAX + 1 : (int)n;
     for (Py_ssize_t i = 0; i < n && i < KL_INTS_MAX; i++) {
         PyObject *e = tuple ? PyTuple_GetItem(o, i) : PyList_GetItem(o, i);
-        int r = py_as_int(e, &v->v[i]);
+        v->v[i] = -1;
+        int r = none && e == Py_None ? 1 : py_as_int(e, &v->v[i]);
         if (r != 1)
             return r;
     }
     return 1;
+}
+
+int py_as_ints(PyObject *o, kl_ints *v)
+{
+    return as_ints(o, false, v);
+}
+int py_as_sizes(PyObject *o, kl_ints *v)
+{
+    return as_ints(o, true, v);
 }

@@ -18,6 +18,8 @@
 #define O(at_) (v[at_].u.o)
 #define TS(at_) (v[at_].u.list.ts)
 #define NT(at_) (v[at_].u.list.n)
+#define FS(at_) (v[at_].u.f.v)
+#define NF(at_) (v[at_].u.f.n)
 #define GIVEN(at_) (v[at_].given)
 #define X (r->x)
 #define ONE(e) (r->t = (e), r->n = 1)
@@ -25,7 +27,7 @@
 #define LIST(e) (r->n = (e))
 #define OBJECT(e) (r->o = (e), r->n = -1)
 
-#include "rows.h"
+#include "rows_nn.h"
 
 enum {
 #define KL_FN(id, ...) ROW_##id,
@@ -48,6 +50,8 @@ enum {
 #define M PY_METHOD
 #define FM (PY_FN | PY_METHOD)
 #define FMI (PY_FN | PY_METHOD | PY_INPLACE)
+#define FI (PY_FN | PY_INPLACE)
+#define FO (PY_FN | PY_OUT)
 #define FMO (PY_FN | PY_METHOD | PY_OUT)
 #define FMIO (PY_FN | PY_METHOD | PY_INPLACE | PY_OUT)
 #define MI (PY_METHOD | PY_INPLACE)
@@ -86,17 +90,27 @@ static bool is_list(const py_row *row)
 /* Results out of the call's scope: owned by us until they are wrapped. */
 static void take_all(const py_row *row, py_result *r)
 {
-    kl_scope_take(r->t);
+    if (!is_list(row))
+        kl_scope_take(r->t);
     for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
         kl_scope_take(r->x[i]);
+}
+
+static PyObject *drop_all(const py_row *row, py_result *r)
+{
+    if (!is_list(row))
+        kl_tensor_unref(r->t);
+    for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
+        kl_tensor_unref(r->x[i]);
+    return py_raise();
 }
 
 static PyObject *finish(const py_row *row, py_result *r)
 {
     if (r->n == -1)
         return r->o;
-    if (kl_failed() || (r->n == 1 && !r->t))
-        return py_raise();
+    if (kl_failed() || PyErr_Occurred() || (r->n == 1 && !r->t && !is_list(row)))
+        return drop_all(row, r);
     if (r->n == 1 && !is_list(row))
         return py_adopt(py.tensor, r->t);
     if (is_list(row))

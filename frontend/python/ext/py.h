@@ -66,6 +66,8 @@ int py_as_int(PyObject *o, int64_t *v);
 int py_as_double(PyObject *o, double *v);
 /* A tuple, list or Size of integers. */
 int py_as_ints(PyObject *o, kl_ints *v);
+/* The same, None as -1. */
+int py_as_sizes(PyObject *o, kl_ints *v);
 bool py_is_int(
     PyObject *o); /* an integer, no bool; also NumPy's and 0-d integer tensors */
 
@@ -91,6 +93,8 @@ typedef enum py_kind {
     PY_NUMBER,
     PY_BOOL,
     PY_INTS,
+    PY_SIZES,  /* ints, None among them as -1 */
+    PY_FLOATS, /* one, or several */
     PY_DTYPE,
     PY_DEVICE,
     PY_STR,
@@ -115,6 +119,10 @@ typedef struct py_value {
         const char *s;
         PyObject *o;
         kl_ints v;
+        struct {
+            int n;
+            double v[KL_INTS_MAX];
+        } f;
         struct {
             kl_tensor **ts;
             int n;

@@ -5,6 +5,8 @@
 
 #include "py.h"
 
+#include <string.h>
+
 static kl_tensor *row_to(const char *at, kl_tensor *t, kl_dtype dt)
 {
     return dt == KL_DTYPE_NONE ? t : kl_to_at(at, t, dt);
@@ -241,6 +243,215 @@ static kl_tensor *row_cumulative(const char *at, kl_tensor *t, int dim,
     kl_tensor *at_it = kl_where_at(at, met, kl_arg_t(number), kl_arg_i(0));
     *index = at_it ? kl_cummax_at(at, at_it, dim) : NULL;
     return v;
+}
+
+static kl_tensor *row_positive(const char *at, kl_tensor *t)
+{
+    kl_dtype dt = kl_dtype_of(t);
+    return dt == KL_BOOL ? kl_neg_at(at, kl_arg_t(t)) : kl_to_at(at, t, dt);
+}
+
+static kl_arg row_number(bool given, double d)
+{
+    return given ? kl_arg_d(d) : kl_arg_none(NULL);
+}
+
+/* One truth of all elements. */
+static PyObject *row_truth(const char *at, kl_tensor *t)
+{
+    kl_tensor *all = t ? kl_all_at(at, t, kl_axes(), false) : NULL;
+    return all ? py_item(all) : py_raise();
+}
+
+static kl_tensor *row_times(const char *at, kl_tensor *t, kl_arg alpha)
+{
+    return row_scaled(at, kl_arg_t(t), alpha).t;
+}
+
+/* A number as a tensor like another. */
+static kl_tensor *row_tensor(const char *at, kl_arg v, kl_tensor *like)
+{
+    return v.kind == KL_ARG_TENSOR ? v.t : kl_full_like_at(at, like, v);
+}
+
+static kl_tensor *row_filled(const char *at, kl_tensor *t, kl_arg v)
+{
+    kl_tensor *one = row_cast_like(at, t, v);
+    return one ? kl_clone_at(at, kl_expand_at(at, one, kl_shape_of(t))) : NULL;
+}
+
+/* squeeze without dim; a list of none leaves all as it is. */
+static kl_tensor *row_squeeze(const char *at, kl_tensor *t, bool given, kl_ints dims)
+{
+    return given && dims.n == 0 ? kl_view_at(at, t, kl_shape_of(t))
+                                : kl_squeeze_at(at, t, dims);
+}
+
+static int row_each(const char *at, kl_tensor *const *t, int n,
+                    kl_tensor *(*fn)(const char *, kl_tensor *), kl_tensor **out)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = fn(at, t[i]);
+    return n;
+}
+
+static int row_copies(const char *at, int n, kl_tensor **t)
+{
+    for (int i = 0; i < n; i++)
+        t[i] = t[i] ? kl_clone_at(at, t[i]) : NULL;
+    return n;
+}
+
+/* A short 1-d tensor's integers. */
+static kl_ints row_values(const char *at, kl_tensor *t)
+{
+    kl_ints v = {.n = (int)kl_numel(t)};
+    kl_tensor *wide = v.n <= KL_INTS_MAX ? kl_to_at(at, t, KL_I64) : NULL;
+    if (wide && kl_copy_out_at(at, wide, v.v, (size_t)v.n * sizeof *v.v))
+        v.n = 0;
+    return v;
+}
+
+static int row_tensor_split(const char *at, kl_tensor *t, kl_tensor *by, int dim,
+                            kl_tensor **out)
+{
+    kl_ints v = row_values(at, by);
+    return kl_rank(by) == 0 ? kl_tensor_split_n_at(at, t, v.v[0], dim, out)
+                            : kl_tensor_split_at(at, t, v, dim, out);
+}
+
+/* hsplit and the like: pieces of one size alone. */
+static int row_split_n(const char *at, kl_tensor *t, const char *name, int64_t n, int dim,
+                       kl_tensor **out)
+{
+    int64_t extent = kl_extent(t, dim);
+    if (n < 1 || extent < 0 || extent % n) {
+        PyErr_Format(
+            PyExc_RuntimeError,
+            "torch.%s attempted to split along dimension %d, but the size of the "
+            "dimension %lld is not divisible by the split_size %lld!",
+            name, dim, (long long)extent, (long long)n);
+        return 0;
+    }
+    return kl_tensor_split_n_at(at, t, n, dim, out);
+}
+
+/* Summed over the dimensions that broadcasting from size repeats. */
+static kl_tensor *row_sum_to(const char *at, kl_tensor *t, kl_ints size)
+{
+    kl_ints axes = {0}, s = kl_shape_of(t);
+    for (int i = 0; i < s.n; i++)
+        if (i < s.n - size.n || (size.v[i - (s.n - size.n)] == 1 && s.v[i] != 1))
+            axes.v[axes.n++] = i;
+    kl_tensor *r = axes.n ? kl_sum_at(at, t, axes, true) : t;
+    return r ? kl_view_at(at, r, size) : NULL;
+}
+
+static double row_norm_order(const char *p)
+{
+    if (strcmp(p, "fro") != 0)
+        PyErr_SetString(PyExc_NotImplementedError, "norm: only p=\"fro\" and numbers");
+    return 2;
+}
+
+/* ---- several results ---- */
+
+static kl_tensor *
+row_spread(const char *at, kl_tensor *t, kl_ints axes, double correction, bool keep,
+           kl_tensor *(*fn)(const char *, kl_tensor *, kl_ints, double, bool),
+           kl_tensor **mean)
+{
+    kl_tensor *v = fn(at, t, axes, correction, keep);
+    *mean = v ? kl_mean_at(at, t, axes, keep) : NULL;
+    return *mean ? v : NULL;
+}
+
+static kl_tensor *row_aminmax(const char *at, kl_tensor *t, bool has_dim, int64_t dim,
+                              bool keep, kl_tensor **max)
+{
+    kl_ints axes = has_dim ? kl_axes(dim) : kl_axes();
+    kl_tensor *min = kl_amin_at(at, t, axes, keep);
+    *max = min ? kl_amax_at(at, t, axes, keep) : NULL;
+    return *max ? min : NULL;
+}
+
+static void row_unique(const char *at, kl_tensor *t, bool sorted, bool inverse,
+                       bool counts, bool has_dim, int dim, py_result *r)
+{
+    kl_tensor *i = NULL, *c = NULL;
+    kl_tensor **pi = inverse ? &i : NULL, **pc = counts ? &c : NULL;
+    r->t = has_dim ? kl_unique_dim_at(at, t, dim, sorted, pi, pc)
+                   : kl_unique_at(at, t, sorted, pi, pc);
+    r->n = 1;
+    if (r->t && inverse)
+        r->x[r->n++ - 1] = i;
+    if (r->t && counts)
+        r->x[r->n++ - 1] = c;
+}
+
+static PyObject *row_nonzero_list(const char *at, kl_tensor *t, kl_tensor **room)
+{
+    int n = row_nonzero_tuple(at, t, room);
+    PyObject *list = kl_failed() ? py_raise() : PyTuple_New(n);
+    for (int i = 0; list && i < n; i++) {
+        PyObject *o = py_wrap(room[i]);
+        if (!o || PyTuple_SetItem(list, i, o))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static kl_tensor *row_nonzero_static(const char *at, kl_tensor *t, int64_t size,
+                                     int64_t fill)
+{
+    kl_tensor *all = kl_nonzero_at(at, t);
+    int64_t n = kl_extent(all, 0);
+    if (!all || n >= size)
+        return all ? kl_narrow_at(at, all, 0, 0, size) : NULL;
+    return kl_pad_at(at, all, kl_axes(0, 0, 0, size - n), kl_arg_i(fill));
+}
+
+typedef kl_tensor *(*row_quantile_fn)(const char *, kl_tensor *, kl_tensor *, int, bool,
+                                      const char *);
+
+/* q: a number or a tensor; without dim of the flattened input. */
+static kl_tensor *row_quantile(const char *at, kl_tensor *t, kl_arg q, bool has_dim,
+                               int dim, bool keep, const char *how, row_quantile_fn fn)
+{
+    kl_tensor *share =
+        q.kind == KL_ARG_TENSOR ? q.t : kl_scalar_at(at, q, kl_dtype_of(t));
+    if (has_dim)
+        return fn(at, t, share, dim, keep, how);
+    kl_tensor *r = fn(at, kl_reshape_at(at, t, kl_shape(-1)), share, 0, false, how);
+    kl_ints s = kl_shape_of(r);
+    for (int i = 0; keep && i < kl_rank(t); i++)
+        s.v[s.n++] = 1;
+    return r && keep ? kl_reshape_at(at, r, s) : r;
+}
+
+/* ---- by index ---- */
+
+static kl_tensor *row_index_put(const char *at, kl_tensor *t, kl_tensor *const *index,
+                                int n, kl_tensor *v, bool accumulate)
+{
+    kl_tensor *r = kl_clone_at(at, t);
+    return r ? kl_index_put_at(at, r, index, n, kl_arg_t(v), accumulate) : NULL;
+}
+
+/* Element i times[i] times along dim: each place's element is the one whose share of the
+ * running sum it is in. */
+static kl_tensor *row_interleave_by(const char *at, kl_tensor *t, kl_tensor *times,
+                                    bool has_dim, int dim)
+{
+    if (!has_dim)
+        t = kl_reshape_at(at, t, kl_shape(-1)), dim = 0;
+    if (kl_numel(times) == 1)
+        return row_interleave(at, t, kl_item_int_at(at, times), true, dim);
+    kl_tensor *ends = kl_cumsum_at(at, times, 0);
+    int64_t n = kl_numel(times) ? kl_item_int_at(at, kl_select_at(at, ends, 0, -1)) : 0;
+    kl_tensor *place = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
+    kl_tensor *of = kl_searchsorted_at(at, ends, kl_arg_t(place), true);
+    return of ? kl_index_select_at(at, t, dim, of) : NULL;
 }
 
 #endif

@@ -3,9 +3,10 @@
  *   "Tensor input, *ints dim, bool keepdim=False, *, dtype? dtype=None"
  *
  * A parameter is TYPE NAME[=DEFAULT]; after a lone star come keywords only. TYPE? also
- * takes None. *ints may be given one by one as the last positions: t.view(2, 3). Types:
- * Tensor, Tensors (a sequence), Operand (a tensor or a number), int, float, Number, bool,
- * ints (also one int), dtype, device, str, any. NumPy's names of parameters are known
+ * takes None. *ints and *Tensors may be given one by one as the last positions:
+ * t.view(2, 3). Types: Tensor, Tensors (a sequence), Operand (a tensor or a number), int,
+ * float, Number, bool, ints (also one int), sizes (None among them), floats (also one),
+ * dtype, device, str, any. NumPy's names of parameters are known
  * everywhere: axis, keepdims, x, x1, x2. */
 #include "py.h"
 
@@ -21,6 +22,7 @@ static const struct {
     {"int", PY_INT},       {"float", PY_FLOAT},     {"Number", PY_NUMBER},
     {"bool", PY_BOOL},     {"ints", PY_INTS},       {"dtype", PY_DTYPE},
     {"device", PY_DEVICE}, {"str", PY_STR},         {"any", PY_ANY},
+    {"sizes", PY_SIZES},   {"floats", PY_FLOATS},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -112,7 +114,11 @@ static void set_default(const py_param *p, py_value *v)
     case PY_FLOAT:
         v->u.d = s ? strtod(s, NULL) : 0;
         break;
+    case PY_FLOATS:
+        v->u.f.n = 0;
+        break;
     case PY_INTS:
+    case PY_SIZES:
         v->u.v = kl_shape();
         if (s)
             v->u.v = kl_shape(strtoll(s, NULL, 10));
@@ -129,6 +135,42 @@ static void set_default(const py_param *p, py_value *v)
 }
 
 /* ---- converting one argument: 1 done, 0 another type, -1 exception ---- */
+
+static int put_tensors(PyObject *const *e, Py_ssize_t n, py_value *v, kl_tensor **room)
+{
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (i == PY_MAX_LIST || !py_is_tensor(e[i]))
+            return 0;
+        room[i] = py_t(e[i]);
+    }
+    v->given = true;
+    v->u.list.ts = room;
+    v->u.list.n = (int)n;
+    return 1;
+}
+
+static int to_floats(PyObject *o, py_value *v)
+{
+    bool tuple = PyTuple_Check(o);
+    double one;
+    if (!tuple && !PyList_Check(o)) {
+        int r = py_as_double(o, &one);
+        v->u.f.n = 1;
+        v->u.f.v[0] = one;
+        return r;
+    }
+    Py_ssize_t n = tuple ? PyTuple_Size(o) : PyList_Size(o);
+    if (n > KL_INTS_MAX)
+        return 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int r = py_as_double(tuple ? PyTuple_GetItem(o, i) : PyList_GetItem(o, i), &one);
+        if (r != 1)
+            return r;
+        v->u.f.v[i] = one;
+    }
+    v->u.f.n = (int)n;
+    return 1;
+}
 
 static int to_list(PyObject *o, py_value *v, kl_tensor **room)
 {
@@ -167,10 +209,10 @@ static int to_bool(PyObject *o, py_value *v)
     return 1;
 }
 
-static int to_ints(PyObject *o, py_value *v)
+static int to_ints(PyObject *o, bool none, py_value *v)
 {
     int64_t one;
-    int r = py_as_ints(o, &v->u.v);
+    int r = none ? py_as_sizes(o, &v->u.v) : py_as_ints(o, &v->u.v);
     if (r || (r = py_as_int(o, &one)) != 1)
         return r;
     v->u.v = kl_shape(one);
@@ -203,7 +245,11 @@ static int convert(const py_param *p, PyObject *o, py_value *v, kl_tensor **room
     case PY_BOOL:
         return to_bool(o, v);
     case PY_INTS:
-        return to_ints(o, v);
+        return to_ints(o, false, v);
+    case PY_SIZES:
+        return to_ints(o, true, v);
+    case PY_FLOATS:
+        return to_floats(o, v);
     case PY_DTYPE:
         return py_as_dtype(o, &v->u.dt);
     case PY_DEVICE:
@@ -282,11 +328,15 @@ int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
     for (Py_ssize_t i = 0; i < nargs; i++, at++) {
         if (at >= row->nparams || row->params[at].keyword)
             return 0;
-        if (row->params[at].many && (i + 1 < nargs || py_is_int(args[i]))) {
+        const py_param *p = &row->params[at];
+        if (p->many && p->kind == PY_TENSORS && py_is_tensor(args[i])) {
+            r = put_tensors(args + i, nargs - i, &v[at], lists);
+            i = nargs;
+        } else if (p->many && (i + 1 < nargs || py_is_int(args[i]))) {
             r = rest_as_ints(args + i, nargs - i, &v[at]);
             i = nargs;
         } else {
-            r = convert(&row->params[at], args[i], &v[at], lists);
+            r = convert(p, args[i], &v[at], lists);
         }
         if (r != 1)
             return r;

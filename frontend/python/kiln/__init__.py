@@ -15,6 +15,7 @@ _kiln._setup(Size, _return_types, _os.path.dirname(_os.path.abspath(__file__)))
 
 from ._dtypes import *  # noqa: E402,F401,F403
 from ._functions import *  # noqa: E402,F401,F403
+from ._wrap import *  # noqa: E402,F401,F403
 from ._grad import (enable_grad, inference_mode, no_grad, set_grad_enabled)  # noqa: E402,F401
 from ._make import (as_tensor, asarray, from_numpy, frombuffer, scalar_tensor,  # noqa: E402,F401
                     tensor)
@@ -24,7 +25,7 @@ from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E4
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
-from . import nn, optim, serialization, utils  # noqa: E402,F401
+from . import linalg, nn, optim, serialization, special, utils  # noqa: E402,F401
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"

@@ -1,0 +1,70 @@
+"""Functions of the table whose arguments Python takes in ways that no signature says: labels
+among operands, a dimension count or lists, a list of dimensions."""
+from . import _kiln
+from ._kiln import Tensor
+
+_table = _kiln._functions["torch"]
+
+__all__ = ["broadcast_shapes", "einsum", "gradient", "randint_like", "tensordot"]
+
+
+def einsum(*args):
+    """The sum of products that labels say: einsum("ij,jk->ik", a, b), or operands each followed
+    by its list of label numbers."""
+    if isinstance(args[0], str):
+        operands = args[1] if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]
+        return _table["_einsum"](args[0], list(operands))
+
+    def text(labels):
+        return "".join("..." if v is Ellipsis else chr(65 + v if v < 26 else 71 + v)
+                       for v in labels)
+
+    pairs = len(args) // 2
+    equation = ",".join(text(args[2 * i + 1]) for i in range(pairs))
+    if len(args) % 2:
+        equation += "->" + text(args[-1])
+    return _table["_einsum"](equation, [args[2 * i] for i in range(pairs)])
+
+
+def tensordot(a, b, dims=2, out=None):
+    """Products summed over the last dims of a and first dims of b, or over two lists."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.dim(), b.dim()):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        dims = (list(range(a.dim() - dims, a.dim())), list(range(dims)))
+    of_a, of_b = dims
+    of_a, of_b = ([v] if isinstance(v, int) else list(v) for v in (of_a, of_b))
+    r = _table["_tensordot"](a, b, of_a, of_b)
+    return r if out is None else out.copy_(r)
+
+
+def gradient(input, *, spacing=1, dim=None, edge_order=1):
+    """Slopes along each dimension of dim; spacing: a number, one each, or coordinates."""
+    dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    each = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if len(each) != len(dims):
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar or a "
+                           f"list of length {len(dims)}, but got a list of length {len(each)}")
+    return tuple(_table["_gradient"](input, s if isinstance(s, Tensor) else None,
+                                     1.0 if isinstance(s, Tensor) else float(s), d, edge_order)
+                 for s, d in zip(each, dims))
+
+
+def broadcast_shapes(*shapes):
+    """The shape that tensors of these shapes broadcast to."""
+    from . import Size, empty
+
+    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    tensors = [empty(1).expand(s) if s else empty(()) for s in shapes]
+    return Size(_table["broadcast_tensors"](*tensors)[0].shape) if tensors else Size(())
+
+
+def randint_like(input, low, high=None, *, dtype=None, **kwargs):
+    """Integers from low (0) below high, of input's shape."""
+    low, high = (0, low) if high is None else (low, high)
+    r = _table["randint"](int(low), int(high), tuple(input.shape))
+    return r.to(dtype or input.dtype)
