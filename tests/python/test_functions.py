@@ -1,0 +1,155 @@
+"""test_functions.py: functions of the table, without PyTorch or NumPy: what they refuse, and
+numbers that PyTorch 2.15 printed; opdb.py compares the rest with PyTorch itself."""
+import math
+import unittest
+
+import kiln as torch
+from kiln.nn import functional as F
+
+ones = torch.ones
+i64 = torch.tensor([0, 1])
+
+
+class Refusals(unittest.TestCase):
+    CASES = [
+        # activations
+        ("F.celu(ones(2), 0.0)", "alpha cannot be 0 for CELU"),
+        ("F.softshrink(ones(2), -1.0)", "lambda must be greater or equal to 0, but found to be -1"),
+        ("F.prelu(ones(2, 3), ones(2))", "Mismatch of parameter numbers and input channel size"),
+        ("F.glu(ones(3))", "Halving dimension must be even, but dimension 0 is size 3"),
+        ("F.glu(ones(()))", "glu does not support 0-dimensional tensors"),
+        ("F.hardtanh(torch.ones(2, dtype=torch.bool))", "activation: not implemented for 'Bool'"),
+        # labels
+        ("torch.einsum('i.j', ones(2, 2))", "found '.' that is not part of an ellipsis"),
+        ("torch.einsum('1', ones(2))", "einsum(): subscripts must be in [a-zA-Z]"),
+        ("torch.einsum('abcdefghijklmnopqrs', ones(2))", "too many subscripts"),
+        ("torch.einsum('ij', ones(2))", "the number of subscripts does not match the number of"),
+        ("torch.einsum('i', ones(2), ones(2))", "fewer operands in the equation than were given"),
+        ("torch.einsum('i,i', ones(2))", "more operands in the equation than were given"),
+        ("torch.einsum('i->ii', ones(2))", "an output subscript is repeated or not in any operand"),
+        ("torch.einsum('ii', ones(2, 3))", "subscript i is repeated but the sizes don't match, 3 != 2"),
+        ("torch.einsum('i,i', ones(2), ones(3))", "has size 3 which does not broadcast with"),
+        ("torch.einsum('i', [])", "einsum(): must provide 1 to 32 operands"),
+        ("torch.einsum('i,i', ones(2), i64)", "expected all operands to have the same dtype"),
+        # layers
+        ("F.embedding_bag(i64, ones(2, 3))", "embedding_bag: input has to be 2D without offsets"),
+        ("F.embedding_bag(i64.view(1, 2), ones(2, 3), per_sample_weights=ones(1, 2))",
+         "per_sample_weights was not None"),
+        ("F.local_response_norm(ones(2, 3), 2)", "Expected 3D or higher dimensionality input"),
+        ("F.instance_norm(ones(3))", "instance_norm: a tensor of fewer than 2 axes"),
+        ("F.layer_norm(ones(2, 3), [2])", "Given normalized_shape of 1 dimensions"),
+        # joining
+        ("torch.combinations(ones(2, 2))", "Expect a 1D vector and a non-negative number"),
+        ("torch.vander(ones(()))", "vander: x must be a one-dimensional tensor"),
+        ("torch.hsplit(ones(3), 2)", "torch.hsplit attempted to split along dimension 0"),
+        # losses
+        ("F.cosine_embedding_loss(ones(2), ones(2), ones(2))",
+         "1D target tensor expects 2D input tensors, but"),
+        ("F.multi_margin_loss(ones(2, 3), ones(3, dtype=torch.long))",
+         "multi_margin_loss: inconsistent target size for a 2-d input"),
+        ("F.multi_margin_loss(ones(2, 3), i64, p=3)", "only p == 1 and p == 2 supported"),
+        # numbers
+        ("torch.polygamma(-1, ones(2))", "polygamma(n, x) needs n from 0 to 20, but n is -1"),
+        ("torch.mvlgamma(ones(2), 0)", "p has to be greater than or equal to 1"),
+        ("torch.isclose(ones(2), ones(2), rtol=-1.0)", "rtol must be greater than or equal to zero"),
+        ("torch.view_as_real(ones(2))", "view_as_real is only supported for complex tensors"),
+        ("torch.view_as_complex(ones(3))", "view_as_complex is only supported for tensors of float32"),
+        ("torch.frexp(i64)", "torch.frexp() only supports floating-point dtypes, but got Long"),
+        # pooling, images
+        ("F.adaptive_avg_pool1d(ones(3), 2)", "adaptive_avg_pool: input [3] cannot be pooled to that size"),
+        ("F.max_unpool1d(ones(1, 2), ones(1, 3, dtype=torch.long), 2)",
+         "max_unpool: Expected shape of indices to be same as that"),
+        ("F.interpolate(ones(1, 1, 4), [2], mode='bicubic')",
+         "Input Error: Only 3D, 4D and 5D input Tensors supported (got 3D)"),
+        ("F.interpolate(ones(1, 1, 4), [0])", "Input and output sizes should be greater than 0"),
+        ("F.pad(ones(1, 1, 4), [4, 4], 'reflect')",
+         "Padding size should be less than the corresponding input dimension"),
+        ("F.pad(ones(1, 1, 4), [5, 0], 'circular')",
+         "pad: a dimension of size 4 cannot have the circular padding (5, 0)"),
+        ("F.pad(ones(1, 1, 4), [1, 1], 'nothing')", "Unrecognised padding mode nothing"),
+        ("F.pad(ones(4), [1, 1], 'reflect')",
+         "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for"),
+        ("F.grid_sample(ones(1, 1, 2, 2), ones(1, 2, 2, 3))",
+         "grid_sampler(): expected grid to have size 2 in last dimension"),
+        ("F.grid_sample(ones(1, 1, 2, 2, 2), ones(1, 1, 1, 1, 3), 'bicubic')",
+         "grid_sampler(): bicubic interpolation only supports 4D input"),
+        ("F.affine_grid(ones(1, 2, 2), [1, 1, 2, 2])",
+         "Expected a batch of 2D affine matrices of shape Nx2x3"),
+        ("F.pixel_shuffle(ones(3, 2, 2), 2)", "pixel_shuffle expects its input's 'channel' dimension"),
+        ("F.pixel_unshuffle(ones(1, 3, 2), 2)", "pixel_unshuffle expects height and width to be"),
+        ("F.channel_shuffle(ones(1, 3, 2), 2)", "Number of channels must be divisible by groups."),
+        ("F.unfold(ones(1, 1, 2, 2), 3)", "im2col: an image of (2, 2) has no windows of that size"),
+        ("F.unfold(ones(2, 2), 1)", "im2col: Expected 3D or 4D input tensor, but got 2-D"),
+        ("F.fold(ones(1, 3, 4), [2, 2], 2)", "col2im: Expected input of 1 columns, each of a"),
+        # by index
+        ("torch.index_copy(ones(3), 0, i64, ones(3))",
+         "index_copy: source float32 [3] does not fit 2 indices into dimension 0 of float32 [3]"),
+        ("torch.index_fill(ones(3), 0, i64, ones(2))", "index_fill_ only supports a 0-dimensional value"),
+        ("torch.index_reduce(ones(3), 0, i64, ones(2), 'max')",
+         "reduce argument must be either sum, prod, mean, amax or amin, got max."),
+        ("torch.scatter_reduce(ones(3), 0, i64, ones(1), 'sum')",
+         "scatter_reduce: index and src must have self's number of"),
+        ("torch.put(ones(3), i64, ones(3))", "put_(): Expected source and index to have the same number"),
+        ("torch.masked_scatter(ones(2), i64, ones(2))", "masked_scatter_ only supports boolean masks"),
+        ("torch.take_along_dim(ones(3), i64.view(1, 2), 0)",
+         "torch.take_along_dim(): input and indices should have the same number"),
+        # statistics
+        ("torch.nanmean(i64)", "nanmean(): expected input to have floating point or complex dtype but got Long"),
+        ("torch.logcumsumexp(i64, 0)", "logcumsumexp(): expected input to have floating point"),
+        ("torch.diff(ones(()))", "diff expects input to be at least one-dimensional"),
+        ("torch.gradient(ones(1))", "torch.gradient expected each dimension size to be at least"),
+        ("torch.cov(ones(2, 2, 2))", "cov(): expected input to have two or fewer dimensions"),
+        ("torch.renorm(ones(3), 1, 0, 1)", "renorm: input needs at least 2 dimensions, got 1 dimensions"),
+        ("F.cosine_similarity(i64, i64, 0)", "expected common dtype to be floating point, yet common"),
+        ("F.pdist(ones(3))", "pdist only supports 2D tensors, got: 1D"),
+        ("torch.quantile(i64, 0.5)", "quantile() input tensor must be either float or double dtype"),
+    ]
+
+    def test_texts(self):
+        for source, text in self.CASES:
+            with self.subTest(source), self.assertRaises((RuntimeError, IndexError)) as caught:
+                eval(source)
+            with self.subTest(source):
+                self.assertIn(text, str(caught.exception))
+
+
+class Values(unittest.TestCase):
+    CASES = [
+        ("torch.lgamma(torch.tensor([0.5, -1.5, 100.0]))", [0.5723649, 0.8600470, 359.1342]),
+        ("torch.digamma(torch.tensor([0.5, -1.5, 100.0]))", [-1.9635100, 0.7031567, 4.6001617]),
+        ("torch.polygamma(2, torch.tensor([0.5, -1.5]))", [-16.828796, -0.2362040]),
+        ("torch.erfinv(torch.tensor([0.5, -0.99, 1.0]))", [0.4769363, -1.8213864, math.inf]),
+        ("torch.special.ndtri(torch.tensor([0.1, 1e-20]))", [-1.2815516, -9.2623406]),
+        ("torch.special.log_ndtr(torch.tensor([-20.0, 3.0]))", [-203.91716, -0.0013508]),
+        ("torch.special.erfcx(torch.tensor([-1.0, 0.0, 30.0]))", [5.0089800, 1.0, 0.0187959]),
+        ("torch.i0(torch.tensor([0.0, 1.0, 20.0]))", [1.0, 1.2660658, 43558283.0]),
+        ("torch.special.i1(torch.tensor([0.0, -1.0, 20.0]))", [0.0, -0.5651591, 42454972.0]),
+        ("torch.nextafter(torch.tensor([1.0, 0.0]), torch.tensor([2.0, -1.0]))", [1.0000001, -1e-45]),
+        ("torch.frexp(torch.tensor([10.0, 1e-40]))[0]", [0.625, 0.5444489]),
+        ("torch.gcd(torch.tensor([12, 0, -8]), torch.tensor([18, 5, 12]))", [6, 5, 4]),
+        ("torch.logcumsumexp(torch.tensor([1.0, -1000.0, 2.0]), 0)", [1.0, 1.0, 2.3132617]),
+        ("torch.mode(torch.tensor([3, 1, 3, 1, 2]))[0].view(1)", [1]),
+        ("F.conv_transpose1d(ones(1, 1, 2), ones(1, 1, 3), stride=2).flatten()", [1, 1, 2, 1, 1]),
+        ("F.interpolate(torch.tensor([[[1.0, 3.0]]]), 4, mode='linear').flatten()",
+         [1.0, 1.5, 2.5, 3.0]),
+        ("torch.abs(torch.tensor([3 + 4j]))", [5.0]),
+        ("torch.exp(torch.tensor([1 + 2j])).imag", [2.4717267]),
+    ]
+
+    def test_numbers(self):
+        for source, want in self.CASES:
+            got = eval(source).tolist()
+            with self.subTest(source):
+                self.assertEqual(len(got), len(want))
+                for a, b in zip(got, want):
+                    self.assertTrue(a == b or abs(a - b) <= 2e-6 * max(1, abs(b)), (got, want))
+
+    def test_gradient_of_a_part(self):
+        """A leaf that is a part of its storage collects a gradient of its own shape."""
+        w = torch.arange(6.0).view(2, 3)[:, 1:].requires_grad_()
+        (w.reshape(4) ** 2).sum().backward()
+        self.assertEqual(w.grad.tolist(), [[2.0, 4.0], [8.0, 10.0]])
+
+
+if __name__ == "__main__":
+    unittest.main()
