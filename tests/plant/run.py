@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Prove the tests: plant each fault of runtime/plant.def in turn; some test must fail.
 
-    python3 tests/plant/run.py BUILD [--sample N] [--seed S] [NAME-PREFIX...]
+    python3 tests/plant/run.py BUILD [--sample N] [--seed S] [--every] [NAME-PREFIX...]
 
 BUILD was made with -Dplant=true. First every test named in the table must pass with no
 fault planted; then each fault runs its tests until one fails (a crash or a timeout is a
 failure too), two at a time. --sample N takes the faults that stand alone and N of those
-that a table's rows give, by the seed. Exits 1 and lists the faults that no test noticed.
+that a table's rows give, by the seed. --every asks every test of each fault and says which
+noticed. Exits 1 and lists the faults that no test noticed.
 """
 import argparse, concurrent.futures, json, os, random, resource, subprocess, sys, tempfile
+import time
 
 CPU, WALL = 60, 600  # seconds that a test may take: a fault may make it run for ever
 FEWER = {"300": "100"}  # random graphs
+CLASSES = "bool uint sint float complex".split()
 
 
 def tests_of(build):
@@ -35,9 +38,23 @@ def limit():
     resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
 
 
-def noticed(test, fault):
+def row_of(fault):
+    """What a test that walks a table is asked to keep to: sem:add:sint -> add:sint."""
+    words = fault.split(":")[1:]
+    return ":".join(words[:1] + [w for w in words[1:] if w in CLASSES])
+
+
+def order(fault, names):
+    """The runs that may notice it, the quickest first: (test, row or None for the whole)."""
+    row, whole = row_of(fault), [n.lstrip("@") for n in names.split()]
+    first = [(n[1:], row) for n in names.split() if n[0] == "@"] if row else []
+    return first + [(n, None) for n in whole]
+
+
+def noticed(test, fault, row=None):
     """Does the test fail with that fault planted (None: with none), or last too long?"""
     command, env = test
+    env = {**env, "KILN_TEST_ROW": row} if row else env
     plant = ["--plant=" + fault] if fault else []
     with tempfile.TemporaryDirectory() as scratch:
         p = subprocess.Popen(command[:1] + plant + command[1:], env=env, cwd=scratch,
@@ -62,6 +79,7 @@ def main():
     a.add_argument("build")
     a.add_argument("--sample", type=int)
     a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--every", action="store_true")
     a.add_argument("prefixes", nargs="*")
     a = a.parse_args()
     tests = tests_of(a.build)
@@ -75,24 +93,33 @@ def main():
         picked = random.Random(a.seed).sample(rows, min(a.sample, len(rows)))
         faults = [f for f in faults if ":" not in f[0]] + picked
     used = sorted({t for f in faults for t in f[1].split()})
-    missing = [t for t in used if t not in tests]
+    missing = [t for t in used if t.lstrip("@") not in tests]
     if missing:
         raise SystemExit("no such test: " + " ".join(missing))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        bad = [t for t, b in zip(used, pool.map(lambda t: noticed(tests[t], None), used)) if b]
+        runs = [(t.lstrip("@"), r) for t in used for r in [None] + ["add:float"] * (t[0] == "@")]
+        bad = [t for (t, _), b in
+               zip(runs, pool.map(lambda r: noticed(tests[r[0]], None, r[1]), runs)) if b]
         if bad:
             raise SystemExit("plant: fails with no fault planted: " + " ".join(bad))
 
         def try_one(fault):
             name, names, what = fault
-            for i, t in enumerate(names.split()):
-                if noticed(tests[t], name):
-                    return t, i
-            print(f"plant: NOT NOTICED {name}: {what} (asked: {names})", flush=True)
-            return None, 0
+            by, asked = [], set()
+            begin = time.monotonic()
+            for t, row in order(name, names):
+                if t not in asked and (a.every or not by) and noticed(tests[t], name, row):
+                    by.append(t if row is None else "@" + t)
+                    asked.add(t)
+            if a.every:
+                print(f"{name}: {' '.join(by)}  {time.monotonic() - begin:.1f} s", flush=True)
+            if not by:
+                print(f"plant: NOT NOTICED {name}: {what} (asked: {names})", flush=True)
+            return bool(by)
 
-        results = list(pool.map(try_one, faults))
-    unseen = sum(r[0] is None for r in results)
+        begin = time.monotonic()
+        unseen = list(pool.map(try_one, faults)).count(False)
+    print(f"{len(faults)} faults in {time.monotonic() - begin:.0f} s")
     print(f"{len(faults) - unseen} passed, {unseen} failed")
     sys.exit(unseen > 0)
 

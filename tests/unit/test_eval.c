@@ -539,6 +539,79 @@ START_TEST(complex_rows)
 }
 END_TEST
 
+/* ---- complex: the parts by real rows ---- */
+
+typedef struct pair {
+    kl_scalar re, im;
+} pair;
+
+static kl_scalar real_row(kl_op op, kl_dtype part, kl_scalar a, kl_scalar b)
+{
+    return kl_eval(op, part, a, b, b);
+}
+
+/* False: bits differ; all NaNs are one. */
+static bool same_parts(kl_dtype part, const char *got, pair want)
+{
+    size_t size = kl_dtypes[part].size;
+    kl_scalar re = {.bits = 0}, im = {.bits = 0};
+    memcpy(&re, got, size), memcpy(&im, got + size, size);
+    return same(kl_scalar_to_double(part, re), kl_scalar_to_double(part, want.re)) &&
+           same(kl_scalar_to_double(part, im), kl_scalar_to_double(part, want.im));
+}
+
+static pair complex_ref(kl_op op, kl_dtype part, pair a, pair b)
+{
+    if (op == KL_OP_neg)
+        return (pair){real_row(op, part, a.re, a.re), real_row(op, part, a.im, a.im)};
+    if (op != KL_OP_mul)
+        return (pair){real_row(op, part, a.re, b.re), real_row(op, part, a.im, b.im)};
+    return (pair){real_row(KL_OP_sub, part, real_row(op, part, a.re, b.re),
+                           real_row(op, part, a.im, b.im)),
+                  real_row(KL_OP_add, part, real_row(op, part, a.re, b.im),
+                           real_row(op, part, a.im, b.re))};
+}
+
+static void complex_pair(kl_dtype dt, pair a, pair b)
+{
+    static const kl_op some[] = {KL_OP_neg, KL_OP_add, KL_OP_sub, KL_OP_mul};
+    kl_dtype part = kl_dtypes[dt].real;
+    size_t size = kl_dtypes[part].size;
+    char x[16], z[16], y[16];
+    bool t;
+    memcpy(x, &a.re, size), memcpy(x + size, &a.im, size);
+    memcpy(z, &b.re, size), memcpy(z + size, &b.im, size);
+    for (size_t i = 0; i < KL_COUNT(some); i++) {
+        kl_eval_n(some[i], dt, 1, y, x, z, NULL);
+        ck_assert_msg(same_parts(part, y, complex_ref(some[i], part, a, b)), "%s %s",
+                      op_name[some[i]], kl_dtypes[dt].name);
+    }
+    bool equal =
+        real_row(KL_OP_eq, part, a.re, b.re).b && real_row(KL_OP_eq, part, a.im, b.im).b;
+    kl_eval_n(KL_OP_eq, dt, 1, &t, x, z, NULL);
+    ck_assert(t == equal);
+    kl_eval_n(KL_OP_ne, dt, 1, &t, x, z, NULL);
+    ck_assert(t == !equal);
+    for (int c = 0; c < 2; c++) {
+        kl_eval_n(KL_OP_where, dt, 1, y, &(bool){c}, x, z);
+        ck_assert(same_parts(part, y, c ? a : b));
+    }
+}
+
+START_TEST(complex_parts)
+{
+    static const double some[] = {0, -0.0, 1, -1, 2.5, -3, 1e-3, INFINITY, NAN};
+    enum { N = KL_COUNT(some) };
+    kl_dtype dt = _i ? KL_C128 : KL_C64, part = kl_dtypes[dt].real;
+    kl_scalar v[N];
+    for (int i = 0; i < N; i++)
+        v[i] = kl_scalar_from(part, some[i]);
+    for (int i = 0; i < N * N * N * N; i++)
+        complex_pair(dt, (pair){v[i % N], v[i / N % N]},
+                     (pair){v[i / N / N % N], v[i / N / N / N]});
+}
+END_TEST
+
 /* identity op v = v, to the bit, for every combining row and dtype. */
 START_TEST(identities)
 {
@@ -569,13 +642,14 @@ int main(void)
     tcase_add_loop_test(tc, integer_rows, 0, KL_OP_COUNT);
     tcase_add_loop_test(tc, float_rows, 0, KL_OP_COUNT);
     tcase_add_test(tc, bool_rows);
+    tcase_add_test(tc, complex_rows);
+    tcase_add_loop_test(tc, complex_parts, 0, 2);
+    tcase_add_loop_test(tc, identities, 0, 7);
     tcase_add_test(tc, bits_are_kept);
     tcase_add_test(tc, fma_is_rounded_once);
     tcase_add_test(tc, remainders_are_exact);
     tcase_add_test(tc, loops_agree_with_elements);
     tcase_add_loop_test(tc, casts, 0, KL_F64 + 1);
-    tcase_add_test(tc, complex_rows);
-    tcase_add_loop_test(tc, identities, 0, 7);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
