@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -266,6 +267,15 @@ static void close_entry(entry *e)
     kl_text_free(&e->text);
 }
 
+/* A signal after so many seconds of this process's own time, or of many more by the
+ * clock: the machine may have much else to do. */
+static void limit(int seconds)
+{
+    struct itimerval t = {.it_value.tv_sec = seconds};
+    setitimer(ITIMER_PROF, &t, NULL);
+    alarm(20 * (unsigned)seconds);
+}
+
 /* ---- one case in all ways, in a process of its own: for files and shrinking ---- */
 
 typedef struct verdict {
@@ -311,7 +321,7 @@ static verdict check_apart(const char *text, uint64_t seed, int only)
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(CASE_SECONDS);
+        limit(CASE_SECONDS);
         check_text(text, seed, only, shared);
         _exit(0);
     }
@@ -392,7 +402,7 @@ static void work(report *r, uint64_t first, int64_t count)
     for (int64_t at = 0; at < count && !broken; at += BATCH) {
         int n = (int)KL_MIN(BATCH, count - at);
         way w[2];
-        alarm(4 * CASE_SECONDS);
+        limit(4 * CASE_SECONDS);
         ways_of((first + (uint64_t)at) / BATCH, w);
         for (int i = 0; i < n; i++) {
             kl_text t = {0};

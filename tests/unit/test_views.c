@@ -296,14 +296,16 @@ START_TEST(random_program)
 }
 END_TEST
 
-int main(void)
+/* test_views [COUNT [FIRST]]: so many random programs, CK_FORK=no the faster. */
+int main(int argc, char **argv)
 {
+    int count = argc > 1 ? atoi(argv[1]) : 100, first = argc > 2 ? atoi(argv[2]) : 0;
     Suite *s = suite_create("views");
     TCase *tc = front_case(s, "all");
     tcase_add_test(tc, writes_show_through);
     tcase_add_test(tc, strides);
     tcase_add_test(tc, borrowed_memory);
     tcase_add_test(tc, exposed_memory);
-    tcase_add_loop_test(tc, random_program, 0, 100);
+    tcase_add_loop_test(tc, random_program, first, first + count);
     return front_run(s);
 }
