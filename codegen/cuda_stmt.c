@@ -35,7 +35,7 @@ static kl_status mark_set(void *ctx, const kl_stmt *s)
 {
     set_ctx *c = ctx;
     const kl_kernel *k = c->e->k;
-    if (s->kind == KL_S_SET || s->kind == KL_S_FOLD)
+    if (s->kind == KL_S_SET || s->kind == KL_S_FOLD || s->kind == KL_S_TURN)
         c->sets[s->reg] = 1;
     if (s->kind == KL_S_STORE)
         c->sets[k->nregs + s->operand] = 1;
@@ -431,6 +431,7 @@ static void statement(kl_cc *e, const kl_stmt *s, const kl_stmt *before)
         if (s->note && !strstr(s->note, "*/"))
             kl_cc_line(e, top(e), "/* %s */", s->note);
         return;
+    case KL_S_TURN: /* of the CPU alone: kl_loops_verify */
     case KL_S_COUNT:
         return;
     }

@@ -81,7 +81,7 @@ static void see(kl_ll *e, body *b, const kl_stmt *s, uint32_t *epoch)
             e->local[s->reg] = true;
         if (s->kind == KL_S_STORE)
             see_access(e, b, s->operand);
-        if (s->kind == KL_S_SET || s->kind == KL_S_FOLD)
+        if (s->kind == KL_S_SET || s->kind == KL_S_FOLD || s->kind == KL_S_TURN)
             see_reg(e, b, s->reg);
         if (s->kind == KL_S_FOLD || (s->kind == KL_S_SET && !e->local[s->reg]))
             b->carried = true;

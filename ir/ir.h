@@ -447,23 +447,19 @@ kl_x kl_x_and(kl_exprs *x, kl_x a, kl_x b); /* KL_NONE = true on either side */
 bool kl_x_is_int(const kl_exprs *x, kl_x a, int64_t *v);
 /* of an i64 expression */
 void kl_x_range(const kl_exprs *x, kl_x a, int64_t *min, int64_t *max);
-/* index = base + coef * var with base free of var and coef constant? The emitter's
- * question. */
+/* index = base + coef * var with base free of var and coef constant? Emitters ask. */
 bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coef);
 bool kl_x_uses_var(const kl_exprs *x, kl_x a, uint32_t var);
 /* What root needs, sources before users, root last. For walks that do not recurse. */
 typedef struct kl_xlist {
     kl_x *items;
     uint32_t count, cap;
-} kl_xlist; /* zero-initialise */
-kl_status kl_x_order(const kl_exprs *x, kl_x root,
-                     kl_xlist *out); /* replaces out's content */
-/* The same appended, leaving out what earlier calls with the same epoch gave (0: a new
- * epoch). */
+} kl_xlist;                                                        /* zero-initialise */
+kl_status kl_x_order(const kl_exprs *x, kl_x root, kl_xlist *out); /* replaces it */
+/* The same appended, without what calls with the same epoch gave (0: a new one). */
 kl_status kl_x_order_more(const kl_exprs *x, kl_x root, uint32_t *epoch, kl_xlist *out);
 void kl_xlist_free(kl_xlist *l);
-/* The image of a: fn gives each node's, knowing its sources'; once a node, sources first.
- */
+/* The image of a: fn gives each node's, knowing its sources'; sources first. */
 typedef kl_x (*kl_x_map_fn)(void *ctx, kl_exprs *x, kl_x node, const kl_x *src);
 kl_x kl_x_map(kl_exprs *x, kl_x a, kl_x_map_fn fn, void *ctx);
 /* Replace variables and stage reads everywhere; memoised. The rest is rebuilt, so
@@ -632,11 +628,13 @@ typedef struct kl_decision {
  * uniform. A lanes-W register is used inside lane loops of width W, where each lane sees
  * its own; SET outside them fills all lanes. Array indices are constants once unrolled
  * loops are expanded. FOLD: uniform dst = lanes of src combined by halves (16 8 4 2 1 for
- * 32). A predicate of a load or store guards that access alone, not what its operands
- * read. A phase whose block is 1 by 1 runs on the CPU: its groups run one after the
- * other, its lanes statement by statement, so that barriers say nothing. On the GPU all
- * threads of a group run uniform code redundantly; a worker is a block; BARRIER waits for
- * the whole block. Between two phases of a kernel all workers have finished. */
+ * 32). TURN, on the CPU: element i's lane l of a square array (as many elements as lanes)
+ * becomes element l's lane i. A predicate of a load or store guards that access alone,
+ * not what its operands read. A phase whose block is 1 by 1 runs on the CPU: its groups
+ * run one after the other, its lanes statement by statement, so that barriers say
+ * nothing. On the GPU all threads of a group run uniform code redundantly; a worker is a
+ * block; BARRIER waits for the whole block. Between two phases of a kernel all workers
+ * have finished. */
 typedef enum kl_stmt_kind {
     KL_S_FOR,
     KL_S_IF,
@@ -644,6 +642,7 @@ typedef enum kl_stmt_kind {
     KL_S_SET,
     KL_S_STORE,
     KL_S_FOLD,
+    KL_S_TURN,
     KL_S_BARRIER,
     KL_S_CHECK,
     KL_S_NOTE /* a comment line */,
@@ -657,7 +656,7 @@ struct kl_stmt {
     kl_bind bind;
     int32_t lanes;    /* FOR LANE: width; REG: lanes */
     kl_x extent;      /* FOR: i64 uniform */
-    uint32_t reg;     /* REG SET FOLD(dst) */
+    uint32_t reg;     /* REG SET FOLD(dst) TURN */
     kl_x index[3];    /* SET: array indices; unused KL_NONE */
     kl_x value;       /* SET STORE value; IF, CHECK condition; FOLD: a KL_X_REG of src */
     kl_x at, pred;    /* STORE: element index, predicate */
@@ -737,6 +736,7 @@ kl_x kl_b_reg(kl_build *b, const char *name, kl_dtype dt, int32_t lanes, int ndi
 void kl_b_set(kl_build *b, kl_x reg /* KL_X_REG with its indices */, kl_x value);
 void kl_b_store(kl_build *b, uint32_t operand, kl_x index, kl_x value, kl_x pred);
 void kl_b_fold(kl_build *b, kl_x dst, kl_op combine, kl_x src);
+void kl_b_turn(kl_build *b, uint32_t reg);
 void kl_b_barrier(kl_build *b);
 void kl_b_check(kl_build *b, kl_x ok, int32_t fault, uint32_t node, kl_x value);
 /* Every statement, a body after its head. The expressions of one, in the order of its

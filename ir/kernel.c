@@ -178,6 +178,13 @@ void kl_b_fold(kl_build *b, kl_x dst, kl_op combine, kl_x src)
     s->value = src;
 }
 
+void kl_b_turn(kl_build *b, uint32_t reg)
+{
+    kl_stmt *s = put(b, KL_S_TURN);
+    if (s)
+        s->reg = reg;
+}
+
 void kl_b_barrier(kl_build *b)
 {
     put(b, KL_S_BARRIER);

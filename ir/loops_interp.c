@@ -470,6 +470,32 @@ static kl_status run_fold(kl_irun *r, const kl_stmt *s)
     return KL_OK;
 }
 
+/* Element i's lane l and element l's lane i change places. */
+static kl_status run_turn(kl_irun *r, const kl_stmt *s)
+{
+    const kl_reg *g = &r->k->regs[s->reg];
+    kl_ireg *v = &r->regs[s->reg];
+    if (r->in_lane || v->elements != g->lanes)
+        return broken(r, "a turn inside a lane loop, or of what is not square");
+    KL_TRY(may_set(r, s->reg));
+    for (int p = 0; p < positions(r); p++) {
+        int64_t *a = (int64_t *)(void *)v->data;
+        size_t n = (size_t)g->lanes, from = (v->grouped ? (size_t)p : 0) * n * n;
+        for (size_t i = 0; i < n * n && r->mask[p]; i++)
+            if (!v->set[from + i])
+                return kl_fail(KL_ERR_INTERNAL,
+                               "loops %s: turn of register %s before all of it is set",
+                               r->k->name, g->name);
+        for (size_t i = 0; i < n && r->mask[p]; i++)
+            for (size_t l = 0; l < i; l++) {
+                int64_t x = a[from + i * n + l];
+                a[from + i * n + l] = a[from + l * n + i];
+                a[from + l * n + i] = x;
+            }
+    }
+    return KL_OK;
+}
+
 static kl_status run_barrier(kl_irun *r)
 {
     for (int p = 0; p < positions(r) && !r->cpu; p++)
@@ -508,6 +534,8 @@ static kl_status run_one(kl_irun *r, const kl_icode *c)
         return run_store(r, c->s);
     case KL_S_FOLD:
         return run_fold(r, c->s);
+    case KL_S_TURN:
+        return run_turn(r, c->s);
     case KL_S_BARRIER:
         return run_barrier(r);
     case KL_S_CHECK:

@@ -166,6 +166,10 @@ static void put_stmt(kl_printer *p, const kl_stmt *s)
     case KL_S_STORE:
         put_store(p, s);
         break;
+    case KL_S_TURN:
+        put(p, "turn ");
+        put(p, s->reg < p->k->nregs ? p->names[p->reg0 + s->reg] : "nothing");
+        break;
     case KL_S_BARRIER:
         put(p, "barrier");
         break;
@@ -442,6 +446,17 @@ static kl_status parse_store(kl_parser *p, kl_build *b)
     return KL_OK;
 }
 
+static kl_status parse_turn(kl_parser *p, kl_build *b)
+{
+    const kl_named *n =
+        p->l.kind == KL_TOK_NAME ? kl_parse_find(p, p->l.tok, p->l.len) : NULL;
+    if (!n || n->kind != KL_N_REG)
+        return kl_lex_fail(&p->l, "expected a register");
+    kl_lex_next(&p->l);
+    kl_b_turn(b, n->index);
+    return KL_OK;
+}
+
 static kl_status parse_barrier(kl_parser *p, kl_build *b)
 {
     (void)p;
@@ -479,11 +494,11 @@ static kl_status parse_let(kl_parser *p, kl_build *b)
 static const struct {
     const char *word;
     kl_status (*fn)(kl_parser *p, kl_build *b);
-} statements[] = {{"for", parse_for},     {"if", parse_if},
-                  {"reg", parse_reg},     {"let", parse_let},
-                  {"set", parse_set},     {"store", parse_store},
-                  {"fold", parse_fold},   {"barrier", parse_barrier},
-                  {"check", parse_check}, {"note", parse_note}};
+} statements[] = {
+    {"for", parse_for},         {"if", parse_if},     {"reg", parse_reg},
+    {"let", parse_let},         {"set", parse_set},   {"store", parse_store},
+    {"fold", parse_fold},       {"turn", parse_turn}, {"check", parse_check},
+    {"barrier", parse_barrier}, {"note", parse_note}};
 
 static kl_status parse_stmt(kl_parser *p, kl_build *b)
 {

@@ -13,12 +13,13 @@ typedef struct scope {
     bool *var, *reg; /* now visible */
     int32_t lanes;   /* of the enclosing lane loop; 0: none */
     bool group;      /* inside a group loop */
+    bool cpu;        /* the phase's block is 1 by 1 */
     int nest;
     kl_xlist order;
 } scope;
 
-static const char *const names[] = {"for",  "if",      "reg",   "set", "store",
-                                    "fold", "barrier", "check", "note"};
+static const char *const names[] = {"for",  "if",   "reg",     "set",   "store",
+                                    "fold", "turn", "barrier", "check", "note"};
 _Static_assert(KL_COUNT(names) == KL_S_COUNT, "a name a statement");
 
 static kl_status bad(const scope *c, const kl_stmt *s, const char *what,
@@ -198,6 +199,18 @@ static kl_status check_fold(scope *c, const kl_stmt *s)
     return check_expr(c, s, s->value, to->dtype, s->value);
 }
 
+static kl_status check_turn(scope *c, const kl_stmt *s)
+{
+    if (s->reg >= c->k->nregs || !c->reg[s->reg])
+        return bad(c, s, "its register is outside its body", NULL);
+    const kl_reg *g = &c->k->regs[s->reg];
+    if (c->lanes || !c->cpu)
+        return bad(c, s, "inside a lane loop, or on a GPU: register", g->name);
+    if (g->ndims != 1 || g->dims[0] != g->lanes || g->lanes & (g->lanes - 1))
+        return bad(c, s, "not square, or no power of two: register", g->name);
+    return KL_OK;
+}
+
 static kl_status check_check(scope *c, const kl_stmt *s)
 {
     KL_TRY(check_expr(c, s, s->value, KL_BOOL, KL_NONE));
@@ -211,11 +224,11 @@ static kl_status check_nothing(scope *c, const kl_stmt *s)
 }
 
 static kl_status (*const checks[KL_S_COUNT])(scope *, const kl_stmt *) = {
-    [KL_S_FOR] = check_for,         [KL_S_IF] = check_if,
-    [KL_S_REG] = declare_reg,       [KL_S_SET] = check_set,
-    [KL_S_STORE] = check_store,     [KL_S_FOLD] = check_fold,
-    [KL_S_BARRIER] = check_nothing, [KL_S_CHECK] = check_check,
-    [KL_S_NOTE] = check_nothing,
+    [KL_S_FOR] = check_for,     [KL_S_IF] = check_if,
+    [KL_S_REG] = declare_reg,   [KL_S_SET] = check_set,
+    [KL_S_STORE] = check_store, [KL_S_FOLD] = check_fold,
+    [KL_S_TURN] = check_turn,   [KL_S_BARRIER] = check_nothing,
+    [KL_S_CHECK] = check_check, [KL_S_NOTE] = check_nothing,
 };
 
 static kl_status check_list(scope *c, const kl_stmt *s)
@@ -235,6 +248,7 @@ static kl_status check_phase(scope *c, const kl_phase *ph)
         ph->lane < 1)
         return kl_fail(KL_ERR_INTERNAL, "loops %s: a phase's grid", c->k->name);
     c->var[ph->var] = true;
+    c->cpu = ph->group == 1 && ph->lane == 1;
     KL_TRY(check_body(c, ph->body));
     c->var[ph->var] = false;
     return KL_OK;

@@ -184,6 +184,49 @@ static kl_kernel *rows_f16(kl_arena *a)
     return rows(a, KL_F16);
 }
 
+/* Squares read along rows, turned, and stored along columns. */
+static kl_kernel *squares(kl_arena *a, kl_dtype dt, int32_t width)
+{
+    maker m = make(a, "squares", KL_DIM_BAD);
+    kl_dim total = kl_dim_mul(m.d, m.n, (int64_t)width * width);
+    uint32_t x = operand(m.k, "x", dt, KL_ROLE_IN, total);
+    uint32_t y = operand(m.k, "y", dt, KL_ROLE_OUT, total);
+    kl_x base = kl_x_scale(m.x, kl_x_var(m.x, m.w), (int64_t)width * width), i;
+    kl_x t = kl_b_reg(&m.b, "t", dt, width, 1, &width);
+    uint32_t reg = (uint32_t)m.x->nodes[t].imm;
+    for (int pass = 0; pass < 2; pass++) {
+        uint32_t v = kl_x_newvar(m.x, "j", width);
+        kl_x j = kl_x_var(m.x, v);
+        kl_build line = kl_b_for(&m.b, v, X(width), KL_BIND_UNROLL, 1);
+        kl_build l = lanes(&m, &line, X(width), width, width, &i);
+        kl_x at = kl_x_add(m.x, kl_x_add(m.x, base, kl_x_scale(m.x, j, width)), i);
+        kl_x r = kl_x_reg(m.x, reg, dt, &j, 1);
+        if (pass)
+            kl_b_store(&l, y, at, r, KL_NONE);
+        else
+            kl_b_set(&l, r, LOAD(x, at));
+        if (!pass)
+            kl_b_turn(&m.b, reg);
+    }
+    return m.k;
+}
+static kl_kernel *squares_f32(kl_arena *a)
+{
+    return squares(a, KL_F32, 8);
+}
+static kl_kernel *squares_wide(kl_arena *a)
+{
+    return squares(a, KL_F64, 32);
+}
+static kl_kernel *squares_u8(kl_arena *a)
+{
+    return squares(a, KL_U8, 16);
+}
+static kl_kernel *squares_bool(kl_arena *a)
+{
+    return squares(a, KL_BOOL, 4);
+}
+
 /* Every shape of access, with and without predicates, in one body. */
 static kl_kernel *accesses(kl_arena *a, kl_dtype dt, int64_t extent)
 {
@@ -378,8 +421,9 @@ static kl_kernel *faults(kl_arena *a)
 }
 
 static kl_kernel *(*const makers[])(kl_arena *) = {
-    rows_f32, rows_f64, rows_i32, rows_u8, rows_f16, acc_f32, acc_f64, acc_u8, acc_bf16,
-    acc_bool, acc_10,   acc_70,   acc_96,  branches, tiles,   updates, faults};
+    rows_f32, rows_f64, rows_i32, rows_u8,     rows_f16,     acc_f32,    acc_f64,
+    acc_u8,   acc_bf16, acc_bool, acc_10,      acc_70,       acc_96,     branches,
+    tiles,    updates,  faults,   squares_f32, squares_wide, squares_u8, squares_bool};
 
 START_TEST(statements)
 {
