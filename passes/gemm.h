@@ -64,6 +64,9 @@ kl_status kl_gemm_fold(kl_gemm *g); /* lanes: g->nr */
 void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *side,
                      int64_t vector, kl_reading *out);
 
+/* Lanes along the side are read along k, in squares of registers that are turned. */
+bool kl_gemm_turns(const kl_reading *r);
+
 /* ---- lower_pack.c ---- */
 
 /* A flat number: hi * run + lo, or lo alone (run 0); and a side's axes from one. */

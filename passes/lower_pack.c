@@ -11,6 +11,9 @@
  *   where(l < 56 - q, load x[p, q + l] if l < 56 - q, load x[p + 1, q + l - 56] if l >=
  * 56 - q)
  *
+ * B that lies along k is read along k: squares of registers, one lane of each a row, are
+ * turned (x[n, k..] becomes to[k][n..]); what is left of k goes one by one.
+ *
  * Rows that are taps of a window (c, y, x: 3x3 taps of channel c) go tap by tap, channels
  * inside: a tap's guards (the padding) are computed once for all channels. What lies past
  * the edge is the last one again, or zero, and is not stored later. */
@@ -298,10 +301,67 @@ static void copy_rows(lanes *n, kl_build *b)
     store(n, &body, r);
 }
 
+/* May squares of registers turn what lies along k into lanes of the side? */
+static bool turns(const kl_gemm *g, const kl_packing *p)
+{
+    int64_t one;
+    return p->rows_k && kl_gemm_turns(p->how) && g->vector > 1 &&
+           p->most_lanes % g->vector == 0 && kl_dim_is_const(g->d, p->step, &one) &&
+           one == 1 && kl_dtypes[g->s->dtype].size >= 4 &&
+           g->x->nodes[p->value].dtype == g->s->dtype;
+}
+
+/* Whole squares of rows and lanes: read along k, turned, stored along the side. */
+static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
+{
+    int32_t w = g->vector;
+    kl_x c, r, j, k, wide = kl_g_int(g, w);
+    kl_build in = kl_gemm_loop(g, b, "c", p->most_lanes / w, kl_g_ceil(g, p->lanes, w),
+                               KL_BIND_SERIAL, 1, &c);
+    kl_x count = kl_g_div(g, p->rows, w);
+    kl_build body = kl_gemm_loop(g, &in, "r", kl_dim_ceildiv(g->d, p->most_rows, w),
+                                 count, KL_BIND_SERIAL, 1, &r);
+    kl_x t = kl_b_reg(&body, "t", g->s->dtype, w, 1, &w);
+    uint32_t reg = (uint32_t)g->x->nodes[t].imm;
+    kl_x row = kl_g_mul(g, r, w), column = kl_g_mul(g, c, w);
+    kl_build line = kl_gemm_loop(g, &body, "j", w, wide, KL_BIND_UNROLL, 1, &j);
+    kl_build lane = kl_gemm_loop(g, &line, "k", w, wide, KL_BIND_LANE, w, &k);
+    kl_x at = clamp(g, kl_g_add(g, kl_g_add(g, p->lane0, column), j), p->side->count);
+    kl_x v = element(g, p->value, p->side, (kl_flat){.lo = at},
+                     (kl_flat){.lo = kl_g_add(g, kl_g_add(g, p->row0, row), k)});
+    kl_b_set(&lane, kl_x_reg(g->x, reg, g->s->dtype, &j, 1), v);
+    kl_b_turn(&body, reg);
+    line = kl_gemm_loop(g, &body, "k", w, wide, KL_BIND_UNROLL, 1, &k);
+    lane = kl_gemm_loop(g, &line, "j", w, wide, KL_BIND_LANE, w, &j);
+    kl_x to = kl_x_mul(g->x, kl_g_add(g, row, k), kl_x_dim(g->x, p->pitch));
+    to = kl_g_add(g, kl_g_add(g, kl_g_add(g, p->at, to), column), j);
+    kl_b_store(&lane, p->to, to, kl_x_reg(g->x, reg, g->s->dtype, &k, 1), KL_NONE);
+}
+
+/* The rows that whole squares leave. */
+static kl_packing below_squares(kl_gemm *g, const kl_packing *p)
+{
+    kl_packing rest = *p;
+    kl_x done = kl_g_mul(g, kl_g_div(g, p->rows, g->vector), g->vector);
+    rest.row0 = kl_g_add(g, p->row0, done);
+    rest.rows = kl_g_sub(g, p->rows, done);
+    rest.at = kl_g_add(g, p->at, kl_x_mul(g->x, done, kl_x_dim(g->x, p->pitch)));
+    rest.most_rows = g->vector - 1;
+    return rest;
+}
+
 void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
 {
     lanes n = {.g = g, .p = p, .vectors = p->rows_k ? p->how->side : p->how->k};
     int64_t taps = p->rows_k ? p->how->k_taps : p->how->side_taps;
+    kl_packing rest;
+    if (turns(g, p)) {
+        squares(g, b, p);
+        if (g->kc % g->vector == 0 && kl_dim_divides(g->d, g->vector, g->k))
+            return;
+        rest = below_squares(g, p);
+        n.p = p = &rest;
+    }
     n.run = !n.vectors ? 0 : p->rows_k ? p->how->side_run : p->how->k_run;
     if (n.vectors && !n.run && !p->rows_k && taps == 1) {
         copy_rows(&n, b);

@@ -24,7 +24,7 @@ static const struct shape {
               {16, 2, 6, 100}, {16, 3, 4, 98}, {16, 1, 12, 80}};
 
 /* Costs in sixteenths of a cycle: of one element copied by vectors, and one by one. */
-enum { COPY = 3, ALONE = 24, TAPS = 64 };
+enum { COPY = 3, TURN = 6, ALONE = 24, TAPS = 64 };
 /* Bytes of a panel along k; tiles that keep some threads busy, and of one row of them;
  * rows below which packing B for them alone costs more than it should. */
 enum {
@@ -141,6 +141,11 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
     along_side(k, e, side, vector, out);
 }
 
+bool kl_gemm_turns(const kl_reading *r)
+{
+    return r->plain && !r->side && r->k && !r->k_run && r->k_taps == 1;
+}
+
 /* ---- sizes ---- */
 
 typedef struct sizes { /* one way to lay it out */
@@ -186,7 +191,8 @@ static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool l
                            int pack)
 {
     bool vectors = lanes ? r->side : r->side || r->k;
-    return pack ? (double)count * (double)k * (vectors ? COPY : ALONE) : 0;
+    int each = vectors ? COPY : kl_gemm_turns(r) ? TURN : ALONE;
+    return pack ? (double)count * (double)k * each : 0;
 }
 
 static double cost(const sizes *z)

@@ -36,6 +36,10 @@ static const char *const programs[] = {
     "%4: f32[33,50] = expand %2 %5: f32[33,50] = add %3, %4 %6: f32[] = const {0} %7: "
     "f32[33,50] = expand %6 "
     "%8: f32[33,50] = max %5, %7 out %8 }",
+    "graph alongk(%0: f32[9,83], %1: f32[70,83]) { %2: f32[9,70] = contract %0, %1 "
+    "\"mk,nk->mn\" out %2 }",
+    "graph alongk64(%0: f64[21,64], %1: f64[64,64]) { %2: f64[21,64] = contract %0, %1 "
+    "\"mk,nk->mn\" out %2 }",
     "graph deep(%0: f32[20,9000], %1: f32[9000,18]) { %2: f32[20,18] = contract %0, %1 "
     "\"mk,kn->mn\" out %2 }",
     "graph matvec(%0: f32[30,500], %1: f32[500]) { %2: f32[30] = contract %0, %1 "
