@@ -141,6 +141,28 @@ const char *kl_device_of(const kl_tensor *t)
     return t ? kl_device_name(device_of((kl_tensor *)(uintptr_t)t), buf) : "";
 }
 
+/* The gradient of what was moved goes back to where it came from: user is that device. */
+static kl_status move_back(void *user, kl_tensor *const *dy, int nout, kl_tensor **dx,
+                           int nin)
+{
+    char name[KL_DEVICE_NAME];
+    (void)nout;
+    (void)nin;
+    if (!dy[0])
+        return KL_OK;
+    dx[0] = kl_to_device_at(NULL, dy[0], kl_device_name((int)(intptr_t)user, name));
+    return dx[0] ? KL_OK : kl_error_status();
+}
+
+static kl_tensor *move_tracked(const char *at, kl_tensor *t, const char *name)
+{
+    kl_tensor *plain = kl_detach_at(at, t);
+    kl_tensor *moved = plain ? kl_to_device_at(at, plain, name) : NULL;
+    void *from = (void *)(intptr_t)device_of(t);
+    bool ok = moved && kl_custom_at(at, &t, 1, &moved, 1, move_back, from, NULL) == KL_OK;
+    return ok ? moved : NULL;
+}
+
 kl_tensor *kl_to_device_at(const char *at, kl_tensor *t, const char *name)
 {
     kl_call c = kl_call_begin(at);
@@ -153,12 +175,29 @@ kl_tensor *kl_to_device_at(const char *at, kl_tensor *t, const char *name)
         return kl_scope_add(kl_tensor_ref(t)) == KL_OK ? t : NULL;
     }
     if (n->track) {
-        kl_fail(KL_ERR_UNSUPPORTED,
-                "to_device: gradients do not flow from one device to "
-                "another; detach first, or move before requires_grad");
-        return kl_call_end(&c, NULL);
+        kl_call_done(&c, KL_OK);
+        return move_tracked(at, t, name);
     }
     return kl_call_end(&c, kl_lazy_to(n, d));
+}
+
+kl_status kl_device_describe(const char *name, char *out, size_t cap)
+{
+    const kl_device_ops *ops;
+    int d, index;
+    KL_TRY(find(name, &d));
+    KL_TRY(kl_device_get(d, &ops, &index));
+    return ops->describe(index, out, cap);
+}
+
+kl_status kl_device_capability(const char *name, int *major, int *minor)
+{
+    const kl_device_ops *ops;
+    int d, index;
+    *major = *minor = 0;
+    KL_TRY(find(name, &d));
+    KL_TRY(kl_device_get(d, &ops, &index));
+    return d ? kl_cuda_compute(index, major, minor) : KL_OK;
 }
 
 int kl_device_count(void)

@@ -201,21 +201,33 @@ kl_lazy *kl_lazy_temp(kl_lazy *n)
 
 /* ---- devices ---- */
 
+static kl_status refuse_devices(const kl_lazy *n, const kl_lazy *a, const kl_lazy *b)
+{
+    char first[KL_DEVICE_NAME], second[KL_DEVICE_NAME];
+    const char *x = kl_device_name(a->device, first);
+    const char *y = kl_device_name(b->device, second);
+    bool host = a->device == 0; /* what was expected is the device */
+    return kl_fail(
+        KL_ERR_DEVICE,
+        "%s: Expected all tensors to be on the same device, but found at least "
+        "two devices, %s (made at %s) and %s (made at %s)! expected device %s "
+        "but got device %s",
+        kl_ops[n->op].name, x, a->place ? a->place : "an unknown place", y,
+        b->place ? b->place : "an unknown place", host ? y : x, host ? x : y);
+}
+
 /* One device for all operands that have one. */
 static kl_status join_devices(kl_lazy *n)
 {
-    char a[KL_DEVICE_NAME], b[KL_DEVICE_NAME];
+    const kl_lazy *first = NULL;
     for (int i = 0; i < n->nsrc; i++) {
         kl_lazy *s = kl_lazy_src(n, i);
         if (s->device == KL_FREE || s->device == n->device)
             continue;
         if (n->device != KL_FREE)
-            return kl_fail(KL_ERR_DEVICE,
-                           "%s: Expected all tensors to be on the same device, but found "
-                           "at least two devices, %s and %s!",
-                           kl_ops[n->op].name, kl_device_name(n->device, a),
-                           kl_device_name(s->device, b));
+            return refuse_devices(n, first, s);
         n->device = s->device;
+        first = s;
     }
     return KL_OK;
 }

@@ -30,7 +30,7 @@ static size_t count, cap, lost;
 
 static void at_end(void)
 {
-    kl_profile_stop();
+    kl_profile_end();
 }
 
 /* KILN_PROFILE, asked at the first question. */
@@ -38,7 +38,7 @@ static void read_env(void)
 {
     const char *path = kl_env_get()->profile;
     if (path && *path) {
-        kl_profile_start(path);
+        kl_profile_begin(path);
         atexit(at_end);
     }
     int unknown = UNKNOWN;
@@ -57,7 +57,7 @@ bool kl_profile_on(void)
     return v == 1;
 }
 
-void kl_profile_start(const char *path)
+void kl_profile_begin(const char *path)
 {
     pthread_mutex_lock(&lock);
     snprintf(target, sizeof target, "%s", path);
@@ -156,7 +156,7 @@ static kl_status write_trace(void)
     return kl_writer_close(w, s);
 }
 
-kl_status kl_profile_stop(void)
+kl_status kl_profile_end(void)
 {
     kl_status s = KL_OK;
     if (!kl_profile_on())

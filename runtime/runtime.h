@@ -710,8 +710,6 @@ extern kl_counters
     ((void)__atomic_add_fetch(&kl_counts.field, (n), __ATOMIC_RELAXED))
 int64_t kl_now_ns(void);
 bool kl_profile_on(void);
-void kl_profile_start(const char *path);
-kl_status kl_profile_stop(void); /* writes the Chrome trace */
 void kl_profile_event(const char *category, const char *name, int64_t begin_ns,
                       int64_t end_ns, double bytes, double flops);
 

@@ -15,8 +15,8 @@
 extern "C" {
 #endif
 
-/* The same values there; t itself if they are there already. Computed and copied at once;
- * an error when that device is not there, or when a gradient would have to flow back. */
+/* The same values there; t itself if they are there already. Computed and copied at once,
+ * as a gradient is on its way back; an error when that device is not there. */
 KL_API kl_tensor *kl_to_device_at(const char *at, kl_tensor *t, const char *device);
 #define kl_to_device(t, device) kl_to_device_at(KL_HERE, t, device)
 #define kl_cpu(t) kl_to_device_at(KL_HERE, t, "cpu")
@@ -25,6 +25,10 @@ KL_API kl_tensor *kl_to_device_at(const char *at, kl_tensor *t, const char *devi
 KL_API const char *kl_device_of(const kl_tensor *t);
 /* How many CUDA devices there are; 0 without a driver. */
 KL_API int kl_device_count(void);
+/* The maker's name for a device ("NVIDIA H200"), cut to cap; its compute capability (9
+ * and 0; the cpu's is 0 and 0). */
+KL_API kl_status kl_device_describe(const char *device, char *out, size_t cap);
+KL_API kl_status kl_device_capability(const char *device, int *major, int *minor);
 /* Wait until everything given to that device is done; reports what went wrong there. */
 KL_API kl_status kl_synchronize(const char *device);
 

@@ -50,6 +50,12 @@ KL_API bool kl_set_nan_check(bool on);
 KL_API void kl_set_num_threads(int n);
 KL_API int kl_num_threads(void);
 
+/* Between these, every kernel, compile and copy is noted with its thread, time, bytes and
+ * floating-point operations; kl_profile_end writes them to path as a Chrome trace
+ * (chrome://tracing, ui.perfetto.dev). KILN_PROFILE=path does so for a whole process. */
+KL_API void kl_profile_begin(const char *path);
+KL_API kl_status kl_profile_end(void);
+
 /* Compile one kernel past every cache, run it and compare it with the reference
  * interpreter: KL_OK, or why this machine cannot (no LLVM found, executable memory
  * forbidden, ...). For the start of a long job. */

@@ -192,15 +192,15 @@ START_TEST(test_profile)
     size_t before = kl_alloc_live();
     ck_assert(!kl_profile_on());
     kl_profile_event("pass", "not recorded", 0, 1, 0, 0);
-    ck_assert_int_eq(kl_profile_stop(), KL_OK);
-    kl_profile_start(path);
+    ck_assert_int_eq(kl_profile_end(), KL_OK);
+    kl_profile_begin(path);
     ck_assert(kl_profile_on());
     pthread_t t[3];
     for (int i = 0; i < 3; i++)
         pthread_create(&t[i], NULL, record, NULL);
     for (int i = 0; i < 3; i++)
         pthread_join(t[i], NULL);
-    ck_assert_int_eq(kl_profile_stop(), KL_OK);
+    ck_assert_int_eq(kl_profile_end(), KL_OK);
     ck_assert(!kl_profile_on());
     ck_assert_uint_eq(kl_alloc_live(), before);
     cJSON *json = trace(path), *events = cJSON_GetObjectItem(json, "traceEvents");
@@ -213,8 +213,8 @@ START_TEST(test_profile)
     ck_assert(cJSON_GetObjectItem(args, "GB/s")->valuedouble == 2);
     ck_assert(cJSON_GetObjectItem(args, "GFLOP/s")->valuedouble == 4);
     cJSON_Delete(json);
-    kl_profile_start("/nowhere/trace.json");
-    ck_assert_int_eq(kl_profile_stop(), KL_ERR_IO);
+    kl_profile_begin("/nowhere/trace.json");
+    ck_assert_int_eq(kl_profile_end(), KL_ERR_IO);
 }
 END_TEST
 

@@ -330,6 +330,8 @@ int py_get_buffer(PyObject *self, Py_buffer *view, int flags)
     void *data = s ? kl_data_at(py_place(), t) : NULL;
     if (!data && (kl_failed() || !s)) {
         free(s);
+        if (kl_error_status() == KL_ERR_DEVICE)
+            PyErr_SetString(PyExc_TypeError, kl_error());
         py_raise();
         return -1;
     }

@@ -219,6 +219,9 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
         return NULL;
     kl_scope_begin(); /* what the row makes on its way ends with the call */
     row->call(at, v, &r);
+    if (row->device >= 0 && v[row->device].given && r.n == 1 && r.t)
+        r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
+                              : row_there(at, r.t, v[row->device].u.s);
     if (how == AS_INPLACE)
         ok = r.t && kl_assign_at(at, py_t(self), r.t);
     else if (r.n >= 0)

@@ -46,7 +46,7 @@ static PyObject *generator_new(PyTypeObject *t, PyObject *args, PyObject *kw)
     PyObject *device = NULL;
     (void)t;
     if (!PyArg_ParseTupleAndKeywords(args, kw, "|O", names, &device) ||
-        (device && device != Py_None && py_as_device(device)))
+        (device && device != Py_None && !py_as_device(device)))
         return NULL;
     kl_generator *g = kl_generator_new(UINT64_C(67280421310721)) /* as PyTorch's */;
     return g ? make(g) : py_raise();

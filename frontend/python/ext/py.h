@@ -43,7 +43,9 @@ int py_types_init(PyObject *module);
 PyObject *py_dtype(kl_dtype dt);
 /* A dtype object, or Python's bool, int, float, complex. */
 int py_as_dtype(PyObject *o, kl_dtype *dt);
-int py_as_device(PyObject *o);
+/* A device object, string or index: its name ("cuda:0"), which lives for ever; NULL: an
+ * exception. */
+const char *py_as_device(PyObject *o);
 PyObject *py_device(const kl_tensor *t);
 
 /* ---- tensor.c: the type ---- */
@@ -143,7 +145,8 @@ struct py_row {
     const char *signature, *result, *doc;
     void (*call)(const char *at, const py_value *v, py_result *r);
     py_param params[PY_MAX_PARAMS]; /* parsed once */
-    int nparams, generator;         /* which parameter is the generator; -1: none */
+    int nparams;
+    int generator, device; /* which parameter is the generator, the device; -1: none */
 };
 enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
 int py_signature_parse(py_row *row);
@@ -159,6 +162,12 @@ int py_autograd_init(PyObject *module);
 int py_generator_init(PyObject *module);
 /* The thread draws from generator object o (None: the process's); -1: it is none. */
 int py_generator_use(PyObject *o);
+
+/* ---- device.c: what devices there are ---- */
+int py_device_init(PyObject *module);
+
+/* ---- inspect.c: what kiln did, and why ---- */
+int py_inspect_init(PyObject *module);
 
 /* ---- files.c: files and storages ---- */
 int py_files_init(PyObject *module);

@@ -12,6 +12,15 @@ static kl_tensor *row_to(const char *at, kl_tensor *t, kl_dtype dt)
     return dt == KL_DTYPE_NONE ? t : kl_to_at(at, t, dt);
 }
 
+/* A leaf stays one: x = ones(2, device="cuda", requires_grad=True). */
+static kl_tensor *row_there(const char *at, kl_tensor *t, const char *device)
+{
+    bool leaf = kl_requires_grad(t) && kl_is_leaf(t);
+    kl_tensor *from = leaf && strcmp(kl_device_of(t), device) ? kl_detach_at(at, t) : t;
+    kl_tensor *to = from ? kl_to_device_at(at, from, device) : NULL;
+    return to && from != t ? kl_requires_grad_at(at, to, true) : to;
+}
+
 static kl_arg row_scaled(const char *at, kl_arg a, kl_arg alpha)
 {
     if (alpha.kind == KL_ARG_INT && alpha.i == 1)

@@ -71,7 +71,7 @@ static int parse_param(const char *s, size_t n, bool keyword, py_param *p)
 int py_signature_parse(py_row *row)
 {
     bool keyword = false;
-    row->generator = -1;
+    row->generator = row->device = -1;
     for (const char *s = row->signature; *s;) {
         size_t n = strcspn(s, ",");
         if (n == 1 && *s == '*')
@@ -83,9 +83,11 @@ int py_signature_parse(py_row *row)
             return -1;
         }
         int last = row->nparams - 1;
-        if (last >= 0 &&
-            PyUnicode_CompareWithASCIIString(row->params[last].name, "generator") == 0)
+        PyObject *name = last >= 0 ? row->params[last].name : NULL;
+        if (name && PyUnicode_CompareWithASCIIString(name, "generator") == 0)
             row->generator = last;
+        if (name && row->params[last].kind == PY_DEVICE)
+            row->device = last;
         s += n;
         s += strspn(s, ", ");
     }
@@ -253,7 +255,10 @@ static int convert(const py_param *p, PyObject *o, py_value *v, kl_tensor **room
     case PY_DTYPE:
         return py_as_dtype(o, &v->u.dt);
     case PY_DEVICE:
-        return py_as_device(o) == 0 ? 1 : -1;
+        if (Py_TYPE(o) != py.device && !PyUnicode_Check(o) && !PyLong_Check(o))
+            return 0;
+        v->u.s = py_as_device(o);
+        return v->u.s ? 1 : -1;
     case PY_STR:
         return to_string(o, v);
     case PY_ANY:

@@ -106,7 +106,7 @@ typedef struct py_device_object {
 } py_device_object;
 
 static const char *const kinds[] = {"cpu", "cuda", "mps", "xla", "meta"};
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { KINDS = sizeof kinds / sizeof *kinds, MAX_INDEX = 127 };
 
 static int parse_device(const char *s, py_device_object *d)
 {
@@ -120,7 +120,7 @@ static int parse_device(const char *s, py_device_object *d)
             return 0;
         char *end;
         long v = strtol(s + n + 1, &end, 10);
-        if (end == s + n + 1 || *end || v < 0 || v > 127)
+        if (end == s + n + 1 || *end || v < 0 || v > MAX_INDEX)
             break;
         d->index = (int)v;
         return 0;
@@ -244,26 +244,33 @@ static PyType_Spec device_spec = {"kiln.device", sizeof(py_device_object), 0,
 
 PyObject *py_device(const kl_tensor *t)
 {
-    (void)t;
-    return device_alloc(0, -1);
+    py_device_object d = {.kind = 0};
+    return parse_device(kl_device_of(t), &d) ? NULL : device_alloc(d.kind, d.index);
 }
 
-/* The only device so far is the CPU: others raise. */
-int py_as_device(PyObject *o)
+/* Names that live for ever, one a device. */
+static const char *name_of(int kind, int index)
+{
+    static char names[MAX_INDEX + 1][12];
+    if (kind == 0)
+        return "cpu";
+    index = index < 0 ? 0 : index; /* the current device is the first */
+    PyOS_snprintf(names[index], sizeof names[index], "cuda:%d", index);
+    return names[index];
+}
+
+const char *py_as_device(PyObject *o)
 {
     PyObject *d = PyObject_CallFunctionObjArgs((PyObject *)py.device, o, NULL);
     if (!d)
-        return -1;
-    int kind = ((py_device_object *)d)->kind;
+        return NULL;
+    int kind = ((py_device_object *)d)->kind, index = ((py_device_object *)d)->index;
     Py_DECREF(d);
-    if (kind == 0)
-        return 0;
-    if (kind == 1)
-        PyErr_SetString(PyExc_RuntimeError, "no CUDA device is available");
-    else
-        PyErr_Format(PyExc_RuntimeError, "kiln is not linked with support for %s devices",
-                     kinds[kind]);
-    return -1;
+    if (kind <= 1)
+        return name_of(kind, index);
+    PyErr_Format(PyExc_RuntimeError, "kiln is not linked with support for %s devices",
+                 kinds[kind]);
+    return NULL;
 }
 
 int py_types_init(PyObject *module)

@@ -6,8 +6,8 @@ import collections as _collections
 import os as _os
 
 from . import _kiln
-from ._kiln import (Generator, Tensor, default_generator, device, dtype, get_default_dtype, is_grad_enabled,  # noqa: F401
-                    set_default_dtype)
+from ._kiln import (Generator, Tensor, default_generator, device, dtype,  # noqa: F401
+                    get_default_dtype, is_grad_enabled, set_default_dtype)
 from ._functions import return_types as _return_types
 from ._size import Size  # noqa: F401
 
@@ -22,10 +22,12 @@ from ._make import (as_tensor, asarray, from_numpy, frombuffer, scalar_tensor,  
 from . import random  # noqa: E402,F401
 from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E402,F401
                      set_rng_state)
+from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
-from . import linalg, nn, optim, serialization, special, utils  # noqa: E402,F401
+from . import (backends, cuda, func, linalg, nn, optim, profiler, serialization,  # noqa: E402,F401
+               special, testing, utils)
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"

@@ -301,11 +301,13 @@ class Module:
         probe = Tensor.to(_kiln._tensor(0.0, None), *args, **kwargs) if args or kwargs else None
         changes = any(isinstance(a, (_kiln.dtype, Tensor)) for a in args) or \
             kwargs.get("dtype") is not None
+        moves = any(isinstance(a, (_kiln.device, str, int, Tensor)) for a in args) or \
+            kwargs.get("device") is not None
 
         def convert(t):
             if changes and (t.is_floating_point() or t.is_complex()):
-                return t.to(probe.dtype)
-            return t
+                t = t.to(probe.dtype)
+            return t.to(probe.device) if moves else t
 
         return self._apply(convert)
 

@@ -1,0 +1,128 @@
+"""What stands around tensors: devices, generators, functions of functions, profiles. Without
+NumPy or PyTorch."""
+import io
+import os
+import tempfile
+import unittest
+
+import kiln as torch
+
+
+class Devices(unittest.TestCase):
+    def test_without_a_driver(self):
+        if torch.cuda.is_available():
+            self.skipTest("there is a CUDA device: test_devices.py")
+        self.assertEqual(torch.cuda.device_count(), 0)
+        self.assertEqual(torch.ones(2).device, torch.device("cpu"))
+        with self.assertRaisesRegex(RuntimeError, "no device cuda:0 here: no CUDA driver"):
+            torch.ones(2, device="cuda")
+        with self.assertRaisesRegex(AssertionError, "Invalid device id"):
+            torch.cuda.get_device_name(0)
+        with self.assertRaisesRegex(RuntimeError, "not linked with support for mps"):
+            torch.ones(2).to("mps")
+        self.assertFalse(torch.backends.mps.is_available())
+
+    def test_names(self):
+        self.assertEqual(repr(torch.device("cuda")), "device(type='cuda')")
+        self.assertEqual(repr(torch.device("cuda", 0)), "device(type='cuda', index=0)")
+        self.assertEqual(str(torch.device("cuda:1")), "cuda:1")
+
+
+class Generators(unittest.TestCase):
+    def test_streams(self):
+        g = torch.Generator().manual_seed(3)
+        a, b = torch.rand(3, generator=g), torch.rand(3, generator=g)
+        state = g.get_state()
+        c = torch.rand(2, generator=g)
+        self.assertTrue(torch.equal(torch.rand(2, generator=g.set_state(state)), c))
+        torch.manual_seed(3)
+        self.assertTrue(torch.equal(torch.rand(3), a))
+        with torch.random.fork_rng():
+            torch.rand(5)
+        self.assertTrue(torch.equal(torch.rand(3), b))
+        with self.assertRaises(TypeError):
+            torch.rand(3, generator=5)
+
+
+class Func(unittest.TestCase):
+    def test_derivatives(self):
+        x = torch.tensor([1., 2, 3])
+
+        def f(x):
+            return (x ** 3).sum()
+
+        self.assertEqual(torch.func.grad(f)(x).tolist(), [3, 12, 27])
+        second = torch.func.grad(lambda x: torch.func.grad(f)(x).sum())
+        self.assertEqual(second(x).tolist(), [6, 12, 18])
+        self.assertEqual(torch.func.hessian(f)(x).tolist(), [[6, 0, 0], [0, 12, 0], [0, 0, 18]])
+        out, back = torch.func.vjp(lambda x: x * x, x)
+        self.assertEqual(back(torch.ones(3))[0].tolist(), [2, 4, 6])
+        _, along = torch.func.jvp(lambda x: x * x, (x,), (torch.tensor([1., 0, 2]),))
+        self.assertEqual(along.tolist(), [2, 0, 12])
+        self.assertFalse(torch.func.grad(f)(x).requires_grad)
+        with self.assertRaises(NotImplementedError):
+            torch.func.vmap(f)
+
+    def test_functional_call(self):
+        net = torch.nn.Linear(3, 2)
+        y = torch.func.functional_call(net, {"weight": torch.zeros(2, 3)}, torch.ones(3))
+        self.assertEqual(y.tolist(), net.bias.tolist())
+        self.assertNotEqual(net.weight.tolist(), [[0] * 3] * 2)
+
+
+class Inspecting(unittest.TestCase):
+    def test_profile(self):
+        with torch.profiler.profile() as p:
+            (torch.ones(64, 64) @ torch.ones(64, 64)).sum().item()
+        self.assertTrue(any(r["flops"] > 0 for r in p.key_averages()))
+        self.assertIn("GFLOP/s", p.table())
+        with tempfile.TemporaryDirectory() as folder:
+            p.export_chrome_trace(os.path.join(folder, "t.json"))
+            self.assertTrue(os.path.getsize(os.path.join(folder, "t.json")) > 100)
+
+    def test_explain_and_stats(self):
+        before = torch.stats()["kernels_launched"]
+        text = torch.explain(lambda a: (a * 2).exp().sum(), torch.ones(1000))
+        self.assertIn("launch", text)
+        torch.ones(3).add(1).tolist()
+        self.assertGreater(torch.stats()["kernels_launched"], before)
+
+
+class Testing(unittest.TestCase):
+    def test_assert_close(self):
+        close = torch.testing.assert_close
+        close(torch.ones(3), torch.ones(3) + 1e-7)
+        close({"a": [torch.ones(2), 1.0]}, {"a": [torch.ones(2), 1.0]})
+        with self.assertRaisesRegex(AssertionError, r"Mismatched elements: 1 / 3 \(33.3%\)"):
+            close(torch.tensor([1., 2, 3]), torch.tensor([1., 2, 4]))
+        with self.assertRaisesRegex(AssertionError, "'dtype' do not match"):
+            close(torch.ones(2), torch.ones(2).double())
+
+
+class Files(unittest.TestCase):
+    def test_round_trip(self):
+        base = torch.arange(6.).reshape(2, 3)
+        body = io.BytesIO()
+        torch.save({"a": base, "row": base[1], "n": 3}, body)
+        body.seek(0)
+        got = torch.load(body)
+        self.assertEqual(got["row"].tolist(), [3, 4, 5])
+        got["a"][1, 0] = 9
+        self.assertEqual(got["row"].tolist(), [9, 4, 5])
+        with self.assertRaisesRegex(RuntimeError, "neither PyTorch's zip format"):
+            torch.load(io.BytesIO(b"nonsense"))
+
+
+class Dtypes(unittest.TestCase):
+    def test_info(self):
+        self.assertEqual(torch.finfo(torch.float32).eps, 2.0 ** -23)
+        self.assertEqual((torch.iinfo(torch.int8).min, torch.iinfo(torch.uint8).max), (-128, 255))
+        self.assertEqual(torch.promote_types(torch.int8, torch.uint8), torch.int16)
+        self.assertEqual(torch.result_type(torch.ones(2, dtype=torch.int32), 1.5), torch.float32)
+        self.assertFalse(torch.can_cast(torch.float32, torch.int64))
+        self.assertEqual(torch.ones(2).type(), "torch.FloatTensor")
+        self.assertIsInstance(torch.LongTensor([1, 2]), torch.LongTensor)
+
+
+if __name__ == "__main__":
+    unittest.main()
