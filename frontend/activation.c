@@ -2,6 +2,7 @@
  * gradient at its kinks included; f16 and bf16 are computed in f32.
  *
  *   kl_hardtanh(x, lo, hi)  =  x <= lo ? lo : hi <= x ? hi : x */
+#include "math_compose.h"
 #include "terms.h"
 
 /* x read for a function of reals; integers where the function has a meaning for them. */
@@ -101,8 +102,13 @@ kl_tensor *kl_softshrink_at(const char *at, kl_tensor *x, double lambda)
 kl_tensor *kl_tanhshrink_at(const char *at, kl_tensor *x)
 {
     kl_call c = kl_call_begin(at);
-    kl_dtype dt = KL_F32;
-    kl_lazy *a = read(x, false, &dt);
+    kl_arg arg = kl_arg_t(x);
+    kl_dtype dt = kl_arg_promote_float(1, &arg);
+    if (kl_is_complex(dt)) {
+        kl_lazy *z = kl_arg_tensor(x);
+        return kl_call_end(&c, sub(z, kl_c_tanh(z)));
+    }
+    kl_lazy *a = kl_n_widen(kl_arg_read(arg, dt));
     return done(&c, sub(a, un(KL_OP_tanh, a)), dt);
 }
 

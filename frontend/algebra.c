@@ -14,11 +14,22 @@ static bool is_one(kl_arg a)
     return a.d == 1 && a.kind != KL_ARG_COMPLEX;
 }
 
+/* Factors of integers are integers. */
+static kl_arg as_dtype(kl_arg a, kl_dtype dt)
+{
+    if (a.kind == KL_ARG_FLOAT && dt != KL_DTYPE_NONE && kl_is_int(dt))
+        return kl_arg_i((int64_t)a.d);
+    return dt == KL_BOOL ? kl_arg_b(a.d != 0) : a;
+}
+
 /* beta c + alpha p; c is not read at all where beta is 0, so that its NaN does not count.
  */
 static kl_tensor *addend(const char *at, kl_tensor *c, kl_arg beta, kl_tensor *p,
                          kl_arg alpha)
 {
+    kl_dtype dt = kl_dtype_of(p);
+    alpha = as_dtype(alpha, dt);
+    beta = as_dtype(beta, dt);
     if (p && !is_one(alpha))
         p = kl_mul_at(at, T(p), alpha);
     if (!p || (beta.d == 0 && beta.kind != KL_ARG_COMPLEX))
@@ -41,8 +52,9 @@ kl_tensor *kl_addbmm_at(const char *at, kl_tensor *base, kl_tensor *a, kl_tensor
                         kl_arg beta, kl_arg alpha)
 {
     kl_call c = kl_compose(at);
-    kl_tensor *p = kl_matmul_at(at, a, b);
-    p = p ? kl_sum_at(at, p, kl_axes(0), false) : NULL;
+    kl_tensor *p = kl_rank(a) == 3 && kl_rank(b) == 3
+                       ? kl_einsum_at(at, "bik,bkj->ij", a, b)
+                       : kl_matmul_at(at, a, b); /* says what is wrong */
     return kl_composed(&c, __func__, addend(at, base, beta, p, alpha));
 }
 

@@ -68,8 +68,10 @@ static kl_lazy *shift_of(kl_lazy *a, uint64_t axes)
 
 kl_lazy *kl_n_softmax(kl_lazy *a, int axis)
 {
+    int64_t one = 1;
     if (!a || a->rank == 0)
-        return a ? kl_n_full((kl_dtype)a->dtype, 0, NULL, 1) : NULL;
+        return a ? kl_n_reshape(kl_n_softmax(kl_n_reshape(a, 1, &one), 0), 0, NULL)
+                 : NULL;
     kl_dtype dt = (kl_dtype)a->dtype;
     uint64_t axes = UINT64_C(1) << axis;
     kl_lazy *w = kl_n_widen(a);
@@ -79,8 +81,10 @@ kl_lazy *kl_n_softmax(kl_lazy *a, int axis)
 
 kl_lazy *kl_n_log_softmax(kl_lazy *a, int axis)
 {
+    int64_t one = 1;
     if (!a || a->rank == 0)
-        return a ? kl_n_full((kl_dtype)a->dtype, 0, NULL, 0) : NULL;
+        return a ? kl_n_reshape(kl_n_log_softmax(kl_n_reshape(a, 1, &one), 0), 0, NULL)
+                 : NULL;
     kl_dtype dt = (kl_dtype)a->dtype;
     uint64_t axes = UINT64_C(1) << axis;
     kl_lazy *w = kl_n_widen(a), *d = kl_n_bin(KL_OP_sub, w, shift_of(w, axes));

@@ -164,8 +164,11 @@ kl_tensor *kl_local_response_norm_at(const char *at, kl_tensor *x, int64_t size,
     pads.v[pads.n - 2] = size / 2;
     pads.v[pads.n - 1] = (size - 1) / 2;
     kl_tensor *sq = kl_pad_at(at, kl_mul_at(at, T(x), T(x)), pads, kl_arg_i(0));
-    kl_tensor *m =
-        sq ? kl_mean_at(at, kl_unfold_at(at, sq, 1, size, 1), kl_axes(-1), false) : NULL;
+    kl_tensor *near = sq ? kl_unfold_at(at, sq, 1, size, 1) : NULL;
+    kl_tensor *sum = near ? kl_sum_at(at, near, kl_axes(-1), false) : NULL;
+    kl_tensor *m = kl_is_float(kl_dtype_of(x)) || !sum
+                       ? kl_div_at(at, T(sum), kl_arg_i(size))
+                       : kl_trunc_div_at(at, T(sum), kl_arg_i(size));
     kl_tensor *d = kl_add_at(at, T(kl_mul_at(at, T(m), kl_arg_d(alpha))), kl_arg_d(k));
     d = kl_pow_at(at, T(d), kl_arg_d(beta));
     return kl_composed(&c, __func__, d ? kl_div_at(at, T(x), T(d)) : NULL);

@@ -214,6 +214,12 @@ kl_tensor *kl_index_select_at(const char *at, kl_tensor *t, int dim, kl_tensor *
     int axis;
     if (!a || !is_index(i) || kl_dim_wrap(dim, a->rank, &axis))
         return kl_call_end(&c, NULL);
+    if (a->rank == 0 && kl_lazy_numel(i) == 1) { /* of a number: itself */
+        int64_t one = 1;
+        kl_lazy *at_ = kl_n_reshape(kl_n_wrap_index(i, 1), 1, &one);
+        return kl_call_end(
+            &c, kl_n_reshape(kl_n_gather(kl_n_reshape(a, 1, &one), at_, 0, 0), 0, NULL));
+    }
     if (i->rank > 1 || a->rank == 0) {
         kl_fail(KL_ERR_INDEX, "index_select(): Index is supposed to be a vector");
         return kl_call_end(&c, NULL);

@@ -108,6 +108,18 @@ static kl_lazy *probabilities(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_o
         y = kl_n_binc(KL_OP_add, kl_n_binc(KL_OP_mul, y, 1 - o->label_smoothing),
                       o->label_smoothing / (double)n);
     kl_lazy *l = kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_mul, y, logp));
+    if (o->weight) { /* a weight a class */
+        int64_t shape[KL_MAX_RANK];
+        for (int i = 0; i < logp->rank; i++)
+            shape[i] = i == at ? n : 1;
+        kl_lazy *w = kl_n_cast(kl_arg_tensor(o->weight), (kl_dtype)logp->dtype);
+        l = kl_n_bin(KL_OP_mul, l, kl_n_reshape(w, logp->rank, shape));
+    }
+    if (o->reduction == KL_REDUCE_MEAN) { /* over samples, whatever their weights */
+        uint64_t all = (UINT64_C(1) << logp->rank) - 1;
+        double count = (double)kl_lazy_numel(logp) / (double)KL_MAX(n, 1);
+        return kl_n_binc(KL_OP_div, kl_n_reduce(KL_OP_add, l, all, false), count);
+    }
     return kl_n_reduced(kl_n_reduce(KL_OP_add, l, UINT64_C(1) << at, false),
                         o->reduction);
 }

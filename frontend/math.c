@@ -83,6 +83,7 @@ static const function_1 complex_1[U_COUNT] = {
 static const bool complex_2[B_COUNT] = {
     [B_pow] = true, [B_logical_and] = true, [B_logical_or] = true, [B_logical_xor] = true,
     [B_logaddexp] = true, [B_squared_difference] = true, [B_float_power] = true,
+    [B_ldexp] = true,
 };
 /* clang-format on */
 
@@ -329,13 +330,14 @@ static kl_tensor *add_scaled(const char *at, kl_op op, kl_arg a, kl_arg b, kl_ar
     kl_call call = kl_call_begin(at);
     kl_arg x[4] = {a, b, c, alpha};
     kl_dtype dt = op == KL_OP_div ? kl_arg_promote_float(4, x) : kl_arg_promote(4, x);
-    kl_lazy *n[4] = {kl_arg_read(a, dt), kl_arg_read(b, dt), kl_arg_read(c, dt),
-                     kl_arg_read(alpha, dt)};
+    kl_lazy *n[4];
+    for (int i = 0; i < 4; i++)
+        n[i] = kl_arg_read(x[i], computed_in(WIDE, dt));
     if (!n[0] || !n[1] || !n[2] || !n[3] ||
         kl_broadcast(op == KL_OP_div ? "addcdiv" : "addcmul", 4, n))
         return kl_call_end(&call, NULL);
     kl_lazy *p = kl_n_bin(op, kl_n_bin(KL_OP_mul, n[3], n[1]), n[2]);
-    return kl_call_end(&call, kl_n_bin(KL_OP_add, n[0], p));
+    return kl_call_end(&call, kl_n_cast(kl_n_bin(KL_OP_add, n[0], p), dt));
 }
 
 kl_tensor *kl_addcmul_at(const char *at, kl_arg a, kl_arg b, kl_arg c, kl_arg alpha)

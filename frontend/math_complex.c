@@ -155,11 +155,10 @@ kl_lazy *kl_c_rsqrt(kl_lazy *z)
     return kl_n_cbin(KL_OP_div, 1, kl_c_sqrt(z));
 }
 
-/* e^(b log a); anything to the power of 0 is 1, 0 to another power 0 */
+/* e^(b log a); anything to the power of 0 is 1, 0 to another power NaN, as PyTorch's */
 kl_lazy *kl_c_pow(kl_lazy *a, kl_lazy *b)
 {
     kl_lazy *r = kl_c_exp(mul(b, kl_c_log(a)));
-    r = kl_n_where(equals(a, 0), num(a, 0), r);
     return kl_n_where(equals(b, 0), num(a, 1), r);
 }
 
@@ -207,6 +206,13 @@ kl_lazy *kl_c_tanh(kl_lazy *z)
 kl_lazy *kl_c_tan(kl_lazy *z)
 {
     return turned_back(kl_c_tanh(turned(z)));
+}
+
+kl_lazy *kl_c_sinc(kl_lazy *z)
+{
+    kl_lazy *zero = equals(z, 0),
+            *x = scaled(kl_n_where(zero, num(z, 1), z), 3.1415926535897932385);
+    return kl_n_where(zero, num(z, 1), over(kl_c_sin(x), x));
 }
 
 /* ---- their inverses ---- */

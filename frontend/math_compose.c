@@ -301,7 +301,10 @@ static kl_lazy *pow_int(kl_lazy *a, kl_lazy *e)
         r = kl_n_where(on, mul(r, p), r);
         p = mul(p, p);
     }
-    return kl_n_where(kl_n_binc(KL_OP_lt, e, 0), num(a, 0), r);
+    /* 1 / a^|e|: of 1 and -1 alone it is no 0 */
+    kl_lazy *odd = equals(kl_n_binc(KL_OP_and, e, 1), 1);
+    kl_lazy *sign = kl_n_where(odd, a, num(a, 1)), *unit = equals(mul(a, a), 1);
+    return kl_n_where(below(e, 0), or_number(unit, sign, 0), r);
 }
 
 kl_lazy *kl_f_pow(kl_lazy *a, kl_lazy *b)

@@ -50,7 +50,7 @@ kl_lazy *kl_f_mvlgamma(kl_lazy *a, int p);
 #define KL_COMPLEX_FUNCTIONS(F) \
     F(abs) F(angle) F(sgn) F(exp) F(exp2) F(expm1) F(log) F(log2) F(log10) F(log1p) F(sqrt) \
     F(rsqrt) F(sigmoid) F(silu) F(sin) F(cos) F(tan) F(sinh) F(cosh) F(tanh) F(asin) F(acos) \
-    F(atan) F(asinh) F(acosh) F(atanh) F(isinf) F(isfinite) F(isreal) F(softsign)
+    F(atan) F(asinh) F(acosh) F(atanh) F(isinf) F(isfinite) F(isreal) F(softsign) F(sinc)
 /* clang-format on */
 #define KL_C1(n) kl_lazy *kl_c_##n(kl_lazy *z);
 KL_COMPLEX_FUNCTIONS(KL_C1)

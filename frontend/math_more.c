@@ -122,6 +122,15 @@ static kl_lazy *exponent_bits(kl_lazy *a, const layout *l)
     return kl_n_bin(KL_OP_and, i, kl_n_const_int(it, l->exponent));
 }
 
+/* 2^e, built of bits. */
+static kl_lazy *power_of_2(kl_lazy *e, kl_dtype dt, const layout *l)
+{
+    int size = kl_dtypes[dt].size;
+    kl_dtype it = size == 2 ? KL_I16 : size == 4 ? KL_I32 : KL_I64;
+    kl_lazy *i = kl_n_cast(plus(e, l->bias), it);
+    return kl_n_bitcast(kl_n_bin(KL_OP_shl, i, kl_n_const_int(it, l->fraction)), dt);
+}
+
 kl_tensor *kl_frexp_at(const char *at, kl_tensor *t, kl_tensor **exponent)
 {
     kl_call c = kl_call_begin(at);
@@ -140,15 +149,14 @@ kl_tensor *kl_frexp_at(const char *at, kl_tensor *t, kl_tensor **exponent)
                             kl_n_bin(KL_OP_or, kl_f_isnan(a), kl_f_isinf(a)));
     kl_lazy *x = kl_n_where(odd, num(a, 1), a), *low = equals(exponent_bits(x, &l), 0);
     x = kl_n_where(low, times(x, ldexp(1, l.fraction + 1)), x); /* no denormal any more */
-    kl_dtype it = bits_of(a);
     kl_lazy *e = kl_n_cast(exponent_bits(x, &l), KL_I32);
     kl_lazy *shift = kl_n_where(low, kl_n_const_int(KL_I32, -l.fraction - l.bias),
                                 kl_n_const_int(KL_I32, 1 - l.bias));
     e = kl_n_where(odd, kl_n_const_int(KL_I32, 0), add(e, shift));
-    int64_t keep = ~(l.exponent << l.fraction), half = (int64_t)(l.bias - 1)
-                                                       << l.fraction;
-    kl_lazy *m = kl_n_bin(KL_OP_and, kl_n_bitcast(x, it), kl_n_const_int(it, keep));
-    m = kl_n_bitcast(kl_n_bin(KL_OP_or, m, kl_n_const_int(it, half)), type(a));
+    kl_lazy *half = kl_n_binc(KL_OP_div, e, 2); /* 2^-e as two factors: one may not do */
+    kl_lazy *m = mul(mul(x, power_of_2(neg(half), type(a), &l)),
+                     power_of_2(sub(half, e), type(a), &l));
+    m = kl_n_where(low, times(m, ldexp(1, -l.fraction - 1)), m);
     *exponent = kl_tensor_wrap(e);
     if (*exponent && kl_scope_add(*exponent))
         *exponent = NULL;
@@ -169,7 +177,8 @@ kl_lazy *kl_f_logaddexp2(kl_lazy *a, kl_lazy *b)
 
 kl_lazy *kl_f_ldexp(kl_lazy *a, kl_lazy *b)
 {
-    return mul(a, un(KL_OP_exp2, b));
+    bool complex = b && kl_is_complex(type(b));
+    return mul(a, complex ? kl_c_exp2(b) : un(KL_OP_exp2, b));
 }
 
 kl_lazy *kl_f_float_power(kl_lazy *a, kl_lazy *b)
@@ -260,6 +269,9 @@ kl_tensor *kl_isclose_at(const char *at, kl_arg a, kl_arg b, double rtol, double
                 rtol < 0 ? rtol : atol);
         return kl_composed(&c, NULL, NULL);
     }
+    kl_arg ab[2] = {a, b};
+    if (kl_arg_promote(2, ab) == KL_BOOL)
+        return kl_composed(&c, __func__, kl_eq_at(at, a, b));
     kl_tensor *d = kl_abs_at(at, kl_arg_t(kl_sub_at(at, a, b)));
     kl_tensor *most = kl_mul_at(at, kl_arg_t(kl_abs_at(at, b)), kl_arg_d(rtol));
     most = kl_add_at(at, kl_arg_t(most), kl_arg_d(atol));

@@ -32,6 +32,11 @@ kl_tensor *kl_linear_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b
             *bias = b ? kl_arg_tensor(b) : NULL;
     if (!a || !k || (b && !bias))
         return kl_call_end(&c, NULL);
+    if (k->rank == 1 && a->rank >= 1 &&
+        kl_lazy_shape(a)[a->rank - 1] == kl_lazy_shape(k)[0]) { /* one output, no axis */
+        kl_lazy *y = kl_n_matmul(a, k);
+        return kl_call_end(&c, bias ? kl_n_bin(KL_OP_add, y, bias) : y);
+    }
     if (a->rank < 1 || k->rank != 2 ||
         kl_lazy_shape(a)[a->rank - 1] != kl_lazy_shape(k)[1]) {
         char sa[128], sk[128];
@@ -82,6 +87,14 @@ static bool good_dims(const char *fn, const kl_lazy *a, int dims)
     return false;
 }
 
+static kl_lazy *absolute_square(kl_lazy *a)
+{
+    if (!kl_is_complex((kl_dtype)a->dtype))
+        return kl_n_square(a);
+    return kl_n_bin(KL_OP_add, kl_n_square(kl_n_un(KL_OP_real, a)),
+                    kl_n_square(kl_n_un(KL_OP_imag, a)));
+}
+
 static kl_tensor *norm(const char *at, const char *fn, kl_tensor *x, int dims,
                        kl_tensor *w, kl_tensor *b, double eps, bool centred)
 {
@@ -95,8 +108,10 @@ static kl_tensor *norm(const char *at, const char *fn, kl_tensor *x, int dims,
     if (centred)
         y = normalised(f, axes, eps);
     else
-        y = kl_n_bin(KL_OP_mul, f,
-                     inverse_root(kl_n_mean(kl_n_square(f), axes, true), eps));
+        y = kl_n_bin(
+            KL_OP_mul, f,
+            kl_n_cast(inverse_root(kl_n_mean(absolute_square(f), axes, true), eps),
+                      (kl_dtype)f->dtype));
     return kl_call_end(&c, kl_n_cast(scaled(y, g, s), (kl_dtype)a->dtype));
 }
 
@@ -166,6 +181,8 @@ kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean, kl_te
             *s = b ? kl_arg_tensor(b) : NULL;
     if (!a || (w && !g) || (b && !s))
         return kl_call_end(&c, NULL);
+    if (kl_lazy_numel(a) == 0)
+        return kl_call_end(&c, kl_n_copy(a));
     if (a->rank < 2 || (!training && (!mean || !var))) {
         kl_fail(KL_ERR_ARG, a->rank < 2
                                 ? "batch_norm: a tensor of fewer than 2 axes"

@@ -4,7 +4,7 @@
  *
  * Sums of integers and bools are i64, as PyTorch's; sums of f16 and bf16 are made in f32.
  */
-#include "front.h"
+#include "math_compose.h"
 
 typedef struct reduction {
     const char *name;
@@ -124,6 +124,11 @@ static kl_lazy *spread(const char *name, kl_tensor *t, kl_ints axes, double corr
     uint64_t mask;
     if (!a || kl_axes_mask(axes, a->rank, &mask))
         return NULL;
+    if (kl_is_complex((kl_dtype)a->dtype)) { /* of both parts together */
+        kl_lazy *re = kl_n_var(kl_n_un(KL_OP_real, a), mask, correction, keep);
+        return kl_n_bin(KL_OP_add, re,
+                        kl_n_var(kl_n_un(KL_OP_imag, a), mask, correction, keep));
+    }
     if (!kl_is_float((kl_dtype)a->dtype)) {
         kl_fail(KL_ERR_DTYPE,
                 "%s and mean only support floating point and complex dtypes", name);
@@ -148,6 +153,10 @@ kl_tensor *kl_std_at(const char *at, kl_tensor *t, kl_ints axes, double correcti
 
 static kl_lazy *norm(kl_lazy *a, double ord, uint64_t axes, bool keep)
 {
+    if (a && kl_is_complex((kl_dtype)a->dtype)) {
+        kl_lazy *re = kl_n_un(KL_OP_real, a), *im = kl_n_un(KL_OP_imag, a);
+        a = kl_f_hypot(re, im);
+    }
     kl_lazy *x = kl_n_un(KL_OP_abs, a);
     if (isinf(ord))
         return kl_n_reduce(ord > 0 ? KL_OP_max : KL_OP_min, x, axes, keep);
@@ -169,7 +178,7 @@ kl_tensor *kl_norm_at(const char *at, kl_tensor *t, double ord, kl_ints axes, bo
     uint64_t mask;
     if (!a || kl_axes_mask(axes, a->rank, &mask))
         return kl_call_end(&c, NULL);
-    if (!kl_is_float((kl_dtype)a->dtype)) {
+    if (!kl_is_float((kl_dtype)a->dtype) && !kl_is_complex((kl_dtype)a->dtype)) {
         kl_fail(KL_ERR_DTYPE,
                 "linalg.vector_norm: Expected a floating point or complex tensor as "
                 "input. Got %s",
@@ -177,7 +186,7 @@ kl_tensor *kl_norm_at(const char *at, kl_tensor *t, double ord, kl_ints axes, bo
         return kl_call_end(&c, NULL);
     }
     return kl_call_end(
-        &c, kl_n_cast(norm(kl_n_widen(a), ord, mask, keep), (kl_dtype)a->dtype));
+        &c, kl_n_cast(norm(kl_n_widen(a), ord, mask, keep), kl_dtypes[a->dtype].real));
 }
 
 /* ---- along one dimension ---- */
@@ -221,7 +230,8 @@ static kl_tensor *prefix(const char *at, kl_op op, kl_tensor *t, int dim)
     bool adds = op == KL_OP_add || op == KL_OP_mul;
     if (a && adds && (a->dtype == KL_BOOL || kl_is_int((kl_dtype)a->dtype)))
         a = kl_n_cast(a, KL_I64);
-    return kl_call_end(&c, kl_n_prefix(op, a, axis));
+    kl_lazy *r = kl_n_prefix(op, adds ? kl_n_widen(a) : a, axis);
+    return kl_call_end(&c, r ? kl_n_cast(r, (kl_dtype)a->dtype) : NULL);
 }
 
 kl_tensor *kl_cumsum_at(const char *at, kl_tensor *t, int dim)

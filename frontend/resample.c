@@ -251,9 +251,14 @@ static int64_t source(int64_t i, int64_t n, char how)
 
 static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
 {
-    int64_t n = kl_lazy_shape(a)[axis], out = n + lo + hi;
-    if (lo == 0 && hi == 0)
+    if (how == 'c') { /* cropped first: what is left is carried on */
+        int64_t from = KL_MAX(-lo, 0), less = from + KL_MAX(-hi, 0);
+        a = kl_n_slice_axis(a, axis, from, kl_lazy_shape(a)[axis] - less, 1);
+        lo = KL_MAX(lo, 0), hi = KL_MAX(hi, 0);
+    }
+    if (!a || (lo == 0 && hi == 0))
         return a;
+    int64_t n = kl_lazy_shape(a)[axis], out = n + lo + hi;
     size_t bytes = (size_t)KL_MAX(out, 1) * sizeof(int64_t);
     int64_t *index = kl_alloc(bytes);
     if (!index) {

@@ -149,7 +149,7 @@ static kl_lazy *reduced(how h, bool self, kl_lazy *a, kl_lazy *v, put_fn put, vo
     if (h != MEAN || !r)
         return r;
     kl_lazy *n = self ? plus(count, 1) : kl_n_binc(KL_OP_max, count, 1);
-    if (ct == dt)
+    if (kl_is_float(dt) || kl_is_complex(dt))
         return over(r, kl_is_complex(dt) && !self
                            ? kl_n_where(equals(count, 0), num(r, 1), count)
                            : n);

@@ -149,6 +149,8 @@ kl_tensor *kl_diff_at(const char *at, kl_tensor *t, int64_t n, int dim, kl_tenso
                                 : "order must be non-negative");
         return kl_composed(&c, NULL, NULL);
     }
+    if (n == 0)
+        return kl_composed(&c, NULL, kl_clone_at(at, t));
     kl_tensor *part[3], *r = t;
     int parts = 0;
     if (before)
@@ -159,8 +161,6 @@ kl_tensor *kl_diff_at(const char *at, kl_tensor *t, int64_t n, int dim, kl_tenso
     if (parts > 1)
         r = kl_cat_at(at, part, parts, dim);
     int64_t len = kl_extent(r, dim);
-    if (n == 0)
-        return kl_composed(&c, NULL, kl_clone_at(at, r));
     for (int64_t k = KL_MIN(n, len); k > 0 && r; k--) {
         len = kl_extent(r, dim);
         if (len < 1)
@@ -385,35 +385,43 @@ kl_tensor *kl_pairwise_distance_at(const char *at, kl_tensor *a, kl_tensor *b, d
     return kl_composed(&c, __func__, d ? kl_norm_at(at, d, p, kl_axes(-1), keep) : NULL);
 }
 
+/* max(norm along axis, eps) */
+static kl_lazy *length(kl_lazy *x, int axis, double eps)
+{
+    kl_lazy *s = kl_n_reduce(KL_OP_add, kl_n_square(x), UINT64_C(1) << axis, true);
+    kl_lazy *none = kl_n_binc(KL_OP_eq, s, 0); /* its root has no derivative */
+    s = s ? kl_n_where(none, kl_n_const((kl_dtype)s->dtype, 1), s) : NULL;
+    kl_lazy *n = kl_n_un(KL_OP_sqrt, s);
+    kl_lazy *low = kl_n_bin(KL_OP_or, none, kl_n_binc(KL_OP_lt, n, eps));
+    return n ? kl_n_where(low, kl_n_const((kl_dtype)n->dtype, eps), n) : NULL;
+}
+
 /* a.b / (max(|a|, eps) max(|b|, eps)) along dim */
 kl_tensor *kl_cosine_similarity_at(const char *at, kl_tensor *a, kl_tensor *b, int dim,
                                    double eps)
 {
-    kl_call c = kl_compose(at);
+    kl_call c = kl_call_begin(at);
     kl_arg ab[2] = {T(a), T(b)};
     kl_dtype dt = kl_arg_promote(2, ab);
-    if (dt == KL_DTYPE_NONE)
-        return kl_composed(&c, NULL, NULL);
-    if (!kl_is_float(dt)) {
+    kl_lazy *x[2] = {kl_n_widen(kl_arg_read(ab[0], dt)),
+                     kl_n_widen(kl_arg_read(ab[1], dt))};
+    int axis;
+    if (x[0] && !kl_is_float(dt))
         kl_fail(KL_ERR_DTYPE,
                 "expected common dtype to be floating point, yet common dtype is %s",
                 kl_dtypes[dt].scalar);
-        return kl_composed(&c, NULL, NULL);
+    if (!x[0] || !x[1] || !kl_is_float(dt) || kl_broadcast("cosine_similarity", 2, x) ||
+        kl_dim_wrap(dim, x[0]->rank, &axis))
+        return kl_call_end(&c, NULL);
+    int64_t one = 1;
+    bool number = x[0]->rank == 0;
+    for (int i = 0; i < 2; i++) {
+        x[i] = number ? kl_n_reshape(x[i], 1, &one) : x[i];
+        x[i] = kl_n_bin(KL_OP_div, x[i], length(x[i], axis, eps));
     }
-    kl_tensor *x[2] = {a, b};
-    kl_arg shape[2] = {T(b), T(a)};
-    for (int i = 0; i < 2; i++) { /* broadcast, so that dim means one thing */
-        x[i] = kl_to_at(at, x[i], dt);
-        kl_tensor *zero = kl_mul_at(at, shape[i], kl_arg_i(0));
-        kl_tensor *same =
-            zero ? kl_full_like_at(at, kl_add_at(at, ab[i], T(zero)), kl_arg_i(0)) : NULL;
-        x[i] = same ? kl_expand_at(at, x[i], kl_shape_of(same)) : NULL;
-        kl_tensor *n = kl_norm_at(at, x[i], 2, kl_axes(dim), true);
-        n = kl_clamp_at(at, T(n), kl_arg_d(eps), kl_arg_none(NULL));
-        x[i] = n ? kl_div_at(at, T(x[i]), T(n)) : NULL;
-    }
-    kl_tensor *p = kl_mul_at(at, T(x[0]), T(x[1]));
-    return kl_composed(&c, __func__, p ? kl_sum_at(at, p, kl_axes(dim), false) : NULL);
+    kl_lazy *p = kl_n_bin(KL_OP_mul, x[0], x[1]);
+    p = kl_n_reduce(KL_OP_add, p, UINT64_C(1) << axis, false);
+    return kl_call_end(&c, p ? kl_n_cast(p, dt) : NULL);
 }
 
 /* All distances between different rows: [n (n - 1) / 2]. */

@@ -24,6 +24,22 @@ KL_API kl_tensor *kl_arange_at(const char *at, kl_arg start, kl_arg end, kl_arg 
                                kl_dtype dt);
 KL_API kl_tensor *kl_linspace_at(const char *at, double start, double end, int64_t steps,
                                  kl_dtype dt);
+/* base to the powers from start to end */
+KL_API kl_tensor *kl_logspace_at(const char *at, double start, double end, int64_t steps,
+                                 double base, kl_dtype dt);
+/* ---- windows.c: of n elements over n - 1 steps (sym), or periodic over n ---- */
+/* a[0] - a[1] cos(2 pi k / steps) + a[2] cos(4 pi k / steps) - .. */
+KL_API kl_tensor *kl_cosine_sum_at(const char *at, int64_t n, const double *a, int terms,
+                                   bool sym, kl_dtype dt);
+typedef enum kl_window_kind {
+    KL_WINDOW_BARTLETT,
+    KL_WINDOW_COSINE,
+    KL_WINDOW_EXPONENTIAL, /* p: the length in which it falls by e */
+    KL_WINDOW_GAUSSIAN,    /* p: the standard deviation */
+    KL_WINDOW_KAISER       /* p: beta */
+} kl_window_kind;
+KL_API kl_tensor *kl_window_at(const char *at, kl_window_kind kind, int64_t n, double p,
+                               bool sym, kl_dtype dt);
 /* kl_full takes the number's own dtype: i64, bool or the default */
 #define kl_full(shape, v, dt) kl_full_at(KL_HERE, shape, KL_ARG(v), dt)
 #define kl_zeros(shape, dt) kl_full_at(KL_HERE, shape, KL_ARG(0.0), dt)

@@ -212,6 +212,15 @@ KL_API kl_tensor *kl_randint_at(const char *at, int64_t lo, int64_t hi, kl_ints 
 KL_API kl_tensor *kl_randperm_at(const char *at, int64_t n); /* i64 */
 /* 1 with probability p, in p's dtype. */
 KL_API kl_tensor *kl_bernoulli_at(const char *at, kl_tensor *p);
+/* Of t's shape and dtype: exponential of that rate, Cauchy's, how many trials until the
+ * first success, e^normal. */
+KL_API kl_tensor *kl_exponential_at(const char *at, kl_tensor *t, double rate);
+KL_API kl_tensor *kl_cauchy_at(const char *at, kl_tensor *t, double median, double sigma);
+KL_API kl_tensor *kl_geometric_at(const char *at, kl_tensor *t, double p);
+KL_API kl_tensor *kl_log_normal_at(const char *at, kl_tensor *t, double mean, double std);
+/* weights [n] or [rows, n]: draws of class numbers, i64; again: one more than once */
+KL_API kl_tensor *kl_multinomial_at(const char *at, kl_tensor *weights, int64_t n,
+                                    bool again);
 /* As nn.Linear and nn.Conv start: uniform in +-1 / sqrt(fan in), f32; fan in: all axes
  * but the first. */
 KL_API kl_tensor *kl_kaiming_at(const char *at, kl_ints shape);

@@ -81,6 +81,17 @@ class Refusals(unittest.TestCase):
         ("F.unfold(ones(1, 1, 2, 2), 3)", "im2col: an image of (2, 2) has no windows of that size"),
         ("F.unfold(ones(2, 2), 1)", "im2col: Expected 3D or 4D input tensor, but got 2-D"),
         ("F.fold(ones(1, 3, 4), [2, 2], 2)", "col2im: Expected input of 1 columns, each of a"),
+        # random numbers, windows
+        ("ones(2).exponential_(0.0)", "exponential_ expects lambda > 0.0, but found lambda=0"),
+        ("ones(2).cauchy_(0.0, 0.0)", "cauchy_ expects sigma > 0.0, but found sigma=0"),
+        ("ones(2).geometric_(1.0)", "geometric_ expects p to be in (0, 1), but got p=1"),
+        ("ones(2).log_normal_(1.0, 0.0)", "log_normal_ expects std > 0.0, but found std=0"),
+        ("torch.ones(2, dtype=torch.bool).cauchy_()", "random numbers: not implemented for 'Bool'"),
+        ("torch.multinomial(ones(2), 3)", "multinomial: needs 1 or 2 dimensions of real weights"),
+        ("torch.hann_window(-1)", "requires non-negative window length, got M=-1"),
+        ("torch.hann_window(3, dtype=torch.long)", "expects floating point dtypes, got: int64"),
+        ("torch.signal.windows.gaussian(3, std=0.0)", "its width must be positive, got: 0 instead."),
+        ("torch.logspace(0, 1, -1)", "number of steps must be non-negative"),
         # by index
         ("torch.index_copy(ones(3), 0, i64, ones(3))",
          "index_copy: source float32 [3] does not fit 2 indices into dimension 0 of float32 [3]"),
@@ -134,6 +145,10 @@ class Values(unittest.TestCase):
          [1.0, 1.5, 2.5, 3.0]),
         ("torch.abs(torch.tensor([3 + 4j]))", [5.0]),
         ("torch.exp(torch.tensor([1 + 2j])).imag", [2.4717267]),
+        ("torch.hann_window(4)", [0.0, 0.5, 1.0, 0.5]),
+        ("torch.signal.windows.kaiser(3, beta=2.0)", [0.4386763, 1.0, 0.4386763]),
+        ("torch.logspace(0, 2, 3)", [1.0, 10.0, 100.0]),
+        ("F.cosine_similarity(torch.tensor(2.0), torch.tensor(-3.0), 0).view(1)", [-1.0]),
     ]
 
     def test_numbers(self):

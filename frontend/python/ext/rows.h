@@ -215,9 +215,17 @@ static PyObject *row_requires(const char *at, kl_tensor *t, bool on)
 }
 
 /* mean + std times the normal distribution, of t's shape and dtype. */
-static kl_tensor *row_normal(const char *at, kl_tensor *t, double mean, double std)
+static kl_tensor *row_normal(const char *at, kl_ints shape, kl_dtype dt, double mean,
+                             double std)
 {
-    kl_tensor *n = kl_randn_at(at, kl_shape_of(t), kl_dtype_of(t));
+    kl_dtype part = dt == KL_C64 ? KL_F32 : KL_F64;
+    if (dt == KL_C64 || dt == KL_C128) { /* each part has half of the variance */
+        kl_tensor *re = kl_randn_at(at, shape, part);
+        kl_tensor *z = kl_complex_at(at, re, kl_randn_at(at, shape, part));
+        z = kl_mul_at(at, kl_arg_t(z), kl_arg_d(std * 0.70710678118654752440));
+        return z ? kl_add_at(at, kl_arg_t(z), kl_arg_d(mean)) : NULL;
+    }
+    kl_tensor *n = kl_randn_at(at, shape, dt);
     n = n ? kl_mul_at(at, kl_arg_t(n), kl_arg_d(std)) : NULL;
     return n ? kl_add_at(at, kl_arg_t(n), kl_arg_d(mean)) : NULL;
 }
@@ -352,7 +360,10 @@ static kl_tensor *row_sum_to(const char *at, kl_tensor *t, kl_ints size)
     for (int i = 0; i < s.n; i++)
         if (i < s.n - size.n || (size.v[i - (s.n - size.n)] == 1 && s.v[i] != 1))
             axes.v[axes.n++] = i;
-    kl_tensor *r = axes.n ? kl_sum_at(at, t, axes, true) : t;
+    bool counts = kl_dtype_of(t) < KL_F16; /* sums of integers are i64, also of one */
+    kl_tensor *r = axes.n   ? kl_sum_at(at, t, axes, true)
+                   : counts ? kl_to_at(at, t, KL_I64)
+                            : t;
     return r ? kl_view_at(at, r, size) : NULL;
 }
 
@@ -461,6 +472,78 @@ static kl_tensor *row_interleave_by(const char *at, kl_tensor *t, kl_tensor *tim
     kl_tensor *place = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
     kl_tensor *of = kl_searchsorted_at(at, ends, kl_arg_t(place), true);
     return of ? kl_index_select_at(at, t, dim, of) : NULL;
+}
+
+static kl_tensor *row_uniform(const char *at, kl_ints shape, kl_dtype dt, double lo,
+                              double hi)
+{
+    kl_dtype part = dt == KL_C64 ? KL_F32 : KL_F64;
+    if (dt != KL_C64 && dt != KL_C128)
+        return kl_uniform_at(at, shape, dt, lo, hi);
+    kl_tensor *re = kl_uniform_at(at, shape, part, lo, hi);
+    return kl_complex_at(at, re, kl_uniform_at(at, shape, part, lo, hi));
+}
+
+/* mean + std times the normal distribution, of their joint shape. */
+static kl_tensor *row_normal_of(const char *at, kl_arg mean, kl_arg std)
+{
+    kl_tensor *like = kl_add_at(at, mean, std);
+    if (!like)
+        return NULL;
+    kl_tensor *n = kl_randn_at(at, kl_shape_of(like), kl_dtype_of(like));
+    n = kl_mul_at(at, kl_arg_t(n), std);
+    return kl_add_at(at, kl_arg_t(n), mean);
+}
+
+/* ---- windows, other orders in memory ---- */
+
+static kl_tensor *row_centred(const char *at, kl_window_kind kind, int64_t n, double p,
+                              bool sym, kl_dtype dt)
+{
+    return kl_window_at(at, kind, n, p, sym, dt);
+}
+
+/* exp(-|k - centre| / tau) */
+static kl_tensor *row_exponential(const char *at, int64_t n, double centre, double tau,
+                                  kl_dtype dt)
+{
+    kl_tensor *k =
+        kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), row_default(dt));
+    k = kl_abs_at(at, kl_arg_t(kl_sub_at(at, kl_arg_t(k), kl_arg_d(centre))));
+    return kl_exp_at(at, kl_arg_t(kl_mul_at(at, kl_arg_t(k), kl_arg_d(-1 / tau))));
+}
+
+static kl_tensor *row_strided(const char *at, kl_ints size, kl_ints stride, kl_dtype dt)
+{
+    int64_t span = 1;
+    for (int i = 0; i < size.n && i < stride.n; i++)
+        span += size.v[i] > 0 ? (size.v[i] - 1) * stride.v[i] : 0;
+    kl_tensor *flat = kl_empty_at(at, kl_shape(span), row_default(dt));
+    return flat ? kl_as_strided_at(at, flat, size, stride, 0) : NULL;
+}
+
+static kl_tensor *row_permuted(const char *at, kl_ints size, kl_ints order, kl_dtype dt)
+{
+    kl_ints stride = size;
+    int64_t n = 1;
+    for (int i = order.n; i-- > 0;) {
+        int64_t k = order.v[i];
+        if (k < 0 || k >= size.n)
+            return kl_permute_at(at, kl_empty_at(at, size, dt), order); /* says why not */
+        stride.v[k] = n;
+        n *= size.v[k];
+    }
+    return row_strided(at, size, stride, dt);
+}
+
+static int row_unravel(const char *at, kl_tensor *t, kl_ints shape, kl_tensor **out)
+{
+    int64_t n = 1;
+    for (int i = shape.n; i-- > 0; n *= shape.v[i]) {
+        kl_tensor *over = kl_floordiv_at(at, kl_arg_t(t), kl_arg_i(n));
+        out[i] = kl_mod_at(at, kl_arg_t(over), kl_arg_i(shape.v[i]));
+    }
+    return shape.n;
 }
 
 #endif

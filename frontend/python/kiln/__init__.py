@@ -27,7 +27,7 @@ from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
 from . import (backends, cuda, func, linalg, nn, optim, profiler, serialization,  # noqa: E402,F401
-               special, testing, utils)
+               signal, special, testing, utils)
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"
