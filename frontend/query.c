@@ -238,8 +238,9 @@ kl_status kl_storage_expose(kl_storage *s)
     if (st == KL_OK && !s->home) {
         kl_memory *m = kl_lazy_mem(n);
         /* others may hold the value: they keep the old memory, we get our own. The three
-         * are the storage, n and kl_value's temporary. */
-        bool alone = m && m->refs == 1 &&
+         * are the storage, n and kl_value's temporary; of a detached node the value is
+         * another's. */
+        bool alone = m && m->refs == 1 && n->op != KL_OP_detach &&
                      __atomic_load_n(&n->refs, __ATOMIC_RELAXED) == 3 && !m->read_only;
         kl_memory *own = alone ? kl_memory_ref(m) : kl_memory_new(0, size);
         st = own ? KL_OK : kl_error_status();

@@ -364,6 +364,18 @@ START_TEST(classic_loop)
 }
 END_TEST
 
+/* What waits for a gradient keeps its value when the gradient's memory is written. */
+START_TEST(exported_gradient)
+{
+    kl_tensor *w = kl_requires_grad_at(KL_HERE, kl_ones(kl_shape(3), KL_F32), true);
+    kl_backward(kl_sum(kl_mul(w, w)));
+    kl_tensor *g = kl_grad_of(w), *waits = kl_mul(g, 5);
+    float *p = kl_data(g);
+    p[0] += 1;
+    ck_assert(kl_item(kl_select(waits, 0, 0)) == 10 && kl_item(kl_select(g, 0, 0)) == 3);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("autograd");
@@ -385,5 +397,6 @@ int main(void)
     tcase_add_test(tc, a_step_compiles_once);
     tcase_add_test(tc, minibatches_share_a_program);
     tcase_add_test(tc, classic_loop);
+    tcase_add_test(tc, exported_gradient);
     return front_run(s);
 }
