@@ -58,6 +58,8 @@ suites build-check "verifiers after every pass"
 if [ "$mode" != --quick ]; then
     configure build-asan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=address,undefined -Db_lundef=false
     suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
+    suites build-asan "the same: the samples" --suite samples --timeout-multiplier 4
+    suites build-asan "the same: kilnc" kilnc --timeout-multiplier 4
     configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
