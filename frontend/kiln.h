@@ -12,6 +12,7 @@
 #include "kiln/shape.h"
 #include "kiln/autograd.h"
 #include "kiln/linalg.h"
+#include "kiln/fft.h"
 #include "kiln/nn.h"
 #include "kiln/loss.h"
 #include "kiln/optim.h"

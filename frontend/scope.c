@@ -6,7 +6,7 @@
  *
  * kl_keep swaps a tensor to the front of its scope and moves the border past it, so that
  * it is the outer scope's from then on. */
-#include "front.h"
+#include "fft.h"
 
 static __thread kl_state state;
 static pthread_key_t key;
@@ -166,5 +166,6 @@ void kl_cleanup(void)
     release_all(s);
     kl_cache_clear();
     kl_body_clear();
+    kl_fft_tables_clear();
     kl_slab_trim();
 }

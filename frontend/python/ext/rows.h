@@ -546,4 +546,19 @@ static int row_unravel(const char *at, kl_tensor *t, kl_ints shape, kl_tensor **
     return shape.n;
 }
 
+/* dim=() transforms nothing, and dim=None everything. */
+static kl_tensor *row_fftn(const char *at, kl_tensor *t, kl_ints s, bool has_dim,
+                           kl_ints dim, const char *norm,
+                           kl_tensor *(*fn)(const char *, kl_tensor *, kl_ints, kl_ints,
+                                            const char *),
+                           const char *name)
+{
+    if (!has_dim || dim.n > 0)
+        return fn(at, t, s, dim, norm);
+    if (name[0] == 'f' || (name[0] == 'i' && name[1] == 'f'))
+        return kl_to_at(at, t, kl_dtype_of(t) == KL_F64 ? KL_C128 : KL_C64);
+    PyErr_Format(PyExc_RuntimeError, "%s must transform at least one axis", name);
+    return NULL;
+}
+
 #endif
