@@ -3,7 +3,7 @@
  *   layer_norm(x)  ->  d = x - mean x;  d / sqrt(mean d^2 + eps) * w + b
  *
  * Statistics are made in f32 for halves and the result is rounded once at the end. */
-#include "front.h"
+#include "math_compose.h"
 
 kl_tensor *kl_softmax_at(const char *at, kl_tensor *x, int dim)
 {
@@ -60,7 +60,10 @@ static kl_lazy *scaled(kl_lazy *y, kl_lazy *w, kl_lazy *b)
 
 static kl_lazy *inverse_root(kl_lazy *v, double eps)
 {
-    return kl_n_cbin(KL_OP_div, 1, kl_n_un(KL_OP_sqrt, kl_n_binc(KL_OP_add, v, eps)));
+    kl_lazy *d = kl_n_binc(KL_OP_add, v, eps);
+    if (d && kl_is_complex((kl_dtype)d->dtype))
+        return kl_c_rsqrt(d);
+    return kl_n_cbin(KL_OP_div, 1, kl_n_un(KL_OP_sqrt, d));
 }
 
 /* (x - mean) / sqrt(var + eps) over the axes. */
@@ -87,14 +90,6 @@ static bool good_dims(const char *fn, const kl_lazy *a, int dims)
     return false;
 }
 
-static kl_lazy *absolute_square(kl_lazy *a)
-{
-    if (!kl_is_complex((kl_dtype)a->dtype))
-        return kl_n_square(a);
-    return kl_n_bin(KL_OP_add, kl_n_square(kl_n_un(KL_OP_real, a)),
-                    kl_n_square(kl_n_un(KL_OP_imag, a)));
-}
-
 static kl_tensor *norm(const char *at, const char *fn, kl_tensor *x, int dims,
                        kl_tensor *w, kl_tensor *b, double eps, bool centred)
 {
@@ -108,10 +103,8 @@ static kl_tensor *norm(const char *at, const char *fn, kl_tensor *x, int dims,
     if (centred)
         y = normalised(f, axes, eps);
     else
-        y = kl_n_bin(
-            KL_OP_mul, f,
-            kl_n_cast(inverse_root(kl_n_mean(absolute_square(f), axes, true), eps),
-                      (kl_dtype)f->dtype));
+        y = kl_n_bin(KL_OP_mul, f,
+                     inverse_root(kl_n_mean(kl_n_square(f), axes, true), eps));
     return kl_call_end(&c, kl_n_cast(scaled(y, g, s), (kl_dtype)a->dtype));
 }
 

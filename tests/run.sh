@@ -4,7 +4,8 @@
 # plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
 #         10,000 random graphs, 500 of them through CUDA, 20 s of each reader under libFuzzer,
 #         clang's build, other LLVMs, neighbours in one process, planted faults (those that stand
-#         alone)
+#         alone), kiln's operators against PyTorch's (which is downloaded: 2.5 GB, into
+#         build/bench-env)
 # --quick the suites in both builds only (300 random graphs)
 # --full  all planted faults, those of tables' rows too; 100,000 random graphs
 # Ends with one line: N passed, N failed, N skipped.
@@ -69,6 +70,13 @@ if [ "$mode" != --quick ]; then
     cpu=10000 cuda=500
     [ "$mode" != --full ] || cpu=100000 cuda=5000
     script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
+    env=build/bench-env
+    if ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock' 2>/dev/null; then
+        echo "== downloading PyTorch, 2.5 GB, into $env"
+        python3 -m venv "$env"
+        sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
+    fi
+    script "operators on PyTorch's samples" env PYTHONPATH=build/python "$env/bin/python3" tests/python/opdb.py --quick
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20

@@ -143,6 +143,37 @@ KL_API kl_tensor *kl_cosine_similarity_at(const char *at, kl_tensor *a, kl_tenso
 /* distances between different rows of [n, d], [n (n - 1) / 2] */
 KL_API kl_tensor *kl_pdist_at(const char *at, kl_tensor *t, double p);
 
+/* ---- masked.c: over the elements where mask (bool, broadcast; NULL: all) is true ----
+ */
+typedef enum kl_masked_op {
+    KL_MASKED_SUM, /* over axes: kl_masked_reduce */
+    KL_MASKED_PROD,
+    KL_MASKED_AMAX,
+    KL_MASKED_AMIN,
+    KL_MASKED_MEAN,
+    KL_MASKED_LOGSUMEXP,
+    KL_MASKED_ARGMAX, /* along dim: kl_masked_along */
+    KL_MASKED_ARGMIN,
+    KL_MASKED_CUMSUM,
+    KL_MASKED_CUMPROD,
+    KL_MASKED_SOFTMAX,
+    KL_MASKED_LOG_SOFTMAX,
+    KL_MASKED_SOFTMIN,
+    KL_MASKED_MEDIAN
+} kl_masked_op;
+KL_API kl_tensor *kl_masked_reduce_at(const char *at, kl_masked_op op, kl_tensor *t,
+                                      kl_ints axes, bool keep, kl_tensor *mask);
+KL_API kl_tensor *kl_masked_along_at(const char *at, kl_masked_op op, kl_tensor *t,
+                                     int dim, bool keep, kl_tensor *mask);
+KL_API kl_tensor *kl_masked_var_at(const char *at, kl_tensor *t, kl_ints axes,
+                                   double correction, bool keep, kl_tensor *mask);
+KL_API kl_tensor *kl_masked_norm_at(const char *at, kl_tensor *t, double ord,
+                                    kl_ints axes, bool keep, kl_tensor *mask);
+KL_API kl_tensor *kl_masked_normalize_at(const char *at, kl_tensor *t, double ord,
+                                         int dim, double eps, kl_tensor *mask);
+KL_API kl_tensor *kl_masked_logaddexp_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                         kl_tensor *of_a, kl_tensor *of_b);
+
 #ifdef __cplusplus
 }
 #endif

@@ -146,6 +146,8 @@ class Values(unittest.TestCase):
         ("torch.abs(torch.tensor([3 + 4j]))", [5.0]),
         ("torch.exp(torch.tensor([1 + 2j])).imag", [2.4717267]),
         ("torch.hann_window(4)", [0.0, 0.5, 1.0, 0.5]),
+        ("torch.masked.mean(torch.tensor([[1.0, 2.0], [4.0, 8.0]]), 1,"
+         " mask=torch.tensor([[True, False], [True, True]]))", [1.0, 6.0]),
         ("torch.signal.windows.kaiser(3, beta=2.0)", [0.4386763, 1.0, 0.4386763]),
         ("torch.logspace(0, 2, 3)", [1.0, 10.0, 100.0]),
         ("F.cosine_similarity(torch.tensor(2.0), torch.tensor(-3.0), 0).view(1)", [-1.0]),

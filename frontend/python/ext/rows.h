@@ -561,4 +561,20 @@ static kl_tensor *row_fftn(const char *at, kl_tensor *t, kl_ints s, bool has_dim
     return NULL;
 }
 
+/* Without dim: of the flattened input. */
+static kl_tensor *row_masked_arg(const char *at, kl_masked_op op, kl_tensor *t,
+                                 bool has_dim, int dim, bool keep, kl_tensor *mask)
+{
+    if (has_dim)
+        return kl_masked_along_at(at, op, t, dim, keep, mask);
+    if (mask) /* of t's shape before both are flattened */
+        mask = kl_reshape_at(at, kl_expand_at(at, mask, kl_shape_of(t)), kl_shape(-1));
+    kl_tensor *flat = kl_reshape_at(at, t, kl_shape(-1));
+    kl_tensor *r = kl_masked_along_at(at, op, flat, 0, false, mask);
+    kl_ints ones = {.n = keep ? kl_rank(t) : 0};
+    for (int i = 0; i < ones.n; i++)
+        ones.v[i] = 1;
+    return r && keep ? kl_reshape_at(at, r, ones) : r;
+}
+
 #endif

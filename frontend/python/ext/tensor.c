@@ -503,6 +503,25 @@ static PyObject *get_mt(PyObject *self, void *unused)
     (void)unused;
     return py_wrap(kl_transpose_at(py_place(), py_t(self), -1, -2));
 }
+/* The conjugate transpose; H is a matrix's alone. */
+static PyObject *get_mh(PyObject *self, void *matrix)
+{
+    kl_tensor *t = py_t(self);
+    if (matrix && kl_rank(t) != 2 && kl_rank(t) != 0) {
+        PyErr_Format(
+            PyExc_RuntimeError,
+            "tensor.H is only supported on matrices (2-D tensors). Got %d-D tensor.",
+            kl_rank(t));
+        return NULL;
+    }
+    if (matrix && kl_rank(t) == 0)
+        return py_wrap(kl_conj_at(py_place(), t));
+    kl_scope_begin();
+    kl_tensor *r = kl_transpose_at(py_place(), t, -1, -2);
+    r = kl_scope_take(r ? kl_conj_at(py_place(), r) : NULL);
+    kl_scope_drop();
+    return r ? py_adopt(py.tensor, r) : py_raise();
+}
 static PyObject *get_real(PyObject *self, void *unused)
 {
     (void)unused;
@@ -542,6 +561,8 @@ static PyGetSetDef getset[] = {
     {"data", get_data, set_data, "The same storage, without gradient.", NULL},
     {"T", get_t, NULL, "All dimensions reversed.", NULL},
     {"mT", get_mt, NULL, "The last two dimensions swapped.", NULL},
+    {"mH", get_mh, NULL, "The last two dimensions swapped, conjugated.", NULL},
+    {"H", get_mh, NULL, "The conjugate transpose of a matrix.", "matrix"},
     {"real", get_real, NULL, "The real part.", NULL},
     {"imag", get_imag, NULL, "The imaginary part.", NULL},
     {"is_cuda", get_false, NULL, NULL, NULL},

@@ -26,7 +26,7 @@ from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
-from . import (backends, cuda, fft, func, linalg, nn, optim, profiler, serialization,  # noqa: E402,F401
+from . import (backends, cuda, fft, func, linalg, masked, nn, optim, profiler, serialization,  # noqa: E402,F401
                signal, special, testing, utils)
 from .serialization import load, save  # noqa: E402,F401
 
