@@ -124,6 +124,12 @@ static void ways_of(uint64_t batch, way out[2])
     out[batch / (n * n) % 2].bounds = true;
 }
 
+/* How many there are; bounds are checked on the CPU alone. */
+static int npairs(void)
+{
+    return (opt.cuda ? 1 : 2) * nways * nways;
+}
+
 /* A row that is said not to be compiled makes no failure, and no case. */
 static void refused(entry *e, const char *how)
 {
@@ -182,15 +188,19 @@ static void run_entry(entry *e, kl_module *code, const way *w)
 {
     bool unfused = w->fuse_off;
     compiled *u = unfused ? &e->unfused : &e->fused;
-    for (int threads = 1; threads <= (opt.cuda ? 1 : 2) && !e->bad; threads++) {
-        char how[80];
-        const char *bad = opt.cuda ? run_on_cuda(&e->c, u, code, &broken)
-                                   : run_on_cpu(&e->c, u, code, threads);
+    const char *bad;
+    char how[80];
+    for (int threads = 1; threads <= 2 && !opt.cuda && !e->bad; threads++) {
         snprintf(how, sizeof how, "%s, %s%s, %d threads", w->target,
                  unfused ? "unfused" : "fused", w->bounds ? ", bounds" : "", threads);
-        if (bad)
+        if ((bad = run_on_cpu(&e->c, u, code, threads)))
             blame(e, how, bad);
     }
+    if (!opt.cuda)
+        return;
+    snprintf(how, sizeof how, "%s, %s", w->target, unfused ? "unfused" : "fused");
+    if ((bad = run_on_cuda(&e->c, u, code, &broken)))
+        blame(e, how, bad);
 }
 
 static void drop(kl_module *code)
@@ -291,8 +301,7 @@ enum { ALL_WAYS = -1 };
 static void check_text(const char *text, uint64_t seed, int only, verdict *v)
 {
     entry *e = calloc(1, sizeof *e);
-    int first = only == ALL_WAYS ? 0 : only,
-        last = only == ALL_WAYS ? 2 * nways * nways : only;
+    int first = only == ALL_WAYS ? 0 : only, last = only == ALL_WAYS ? npairs() : only;
     for (int i = first; i <= last && !e->bad; i++) {
         way w[2];
         v->how = i;
@@ -331,8 +340,7 @@ static verdict check_apart(const char *text, uint64_t seed, int only)
     verdict v = *shared;
     if (WIFSIGNALED(status)) {
         v.is = UNEQUAL;
-        v.how +=
-            only == ALL_WAYS && v.how < 2 * nways * nways; /* noted when it is done */
+        v.how += only == ALL_WAYS && v.how < npairs(); /* noted when it is done */
         snprintf(v.why, sizeof v.why, "signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     }
