@@ -316,10 +316,10 @@ static kl_status phase(tiles *t)
         return kl_fail(KL_ERR_OOM, "lower: no memory");
     which(t, w, mb, nb);
     uint32_t acc = accumulators(t, &b);
-    t->a.reg =
-        (uint32_t)t->x->nodes[kl_b_reg(&b, "next_a", t->dt, THREADS, 1, &t->a.each)].imm;
-    t->b.reg =
-        (uint32_t)t->x->nodes[kl_b_reg(&b, "next_b", t->dt, THREADS, 1, &t->b.each)].imm;
+    kl_x next_a = kl_b_reg(&b, "next_a", t->dt, THREADS, 1, &t->a.each);
+    kl_x next_b = kl_b_reg(&b, "next_b", t->dt, THREADS, 1, &t->b.each);
+    t->a.reg = (uint32_t)t->x->nodes[next_a].imm; /* the nodes may have moved before */
+    t->b.reg = (uint32_t)t->x->nodes[next_b].imm;
     steps(t, &b, acc);
     finish(t, &b, acc);
     return KL_OK;
