@@ -385,6 +385,18 @@ static kl_status compute(run *u, kl_row *w, cell *c)
     return fn ? fn(w) : elementwise(w);
 }
 
+/* A planted fault: one bit of the first result's last element is turned. */
+static kl_status spoil(kl_buffer *v)
+{
+    kl_buffer y;
+    KL_TRY(dense_copy(v, &y));
+    release(v, 1);
+    *v = y;
+    if (kl_dense_count(v) > 0)
+        kl_dense(v)[(size_t)(kl_dense_count(v) - 1) * kl_dense_size(v)] ^= 1;
+    return KL_OK;
+}
+
 static kl_status run_node(run *u, kl_ref r)
 {
     const kl_graph *g = u->in.g;
@@ -403,6 +415,8 @@ static kl_status run_node(run *u, kl_ref r)
     w.src = src;
     if (st == KL_OK)
         st = compute(u, &w, c);
+    if (st == KL_OK && KL_PLANTED_AT(interp, n->op))
+        st = spoil(c->v);
     if (st == KL_OK && u->watch)
         st = u->watch(u->user, g, r, src, c->v);
     kl_free(src, src ? sbytes : 0);

@@ -24,7 +24,7 @@ static pid_t program; /* Check runs each test in a child */
 
 static const struct {
     const char *name;
-    enum { ONE, ROW, ID, DERIV, RULED, ALONE, DTYPES, BODY, RULE } per;
+    enum { ONE, ROW, REST, ID, DERIV, RULED, ALONE, DTYPES, BODY, RULE } per;
     const char *tests, *what;
 } faults[] = {
 #define KL_PLANT(name, per, tests, what) {#name, per, tests, what},
@@ -153,6 +153,12 @@ static bool is_ruled(const kl_op_info *o)
     return (o->t || o->deriv) && o->kind != KL_KIND_TRANSFORM; /* gone before that */
 }
 
+static bool is_rest(const kl_op_info *o)
+{
+    return !o->sem && !(o->flags & KL_F_MATH) && o->kind != KL_KIND_TRANSFORM &&
+           o != &kl_ops[KL_OP_pick];
+}
+
 static bool is_alone(const kl_op_info *o)
 {
     return o->kind == KL_KIND_ELT && o->arity == 2 && !(o->flags & KL_F_COMM) &&
@@ -208,6 +214,9 @@ static void walk_faults(walk *w)
             break;
         case ROW:
             per_row(w);
+            break;
+        case REST:
+            per_op(w, is_rest);
             break;
         case ID:
             per_id(w);
