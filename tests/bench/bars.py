@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCH = os.path.join(ROOT, "build", "tests", "bench", "bench")
@@ -254,6 +255,96 @@ def trains(least):
     return f">={least:g}x-faster-than-torch", measure
 
 
+# ---- Python's bars: guide.py in processes of their own, kiln and PyTorch in turns ----
+
+
+def guide(module, case, threads, **env):
+    """What a case prints, as numbers."""
+    here = os.path.join(ROOT, "tests", "bench", "guide.py")
+    path = os.path.join(ROOT, "build", "python")
+    r = subprocess.run([sys.executable, here, module, case], text=True, cwd=ROOT,
+                       env=environment(threads, PYTHONPATH=path, **env), stdout=subprocess.PIPE)
+    if not r.stdout.startswith("ok"):
+        raise Failed(r.stdout.strip() or f"{module} {case} ended with {r.returncode}")
+    return [float(w) for w in r.stdout.split()[1:]]
+
+
+def in_turns(case, threads, value, rounds=ROUNDS):
+    """The least of value(numbers) of each side, and all numbers."""
+    runs = [(guide("kiln", case, threads), guide("torch", case, threads)) for _ in range(rounds)]
+    return min(value(k) for k, _ in runs), min(value(t) for _, t in runs), runs[0]
+
+
+def python_import(most):
+    def measure(threads):
+        v = statistics.median(guide("kiln", "import", threads)[0] for _ in range(PROCESSES)) * 1e3
+        return f"{v:.1f}ms", v <= most
+
+    return f"<={most:g}ms", measure
+
+
+def python_ratio(case, least, unit=1e6):
+    """PyTorch's time over kiln's, after comparing what both computed."""
+
+    def measure(threads):
+        mine, other, (k, t) = in_turns(case, threads, lambda v: v[0])
+        if abs(k[1] - t[1]) > 1e-4 * abs(t[1]):
+            raise Failed(f"differs from torch: {k[1]:g}, not {t[1]:g}")
+        return (f"{other / mine:.2f}x({other * unit:.4g}us/{mine * unit:.4g}us)",
+                other >= least * mine)
+
+    return f">={least:g}x-faster-than-torch", measure
+
+
+def python_first(most):
+    """Whole processes, import included, with an empty cache's folder each."""
+
+    def once(module, threads):
+        folder = os.path.join(WORK, "guide-cache")
+        shutil.rmtree(folder, ignore_errors=True)
+        begin = time.perf_counter()
+        v = guide(module, "first", threads, KILN_CACHE=folder)
+        took = time.perf_counter() - begin
+        shutil.rmtree(folder, ignore_errors=True)
+        return took, v
+
+    def measure(threads):
+        once("kiln", threads), once("torch", threads)  # files into the page cache
+        runs = [(once("kiln", threads), once("torch", threads)) for _ in range(5)]
+        mine, other = (statistics.median(r[i][0] for r in runs) for i in (0, 1))
+        return f"{mine / other:.3f}x({mine * 1e3:.0f}ms/{other * 1e3:.0f}ms)", mine <= most * other
+
+    return f"<={most:g}x-torch", measure
+
+
+def python_memory(case):
+    """Peak RSS over the import, against PyTorch's."""
+
+    def measure(threads):
+        mine, other, _ = in_turns(case, threads, lambda v: v[-1], 1)
+        return f"{mine:.1f}MB/{other:.1f}MB", mine <= other
+
+    return "<=torch", measure
+
+
+def python_growth(most):
+    def measure(threads):
+        v = guide("kiln", "steps", threads)[0]
+        return f"{v:.2f}MB", v < most
+
+    return f"<{most:g}MB", measure
+
+
+def python_sizes(slower, compiles):
+    """A batch of another size each step: programs compiled, and time over one size's."""
+
+    def measure(threads):
+        ratio, made, _ = guide("kiln", "sizes", threads)
+        return f"{ratio:.3f}x,{made:.0f}compiles", ratio <= slower and made <= compiles
+
+    return f"<={slower:g}x,<={compiles}compiles", measure
+
+
 BOTH = ("numpy", "torch")
 BARS = {
     "compile-chain10-cold": process("compile-cold", 10, "ms"),
@@ -289,6 +380,14 @@ BARS = {
     "load-libkiln-open": opens(1),
     "call-16-elements": process("call-16", 200, "ns"),
     "compile-memory-1KB-1TB": rss(1),
+    "python-import": python_import(100),
+    "python-chain100-16": python_ratio("chain", 3),
+    "python-guide-100-epochs": python_ratio("guide", 5),
+    "python-guide-first": python_first(1),
+    "python-memory-chain100-16": python_memory("chain"),
+    "python-memory-guide": python_memory("guide"),
+    "python-memory-10000-steps": python_growth(1),
+    "python-20-batch-sizes": python_sizes(1.1, 2),
 }
 
 

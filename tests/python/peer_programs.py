@@ -154,7 +154,7 @@ def op_out(run, i, j, kind, c):
     """A new value, lazily: what is written later must not be seen in it."""
     s, n = run.pick(i), number(run, c)
     with np.errstate(all="ignore"):
-        a, t = ((s.a + n, s.t + n), (s.a * n, s.t * n), (-s.a, -s.t), (s.a - s.a, s.t - s.t),
+        a, t = ((s.a + n, s.t + n), (s.a * n, s.t * n), (s.a * -1, -s.t), (s.a - s.a, s.t - s.t),
                 (np.maximum(s.a, 0), s.t.clamp(min=0)))[kind % 5]
     run.put(np.asarray(a, s.a.dtype), t)
 
@@ -193,7 +193,7 @@ def op_inplace(run, i, j, kind, c):
         s.a[...] = n
         s.t.fill_(n)
     else:
-        np.negative(s.a, out=s.a)
+        s.a *= -1  # not np.negative: NumPy 2.4's is wrong on some strides with AVX-512
         s.t.neg_()
 
 

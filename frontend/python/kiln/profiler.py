@@ -4,10 +4,7 @@
         step()
     print(p.table())
     p.export_chrome_trace("trace.json")"""
-import json
 import os
-import shutil
-import tempfile
 
 from . import _kiln
 
@@ -41,12 +38,16 @@ class profile:
         self.events = []
 
     def __enter__(self):
+        import tempfile
+
         handle, self._path = tempfile.mkstemp(suffix=".json")
         os.close(handle)
         _kiln._profile_begin(self._path)
         return self
 
     def __exit__(self, *exc):
+        import json
+
         _kiln._profile_end()
         with open(self._path) as f:
             self.events = json.load(f)["traceEvents"]
@@ -81,6 +82,8 @@ class profile:
 
     def export_chrome_trace(self, path):
         """For chrome://tracing or ui.perfetto.dev."""
+        import shutil
+
         shutil.copyfile(self._path, path)
 
     def __del__(self):

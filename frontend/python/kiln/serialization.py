@@ -13,8 +13,6 @@ import os
 import pickle
 import struct
 import sys
-import tempfile
-import zipfile
 
 from . import _dtypes, _kiln
 from ._kiln import Tensor, device, dtype
@@ -111,6 +109,8 @@ def _bytes_of(storage):
 
 def _write_record(z, name, data):
     """Stored as it is, at a multiple of 64 bytes."""
+    import zipfile
+
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     pad = -(z.fp.tell() + 30 + len(name.encode()) + 4) % _ALIGN
     info.extra = struct.pack("<HH", 0x4246, pad) + b"Z" * pad
@@ -118,6 +118,8 @@ def _write_record(z, name, data):
 
 
 def _write_zip(obj, file, stem):
+    import zipfile
+
     body = io.BytesIO()
     p = _Pickler(body)
     p.dump(obj)
@@ -143,6 +145,8 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {folder} does not exist.")
+    import tempfile
+
     part = tempfile.NamedTemporaryFile(dir=folder, delete=False)
     try:  # nothing half-written is seen
         with part:
@@ -311,6 +315,8 @@ def _core(f, path, head, ending):
     """What the core reads: by a path."""
     if path is not None:
         return _kiln._load(path, ending == ".npy")
+    import tempfile
+
     with tempfile.NamedTemporaryFile(suffix=ending) as copy:
         f.seek(0)
         copy.write(f.read())
@@ -340,6 +346,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
 
 
 def _load_zip(file, path, head, map_location):
+    import zipfile
+
     try:
         with zipfile.ZipFile(file) as z:
             if not any(n.endswith("/data.pkl") for n in z.namelist()):
