@@ -104,5 +104,22 @@ check("npz", set(kiln.load(folder + "/a.npz")) == {"x", "y"})
 kiln.save({"w": kiln.ones(2), "b": kiln.zeros(3).to(kiln.bfloat16)}, folder + "/s.safetensors")
 got = kiln.load(folder + "/s.safetensors")
 check("safetensors", list(got) == ["w", "b"] and got["b"].dtype == kiln.bfloat16)
+# ---- DLPack: the same memory on both sides ----
+t = kiln.arange(6.).reshape(2, 3)
+numpy.from_dlpack(t)[0, 0] = 7
+torch.from_dlpack(t.t())[0, 1] = 9
+check("dlpack out", t.tolist() == [[7, 1, 2], [9, 4, 5]])
+theirs = numpy.arange(5)
+kiln.from_dlpack(theirs).add_(1)
+check("dlpack in", theirs.tolist() == [1, 2, 3, 4, 5])
+for d in (torch.bfloat16, torch.bool, torch.complex64, torch.uint8):
+    b = torch.ones(3, dtype=d)
+    check(f"dlpack {d}", same(b, kiln.from_dlpack(b))
+          and same(torch.from_dlpack(kiln.from_dlpack(b)), kiln.from_dlpack(b)))
+try:
+    numpy.from_dlpack(kiln.ones(2, requires_grad=True))
+    check("dlpack of a leaf", False)
+except BufferError:
+    check("dlpack of a leaf", True)
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed > 0)

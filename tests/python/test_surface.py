@@ -113,6 +113,25 @@ class Files(unittest.TestCase):
             torch.load(io.BytesIO(b"nonsense"))
 
 
+class Sharing(unittest.TestCase):
+    def test_dlpack(self):
+        for version in (None, (1, 0)):
+            t = torch.arange(6.).reshape(2, 3).t()
+            u = torch.from_dlpack(t.__dlpack__(max_version=version))
+            u[0, 1] = 9
+            self.assertEqual(t.tolist(), [[0, 9], [1, 4], [2, 5]])
+            t.__dlpack__(max_version=version)  # never taken: lets go by itself
+        with self.assertRaises(BufferError):
+            torch.ones(2, requires_grad=True).__dlpack__()
+
+    def test_data_ptr(self):
+        t = torch.arange(6.)
+        self.assertEqual(t[2:].data_ptr(), t.data_ptr() + 8)
+        self.assertEqual(t.untyped_storage(), t[1:].untyped_storage())
+        t.add_(1)
+        self.assertEqual(t.data_ptr(), t.view(2, 3).data_ptr())
+
+
 class Dtypes(unittest.TestCase):
     def test_info(self):
         self.assertEqual(torch.finfo(torch.float32).eps, 2.0 ** -23)

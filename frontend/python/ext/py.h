@@ -166,6 +166,9 @@ int py_generator_use(PyObject *o);
 /* ---- device.c: what devices there are ---- */
 int py_device_init(PyObject *module);
 
+/* ---- dlpack.c: memory shared by DLPack ---- */
+int py_dlpack_init(PyObject *module);
+
 /* ---- inspect.c: what kiln did, and why ---- */
 int py_inspect_init(PyObject *module);
 

@@ -63,6 +63,19 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     return _finish(as_tensor(obj, dtype, device), None, requires_grad)
 
 
+def from_dlpack(ext_tensor, *, device=None, copy=None):
+    """The memory of whatever has __dlpack__, or of a capsule, as a tensor."""
+    capsule = ext_tensor
+    if hasattr(ext_tensor, "__dlpack__"):
+        try:
+            capsule = ext_tensor.__dlpack__(max_version=(1, 0))
+        except TypeError:  # from before versions
+            capsule = ext_tensor.__dlpack__()
+    t = _kiln._from_dlpack(capsule)
+    t = t.clone() if copy else t
+    return t if device is None else t.to(device)
+
+
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A 1-d tensor over a buffer's bytes."""
     size = dtype.itemsize

@@ -27,6 +27,20 @@ def __array__(self, dtype=None, copy=None):
 
 
 @_method
+def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+    """The memory as a DLPack capsule."""
+    if self.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    since1 = max_version is not None and max_version[0] >= 1
+    return _kiln._to_dlpack(self.clone() if copy else self, since1)
+
+
+@_method
+def __dlpack_device__(self):
+    return (1, 0) if not self.is_cuda else (2, self.device.index)
+
+
+@_method
 def data_ptr(self):
     """The address of the first element."""
     return _kiln._data_ptr(self)
