@@ -76,6 +76,10 @@ if [ "$mode" != --quick ]; then
         sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
     fi
     script "operators on PyTorch's samples" env PYTHONPATH=build/python "$env/bin/python3" tests/python/opdb.py --quick
+    programs=20000
+    [ "$mode" != --full ] || programs=1000000
+    script "prints, files, and $programs random programs, as PyTorch and NumPy" \
+        env PYTHONPATH="$PWD/build/python" sh tests/python/peers.sh "$PWD/$env/bin/python3" $programs
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
