@@ -211,7 +211,8 @@ kl_tensor *kl_matrix_power_at(const char *at, kl_tensor *a, int64_t n)
     if (!r && p) {
         kl_tensor *eye =
             kl_eye_at(at, kl_extent(a, -1), kl_extent(a, -1), kl_dtype_of(a));
-        r = kl_clone_at(at, kl_expand_at(at, eye, kl_shape_of(a)));
+        kl_tensor *yes = kl_full_at(at, kl_shape(), kl_arg_b(true), KL_BOOL);
+        r = kl_where_at(at, yes, T(eye), T(a)); /* tracked as a is */
     } else if (r == a) {
         r = kl_clone_at(at, a);
     }

@@ -24,6 +24,13 @@ static bool is_index(kl_lazy *i)
     return false;
 }
 
+/* 0-d ones as 1-d ones. */
+static kl_lazy *at_least_1(kl_lazy *a)
+{
+    int64_t one = 1;
+    return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
+}
+
 /* ---- several indices ---- */
 
 typedef struct many {
@@ -232,7 +239,8 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
                            kl_tensor *src)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy *a = kl_arg_tensor(t), *i = kl_arg_tensor(index), *v = kl_arg_tensor(src);
+    kl_lazy *raw = kl_arg_tensor(t), *a = at_least_1(raw);
+    kl_lazy *i = at_least_1(kl_arg_tensor(index)), *v = at_least_1(kl_arg_tensor(src));
     int axis;
     if (!a || !v || !is_index(i) || kl_dim_wrap(dim, a->rank, &axis))
         return kl_call_end(&c, NULL);
@@ -249,8 +257,8 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
         return kl_call_end(&c, NULL);
     }
     i = kl_n_wrap_index(i, kl_lazy_shape(a)[axis]);
-    return kl_call_end(
-        &c, kl_n_scatter(KL_OP_add, a, i, kl_n_cast(v, (kl_dtype)a->dtype), axis, 0));
+    kl_lazy *r = kl_n_scatter(KL_OP_add, a, i, kl_n_cast(v, (kl_dtype)a->dtype), axis, 0);
+    return kl_call_end(&c, r ? kl_n_reshape(r, raw->rank, kl_lazy_shape(raw)) : NULL);
 }
 
 /* a and index with every dimension but axis as a batch and axis last; a cut to index's
@@ -274,13 +282,6 @@ static kl_status pair(const char *fn, kl_lazy *a, kl_lazy *i, int axis, kl_lazy 
     *pa = kl_n_swap(kl_n_slice(a, start, extent, NULL), axis, a->rank - 1);
     *pi = kl_n_swap(kl_n_wrap_index(i, extent[axis]), axis, a->rank - 1);
     return *pa && *pi ? KL_OK : kl_error_status();
-}
-
-/* 0-d ones as 1-d ones. */
-static kl_lazy *at_least_1(kl_lazy *a)
-{
-    int64_t one = 1;
-    return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
 }
 
 kl_tensor *kl_gather_at(const char *at, kl_tensor *t, int dim, kl_tensor *index)

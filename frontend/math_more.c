@@ -97,7 +97,12 @@ kl_lazy *kl_f_nextafter(kl_lazy *a, kl_lazy *b)
     i = kl_n_where(outwards, kl_n_bin(KL_OP_add, i, one), kl_n_bin(KL_OP_sub, i, one));
     kl_lazy *tiny = kl_f_copysign(kl_n_bitcast(one, dt), b);
     kl_lazy *r = kl_n_where(equals(a, 0), tiny, kl_n_bitcast(i, dt));
-    r = kl_n_where(kl_n_bin(KL_OP_eq, a, b), b, r);
+    kl_lazy *same = kl_n_bin(KL_OP_eq, a, b), *from = kl_n_where(same, b, a);
+    r = kl_n_where(same, b, r);
+    if (from && from->track) { /* a step away from what the gradient goes to; exact */
+        kl_lazy *d = kl_n_detach(sub(r, from));
+        r = kl_n_where(kl_f_isfinite(d), add(from, d), r);
+    }
     return kl_n_where(kl_f_isnan(a), a, kl_n_where(kl_f_isnan(b), b, r));
 }
 

@@ -85,12 +85,17 @@ static kl_lazy *count_nonzero(kl_lazy *a, uint64_t axes, bool keep)
     return sum(truth(a), axes, keep);
 }
 
+static kl_lazy *logsumexp(kl_lazy *a, uint64_t axes, bool keep)
+{
+    bool real =
+        a && (kl_is_float((kl_dtype)a->dtype) || kl_is_complex((kl_dtype)a->dtype));
+    return kl_n_logsumexp(a && !real ? kl_n_cast(a, kl_default()) : a, axes, keep);
+}
+
 /* clang-format off */
 static const reduction reductions[] = {
 #define ROW(n) {#n, n},
-#define logsumexp kl_n_logsumexp
     KL_REDUCTIONS(ROW)
-#undef logsumexp
 #undef ROW
 };
 enum {
@@ -161,8 +166,9 @@ static kl_lazy *norm(kl_lazy *a, double ord, uint64_t axes, bool keep)
     if (isinf(ord))
         return kl_n_reduce(ord > 0 ? KL_OP_max : KL_OP_min, x, axes, keep);
     if (ord == 0)
-        return kl_n_reduce(KL_OP_add, a ? kl_n_cast(truth(a), (kl_dtype)a->dtype) : NULL,
-                           axes, keep);
+        return kl_n_reduce(
+            KL_OP_add, a ? kl_f_steps(kl_n_cast(truth(a), (kl_dtype)a->dtype), a) : NULL,
+            axes, keep);
     if (ord == 1)
         return kl_n_reduce(KL_OP_add, x, axes, keep);
     if (ord == 2)

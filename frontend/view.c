@@ -378,6 +378,12 @@ kl_tensor *kl_diagonal_at(const char *at, kl_tensor *t, int64_t offset, int dim1
 
 kl_tensor *kl_unfold_at(const char *at, kl_tensor *t, int dim, int64_t size, int64_t step)
 {
+    if (t && t->rank == 0 && (size == 0 || size == 1) && step > 0) { /* of a number */
+        kl_call c = kl_compose(at);
+        kl_tensor *one = kl_unsqueeze_at(at, t, 0);
+        return kl_composed(&c, __func__,
+                           one ? kl_narrow_at(at, one, dim, 0, size) : NULL);
+    }
     kl_call c = kl_call_begin(at);
     kl_lazy *n = kl_arg_tensor(t);
     int axis;

@@ -95,6 +95,14 @@ KL_API kl_tensor *kl_triplet_margin_loss_at(const char *at, kl_tensor *a, kl_ten
                                             kl_tensor *n, double norm, double eps,
                                             bool swap, kl_loss_options o);
 
+/* ---- ctc.c ---- */
+/* logp [T, N, C] or [T, C]: log-probabilities of labels a step; targets [N, S], or one
+ * after the other; steps and lengths [N]: how many of each count. Mean: over samples,
+ * each divided by its length. Lengths are read at once. */
+KL_API kl_tensor *kl_ctc_loss_at(const char *at, kl_tensor *logp, kl_tensor *targets,
+                                 kl_tensor *steps, kl_tensor *lengths, int64_t blank,
+                                 bool zero_infinity, kl_loss_options o);
+
 #ifndef __cplusplus
 #define KL_LOSS_(fn, x, ...) KL_LOSS2_(fn, x, __VA_ARGS__, .end_ = 0)
 #define KL_LOSS2_(fn, x, y, ...) fn(KL_HERE, x, y, (kl_loss_options){__VA_ARGS__})

@@ -48,6 +48,7 @@ class Refusals(unittest.TestCase):
         ("F.multi_margin_loss(ones(2, 3), ones(3, dtype=torch.long))",
          "multi_margin_loss: inconsistent target size for a 2-d input"),
         ("F.multi_margin_loss(ones(2, 3), i64, p=3)", "only p == 1 and p == 2 supported"),
+        ("F.ctc_loss(ones(2, 1, 3), ones(1, 1), [2, 2], [1])", "ctc_loss: log_probs [T, N, C], N input"),
         # numbers
         ("torch.polygamma(-1, ones(2))", "polygamma(n, x) needs n from 0 to 20, but n is -1"),
         ("torch.mvlgamma(ones(2), 0)", "p has to be greater than or equal to 1"),
@@ -145,6 +146,8 @@ class Values(unittest.TestCase):
          [1.0, 1.5, 2.5, 3.0]),
         ("torch.abs(torch.tensor([3 + 4j]))", [5.0]),
         ("torch.exp(torch.tensor([1 + 2j])).imag", [2.4717267]),
+        ("F.ctc_loss(ones(3, 1, 2).log_softmax(2), torch.tensor([[1, 1]]), [3], [2]).view(1)",
+         [1.0397208]),
         ("torch.hann_window(4)", [0.0, 0.5, 1.0, 0.5]),
         ("torch.masked.mean(torch.tensor([[1.0, 2.0], [4.0, 8.0]]), 1,"
          " mask=torch.tensor([[True, False], [True, True]]))", [1.0, 6.0]),

@@ -294,7 +294,8 @@ static kl_tensor *row_tensor(const char *at, kl_arg v, kl_tensor *like)
 static kl_tensor *row_filled(const char *at, kl_tensor *t, kl_arg v)
 {
     kl_tensor *one = row_cast_like(at, t, v);
-    return one ? kl_clone_at(at, kl_expand_at(at, one, kl_shape_of(t))) : NULL;
+    kl_tensor *yes = kl_full_at(at, kl_shape(), kl_arg_b(true), KL_BOOL);
+    return kl_where_at(at, yes, kl_arg_t(one), kl_arg_t(t)); /* tracked as t is */
 }
 
 /* squeeze without dim; a list of none leaves all as it is. */

@@ -195,4 +195,17 @@ static kl_tensor *row_one_hot(const char *at, kl_tensor *t, int64_t n)
     return kl_one_hot_at(at, t, n);
 }
 
+/* A sequence of integers, or a tensor, as a tensor. */
+static kl_tensor *row_lengths(PyObject *o)
+{
+    PyObject *made = py_is_tensor(o) ? NULL : py_make(o, KL_I64);
+    kl_tensor *t = made ? kl_tensor_ref(py_t(made)) : py_is_tensor(o) ? py_t(o) : NULL;
+    if (made && t && !kl_scope_hold(t))
+        t = NULL;
+    if (made && t)
+        kl_tensor_unref(t); /* the scope holds it now */
+    Py_XDECREF(made);
+    return t;
+}
+
 #endif
