@@ -113,6 +113,24 @@ class Files(unittest.TestCase):
             torch.load(io.BytesIO(b"nonsense"))
 
 
+class Sparse(unittest.TestCase):
+    def test_coordinates(self):
+        at, v = [[0, 1, 1, 0], [2, 0, 2, 2]], torch.tensor([3., 4., 5., 1.], requires_grad=True)
+        s = torch.sparse_coo_tensor(at, v, (2, 3))
+        self.assertEqual(s.to_dense().tolist(), [[0, 0, 4], [4, 0, 5]])
+        self.assertEqual(s.coalesce().values().tolist(), [4, 4, 5])
+        (s.coalesce().to_dense() * torch.tensor([1., 2, 3])).sum().backward()
+        self.assertEqual(torch.tensor([[0, 1.5], [2, 0]]).to_sparse().indices().tolist(),
+                         [[0, 1], [1, 0]])
+        with self.assertRaisesRegex(RuntimeError, "please call .coalesce"):
+            s.indices()
+        with self.assertRaisesRegex(RuntimeError, "found index 5"):
+            torch.sparse_coo_tensor([[0, 5]], [1., 2.], (3,))
+        for later in (lambda: s @ s, lambda: s.sum(), lambda: torch.sparse.mm(s, s)):
+            with self.assertRaisesRegex(NotImplementedError, "matmul|sum|mm"):
+                later()
+
+
 class Sharing(unittest.TestCase):
     def test_dlpack(self):
         for version in (None, (1, 0)):

@@ -26,8 +26,10 @@ from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
-from . import (backends, cuda, fft, func, linalg, masked, nn, optim, profiler, serialization,  # noqa: E402,F401
+from . import (backends, cuda, fft, func, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
                signal, special, testing, utils)
+from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401
+                     sparse_compressed_tensor, sparse_csc_tensor, sparse_csr_tensor)
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"
