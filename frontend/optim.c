@@ -1,35 +1,18 @@
-/* optim.c: SGD, Adam and AdamW. A step makes nodes only: gradients, new state, new
+/* optim.c: the steps of optimisers. A step makes nodes only: gradients, new state, new
  * parameters, each written to its storage; then one force computes all of it together
- * with the loss.
+ * with the loss. What a rule does to one parameter: optim_rules.c.
  *
- *   m' = m + (g - m) (1 - beta1)     v' = v beta2 + g g (1 - beta2)
- *   p' = p - s m' / (sqrt(v') / r + eps)      s = lr / (1 - beta1^t), r = sqrt(1 -
- * beta2^t)
- *
- * s, r and the learning rate are worked out here in double and are run-time inputs of the
- * program; the betas are its constants. */
-#include "front.h"
+ *   p, g, states  ->  optim_rules.c: p', states'  ->  written  ->  one program */
+#include "optim_rules.h"
 
-typedef struct slot {
-    kl_tensor *p, *m, *v, *vmax;
-} slot; /* SGD: m is the momentum */
-typedef struct scalars {
-    kl_lazy *lr, *step, *root, *keep;
-} scalars;
-typedef kl_status (*update_fn)(const kl_optim *o, slot *s, kl_lazy *g, const scalars *k);
 struct kl_optim {
-    update_fn update;
+    kl_optim_rule rule;
     int n;
-    slot *slots;
+    kl_update *slots; /* g is not used: gradients come with each step */
     int64_t steps;
-    double lr, momentum, dampening, weight_decay, beta1, beta2, eps;
-    bool nesterov, maximize, amsgrad, decoupled;
+    double carry[2];
+    kl_optim_options options;
 };
-
-static double or_default(double v, double dflt)
-{
-    return v == 0 && !signbit(v) ? dflt : v;
-}
 
 /* ---- making ---- */
 
@@ -38,116 +21,73 @@ void kl_optim_free(kl_optim *o)
     if (!o)
         return;
     for (int i = 0; i < o->n; i++) {
-        slot *s = &o->slots[i];
-        kl_tensor_unref(s->p);
-        kl_tensor_unref(s->m);
-        kl_tensor_unref(s->v);
-        kl_tensor_unref(s->vmax);
+        kl_tensor_unref(o->slots[i].p);
+        for (int k = 0; k < KL_OPTIM_STATES; k++)
+            kl_tensor_unref(o->slots[i].state[k]);
     }
     kl_free(o->slots, (size_t)o->n * sizeof *o->slots + 1);
     kl_free(o, sizeof *o);
 }
 
-/* Zeros that are a buffer from the start, so that the first step is like the others. */
-static kl_tensor *zeros_for(kl_tensor *p)
+/* Numbers that are a buffer from the start, so that the first step is like the others. */
+static kl_tensor *filled_for(kl_tensor *p, double v)
 {
     const char *at = kl_place();
-    kl_tensor *z = kl_empty_at(at, kl_shape_of(p), (kl_dtype)p->dtype);
-    return kl_tensor_ref(kl_to_device_at(at, z, kl_device_of(p)));
+    kl_tensor *z = kl_full_at(at, kl_shape_of(p), kl_arg_d(v), (kl_dtype)p->dtype);
+    z = kl_realize_at(at, kl_to_device_at(at, z, kl_device_of(p)));
+    return z ? kl_tensor_ref(z) : NULL;
 }
 
-static kl_optim *optim_new(const char *at, kl_tensor *const *p, int n, int states)
+static kl_status fill_slot(const char *at, const kl_optim *o, kl_update *s, kl_tensor *p)
 {
-    kl_status st = n >= 0 && p
-                       ? KL_OK
-                       : kl_fail(KL_ERR_ARG, "optimizer got an empty parameter list");
-    kl_optim *o = st == KL_OK ? kl_alloc_zeroed(sizeof *o) : NULL;
-    if (o && (o->slots = kl_alloc_zeroed((size_t)n * sizeof *o->slots + 1)))
-        o->n = n;
-    else if (st == KL_OK)
-        st = kl_fail(KL_ERR_OOM, "out of memory for %d parameters", n);
-    kl_scope_begin();
-    for (int i = 0; i < n && st == KL_OK; i++) {
-        slot *s = &o->slots[i];
-        if (p[i] && !kl_is_leaf(p[i]))
-            st = kl_fail(KL_ERR_STATE, "can't optimize a non-leaf Tensor");
-        if (st || !kl_requires_grad_at(at, p[i], true))
-            st = kl_error_status();
-        else
-            s->p = kl_tensor_ref(p[i]);
-        if (st == KL_OK && states > 0 && !(s->m = zeros_for(p[i])))
-            st = kl_error_status();
-        if (st == KL_OK && states > 1 && !(s->v = zeros_for(p[i])))
-            st = kl_error_status();
-        if (st == KL_OK && states > 2 && !(s->vmax = zeros_for(p[i])))
-            st = kl_error_status();
+    int states = kl_optim_states(o->rule, &o->options);
+    if (p && !kl_is_leaf(p))
+        return kl_fail(KL_ERR_STATE, "can't optimize a non-leaf Tensor");
+    if (!kl_requires_grad_at(at, p, true))
+        return kl_error_status();
+    s->p = kl_tensor_ref(p);
+    for (int k = 0; k < KL_OPTIM_STATES; k++) {
+        bool rates = o->rule == KL_RPROP && k == 1; /* its step sizes begin as lr */
+        if (states >> k & 1 && !(s->state[k] = filled_for(p, rates ? o->options.lr : 0)))
+            return kl_error_status();
     }
+    return KL_OK;
+}
+
+kl_optim *kl_optim_new_at(const char *at, kl_optim_rule rule, kl_tensor *const *p, int n,
+                          kl_optim_options q)
+{
+    kl_call c = kl_call_begin(at);
+    kl_optim *o = NULL;
+    kl_status st = KL_OK;
+    if (rule == KL_SGD && q.nesterov && (q.momentum <= 0 || q.dampening != 0))
+        st = kl_fail(KL_ERR_ARG,
+                     "Nesterov momentum requires a momentum and zero dampening");
+    else if (n < 0 || !p)
+        st = kl_fail(KL_ERR_ARG, "optimizer got an empty parameter list");
+    else if ((o = kl_alloc_zeroed(sizeof *o)) &&
+             (o->slots = kl_alloc_zeroed((size_t)n * sizeof *o->slots + 1)))
+        o->n = n;
+    else
+        st = kl_fail(KL_ERR_OOM, "out of memory for %d parameters", n);
+    if (st == KL_OK) {
+        o->rule = rule;
+        o->options = kl_optim_filled(rule, q);
+        o->carry[0] = rule == KL_ASGD ? o->options.lr : 1;
+        o->carry[1] = 1;
+    }
+    kl_scope_begin();
+    for (int i = 0; i < n && st == KL_OK; i++)
+        st = fill_slot(at, o, &o->slots[i], p[i]);
     kl_scope_end();
     if (st == KL_OK)
         st = kl_realize_all_at(at, p, n);
-    if (st == KL_OK)
-        return o;
-    kl_optim_free(o);
-    return NULL;
-}
-
-/* ---- updates ---- */
-
-static kl_lazy *scaled_add(kl_lazy *a, kl_lazy *b, kl_lazy *by)
-{
-    return kl_n_bin(KL_OP_add, a, kl_n_bin(KL_OP_mul, b, by));
-}
-
-static kl_lazy *decayed(const kl_optim *o, kl_lazy *g, kl_lazy *p)
-{
-    if (o->maximize)
-        g = kl_n_un(KL_OP_neg, g);
-    if (o->weight_decay == 0 || o->decoupled)
-        return g;
-    return kl_n_bin(KL_OP_add, g, kl_n_binc(KL_OP_mul, p, o->weight_decay));
-}
-
-static kl_lazy *like(kl_lazy *scalar, kl_lazy *a)
-{
-    return a ? kl_n_cast(scalar, (kl_dtype)a->dtype) : NULL;
-}
-
-static kl_status sgd_update(const kl_optim *o, slot *s, kl_lazy *g, const scalars *k)
-{
-    kl_lazy *p = kl_tensor_read(s->p);
-    g = decayed(o, g, p);
-    if (o->momentum != 0) { /* the first step's buffer is the gradient: damp is 1 then */
-        kl_lazy *m = kl_n_binc(KL_OP_mul, kl_tensor_read(s->m), o->momentum);
-        m = scaled_add(m, g, like(k->keep, g));
-        KL_TRY(kl_tensor_write(s->m, m));
-        g = o->nesterov ? kl_n_bin(KL_OP_add, g, kl_n_binc(KL_OP_mul, m, o->momentum))
-                        : m;
+    if (st != KL_OK) {
+        kl_optim_free(o);
+        o = NULL;
     }
-    return kl_tensor_write(
-        s->p, kl_n_bin(KL_OP_sub, p, kl_n_bin(KL_OP_mul, like(k->lr, g), g)));
-}
-
-static kl_status adam_update(const kl_optim *o, slot *s, kl_lazy *g, const scalars *k)
-{
-    kl_lazy *p = kl_tensor_read(s->p), *m = kl_tensor_read(s->m),
-            *v = kl_tensor_read(s->v);
-    g = decayed(o, g, p);
-    if (o->decoupled)
-        p = kl_n_bin(KL_OP_mul, p, like(k->keep, p));
-    m = kl_n_bin(KL_OP_add, m,
-                 kl_n_binc(KL_OP_mul, kl_n_bin(KL_OP_sub, g, m), 1 - o->beta1));
-    v = kl_n_bin(KL_OP_add, kl_n_binc(KL_OP_mul, v, o->beta2),
-                 kl_n_binc(KL_OP_mul, kl_n_square(g), 1 - o->beta2));
-    KL_TRY(kl_tensor_write(s->m, m));
-    KL_TRY(kl_tensor_write(s->v, v));
-    if (o->amsgrad) {
-        v = kl_n_bin(KL_OP_max, kl_tensor_read(s->vmax), v);
-        KL_TRY(kl_tensor_write(s->vmax, v));
-    }
-    kl_lazy *d = kl_n_bin(KL_OP_div, kl_n_un(KL_OP_sqrt, v), like(k->root, v));
-    d = kl_n_bin(KL_OP_div, m, kl_n_binc(KL_OP_add, d, o->eps));
-    return kl_tensor_write(
-        s->p, kl_n_bin(KL_OP_sub, p, kl_n_bin(KL_OP_mul, like(k->step, d), d)));
+    kl_call_done(&c, KL_OK);
+    return o;
 }
 
 /* ---- the step ---- */
@@ -157,15 +97,18 @@ static kl_lazy *input(double v)
     return kl_lazy_small(KL_F64, 0, NULL, &v);
 }
 
-static scalars scalars_of(const kl_optim *o)
+static kl_status update(const kl_optim *o, const kl_update *u, kl_lazy *g,
+                        kl_lazy *const *k)
 {
-    double t = (double)o->steps, bc1 = 1 - pow(o->beta1, t), bc2 = 1 - pow(o->beta2, t);
-    bool adam = o->update == adam_update;
-    double keep = adam            ? 1 - o->lr * o->weight_decay
-                  : o->steps == 1 ? 1
-                                  : 1 - o->dampening;
-    return (scalars){input(o->lr), input(adam ? o->lr / bc1 : 0),
-                     input(adam ? sqrt(bc2) : 0), input(keep)};
+    kl_optim_slot s = {.p = kl_tensor_read(u->p), .g = g};
+    memcpy(s.k, k, sizeof s.k);
+    for (int i = 0; i < KL_OPTIM_STATES; i++)
+        s.state[i] = u->state[i] ? kl_tensor_read(u->state[i]) : NULL;
+    kl_optim_rules[o->rule].update(&o->options, &s);
+    for (int i = 0; i < KL_OPTIM_STATES; i++)
+        if (u->state[i])
+            KL_TRY(kl_tensor_write(u->state[i], s.state[i]));
+    return kl_tensor_write(u->p, s.p);
 }
 
 /* g[i]: the gradient of parameter i, or NULL. */
@@ -173,12 +116,16 @@ static kl_status apply(kl_optim *o, kl_lazy *const *g)
 {
     kl_state *s = kl_thread();
     kl_status st = KL_OK;
+    double v[OPTIM_SCALARS] = {0};
+    kl_lazy *k[OPTIM_SCALARS];
     o->steps++;
     s->no_grad++;
-    scalars k = scalars_of(o);
+    kl_optim_rules[o->rule].scalars(&o->options, (double)o->steps, o->carry, v);
+    for (int i = 0; i < OPTIM_SCALARS; i++)
+        k[i] = input(v[i]);
     for (int i = 0; i < o->n && st == KL_OK; i++)
         if (g[i])
-            st = o->update(o, &o->slots[i], g[i], &k);
+            st = update(o, &o->slots[i], g[i], k);
     s->no_grad--;
     return st;
 }
@@ -274,121 +221,37 @@ void kl_zero_grad(kl_optim *o)
 void kl_optim_set_lr(kl_optim *o, double lr)
 {
     if (o)
-        o->lr = lr;
+        o->options.lr = lr;
 }
 
 double kl_optim_lr(const kl_optim *o)
 {
-    return o ? o->lr : 0;
-}
-
-/* ---- constructors ---- */
-
-static void sgd_setup(kl_optim *o, kl_sgd_options q)
-{
-    o->update = sgd_update;
-    o->lr = or_default(q.lr, 1e-3);
-    o->momentum = q.momentum;
-    o->dampening = q.dampening;
-    o->weight_decay = q.weight_decay;
-    o->nesterov = q.nesterov;
-    o->maximize = q.maximize;
-    o->decoupled = o->amsgrad = false;
-    o->beta1 = o->beta2 = 0;
-}
-
-static void adam_setup(kl_optim *o, kl_adam_options q, bool decoupled)
-{
-    o->update = adam_update;
-    o->lr = or_default(q.lr, 1e-3);
-    o->beta1 = or_default(q.beta1, 0.9);
-    o->beta2 = or_default(q.beta2, 0.999);
-    o->eps = or_default(q.eps, 1e-8);
-    o->weight_decay = or_default(q.weight_decay, decoupled ? 1e-2 : 0);
-    o->amsgrad = q.amsgrad;
-    o->maximize = q.maximize;
-    o->decoupled = decoupled;
-}
-
-kl_optim *kl_sgd_new_at(const char *at, kl_tensor *const *p, int n, kl_sgd_options q)
-{
-    kl_call c = kl_call_begin(at);
-    kl_optim *o = NULL;
-    if (q.nesterov && (q.momentum <= 0 || q.dampening != 0))
-        kl_fail(KL_ERR_ARG, "Nesterov momentum requires a momentum and zero dampening");
-    else
-        o = optim_new(at, p, n, q.momentum != 0);
-    if (o)
-        sgd_setup(o, q);
-    kl_call_done(&c, KL_OK);
-    return o;
-}
-
-static kl_optim *adam(const char *at, kl_tensor *const *p, int n, kl_adam_options q,
-                      bool decoupled)
-{
-    kl_optim *o = optim_new(at, p, n, q.amsgrad ? 3 : 2);
-    if (!o)
-        return NULL;
-    adam_setup(o, q, decoupled);
-    return o;
-}
-
-kl_optim *kl_adam_new_at(const char *at, kl_tensor *const *p, int n, kl_adam_options q)
-{
-    kl_call c = kl_call_begin(at);
-    kl_optim *o = adam(at, p, n, q, false);
-    kl_call_done(&c, KL_OK);
-    return o;
-}
-
-kl_optim *kl_adamw_new_at(const char *at, kl_tensor *const *p, int n, kl_adam_options q)
-{
-    kl_call c = kl_call_begin(at);
-    kl_optim *o = adam(at, p, n, q, true);
-    kl_call_done(&c, KL_OK);
-    return o;
+    return o ? o->options.lr : 0;
 }
 
 /* ---- steps on state of the caller's keeping ---- */
 
-static kl_status update_all(const char *at, kl_optim *o, const kl_update *u, int n)
+kl_status kl_optim_update_at(const char *at, kl_optim_rule rule, const kl_update *u,
+                             int n, kl_optim_options q, int64_t step, double carry[2])
 {
     kl_call c = kl_call_begin(at);
-    slot *slots = kl_alloc_zeroed((size_t)n * sizeof *slots + 1);
+    kl_optim o = {.rule = rule, .n = n, .steps = step - 1, .carry = {1, 1}};
     kl_lazy **g = kl_alloc_zeroed((size_t)n * sizeof *g + 1);
-    kl_status st =
-        slots && g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
+    kl_status st = g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
     for (int i = 0; i < n && st == KL_OK; i++) {
-        slots[i] = (slot){u[i].p, u[i].m, u[i].v, u[i].vmax};
         g[i] = u[i].g ? kl_tensor_read(u[i].g) : NULL;
         g[i] = g[i] && g[i]->track ? kl_n_detach(g[i]) : g[i];
     }
-    o->slots = slots;
-    o->n = n;
+    o.options = kl_optim_filled(rule, q);
+    o.slots = (kl_update *)(uintptr_t)u; /* read alone */
+    if (carry)
+        memcpy(o.carry, carry, sizeof o.carry);
     if (st == KL_OK)
-        st = apply(o, g);
-    kl_free(slots, (size_t)n * sizeof *slots + 1);
+        st = apply(&o, g);
+    if (carry)
+        memcpy(carry, o.carry, sizeof o.carry);
     kl_free(g, (size_t)n * sizeof *g + 1);
     return kl_call_done(&c, st);
-}
-
-kl_status kl_sgd_update_at(const char *at, const kl_update *u, int n, kl_sgd_options q,
-                           bool first)
-{
-    kl_optim o;
-    sgd_setup(&o, q);
-    o.steps = first ? 0 : 1;
-    return update_all(at, &o, u, n);
-}
-
-kl_status kl_adam_update_at(const char *at, const kl_update *u, int n, kl_adam_options q,
-                            bool decoupled, int64_t step)
-{
-    kl_optim o;
-    adam_setup(&o, q, decoupled);
-    o.steps = step - 1;
-    return update_all(at, &o, u, n);
 }
 
 kl_status kl_flush_at(const char *at)
@@ -418,7 +281,8 @@ kl_tensor *kl_clip_grad_norm_at(const char *at, kl_tensor *const *p, int n, doub
     for (int i = 0; i < n && by; i++) {
         kl_tensor *g = p[i] && p[i]->leaf ? p[i]->leaf->grad : NULL;
         kl_lazy *v = g ? kl_tensor_read(g) : NULL;
-        if (v && kl_tensor_write(g, kl_n_bin(KL_OP_mul, v, like(by, v))))
+        if (v &&
+            kl_tensor_write(g, kl_n_bin(KL_OP_mul, v, kl_n_cast(by, (kl_dtype)v->dtype))))
             norm = NULL;
     }
     return kl_call_end(&c, norm);

@@ -1,5 +1,6 @@
 """Optimisers."""
 from . import lr_scheduler  # noqa: F401
-from .adam import Adam, AdamW  # noqa: F401
+from .lbfgs import LBFGS  # noqa: F401
 from .optimizer import Optimizer  # noqa: F401
-from .sgd import SGD  # noqa: F401
+from .rules import (ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam,  # noqa: F401
+                    RMSprop, Rprop)
