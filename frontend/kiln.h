@@ -14,6 +14,7 @@
 #include "kiln/linalg.h"
 #include "kiln/fft.h"
 #include "kiln/nn.h"
+#include "kiln/rnn.h"
 #include "kiln/loss.h"
 #include "kiln/optim.h"
 #include "kiln/index.h"

@@ -90,14 +90,30 @@ static kl_lazy *average(picked p, kl_reduction r)
         kl_n_reduce(KL_OP_add, kl_n_expand_like(p.weight, p.loss), all, false));
 }
 
-/* Every class equally, for label smoothing: the mean of -log p. */
-static kl_lazy *smooth(kl_lazy *logp, kl_lazy *base, picked p, int at, double amount)
+/* Each class's weight beside x, or x itself where there are none. */
+static kl_lazy *weighted(kl_lazy *x, int at, const kl_loss_options *o)
 {
-    kl_lazy *all = kl_n_un(KL_OP_neg, kl_n_mean(logp, UINT64_C(1) << at, false));
-    if (p.weight)
-        all = kl_n_bin(KL_OP_mul, all, p.weight);
-    return kl_n_bin(KL_OP_add, kl_n_binc(KL_OP_mul, base, 1 - amount),
-                    kl_n_binc(KL_OP_mul, all, amount));
+    int64_t shape[KL_MAX_RANK];
+    kl_lazy *w = o->weight ? kl_arg_tensor(o->weight) : NULL;
+    if (!w || !x)
+        return x;
+    for (int i = 0; i < x->rank; i++)
+        shape[i] = i == at ? kl_lazy_shape(x)[i] : 1;
+    w = kl_n_reshape(kl_n_cast(w, (kl_dtype)x->dtype), x->rank, shape);
+    return kl_n_bin(KL_OP_mul, x, w);
+}
+
+/* Every class equally, for label smoothing: the weighted mean of -log p. */
+static kl_lazy *smooth(kl_lazy *logp, kl_lazy *base, picked p, int at,
+                       const kl_loss_options *o)
+{
+    kl_lazy *all = kl_n_mean(weighted(logp, at, o), UINT64_C(1) << at, false);
+    all = kl_n_un(KL_OP_neg, all);
+    if (p.weight && o->ignore) /* which is 0 where the target is left out */
+        all = kl_n_where(kl_n_binc(KL_OP_eq, p.weight, 0),
+                         kl_n_const((kl_dtype)logp->dtype, 0), all);
+    return kl_n_bin(KL_OP_add, kl_n_binc(KL_OP_mul, base, 1 - o->label_smoothing),
+                    kl_n_binc(KL_OP_mul, all, o->label_smoothing));
 }
 
 static kl_lazy *probabilities(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_options *o)
@@ -107,14 +123,7 @@ static kl_lazy *probabilities(kl_lazy *logp, kl_lazy *y, int at, const kl_loss_o
     if (o->label_smoothing > 0)
         y = kl_n_binc(KL_OP_add, kl_n_binc(KL_OP_mul, y, 1 - o->label_smoothing),
                       o->label_smoothing / (double)n);
-    kl_lazy *l = kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_mul, y, logp));
-    if (o->weight) { /* a weight a class */
-        int64_t shape[KL_MAX_RANK];
-        for (int i = 0; i < logp->rank; i++)
-            shape[i] = i == at ? n : 1;
-        kl_lazy *w = kl_n_cast(kl_arg_tensor(o->weight), (kl_dtype)logp->dtype);
-        l = kl_n_bin(KL_OP_mul, l, kl_n_reshape(w, logp->rank, shape));
-    }
+    kl_lazy *l = kl_n_un(KL_OP_neg, kl_n_bin(KL_OP_mul, y, weighted(logp, at, o)));
     if (o->reduction == KL_REDUCE_MEAN) { /* over samples, whatever their weights */
         uint64_t all = (UINT64_C(1) << logp->rank) - 1;
         double count = (double)kl_lazy_numel(logp) / (double)KL_MAX(n, 1);
@@ -138,7 +147,7 @@ static kl_tensor *classes(kl_call *c, const char *fn, kl_tensor *tx, kl_tensor *
         return kl_call_end(c, kl_n_cast(probabilities(logp, y, at, &o), dt));
     picked p = logp ? pick(logp, y, at, &o) : (picked){0};
     if (p.loss && o.label_smoothing > 0)
-        p.loss = smooth(logp, p.loss, p, at, o.label_smoothing);
+        p.loss = smooth(logp, p.loss, p, at, &o);
     return kl_call_end(c, kl_n_cast(average(p, o.reduction), dt));
 }
 

@@ -259,7 +259,8 @@ kl_tensor *kl_lp_pool_at(const char *at, kl_tensor *x, int dims, double p, kl_po
     if (!a || !settle("lp_pool", a, dims, &o, &w))
         return kl_call_end(&c, NULL);
     kl_lazy *f = kl_n_widen(a), *v = windowed(kl_n_binc(KL_OP_pow, f, p), &w, num(f, 0));
-    kl_lazy *s = kl_n_relu(kl_n_reduce(KL_OP_add, v, window_axes(a, &w), false));
+    kl_lazy *s = kl_n_reduce(KL_OP_add, v, window_axes(a, &w), false);
+    s = kl_n_where(kl_n_binc(KL_OP_eq, s, 0), num(s, 0), s); /* no gradient at 0 */
     return kl_call_end(&c, kl_n_cast(kl_n_binc(KL_OP_pow, s, 1 / p), type(a)));
 }
 

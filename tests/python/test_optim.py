@@ -126,10 +126,10 @@ class Rules(unittest.TestCase):
             for p in w:
                 p.grad = kiln.ones(3, 3)
             opt.step()
-            before = kiln._kiln._counters()["compiles"]
+            before = kiln._kiln._stats()["programs_compiled"]
             for _ in range(8):
                 opt.step()
-            self.assertEqual(kiln._kiln._counters()["compiles"], before, name)
+            self.assertEqual(kiln._kiln._stats()["programs_compiled"], before, name)
 
 
 class Refusals(unittest.TestCase):

@@ -209,7 +209,8 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
 
 enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
 
-static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, int how)
+/* first: the object that came first, which a result that is the same tensor is. */
+static PyObject *call_row(const py_row *row, const py_value *v, PyObject *first, int how)
 {
     kl_tensor *extra[PY_MAX_LIST];
     py_result r = {.x = extra};
@@ -223,17 +224,17 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
         r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
                               : row_there(at, r.t, v[row->device].u.s);
     if (how == AS_INPLACE)
-        ok = r.t && kl_assign_at(at, py_t(self), r.t);
+        ok = r.t && kl_assign_at(at, py_t(first), r.t);
     else if (r.n >= 0)
         take_all(row, &r);
     kl_scope_drop();
     if (drawn)
         kl_generator_use(NULL);
-    if (how == AS_METHOD && r.n == 1 && r.t &&
-        r.t == py_t(self)) { /* x.to(x.dtype) is x */
+    if (how != AS_INPLACE && r.n == 1 && r.t && first &&
+        r.t == py_t(first)) { /* x.to(x.dtype) is x */
         kl_tensor_unref(r.t);
-        Py_INCREF(self);
-        return self;
+        Py_INCREF(first);
+        return first;
     }
     if (how != AS_INPLACE && strcmp(row->result, "self") != 0)
         return finish(row, &r);
@@ -243,8 +244,8 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *self, 
     }
     if (!ok)
         return py_raise();
-    Py_INCREF(self);
-    return self;
+    Py_INCREF(first);
+    return first;
 }
 
 static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -257,6 +258,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
                     : how == AS_METHOD ? PY_METHOD
                                        : PY_INPLACE;
     const char *name = rows[first].name;
+    PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && rows[first].forms & PY_OUT)
         rest = without_out(&args, nargs, names, room, &out);
     names = rest ? rest : names;
@@ -267,7 +269,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
             continue;
         matched = py_signature_match(&rows[i], self, args, nargs, names, v, lists);
         if (matched == 1)
-            r = call_row(&rows[i], v, self, how);
+            r = call_row(&rows[i], v, of, how);
     }
     if (matched == 0)
         refuse(first, args, nargs, names);

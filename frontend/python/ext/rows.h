@@ -28,9 +28,37 @@ static kl_arg row_scaled(const char *at, kl_arg a, kl_arg alpha)
     return kl_arg_t(kl_mul_at(at, a, alpha));
 }
 
+/* v: the arguments of _multihead; flags 1 training, 2 one more key of zeros, 4 averages.
+ */
+static kl_tensor *row_multihead(const char *at, const py_value *v, kl_tensor **weights)
+{
+    kl_tensor *const *w = v[4].u.list.ts;
+    bool joint = v[4].u.list.n == 1;
+    int64_t flags = v[12].u.i;
+    kl_multihead o = {
+        .heads = (int)v[3].u.i,
+        .w_in = joint ? w[0] : NULL,
+        .w_q = joint ? NULL : w[0],
+        .w_k = joint ? NULL : w[1],
+        .w_v = joint ? NULL : w[2],
+        .b_in = v[5].u.t,
+        .bias_k = v[6].u.t,
+        .bias_v = v[7].u.t,
+        .w_out = v[8].u.t,
+        .b_out = v[9].u.t,
+        .mask = v[10].u.t,
+        .key_mask = v[11].u.t,
+        .training = flags & 1,
+        .zero_attn = flags & 2,
+        .average = flags & 4,
+        .dropout = v[13].u.d,
+    };
+    return kl_multihead_attention_at(at, v[0].u.t, v[1].u.t, v[2].u.t, o, weights);
+}
+
 static kl_tensor *row_finish(const char *at, kl_arg in, bool inplace, kl_tensor *r)
 {
-    return inplace && r ? kl_assign_at(at, in.t, r) : r;
+    return inplace && r ? kl_scope_hold(kl_assign_at(at, in.t, r)) : r;
 }
 
 static kl_tensor *row_act(const char *at, kl_arg in, bool inplace,

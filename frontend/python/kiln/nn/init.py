@@ -1,6 +1,8 @@
 """Filling parameters: each function writes its tensor in place and returns it."""
 import math
 
+from .. import _functions as K
+from .. import _kiln
 from .._grad import no_grad
 
 
@@ -22,6 +24,8 @@ def calculate_gain(nonlinearity, param=None):
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueError(f"negative_slope {slope} not a valid number")
         return math.sqrt(2.0 / (1 + slope ** 2))
     if nonlinearity == "selu":
         return 3.0 / 4
@@ -140,6 +144,36 @@ def sparse_(tensor, sparsity, std=0.01, generator=None):
         tensor[randperm(rows)[:math.ceil(sparsity * rows)], c] = 0
 
 
+@_filled
+def dirac_(tensor, groups=1):
+    """The identity of convolutions: a 1 in the middle of each channel's own kernel."""
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.size(0) % groups != 0:
+        raise ValueError("dim 0 must be divisible by groups")
+    rows = tensor.size(0) // groups
+    middle = tuple(n // 2 for n in tensor.shape[2:])
+    tensor.zero_()
+    for g in range(groups):
+        for c in range(min(rows, tensor.size(1))):
+            tensor[(g * rows + c, c, *middle)] = 1
+
+
+@_filled
+def orthogonal_(tensor, gain=1, generator=None):
+    """Rows (or columns, if there are more rows) orthogonal to each other."""
+    if tensor.dim() < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return
+    rows, cols = tensor.size(0), tensor.numel() // tensor.size(0)
+    a = K.empty(max(rows, cols), min(rows, cols), dtype=tensor.dtype)
+    q, r = _kiln._functions["linalg"]["qr"](normal_(a, generator=generator))
+    q = q * r.diagonal().sign()  # uniform over all orthogonal matrices
+    tensor.copy_((q.T if rows < cols else q).reshape(tensor.shape) * gain)
+
+
 uniform, normal, constant = uniform_, normal_, constant_
 xavier_uniform, xavier_normal = xavier_uniform_, xavier_normal_
+orthogonal, dirac, sparse, eye = orthogonal_, dirac_, sparse_, eye_
 kaiming_uniform, kaiming_normal = kaiming_uniform_, kaiming_normal_

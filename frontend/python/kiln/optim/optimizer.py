@@ -8,19 +8,9 @@ from .. import _kiln
 from .._grad import enable_grad
 from .._kiln import Tensor
 from .._tensor import _Removable
+from .._typename import typename
 
 required = object()
-_SCALARS = {d: f"torch.{name}Tensor" for d, name in (
-    ("float32", "Float"), ("float64", "Double"), ("float16", "Half"), ("bfloat16", "BFloat16"),
-    ("int64", "Long"), ("int32", "Int"), ("int16", "Short"), ("int8", "Char"),
-    ("uint8", "Byte"), ("bool", "Bool"))}
-
-
-def _type_name(o):
-    kind = type(o)
-    if type(o) is Tensor:
-        return _SCALARS.get(str(o.dtype)[6:], "torch.Tensor")
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 class Optimizer:
@@ -33,7 +23,7 @@ class Optimizer:
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of "
-                            f"Tensors or dicts, but got {_type_name(params)}")
+                            f"Tensors or dicts, but got {typename(params)}")
         self.defaults = defaults
         self.state = collections.defaultdict(dict)
         self.param_groups = []
@@ -83,7 +73,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError("optimizer can only optimize Tensors, but one of the params is "
-                                + _type_name(p))
+                                + typename(p))
             if not (p.is_leaf or getattr(p, "retains_grad", False)):
                 raise ValueError("can't optimize a non-leaf Tensor")
         if len({id(p) for p in params}) != len(params):

@@ -2,8 +2,22 @@
 from .activation import *  # noqa: F401,F403
 from .container import (ModuleDict, ModuleList, ParameterDict, ParameterList,  # noqa: F401
                         Sequential)
-from .linear import Flatten, Identity, Linear, Unflatten  # noqa: F401
-from .loss import CrossEntropyLoss, L1Loss, MSELoss  # noqa: F401
+from .conv import (Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d,  # noqa: F401
+                   ConvTranspose3d)
+from .dropout import (AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d,  # noqa: F401
+                      FeatureAlphaDropout)
+from .linear import Bilinear, Identity, Linear  # noqa: F401
+from .loss import (BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss,  # noqa: F401
+                   CTCLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss, KLDivLoss, L1Loss,
+                   MarginRankingLoss, MSELoss, MultiLabelMarginLoss, MultiLabelSoftMarginLoss,
+                   MultiMarginLoss, NLLLoss, PoissonNLLLoss, SmoothL1Loss, SoftMarginLoss,
+                   TripletMarginLoss, TripletMarginWithDistanceLoss)
 from .module import Module  # noqa: F401
-from .regularise import (BatchNorm1d, BatchNorm2d, BatchNorm3d, Dropout, Embedding,  # noqa: F401
-                         GroupNorm, LayerNorm)
+from .norm import (BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d,  # noqa: F401
+                   InstanceNorm2d, InstanceNorm3d, LayerNorm, LocalResponseNorm, RMSNorm)
+from .padding import *  # noqa: F401,F403
+from .pooling import *  # noqa: F401,F403
+from .shape import (ChannelShuffle, CosineSimilarity, Flatten, Fold, PairwiseDistance,  # noqa: F401
+                    PixelShuffle, PixelUnshuffle, Unflatten, Unfold, Upsample,
+                    UpsamplingBilinear2d, UpsamplingNearest2d)
+from .sparse import Embedding, EmbeddingBag  # noqa: F401

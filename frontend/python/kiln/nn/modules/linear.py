@@ -9,7 +9,10 @@ from .module import Module
 
 
 class Identity(Module):
-    """Its input."""
+    """Its input, whatever it was made with."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
 
     def forward(self, input):
         return input
@@ -42,31 +45,32 @@ class Linear(Module):
                 f"bias={self.bias is not None}")
 
 
-class Flatten(Module):
-    """Dimensions start_dim to end_dim as one."""
+class Bilinear(Module):
+    """y = x1 W x2 + b; W [out_features, in1_features, in2_features]."""
 
-    def __init__(self, start_dim=1, end_dim=-1):
+    def __init__(self, in1_features, in2_features, out_features, bias=True, device=None,
+                 dtype=None):
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = Parameter(K.empty(out_features, in1_features, in2_features, device=device,
+                                        dtype=dtype))
+        self.register_parameter("bias", Parameter(K.empty(
+            out_features, device=device, dtype=dtype)) if bias else None)
+        self.reset_parameters()
 
-    def forward(self, input):
-        return input.flatten(self.start_dim, self.end_dim)
+    def reset_parameters(self):
+        if self.in1_features <= 0:
+            raise ValueError("in1_features must be > 0, but got (in1_features="
+                             f"{self.in1_features})")
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1, input2):
+        return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self):
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
-class Unflatten(Module):
-    """One dimension as several."""
-
-    def __init__(self, dim, unflattened_size):
-        super().__init__()
-        self.dim, self.unflattened_size = dim, unflattened_size
-
-    def forward(self, input):
-        d = self.dim % input.dim()
-        return input.reshape(tuple(input.shape[:d]) + tuple(self.unflattened_size)
-                             + tuple(input.shape[d + 1:]))
-
-    def extra_repr(self):
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+        return (f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+                f"out_features={self.out_features}, bias={self.bias is not None}")

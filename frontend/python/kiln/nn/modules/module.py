@@ -1,39 +1,19 @@
 """Module: the base of all layers: parameters, buffers and sub-modules by name."""
 import collections
 import functools
-import itertools
 
 from ... import _kiln
+from ..._grad import no_grad
 from ..._kiln import Tensor
+from ..._typename import typename
 from ..parameter import Buffer, Parameter
-
-_IncompatibleKeys = collections.namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
-
-
-def _keys_repr(self):
-    return "<All keys matched successfully>" if not self[0] and not self[1] else \
-        f"_IncompatibleKeys(missing_keys={self[0]}, unexpected_keys={self[1]})"
+from ._hooks import HookedCall
+from ._state import State
 
 
-_IncompatibleKeys.__repr__ = _keys_repr
-
-
-class _Handle:
-    """Takes a hook out again."""
-
-    _ids = itertools.count()
-
-    def __init__(self, hooks):
-        self._hooks, self.id = hooks, next(self._ids)
-
-    def remove(self):
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.remove()
+_TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks",
+           "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
+           "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
 
 def _indented(text, by):
@@ -41,7 +21,7 @@ def _indented(text, by):
     return "\n".join([first] + [" " * by + line for line in rest])
 
 
-class Module:
+class Module(HookedCall, State):
     """A layer or a net: assign Parameters, Modules and buffers as attributes, write forward."""
 
     dump_patches = False
@@ -50,10 +30,8 @@ class Module:
     def __init__(self, *args, **kwargs):
         put = functools.partial(object.__setattr__, self)
         put("training", True)
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks",
-                     "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks",
-                     "_load_state_dict_pre_hooks"):
-            put(name, {})
+        for name in _TABLES:
+            put(name, collections.OrderedDict() if name.endswith("hooks") else {})
         put("_non_persistent_buffers_set", set())
 
     # ---- attributes ----
@@ -63,15 +41,19 @@ class Module:
         if isinstance(value, Parameter):
             if "_parameters" not in tables:
                 raise AttributeError("cannot assign parameters before Module.__init__() call")
-            self._forget(name)
+            if name not in tables["_parameters"]:
+                self._forget(name)
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             if "_modules" not in tables:
                 raise AttributeError("cannot assign module before Module.__init__() call")
-            self._forget(name)
-            tables["_modules"][name] = value
+            old = tables["_modules"].get(name)
+            if old is None:
+                self._forget(name)
+            tables["_modules"][name] = value  # a module in another's place keeps its order
         elif isinstance(value, Buffer):
-            self._forget(name)
+            if name not in tables["_buffers"]:
+                self._forget(name)
             self.register_buffer(name, value, value.persistent)
         else:
             self._set_plain(name, value)
@@ -81,14 +63,14 @@ class Module:
         for table, kind in (("_parameters", "torch.nn.Parameter"), ("_modules", "torch.nn.Module")):
             if name in tables.get(table, ()):
                 if value is not None:
-                    raise TypeError(f"cannot assign '{type(value).__name__}' as "
+                    raise TypeError(f"cannot assign '{typename(value)}' as "
                                     f"{'parameter' if table == '_parameters' else 'child module'} "
                                     f"'{name}' ({kind} or None expected)")
                 tables[table][name] = None
                 return
         if name in tables.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' "
+                raise TypeError(f"cannot assign '{typename(value)}' as buffer '{name}' "
                                 "(torch.nn.Buffer, torch.Tensor or None expected)")
             tables["_buffers"][name] = value
             return
@@ -121,27 +103,40 @@ class Module:
     @staticmethod
     def _check_name(self, name, kind):
         if not isinstance(name, str):
-            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+            raise TypeError(f"{kind} name should be a string. Got {typename(name)}")
         if "." in name:
-            raise KeyError(f"{kind} name can't contain \".\"")
+            got = f", got: {name}" if kind == "module" else ""
+            raise KeyError(f"{kind} name can't contain \".\"{got}")
         if name == "":
             raise KeyError(f"{kind} name can't be empty string \"\"")
 
     def register_parameter(self, name, param):
         """Add a parameter (None: there is none) under a name."""
+        if "_parameters" not in self.__dict__:
+            raise AttributeError("cannot assign parameter before Module.__init__() call")
         self._check_name(self, name, "parameter")
         if hasattr(self, name) and name not in self._parameters:
             raise KeyError(f"attribute '{name}' already exists")
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter "
+            raise TypeError(f"cannot assign '{typename(param)}' object to parameter "
                             f"'{name}' (torch.nn.Parameter or None required)")
+        if param is not None and param.grad_fn is not None:
+            raise ValueError(
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                f"created explicitly. To express '{name}' as a function of another Tensor, compute "
+                "the value in the forward() method.")
         self._parameters[name] = param
 
     def register_buffer(self, name, tensor, persistent=True):
         """Add a tensor that is state but no parameter; persistent ones are saved."""
+        if "_buffers" not in self.__dict__:
+            raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name(self, name, "buffer")
         if hasattr(self, name) and name not in self._buffers:
             raise KeyError(f"attribute '{name}' already exists")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
+                            "(torch Tensor or None required)")
         self._buffers[name] = tensor
         (self._non_persistent_buffers_set.discard if persistent
          else self._non_persistent_buffers_set.add)(name)
@@ -149,7 +144,7 @@ class Module:
     def add_module(self, name, module):
         """Add a sub-module under a name."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name(self, name, "module")
         if hasattr(self, name) and name not in self._modules:
             raise KeyError(f"attribute '{name}' already exists")
@@ -162,39 +157,6 @@ class Module:
     def forward(self, *args, **kwargs):
         raise NotImplementedError(
             f"Module [{type(self).__name__}] is missing the required \"forward\" function")
-
-    def __call__(self, *args, **kwargs):
-        if not (self._forward_hooks or self._forward_pre_hooks):
-            return self.forward(*args, **kwargs)
-        for hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
-            r = hook(self, args, kwargs) if with_kwargs else hook(self, args)
-            if with_kwargs and r is not None:
-                args, kwargs = r
-            elif r is not None:
-                args = r if isinstance(r, tuple) else (r,)
-        out = self.forward(*args, **kwargs)
-        for hook, with_kwargs in tuple(self._forward_hooks.values()):
-            r = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
-            out = out if r is None else r
-        return out
-
-    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
-        """hook(module, args, output) after each call; what it gives replaces the output."""
-        return self._add_hook(self._forward_hooks, (hook, with_kwargs), prepend)
-
-    def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
-        """hook(module, args) before each call; what it gives replaces the arguments."""
-        return self._add_hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
-
-    @staticmethod
-    def _add_hook(hooks, value, prepend):
-        handle = _Handle(hooks)
-        old = dict(hooks) if prepend else {}
-        if prepend:
-            hooks.clear()
-        hooks[handle.id] = value
-        hooks.update(old)
-        return handle
 
     # ---- walking ----
 
@@ -251,7 +213,7 @@ class Module:
         m = self
         for name in target.split(".") if target else ():
             if not hasattr(m, name):
-                raise AttributeError(f"{type(m).__name__} has no attribute `{name}`")
+                raise AttributeError(f"{m._get_name()} has no attribute `{name}`")
             m = getattr(m, name)
             if not isinstance(m, Module):
                 raise AttributeError(f"`{name}` is not an nn.Module")
@@ -259,7 +221,10 @@ class Module:
 
     def get_parameter(self, target):
         path, _, name = target.rpartition(".")
-        p = getattr(self.get_submodule(path), name)
+        m = self.get_submodule(path)
+        if not hasattr(m, name):
+            raise AttributeError(f"{m._get_name()} has no attribute `{name}`")
+        p = getattr(m, name)
         if not isinstance(p, Parameter):
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return p
@@ -267,16 +232,32 @@ class Module:
     def get_buffer(self, target):
         path, _, name = target.rpartition(".")
         m = self.get_submodule(path)
+        if not hasattr(m, name):
+            raise AttributeError(f"{m._get_name()} has no attribute `{name}`")
         if name not in m._buffers:
             raise AttributeError(f"`{name}` is not a buffer")
         return m._buffers[name]
+
+    def set_submodule(self, target, module, strict=False):
+        """Put a module in the place of the one at a path."""
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        if not isinstance(getattr(parent, name, module), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
 
     # ---- changing all of it ----
 
     def _apply(self, fn, recurse=True):
         for m in self.children() if recurse else ():
             m._apply(fn)
-        with _grad_off():
+        with no_grad():
             for name, p in self._parameters.items():
                 if p is None:
                     continue
@@ -298,15 +279,18 @@ class Module:
 
     def to(self, *args, **kwargs):
         """Parameters and buffers to a device or dtype; only real ones change dtype."""
+        dtype = next((a.dtype if isinstance(a, Tensor) else a for a in (*args, kwargs.get("tensor"))
+                      if isinstance(a, (_kiln.dtype, Tensor))), kwargs.get("dtype"))
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got "
+                            f"desired dtype={dtype}")
         probe = Tensor.to(_kiln._tensor(0.0, None), *args, **kwargs) if args or kwargs else None
-        changes = any(isinstance(a, (_kiln.dtype, Tensor)) for a in args) or \
-            kwargs.get("dtype") is not None
         moves = any(isinstance(a, (_kiln.device, str, int, Tensor)) for a in args) or \
             kwargs.get("device") is not None
 
         def convert(t):
-            if changes and (t.is_floating_point() or t.is_complex()):
-                t = t.to(probe.dtype)
+            if dtype is not None and (t.is_floating_point() or t.is_complex()):
+                t = t.to(dtype)
             return t.to(probe.device) if moves else t
 
         return self._apply(convert)
@@ -360,71 +344,21 @@ class Module:
             else:
                 p.grad.detach().zero_()
 
+    def to_empty(self, *, device=None, recurse=True):
+        """Parameters and buffers of the same shapes, not filled."""
+        from ..._functions import empty_like
+        return self._apply(lambda t: empty_like(t, device=device), recurse)
+
     def share_memory(self):
         return self
 
-    # ---- state ----
+    def compile(self, *args, **kwargs):
+        """Every call is compiled as it is."""
 
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
-        """All parameters and persistent buffers by path."""
-        out = collections.OrderedDict() if destination is None else destination
-        for name, p in self._parameters.items():
-            if p is not None:
-                out[prefix + name] = p if keep_vars else p.detach()
-        for name, b in self._buffers.items():
-            if b is not None and name not in self._non_persistent_buffers_set:
-                out[prefix + name] = b if keep_vars else b.detach()
-        extra = type(self).__dict__.get("get_extra_state")
-        if extra is not None:
-            out[prefix + "_extra_state"] = self.get_extra_state()
-        for name, m in self._modules.items():
-            if m is not None:
-                m.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in self._state_dict_hooks.values():
-            hook(self, out, prefix, {})
-        return out
-
-    def _own_state(self):
-        names = {n: p for n, p in self._parameters.items() if p is not None}
-        names.update((n, b) for n, b in self._buffers.items()
-                     if b is not None and n not in self._non_persistent_buffers_set)
-        return names
-
-    def _load_from_state_dict(self, state, prefix, missing, errors, assign):
-        for name, t in self._own_state().items():
-            key = prefix + name
-            if key not in state:
-                missing.append(key)
-                continue
-            v = state[key]
-            if tuple(v.shape) != tuple(t.shape):
-                errors.append(f"size mismatch for {key}: copying a param with shape {v.shape} "
-                              f"from checkpoint, the shape in current model is {t.shape}.")
-                continue
-            with _grad_off():
-                if assign:
-                    t.data = v
-                else:
-                    t.copy_(v)
-
-    def load_state_dict(self, state_dict, strict=True, assign=False):
-        """Copy the tensors of a state dict into those of the same names."""
-        missing, errors, known = [], [], set()
-        for path, m in self.named_modules(remove_duplicate=False):
-            prefix = path + "." if path else ""
-            known.update(prefix + n for n in m._own_state())
-            m._load_from_state_dict(state_dict, prefix, missing, errors, assign)
-        unexpected = [k for k in state_dict if k not in known]
-        if strict and unexpected:
-            errors.insert(0, "Unexpected key(s) in state_dict: "
-                          + ", ".join(f'"{k}"' for k in unexpected) + ". ")
-        if strict and missing:
-            errors.insert(0, "Missing key(s) in state_dict: "
-                          + ", ".join(f'"{k}"' for k in missing) + ". ")
-        if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
-                               + "\n\t".join(errors))
-        return _IncompatibleKeys(missing, unexpected)
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for name in _TABLES:
+            self.__dict__.setdefault(name, collections.OrderedDict())
 
     # ---- printing ----
 
@@ -442,8 +376,3 @@ class Module:
             return f"{self._get_name()}({lines[0]})"
         body = lines + children
         return f"{self._get_name()}(" + ("\n  " + "\n  ".join(body) + "\n" if body else "") + ")"
-
-
-def _grad_off():
-    from ..._grad import no_grad
-    return no_grad()

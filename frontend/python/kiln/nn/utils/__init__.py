@@ -1,7 +1,7 @@
 """Helpers for parameters: clipping gradients, parameters as one vector."""
-from .. import _functions as K
-from .. import _kiln
-from .._grad import no_grad
+from ... import _functions as K
+from ... import _kiln
+from ..._grad import no_grad
 
 
 def _with_grads(parameters):
