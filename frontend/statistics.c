@@ -385,15 +385,19 @@ kl_tensor *kl_pairwise_distance_at(const char *at, kl_tensor *a, kl_tensor *b, d
     return kl_composed(&c, __func__, d ? kl_norm_at(at, d, p, kl_axes(-1), keep) : NULL);
 }
 
-/* max(norm along axis, eps) */
+/* max(norm along axis, eps), with the norm's own gradient below eps too, as PyTorch's */
 static kl_lazy *length(kl_lazy *x, int axis, double eps)
 {
     kl_lazy *s = kl_n_reduce(KL_OP_add, kl_n_square(x), UINT64_C(1) << axis, true);
     kl_lazy *none = kl_n_binc(KL_OP_eq, s, 0); /* its root has no derivative */
     s = s ? kl_n_where(none, kl_n_const((kl_dtype)s->dtype, 1), s) : NULL;
     kl_lazy *n = kl_n_un(KL_OP_sqrt, s);
-    kl_lazy *low = kl_n_bin(KL_OP_or, none, kl_n_binc(KL_OP_lt, n, eps));
-    return n ? kl_n_where(low, kl_n_const((kl_dtype)n->dtype, eps), n) : NULL;
+    kl_lazy *rise =
+        n ? kl_n_where(kl_n_binc(KL_OP_lt, n, eps), kl_n_cbin(KL_OP_sub, eps, n),
+                       kl_n_const((kl_dtype)n->dtype, 0))
+          : NULL;
+    n = rise ? kl_n_bin(KL_OP_add, n, kl_n_detach(rise)) : NULL;
+    return n ? kl_n_where(none, kl_n_const((kl_dtype)n->dtype, eps), n) : NULL;
 }
 
 /* a.b / (max(|a|, eps) max(|b|, eps)) along dim */

@@ -1,5 +1,7 @@
 """The layers."""
 from .activation import *  # noqa: F401,F403
+from .attention import (MultiheadAttention, Transformer, TransformerDecoder,  # noqa: F401
+                        TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer)
 from .container import (ModuleDict, ModuleList, ParameterDict, ParameterList,  # noqa: F401
                         Sequential)
 from .conv import (Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d,  # noqa: F401
@@ -17,6 +19,7 @@ from .norm import (BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNor
                    InstanceNorm2d, InstanceNorm3d, LayerNorm, LocalResponseNorm, RMSNorm)
 from .padding import *  # noqa: F401,F403
 from .pooling import *  # noqa: F401,F403
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase  # noqa: F401
 from .shape import (ChannelShuffle, CosineSimilarity, Flatten, Fold, PairwiseDistance,  # noqa: F401
                     PixelShuffle, PixelUnshuffle, Unflatten, Unfold, Upsample,
                     UpsamplingBilinear2d, UpsamplingNearest2d)

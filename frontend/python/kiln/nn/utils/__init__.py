@@ -2,6 +2,7 @@
 from ... import _functions as K
 from ... import _kiln
 from ..._grad import no_grad
+from . import rnn  # noqa: F401
 
 
 def _with_grads(parameters):

@@ -2,10 +2,15 @@
 import itertools
 
 from ... import _functions as K
+from ... import _kiln
+from ..._make import as_tensor
 
 
 class Sampler:
     """Gives item numbers; the base."""
+
+    def __class_getitem__(cls, kinds):
+        return cls
 
     def __init__(self, data_source=None):
         pass
@@ -27,12 +32,21 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
+def _check_count(n):
+    if not isinstance(n, int) or isinstance(n, bool) or n <= 0:
+        raise ValueError(f"num_samples should be a positive integer value, but got num_samples={n}")
+
+
 class RandomSampler(Sampler):
     """A new random order each time; with replacement, draws."""
 
     def __init__(self, data_source, replacement=False, num_samples=None, generator=None):
         self.data_source, self.replacement = data_source, replacement
         self._num_samples, self.generator = num_samples, generator
+        if not isinstance(replacement, bool):
+            raise TypeError("replacement should be a boolean value, but got replacement="
+                            f"{replacement}")
+        _check_count(self.num_samples)
 
     @property
     def num_samples(self):
@@ -70,22 +84,19 @@ class WeightedRandomSampler(Sampler):
     """Draws in proportion to weights."""
 
     def __init__(self, weights, num_samples, replacement=True, generator=None):
-        self.weights, self.num_samples = [float(w) for w in weights], num_samples
-        self.replacement, self.generator = replacement, generator
-        if not replacement and num_samples > sum(w > 0 for w in self.weights):
-            raise ValueError("more samples than items of positive weight")
+        _check_count(num_samples)
+        if not isinstance(replacement, bool):
+            raise ValueError("replacement should be a boolean value, but got replacement="
+                             f"{replacement}")
+        self.weights = as_tensor(weights, dtype=_kiln.float64)
+        if self.weights.dim() != 1:
+            raise ValueError("weights should be a 1d sequence but given weights have shape "
+                             f"{tuple(self.weights.shape)}")
+        self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
 
     def __iter__(self):
-        if self.replacement:
-            sums = list(itertools.accumulate(self.weights))
-            import bisect
-            draws = K.rand(self.num_samples, generator=self.generator).tolist()
-            return iter([min(bisect.bisect_right(sums, u * sums[-1]), len(sums) - 1)
-                         for u in draws])
-        # the largest of u^(1/w): Efraimidis and Spirakis, 2006
-        keys = [u ** (1 / w) if w > 0 else -1.0 for u, w in
-                zip(K.rand(len(self.weights), generator=self.generator).tolist(), self.weights)]
-        return iter(sorted(range(len(keys)), key=lambda i: -keys[i])[:self.num_samples])
+        return iter(K.multinomial(self.weights, self.num_samples, self.replacement,
+                                  generator=self.generator).tolist())
 
     def __len__(self):
         return self.num_samples
@@ -98,6 +109,9 @@ class BatchSampler(Sampler):
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
             raise ValueError(f"batch_size should be a positive integer value, but got "
                              f"batch_size={batch_size}")
+        if not isinstance(drop_last, bool):
+            raise ValueError("drop_last should be a boolean value, but got drop_last="
+                             f"{drop_last}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __iter__(self):
