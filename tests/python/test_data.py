@@ -22,7 +22,7 @@ ITEMS = ["[1, 2]", "[1.5, 2]", "[True, False]", "['a', 'b']", "[b'a', b'b']", "[
 WRONG = ["u.default_collate([None, None])", "u.default_collate([(1, 2), (1,)])", "u.default_collate([{1}, {2}])",
          "u.default_collate([np.array(['a']), np.array(['b'])])", "u.TensorDataset(m.ones(2), m.ones(3))", "u.StackDataset()",
          "u.StackDataset([1], x=[2])", "u.StackDataset([1], [2, 3])", "u.StackDataset(a=[1], b=[2, 3])", "u.ConcatDataset([])",
-         "u.ConcatDataset([[1, 2]])[-3]", "u.ConcatDataset([u.IterableDataset()])", "list(u.ChainDataset([[1]]))",
+         "u.ConcatDataset([[1, 2]])[-3]", "u.ConcatDataset([it])", "u.IterableDataset()", "list(u.ChainDataset([[1]]))",
          "len(u.ChainDataset([[1]]))", "u.Dataset()[0]", "u.random_split([1, 2, 3], [1, 1])",
          "u.random_split([1, 2, 3], [1.5, -0.5])", "u.RandomSampler([])", "u.RandomSampler([1], replacement=1)",
          "u.RandomSampler([1], num_samples=-1)", "u.WeightedRandomSampler([1.0], 0)",
@@ -33,8 +33,8 @@ WRONG = ["u.default_collate([None, None])", "u.default_collate([(1, 2), (1,)])",
          "u.DataLoader([1], sampler=[0], shuffle=True)", "u.DataLoader([1], batch_sampler=[[0]], batch_size=2)",
          "u.DataLoader([1], batch_size=None, drop_last=True)", "u.DataLoader([1], batch_size=0)",
          "u.DataLoader([1], multiprocessing_context='fork')", "u.DataLoader([1], num_workers=1, multiprocessing_context='x')",
-         "u.DataLoader([1], num_workers=1, multiprocessing_context=3)", "u.DataLoader(u.IterableDataset(), shuffle=True)",
-         "u.DataLoader(u.IterableDataset(), sampler=[0])", "u.DataLoader(u.IterableDataset(), batch_sampler=[[0]])",
+         "u.DataLoader([1], num_workers=1, multiprocessing_context=3)", "u.DataLoader(it, shuffle=True)",
+         "u.DataLoader(it, sampler=[0])", "u.DataLoader(it, batch_sampler=[[0]])",
          "u.DataLoader([1]).__setattr__('batch_size', 2)"]
 
 
@@ -58,7 +58,8 @@ class Collation(unittest.TestCase):
 
     def test_refused(self):
         for source in WRONG:
-            theirs, ours = said(source, {"u": lambda m: m.utils.data, "np": np})
+            theirs, ours = said(source, {"u": lambda m: m.utils.data, "np": np, "it": lambda m: type(
+                "Ones", (m.utils.data.IterableDataset,), {"__iter__": lambda self: iter([1])})()})
             with self.subTest(source):
                 self.assertIsNotNone(theirs)
                 self.assertEqual(ours, theirs)

@@ -210,7 +210,7 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
 enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
 
 /* first: the object that came first, which a result that is the same tensor is. */
-static PyObject *call_row(const py_row *row, const py_value *v, PyObject *first, int how)
+static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int how)
 {
     kl_tensor *extra[PY_MAX_LIST];
     py_result r = {.x = extra};
@@ -219,6 +219,8 @@ static PyObject *call_row(const py_row *row, const py_value *v, PyObject *first,
     if (drawn && py_generator_use(v[row->generator].u.o))
         return NULL;
     kl_scope_begin(); /* what the row makes on its way ends with the call */
+    if (how != AS_INPLACE && py_autocast_on())
+        py_autocast(at, row, v);
     row->call(at, v, &r);
     if (row->device >= 0 && v[row->device].given && r.n == 1 && r.t)
         r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
@@ -351,6 +353,7 @@ static int add_row(PyObject *modules, int i, bool first)
 {
     if (py_signature_parse(&rows[i]))
         return -1;
+    py_autocast_prepare(&rows[i]);
     if (!first)
         return 0;
     unsigned forms = 0;

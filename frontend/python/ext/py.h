@@ -146,6 +146,7 @@ struct py_row {
     void (*call)(const char *at, const py_value *v, py_result *r);
     py_param params[PY_MAX_PARAMS]; /* parsed once */
     int nparams;
+    unsigned char autocast[2]; /* on the cpu, on cuda: autocast.c's */
     int generator, device; /* which parameter is the generator, the device; -1: none */
 };
 enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
@@ -174,6 +175,13 @@ int py_inspect_init(PyObject *module);
 
 /* ---- files.c: files and storages ---- */
 int py_files_init(PyObject *module);
+
+/* ---- autocast.c: operands cast by a table while autocast is on ---- */
+void py_autocast_prepare(py_row *row);
+bool py_autocast_on(void);
+/* Casts the arguments in place; the casts belong to the open scope. */
+void py_autocast(const char *at, const py_row *row, py_value *v);
+int py_autocast_init(PyObject *module);
 
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);

@@ -195,6 +195,8 @@ static PyObject *nb_matmul(PyObject *a, PyObject *b)
 {
     if (!py_is_tensor(a) || !py_is_tensor(b))
         Py_RETURN_NOTIMPLEMENTED;
+    if (py_autocast_on())
+        return PyObject_CallMethod(a, "matmul", "O", b);
     return py_wrap(kl_matmul_at(py_place(), py_t(a), py_t(b)));
 }
 static PyObject *nb_negative(PyObject *a)

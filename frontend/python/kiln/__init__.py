@@ -26,6 +26,9 @@ from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from . import _tensor  # noqa: E402,F401  methods written in Python
 from . import autograd  # noqa: E402,F401
+from . import amp, cpu  # noqa: E402,F401
+from .amp import (autocast, get_autocast_dtype, is_autocast_enabled,  # noqa: E402,F401
+                  set_autocast_dtype, set_autocast_enabled)
 from . import (backends, cuda, fft, func, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
                signal, special, testing, utils)
 from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401

@@ -108,6 +108,7 @@ def _tie(cls, ctx, args, out):
     which = [i for i, t in enumerate(outs) if isinstance(t, Tensor) and id(t) not in plain
              and (t.is_floating_point() or t.is_complex())]
     of = [i for i, need in enumerate(ctx.needs_input_grad) if need]
+    dtypes = {i: args[i].dtype for i in of}
     like = [(tuple(outs[i].shape), outs[i].dtype) for i in which]
 
     def back(*grads):
@@ -123,7 +124,8 @@ def _tie(cls, ctx, args, out):
         if len(r) < len(args):
             raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of "
                                f"gradients (expected {len(args)}, got {len(r)})")
-        return tuple(r[i] for i in of)
+        return tuple(r[i] if r[i] is None or r[i].dtype == dtypes[i] else r[i].to(dtypes[i])
+                     for i in of)
 
     tied = _kiln._custom(tuple(args[i] for i in of), tuple(outs[i] for i in which), back)
     for i, t in zip(which, tied):

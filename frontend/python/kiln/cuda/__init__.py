@@ -1,4 +1,5 @@
 """CUDA devices. Nothing here needs a driver: without one there are none."""
+from . import amp  # noqa: F401
 from .. import _kiln
 from .. import random as _random
 from .._kiln import device as _device

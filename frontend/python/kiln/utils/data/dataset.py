@@ -1,5 +1,6 @@
 """Datasets: items by number, or one after the other."""
 import bisect
+import collections.abc
 import itertools
 import math
 import warnings
@@ -20,7 +21,7 @@ class Dataset:
         return ConcatDataset([self, other])
 
 
-class IterableDataset(Dataset):
+class IterableDataset(Dataset, collections.abc.Iterable):
     """Items one after the other: write __iter__."""
 
     def __add__(self, other):
