@@ -7,15 +7,6 @@ __all__ = list(_kiln._functions["nn.functional"])
 
 # ---- functions whose arguments are Python's matter ----
 
-def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean",
-             zero_infinity=False):
-    """Minus the log-probability of target sequences under any alignment."""
-    from .._make import as_tensor
-    lengths = [as_tensor(n, dtype=_kiln.int64) for n in (input_lengths, target_lengths)]
-    return _ctc_loss(log_probs, targets, *lengths, blank, reduction,  # noqa: F821
-                     zero_infinity)
-
-
 def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_function=None,
                                       margin=1.0, swap=False, reduction="mean"):
     """triplet_margin_loss with a distance of the user's."""
