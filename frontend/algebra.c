@@ -189,20 +189,19 @@ kl_tensor *kl_cross_at(const char *at, kl_tensor *a, kl_tensor *b, int dim)
         kl_sub_at(at, T(kl_mul_at(at, T(a1), T(b2))), T(kl_mul_at(at, T(a2), T(b1)))));
 }
 
-/* By repeated squaring; 0 gives the identity. */
+/* By repeated squaring; 0 gives the identity, negative powers are the inverse's. */
 kl_tensor *kl_matrix_power_at(const char *at, kl_tensor *a, int64_t n)
 {
     kl_call c = kl_compose(at);
     if (!a || a->rank < 2 || kl_extent(a, -1) != kl_extent(a, -2)) {
         kl_fail(KL_ERR_SHAPE,
-                "linalg.matrix_power: A must be batches of square matrices");
+                "linalg.matrix_power: A must be batches of square matrices, but they are "
+                "%lld by %lld matrices",
+                (long long)kl_extent(a, -2), (long long)kl_extent(a, -1));
         return kl_composed(&c, NULL, NULL);
     }
-    if (n < 0) {
-        kl_fail(KL_ERR_UNSUPPORTED, "matrix_power: negative powers need inv()");
-        return kl_composed(&c, NULL, NULL);
-    }
-    kl_tensor *r = NULL, *p = a;
+    kl_tensor *r = NULL, *p = n < 0 ? kl_linalg_inv_at(at, a) : a;
+    n = n < 0 ? -n : n;
     for (; n > 0 && p; n >>= 1) {
         if (n & 1)
             r = r ? kl_matmul_at(at, r, p) : p;

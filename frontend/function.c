@@ -7,6 +7,7 @@
  * What does not depend on a parameter and belongs to somebody outside is computed before.
  */
 #include "function.h"
+#include "lapack.h"
 
 typedef struct port {
     kl_dtype dtype;
@@ -590,7 +591,7 @@ kl_function *kl_program_load_at(const char *at, const char *path)
     }
     if (text.failed)
         st = kl_fail(KL_ERR_OOM, "out of memory for a program");
-    if (st == KL_OK && text.s)
+    if (st == KL_OK && text.s && kl_lapack_names() == KL_OK)
         f = load(path, text.s, a);
     else
         kl_arena_free(a);

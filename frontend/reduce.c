@@ -156,6 +156,17 @@ kl_tensor *kl_std_at(const char *at, kl_tensor *t, kl_ints axes, double correcti
     return kl_call_end(&c, kl_n_un(KL_OP_sqrt, spread("std", t, axes, correction, keep)));
 }
 
+/* A root of a sum, with gradient 0 where it is 0, as PyTorch's norms have it. */
+static kl_lazy *root(kl_lazy *s, double ord)
+{
+    kl_lazy *zero = s && s->track ? kl_n_binc(KL_OP_eq, s, 0) : NULL;
+    kl_lazy *x = zero ? kl_n_where(zero, kl_n_const((kl_dtype)s->dtype, 1), s) : s;
+    x = ord == 2 ? kl_n_un(KL_OP_sqrt, x) : kl_n_binc(KL_OP_pow, x, 1 / ord);
+    return zero ? kl_n_where(zero, kl_n_const((kl_dtype)s->dtype, ord > 0 ? 0 : INFINITY),
+                             x)
+                : x;
+}
+
 static kl_lazy *norm(kl_lazy *a, double ord, uint64_t axes, bool keep)
 {
     if (a && kl_is_complex((kl_dtype)a->dtype)) {
@@ -172,9 +183,8 @@ static kl_lazy *norm(kl_lazy *a, double ord, uint64_t axes, bool keep)
     if (ord == 1)
         return kl_n_reduce(KL_OP_add, x, axes, keep);
     if (ord == 2)
-        return kl_n_un(KL_OP_sqrt, kl_n_reduce(KL_OP_add, kl_n_square(a), axes, keep));
-    kl_lazy *s = kl_n_reduce(KL_OP_add, kl_n_binc(KL_OP_pow, x, ord), axes, keep);
-    return kl_n_binc(KL_OP_pow, s, 1 / ord);
+        return root(kl_n_reduce(KL_OP_add, kl_n_square(a), axes, keep), 2);
+    return root(kl_n_reduce(KL_OP_add, kl_n_binc(KL_OP_pow, x, ord), axes, keep), ord);
 }
 
 kl_tensor *kl_norm_at(const char *at, kl_tensor *t, double ord, kl_ints axes, bool keep)

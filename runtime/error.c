@@ -38,6 +38,7 @@ static const char *const status_names[KL_STATUS_COUNT] = {
     [KL_ERR_IO] = "io",
     [KL_ERR_STATE] = "state",
     [KL_ERR_INTERNAL] = "internal",
+    [KL_ERR_NUMERIC] = "numeric",
 };
 
 const char *kl_status_name(kl_status s)

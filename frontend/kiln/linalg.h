@@ -50,6 +50,106 @@ KL_API kl_tensor *kl_multi_dot_at(const char *at, kl_tensor *const *t, int n);
 /* a [.., m, d] b [.., n, d]: p-norms of all differences, [.., m, n] */
 KL_API kl_tensor *kl_cdist_at(const char *at, kl_tensor *a, kl_tensor *b, double p);
 
+/* ---- linalg_factor.c, linalg_spectral.c: factorizations, by LAPACK ---- */
+/* Of f32, f64, c64 and c128, [.., m, n]. LAPACK is opened by the first call:
+ * liblapack.so.3 or libopenblas.so.0 (Debian's liblapack3, libopenblas0); without it
+ * KL_ERR_UNSUPPORTED. What has no result is KL_ERR_NUMERIC; _ex functions give LAPACK's
+ * info instead. Results have derivatives of every order, after Giles (2008) and PyTorch's
+ * conventions: cholesky's is Hermitian; svd's and eig's vectors are differentiable where
+ * values are distinct and the result does not depend on their phases; of square U and V
+ * the first min(m, n) columns; qr's where it is "reduced", or m <= n. */
+
+/* L of A = L L*; upper: L*, from the upper triangle */
+KL_API kl_tensor *kl_linalg_cholesky_at(const char *at, kl_tensor *a, bool upper);
+#define kl_linalg_cholesky(a) kl_linalg_cholesky_at(KL_HERE, a, false)
+KL_API kl_tensor *kl_linalg_cholesky_ex_at(const char *at, kl_tensor *a, bool upper,
+                                           kl_tensor **info);
+/* L and U of A = P L U in one, pivots i32 from 1 */
+KL_API kl_tensor *kl_linalg_lu_factor_at(const char *at, kl_tensor *a,
+                                         kl_tensor **pivots);
+#define kl_linalg_lu_factor(a, pivots) kl_linalg_lu_factor_at(KL_HERE, a, pivots)
+KL_API kl_tensor *kl_linalg_lu_factor_ex_at(const char *at, kl_tensor *a,
+                                            kl_tensor **pivots, kl_tensor **info);
+/* out: P, L, U */
+KL_API bool kl_linalg_lu_at(const char *at, kl_tensor *a, kl_tensor **out);
+KL_API bool kl_lu_unpack_at(const char *at, kl_tensor *lu, kl_tensor *pivots,
+                            kl_tensor **out);
+KL_API kl_tensor *kl_lu_order_at(const char *at, kl_tensor *pivots, int64_t m);
+KL_API kl_tensor *kl_lu_permutation_at(const char *at, kl_tensor *pivots, int64_t m,
+                                       kl_dtype dt);
+/* Q; mode "reduced", "complete" or "r" (Q empty) */
+KL_API kl_tensor *kl_linalg_qr_at(const char *at, kl_tensor *a, const char *mode,
+                                  kl_tensor **r);
+#define kl_linalg_qr(a, r) kl_linalg_qr_at(KL_HERE, a, "reduced", r)
+KL_API kl_tensor *kl_linalg_householder_product_at(const char *at, kl_tensor *a,
+                                                   kl_tensor *tau);
+/* U, s, V*; full: U and V square */
+KL_API kl_tensor *kl_linalg_svd_at(const char *at, kl_tensor *a, bool full, kl_tensor **s,
+                                   kl_tensor **vh);
+#define kl_linalg_svd(a, s, vh) kl_linalg_svd_at(KL_HERE, a, false, s, vh)
+KL_API kl_tensor *kl_linalg_svdvals_at(const char *at, kl_tensor *a);
+/* values rising, vectors as columns, of a Hermitian matrix of which one triangle is read
+ */
+KL_API kl_tensor *kl_linalg_eigh_at(const char *at, kl_tensor *a, bool lower,
+                                    kl_tensor **v);
+#define kl_linalg_eigh(a, v) kl_linalg_eigh_at(KL_HERE, a, true, v)
+KL_API kl_tensor *kl_linalg_eigvalsh_at(const char *at, kl_tensor *a, bool lower);
+/* of any square matrix; complex */
+KL_API kl_tensor *kl_linalg_eig_at(const char *at, kl_tensor *a, kl_tensor **v);
+KL_API kl_tensor *kl_linalg_eigvals_at(const char *at, kl_tensor *a);
+
+/* ---- linalg_solve.c: systems of equations ---- */
+/* A X = B, or X A = B (left false); b may be a vector; batches broadcast */
+KL_API kl_tensor *kl_linalg_solve_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                     bool left);
+#define kl_linalg_solve(a, b) kl_linalg_solve_at(KL_HERE, a, b, true)
+KL_API kl_tensor *kl_linalg_solve_ex_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                        bool left, kl_tensor **info);
+/* one triangle is read; unit: its diagonal counts as 1. Not checked: may give infinities
+ */
+KL_API kl_tensor *kl_linalg_solve_triangular_at(const char *at, kl_tensor *a,
+                                                kl_tensor *b, bool upper, bool left,
+                                                bool unit);
+KL_API kl_tensor *kl_linalg_lu_solve_at(const char *at, kl_tensor *lu, kl_tensor *pivots,
+                                        kl_tensor *b, bool left, bool adjoint);
+KL_API kl_tensor *kl_cholesky_solve_at(const char *at, kl_tensor *b, kl_tensor *l,
+                                       bool upper);
+KL_API kl_tensor *kl_cholesky_inverse_at(const char *at, kl_tensor *l, bool upper);
+KL_API kl_tensor *kl_linalg_inv_at(const char *at, kl_tensor *a);
+#define kl_linalg_inv(a) kl_linalg_inv_at(KL_HERE, a)
+KL_API kl_tensor *kl_linalg_inv_ex_at(const char *at, kl_tensor *a, kl_tensor **info);
+KL_API kl_tensor *kl_linalg_det_at(const char *at, kl_tensor *a);
+#define kl_linalg_det(a) kl_linalg_det_at(KL_HERE, a)
+/* the sign, or phase, and log |det|; logdet: NaN where det is negative */
+KL_API kl_tensor *kl_linalg_slogdet_at(const char *at, kl_tensor *a,
+                                       kl_tensor **logabsdet);
+KL_API kl_tensor *kl_logdet_at(const char *at, kl_tensor *a);
+
+/* ---- linalg_norm.c ---- */
+/* ord by name ("fro", "nuc") or NULL and by number (1, 2, INFINITY, and negative: the
+ * smallest); dims none: the last two */
+KL_API kl_tensor *kl_linalg_matrix_norm_at(const char *at, kl_tensor *a, const char *name,
+                                           double ord, kl_ints dims, bool keep);
+/* a matrix's norm for two dimensions, a vector's for one or without ord */
+KL_API kl_tensor *kl_linalg_norm_at(const char *at, kl_tensor *a, const char *name,
+                                    bool has_ord, double ord, kl_ints dims, bool keep);
+KL_API kl_tensor *kl_linalg_cond_at(const char *at, kl_tensor *a, const char *name,
+                                    double ord);
+/* singular values above max(atol, rtol times the largest); kl_arg_none: PyTorch's */
+KL_API kl_tensor *kl_linalg_matrix_rank_at(const char *at, kl_tensor *a, kl_arg atol,
+                                           kl_arg rtol, bool hermitian);
+KL_API kl_tensor *kl_linalg_pinv_at(const char *at, kl_tensor *a, kl_arg atol,
+                                    kl_arg rtol, bool hermitian);
+/* out: X, residuals, rank, singular values, the last three empty where driver (one of
+ * "gels", "gelsy", "gelsd", "gelss") does not give them. rcond < 0: eps max(m, n) */
+KL_API bool kl_linalg_lstsq_at(const char *at, kl_tensor *a, kl_tensor *b, double rcond,
+                               const char *driver, kl_tensor **out);
+KL_API kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a);
+KL_API kl_tensor *kl_linalg_tensorinv_at(const char *at, kl_tensor *a, int ind);
+KL_API kl_tensor *kl_linalg_tensorsolve_at(const char *at, kl_tensor *a, kl_tensor *b,
+                                           kl_ints dims);
+KL_API kl_tensor *kl_linalg_vander_at(const char *at, kl_tensor *x, int64_t n);
+
 /* ---- attention ---- */
 /* q [.., L, E], k [.., S, E], v [.., S, F]; mask (may be NULL): bool (true takes part) or
  * added; scale 0: 1 / sqrt(E) */

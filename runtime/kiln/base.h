@@ -35,6 +35,7 @@ typedef enum kl_status {
     KL_ERR_IO,          /* a file or folder */
     KL_ERR_STATE, /* right call, wrong moment: a gradient of a non-leaf, a freed graph */
     KL_ERR_INTERNAL, /* our mistake */
+    KL_ERR_NUMERIC, /* no result: a singular matrix, an iteration that did not converge */
     KL_STATUS_COUNT
 } kl_status;
 

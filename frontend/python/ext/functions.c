@@ -74,7 +74,10 @@ static PyObject *tuple_of(const py_row *row, kl_tensor *const *t, int n)
     }
     if (!list || !strchr(row->result, '('))
         return list;
-    type = py.return_types ? PyDict_GetItemString(py.return_types, row->name) : NULL;
+    char name[48]; /* linalg.svd's is not torch.svd's */
+    PyOS_snprintf(name, sizeof name, "%s%s",
+                  strncmp(row->where, "linalg", 6) == 0 ? "linalg_" : "", row->name);
+    type = py.return_types ? PyDict_GetItemString(py.return_types, name) : NULL;
     if (!type)
         return list;
     r = PyObject_CallFunctionObjArgs(type, list, NULL);

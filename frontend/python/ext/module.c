@@ -183,6 +183,10 @@ PyMODINIT_FUNC PyInit__kiln(void)
 {
     kl_set_wait(let_go, take_back);
     PyObject *m = PyModule_Create(&definition);
+    py.linalg_error =
+        PyErr_NewException("kiln.linalg.LinAlgError", PyExc_RuntimeError, NULL);
+    if (m && PyModule_AddObjectRef(m, "LinAlgError", py.linalg_error))
+        Py_CLEAR(m);
     if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
               py_autograd_init(m) || py_optim_init(m) || py_generator_init(m) ||
               py_files_init(m) || py_device_init(m) || py_inspect_init(m) ||

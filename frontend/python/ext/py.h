@@ -29,6 +29,7 @@ typedef struct py_state {
     PyTypeObject *tensor, *dtype, *device;
     PyObject *dtypes[KL_DTYPE_COUNT]; /* one object each */
     PyObject *size;                   /* kiln.Size, given by the Python side */
+    PyObject *linalg_error;           /* linalg.LinAlgError */
     PyObject *return_types;           /* name -> named tuple type */
     PyObject *package;                /* the package's folder, as frames spell it */
 } py_state;

@@ -396,11 +396,13 @@ static kl_tensor *row_sum_to(const char *at, kl_tensor *t, kl_ints size)
     return r ? kl_view_at(at, r, size) : NULL;
 }
 
-static double row_norm_order(const char *p)
+/* torch.norm by name: "fro" is the vector norm whatever the rank. */
+static kl_tensor *row_norm_named(const char *at, kl_tensor *t, const char *p, kl_ints dim,
+                                 bool keep)
 {
-    if (strcmp(p, "fro") != 0)
-        PyErr_SetString(PyExc_NotImplementedError, "norm: only p=\"fro\" and numbers");
-    return 2;
+    if (strcmp(p, "fro") == 0)
+        return kl_norm_at(at, t, 2, dim, keep);
+    return kl_linalg_matrix_norm_at(at, t, p, 0, dim, keep);
 }
 
 /* ---- several results ---- */
@@ -604,6 +606,95 @@ static kl_tensor *row_masked_arg(const char *at, kl_masked_op op, kl_tensor *t,
     for (int i = 0; i < ones.n; i++)
         ones.v[i] = 1;
     return r && keep ? kl_reshape_at(at, r, ones) : r;
+}
+
+/* _ex functions with check_errors: info must be 0. */
+static kl_tensor *row_checked(const char *at, kl_tensor *t, kl_tensor *info, bool check,
+                              const char *fn)
+{
+    kl_tensor *bad = t && check ? kl_any_at(at, kl_ne_at(at, kl_arg_t(info), kl_arg_i(0)),
+                                            kl_axes(), false)
+                                : NULL;
+    if (bad && kl_item_at(at, bad) != 0) {
+        PyErr_Format(py.linalg_error,
+                     "%s: the input matrix is singular, or not positive-definite", fn);
+        return NULL;
+    }
+    return t;
+}
+
+/* Results that stand in r->x from 0 on. */
+static void row_several(bool ok, py_result *r, int n)
+{
+    r->n = n;
+    r->t = ok ? r->x[0] : NULL;
+    for (int i = 1; ok && i < n; i++)
+        r->x[i - 1] = r->x[i];
+}
+
+static void row_three(bool ok, py_result *r)
+{
+    row_several(ok, r, 3);
+}
+
+static void row_four(bool ok, py_result *r)
+{
+    row_several(ok, r, 4);
+}
+
+static bool row_lu_unpack(const char *at, kl_tensor *lu, kl_tensor *pivots, bool data,
+                          bool order, kl_tensor **out)
+{
+    kl_dtype dt = kl_dtype_of(lu);
+    if (!kl_lu_unpack_at(at, lu, pivots, out))
+        return false;
+    if (!order)
+        out[0] = kl_empty_at(at, kl_shape(0), dt);
+    for (int i = 1; !data && i < 3; i++)
+        out[i] = kl_empty_at(at, kl_shape(0), dt);
+    return out[0] && out[1] && out[2];
+}
+
+/* torch.svd: V in place of its conjugate transpose; without vectors zeros. */
+static kl_tensor *row_svd(const char *at, kl_tensor *t, bool some, bool vectors,
+                          kl_tensor **out)
+{
+    kl_ints s = kl_shape_of(t);
+    if (vectors) {
+        kl_tensor *u = kl_linalg_svd_at(at, t, !some, &out[0], &out[1]);
+        out[1] = u ? kl_conj_at(at, kl_transpose_at(at, out[1], -2, -1)) : NULL;
+        return u;
+    }
+    out[0] = kl_linalg_svdvals_at(at, t);
+    if (!out[0])
+        return NULL;
+    int64_t m = s.v[s.n - 2], n = s.v[s.n - 1];
+    s.v[s.n - 2] = n;
+    out[1] = kl_full_at(at, s, kl_arg_i(0), kl_dtype_of(t));
+    s.v[s.n - 1] = s.v[s.n - 2] = m;
+    return kl_full_at(at, s, kl_arg_i(0), kl_dtype_of(t));
+}
+
+static bool row_is_lower(const char *uplo)
+{
+    return uplo[0] == 'L' || uplo[0] == 'l';
+}
+
+static bool row_uplo(const char *s)
+{
+    bool known = strchr("LlUu", s[0]) && s[0] && !s[1];
+    if (!known)
+        PyErr_Format(PyExc_RuntimeError,
+                     "Expected UPLO argument to be 'L' or 'U', but got %s", s);
+    return known;
+}
+
+static kl_tensor *row_triangular(const char *at, kl_tensor *b, kl_tensor *a, bool upper,
+                                 bool transpose, bool unit)
+{
+    if (transpose)
+        a = kl_transpose_at(at, a, -2, -1);
+    return kl_linalg_solve_triangular_at(at, a, b, upper != transpose, true, unit);
 }
 
 #endif

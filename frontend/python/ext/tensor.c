@@ -33,6 +33,8 @@ static PyObject *exception_of(kl_status s)
         return PyExc_NotImplementedError;
     case KL_ERR_IO:
         return PyExc_OSError;
+    case KL_ERR_NUMERIC:
+        return py.linalg_error;
     default:
         return PyExc_RuntimeError;
     }

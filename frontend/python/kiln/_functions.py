@@ -10,7 +10,8 @@ __all__ = list(_kiln._functions["torch"])
 
 def _named_tuples():
     types = {}
-    for name, _, _, _, result, _ in _kiln._table():
+    for name, where, _, _, result, _ in _kiln._table():
+        name = "linalg_" + name if where.startswith("linalg") else name
         if result.startswith("("):
             fields = [f.strip() for f in result.strip("()").split(",")]
             types[name] = _result_type(name, fields)

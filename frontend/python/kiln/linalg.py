@@ -1,5 +1,6 @@
-"""Linear algebra: products."""
+"""Linear algebra (torch.linalg)."""
 from . import _kiln
+from ._kiln import LinAlgError
 
 globals().update(_kiln._functions["linalg"])
-__all__ = list(_kiln._functions["linalg"])
+__all__ = [*_kiln._functions["linalg"], "LinAlgError"]
