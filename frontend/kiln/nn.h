@@ -53,6 +53,12 @@ KL_API kl_tensor *kl_rrelu_at(const char *at, kl_tensor *x, double lo, double hi
                               bool training);
 KL_API kl_tensor *kl_glu_at(const char *at, kl_tensor *x, int dim);
 KL_API kl_tensor *kl_softmin_at(const char *at, kl_tensor *x, int dim);
+/* A draw of a class along dim, in shares: softmax((x + gumbel) / tau); hard: 1 for the
+ * largest and 0 else, with the gradient of the shares. */
+KL_API kl_tensor *kl_gumbel_softmax_at(const char *at, kl_tensor *x, double tau,
+                                       bool hard, int dim);
+/* v g / |v|, the norm over all axes but dim */
+KL_API kl_tensor *kl_weight_norm_at(const char *at, kl_tensor *v, kl_tensor *g, int dim);
 /* Rows of weight [n, d] at index [..]: [.., d]. */
 KL_API kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight);
 /* Zero with probability p, else x / (1 - p); x itself when not training. */

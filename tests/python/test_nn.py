@@ -522,6 +522,94 @@ class Utils(unittest.TestCase):
             self.assertTrue(net.weight.requires_grad)
 
 
+LAZY = [("LazyLinear(3)", (2, 4)), ("LazyConv1d(3, 2)", (2, 4, 5)), ("LazyConv2d(3, 2, padding=1, bias=False)", (2, 4, 5, 5)),
+        ("LazyConvTranspose2d(4, 2, 2, groups=2)", (2, 4, 5, 5)), ("LazyBatchNorm1d()", (3, 4)),
+        ("LazyBatchNorm2d(affine=False)", (2, 4, 3, 3)), ("LazyInstanceNorm1d()", (2, 4, 5)), ("LazyConv3d(2, 1)", (1, 2, 3, 3, 3))]
+
+
+class Lazy(unittest.TestCase):
+    def test_layers(self):
+        for source, shape in LAZY:
+            with self.subTest(source), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                nets = [eval(source, vars(m.nn)) for m in SIDES]
+                self.assertEqual(*map(repr, nets))
+                self.assertTrue(nets[1].has_uninitialized_params())
+                for m, net in zip(SIDES, nets):
+                    net(m.ones(shape))
+                self.assertEqual(*map(repr, nets))
+                self.assertEqual(*([*net.state_dict()] for net in nets))
+                copy_state(*nets)
+                x = torch.randn(shape)
+                close(nets[1](to_kiln(x)), nets[0](x))
+
+    def test_loaded(self):
+        net = kiln.nn.LazyLinear(3)
+        net.load_state_dict(kiln.nn.Linear(4, 3).state_dict())
+        self.assertEqual(net(kiln.ones(2, 4)).shape, (2, 3))
+        self.assertEqual(type(net), kiln.nn.Linear)
+
+    def test_refused(self):
+        for source in ("nn.LazyConv1d(3, 2)(m.ones(2))", "nn.LazyConv2d(4, 2, groups=2)(m.ones(1, 3, 4, 4))",
+                       "nn.LazyLinear(3).weight.shape"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                theirs, ours = said(source, {})
+            with self.subTest(source):
+                self.assertIsNotNone(theirs)
+                self.assertEqual(ours, theirs)
+
+
+class More(unittest.TestCase):
+    def test_weight_norm(self):
+        for source, dim in (("Linear(3, 4)", 0), ("Linear(3, 4)", 1), ("Conv2d(2, 3, 2)", 0)):
+            nets = [eval(source, vars(m.nn)) for m in SIDES]
+            copy_state(*nets)
+            x = torch.randn(2, 3) if "Linear" in source else torch.randn(1, 2, 4, 4)
+            outs = []
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for m, net, x2 in zip(SIDES, nets, (x, to_kiln(x))):
+                    m.nn.utils.weight_norm(net, dim=dim)
+                    y = net(x2)
+                    y.sum().backward()
+                    outs.append([y, net.weight_g.grad, net.weight_v.grad, net.weight_g])
+                    self.assertRaises(RuntimeError, m.nn.utils.weight_norm, net)
+            for a, b in zip(outs[1], outs[0]):
+                close(a, b)
+            self.assertEqual(*([*net.state_dict()] for net in nets))
+            for m, net in zip(SIDES, nets):
+                m.nn.utils.remove_weight_norm(net)
+                self.assertRaises(ValueError, m.nn.utils.remove_weight_norm, net)
+            self.assertEqual(*([*net.state_dict()] for net in nets))
+
+    def test_in_place(self):
+        for source in ("relu_(x)", "elu_(x, 0.5)", "leaky_relu_(x)", "hardtanh_(x, -0.1, 0.1)", "threshold_(x, 0.0, 3.0)"):
+            outs = []
+            for m in SIDES:
+                x = m.tensor([-1.0, 0.5, 2.0])
+                self.assertIs(eval("m.nn.functional." + source), x)
+                outs.append(x)
+            close(outs[1], outs[0])
+
+    def test_gumbel(self):
+        kiln.manual_seed(0)
+        x = kiln.tensor([0.0, 1.0, 2.0]).repeat(2000, 1).requires_grad_()
+        y = kiln.nn.functional.gumbel_softmax(x, hard=True)
+        self.assertEqual(set(to_numpy(y).ravel()), {0.0, 1.0})
+        np.testing.assert_allclose(to_numpy(y).mean(0), np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum(), atol=0.04)
+        (y * y.detach()).sum().backward()
+        self.assertGreater(x.grad.abs().sum().item(), 0)
+        np.testing.assert_allclose(to_numpy(kiln.nn.functional.gumbel_softmax(x, 0.5)).sum(1), 1, 1e-5)
+
+    def test_clip_with_norm(self):
+        for m in SIDES:
+            p = m.ones(2, requires_grad=True)
+            (p * 3).sum().backward()
+            m.nn.utils.clip_grads_with_norm_([p], 1.0, m.tensor(6.0))
+            np.testing.assert_allclose(p.grad.tolist(), [0.5, 0.5], 1e-5)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     unittest.main()

@@ -11,6 +11,7 @@ try:
 except ImportError:
     sys.exit(77)
 import kiln
+from beside import SIDES
 
 SETTINGS = [
     ("SGD", dict(lr=0.1)), ("SGD", dict(lr=0.1, momentum=0.9, dampening=0.3)),
@@ -126,10 +127,13 @@ class Rules(unittest.TestCase):
             for p in w:
                 p.grad = kiln.ones(3, 3)
             opt.step()
-            before = kiln._kiln._stats()["programs_compiled"]
+            opt.step()  # the gradients are there by now
+            before = kiln._kiln._stats()
             for _ in range(8):
                 opt.step()
-            self.assertEqual(kiln._kiln._stats()["programs_compiled"], before, name)
+            now = kiln._kiln._stats()
+            self.assertEqual(now["programs_compiled"], before["programs_compiled"], name)
+            self.assertEqual(now["kernels_launched"] - before["kernels_launched"], 8, name)
 
 
 class Refusals(unittest.TestCase):
@@ -283,6 +287,45 @@ class Schedules(unittest.TestCase):
             s = m.optim.lr_scheduler.StepLR(o, 2)
             with self.assertWarnsRegex(UserWarning, "call of `lr_scheduler.step\\(\\)` before"):
                 s.step()
+
+
+class Averages(unittest.TestCase):
+    def test_models(self):
+        for more in ("", "avg_fn=u.get_ema_avg_fn(0.9)", "multi_avg_fn=u.get_ema_multi_avg_fn(0.5)", "use_buffers=True"):
+            means = []
+            for m in SIDES:
+                u, net = m.optim.swa_utils, m.nn.Sequential(m.nn.Linear(2, 2), m.nn.BatchNorm1d(2))
+                mean = eval(f"u.AveragedModel(net, {more})", {"u": u, "net": net})
+                for k in (1.0, 2.0, 4.0):
+                    with m.no_grad():
+                        for p in net.parameters():
+                            p.fill_(k)
+                    net[1].running_mean.fill_(k)
+                    mean.update_parameters(net)
+                means.append([t.double().flatten().tolist() for t in mean.state_dict().values()])
+            for a, b in zip(*means):
+                np.testing.assert_allclose(b, a, 1e-6)
+
+    def test_update_bn(self):
+        stats = []
+        for m in SIDES:
+            net = m.nn.BatchNorm1d(2)
+            m.optim.swa_utils.update_bn([m.arange(6.).view(3, 2), (m.ones(3, 2), 0)], net)
+            stats.append((net.running_mean.tolist(), net.momentum, net.num_batches_tracked.item()))
+        self.assertEqual(*stats)
+
+    def test_rates(self):
+        for more in ("anneal_epochs=3", "anneal_epochs=3, anneal_strategy='linear'", "anneal_epochs=0"):
+            rates = []
+            for m in SIDES:
+                o = optimizers(m)
+                s = eval(f"m.optim.swa_utils.SWALR(o, 0.5, {more})")
+                rates.append([])
+                for _ in range(6):
+                    o.step()
+                    s.step()
+                    rates[-1].append(s.get_last_lr())
+            np.testing.assert_allclose(*rates, rtol=1e-12)
 
 
 if __name__ == "__main__":

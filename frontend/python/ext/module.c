@@ -147,17 +147,6 @@ static void take_back(void *thread)
     PyEval_RestoreThread(thread);
 }
 
-/* How much was compiled and run so far. */
-static PyObject *stats(PyObject *self, PyObject *unused)
-{
-    (void)self;
-    (void)unused;
-    kl_counters c = kl_stats();
-    return Py_BuildValue("{sLsLsL}", "programs_compiled", (long long)c.programs_compiled,
-                         "kernels_compiled", (long long)c.kernels_compiled,
-                         "kernels_launched", (long long)c.kernels_launched);
-}
-
 static PyMethodDef methods[] = {
     {"_tensor", tensor_from, METH_VARARGS, "A new tensor of data."},
     {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
@@ -170,7 +159,6 @@ static PyMethodDef methods[] = {
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
     {"_printoptions", printoptions, METH_VARARGS, "How tensors print."},
-    {"_stats", stats, METH_NOARGS, "Counters of compiles and launches."},
     {"_setup", setup, METH_VARARGS, "What the Python side gives."},
     {0},
 };

@@ -32,6 +32,8 @@ static const struct {
     {"decoupled_weight_decay", AT(decoupled), 0, true},
 };
 #undef AT
+enum { FIELDS = sizeof fields / sizeof *fields };
+static PyObject *keys[FIELDS]; /* their names as Python's */
 
 static int number(PyObject *o, double *v)
 {
@@ -46,8 +48,8 @@ static int number(PyObject *o, double *v)
 /* The settings of a parameter group, by PyTorch's names. */
 static int settings(PyObject *group, kl_optim_options *o)
 {
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        PyObject *v = PyDict_GetItemString(group, fields[i].name);
+    for (int i = 0; i < FIELDS; i++) {
+        PyObject *v = PyDict_GetItemWithError(group, keys[i]);
         char *to = (char *)o + fields[i].at;
         int bad = 0;
         if (!v)
@@ -140,6 +142,8 @@ int py_optim_init(PyObject *module)
     };
     PyObject *names = PyDict_New();
     int bad = names ? 0 : -1;
+    for (int i = 0; i < FIELDS && !bad; i++)
+        bad = !(keys[i] = PyUnicode_InternFromString(fields[i].name));
     for (int i = 0; i < KL_RULE_COUNT && !bad; i++) {
         PyObject *number = PyLong_FromLong(i);
         bad = !number || PyDict_SetItemString(names, rules[i], number);

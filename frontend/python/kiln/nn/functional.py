@@ -89,3 +89,19 @@ def multi_head_attention_forward(
     if not batched:
         out, shown = out.squeeze(1), shown.squeeze(0)
     return out, shown if need_weights else None
+
+
+def _in_place(name):
+    """name_(input, ..): name with inplace=True."""
+    fn = globals()[name]
+
+    def run(input, *args, **kwargs):
+        return fn(input, *args, inplace=True, **kwargs)
+
+    run.__name__, run.__doc__ = name + "_", f"{name}, written to the input."
+    return run
+
+
+for _name in ("relu", "elu", "selu", "celu", "leaky_relu", "hardtanh", "threshold", "rrelu"):
+    globals().setdefault(_name + "_", _in_place(_name))
+upsample = interpolate  # noqa: F821  by its older name

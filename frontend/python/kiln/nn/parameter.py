@@ -33,8 +33,57 @@ class Buffer(Tensor):
         return b
 
 
-class UninitializedParameter(Parameter):
+class _Uninitialized:
+    """A tensor whose shape its module learns at the first call."""
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Give it a shape (its values are the module's to fill): it becomes an ordinary one."""
+        from .. import empty
+        self.data = empty(shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = self.cls_to_become
+
+    @property
+    def shape(self):
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually "
+            "happens in `load_state_dict` when trying to load an uninitialized parameter into an "
+            "initialized one. Call `forward` to initialize the parameters before accessing their "
+            "attributes.")
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(device=self.device, dtype=self.dtype)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return type(self), ()
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
     """A parameter whose shape its module learns at the first call."""
 
+    cls_to_become = Parameter
+
     def __new__(cls, requires_grad=True, device=None, dtype=None):
-        return super().__new__(cls, None, requires_grad)
+        from .. import empty
+        return Parameter.__new__(cls, empty(0, device=device, dtype=dtype), requires_grad)
+
+
+class UninitializedBuffer(_Uninitialized, Tensor):
+    """A buffer whose shape its module learns at the first call."""
+
+    cls_to_become = Buffer
+
+    def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        from .. import empty
+        b = _as_class(cls, empty(0, device=device, dtype=dtype))
+        b.persistent = persistent
+        return b
+
+
+def is_lazy(param):
+    """Whether its shape is not known yet."""
+    return isinstance(param, _Uninitialized)

@@ -55,19 +55,19 @@ class _Rule(Optimizer):
 
     def _update(self, group, params, grads):
         names, carried = self._names(group), list(self._carry(group))
-        by_step = {}
+        by_step = {}  # most often one
         for p, g in zip(params, grads):
             s = self.state[p]
             if "step" not in s:
                 self._fresh(p, group)
-            s["step"] = int(s["step"]) + 1
-            by_step.setdefault(s["step"], []).append((s, (p, g, *(n and s[n] for n in names))))
+            s["step"] = step = int(s["step"]) + 1
+            by_step.setdefault(step, []).append((p, g, *map(s.get, names)))
         for step, rows in by_step.items():
-            first = [float(rows[0][0][n]) for n in carried] + [1.0, 1.0]
-            carry = _kiln._optim_step(_kiln._rules[self._rule], [r for _, r in rows], group, step,
-                                      tuple(first[:2]))
-            for s, _ in rows:
-                s.update(zip(carried, carry))
+            first = [float(self.state[rows[0][0]][n]) for n in carried] + [1.0, 1.0]
+            carry = _kiln._optim_step(_kiln._rules[self._rule], rows, group, step,
+                                      (first[0], first[1]))
+            for p, *_ in rows if carried else ():
+                self.state[p].update(zip(carried, carry))
 
     def state_dict(self):
         d = super().state_dict()

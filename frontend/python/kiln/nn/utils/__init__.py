@@ -3,6 +3,7 @@ from ... import _functions as K
 from ... import _kiln
 from ..._grad import no_grad
 from . import rnn  # noqa: F401
+from .weight_norm import remove_weight_norm, weight_norm  # noqa: F401
 
 
 def _with_grads(parameters):
@@ -53,3 +54,16 @@ def vector_to_parameters(vec, parameters):
         n = p.numel()
         p.data = vec[at:at + n].view_as(p).data
         at += n
+
+
+def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
+    """Scale the gradients by max_norm over a norm that is known already, if that is less."""
+    with no_grad():
+        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        for p in _with_grads(parameters):
+            p.grad.mul_(factor.to(p.grad.dtype))
+
+
+def skip_init(module_cls, *args, **kwargs):
+    """A module whose parameters are to be filled by the caller."""
+    return module_cls(*args, **kwargs)

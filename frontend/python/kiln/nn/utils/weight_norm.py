@@ -1,0 +1,54 @@
+"""Weights whose length is a parameter of its own: w = v g / |v|, made before each call."""
+from ... import _functions as K
+from ..parameter import Parameter, is_lazy
+
+
+class WeightNorm:
+    """The hook that makes a module's parameter of name_g and name_v."""
+
+    def __init__(self, name, dim):
+        self.name, self.dim = name, -1 if dim is None else dim
+
+    def compute_weight(self, module):
+        return K._weight_norm(getattr(module, self.name + "_v"), getattr(module, self.name + "_g"),
+                              self.dim)
+
+    def __call__(self, module, inputs):
+        object.__setattr__(module, self.name, self.compute_weight(module))
+
+
+def _hook_of(module, name):
+    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
+                 if isinstance(h.hook, WeightNorm) and h.hook.name == name), (None, None))
+
+
+def weight_norm(module, name="weight", dim=0):
+    """Make a parameter of its direction, name_v, and its length, name_g."""
+    if _hook_of(module, name)[0] is not None:
+        raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
+    fn, weight = WeightNorm(name, dim), getattr(module, name)
+    if is_lazy(weight):
+        raise ValueError("The module passed to `WeightNorm` can't have uninitialized parameters. "
+                         "Make sure to run the dummy forward before applying weight "
+                         "normalization")
+    others = [i for i in range(weight.dim()) if i != fn.dim % weight.dim()] if dim is not None \
+        else list(range(weight.dim()))
+    del module._parameters[name]
+    module.register_parameter(name + "_g", Parameter(weight.detach().norm(2, others, True)))
+    module.register_parameter(name + "_v", Parameter(weight.detach()))
+    fn(module, ())
+    module.register_forward_pre_hook(fn)
+    return module
+
+
+def remove_weight_norm(module, name="weight"):
+    """Make it one parameter again."""
+    key, fn = _hook_of(module, name)
+    if key is None:
+        raise ValueError(f"weight_norm of '{name}' not found in {module}")
+    weight = fn.compute_weight(module).detach()
+    object.__delattr__(module, name)
+    del module._parameters[name + "_g"], module._parameters[name + "_v"]
+    module._forward_pre_hooks.pop(key)
+    setattr(module, name, Parameter(weight))
+    return module
