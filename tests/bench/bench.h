@@ -52,14 +52,9 @@ void bench_free(bench_program *p);
 void bench_fill(float *p, int64_t n, uint32_t seed, float scale);
 
 /* ---- native.c ---- */
-typedef struct bench_native {
-    const char *name;
-    double (*seconds)(
-        int threads); /* of one run; the caller takes the least of several */
-} bench_native;
-/* The best of several loops, in operations (or bytes) a second. NAME: triad, fma256,
- * fma512; negative: this machine cannot. */
-double bench_native_rate(const char *name, int threads);
+/* The best of several loops, in operations (or bytes) a second, fma's over at least so
+ * many seconds. NAME: triad, fma256, fma512; negative: this machine cannot. */
+double bench_native_rate(const char *name, int threads, double seconds);
 
 /* ---- latency.c ---- */
 /* Measure NAME once in this process and print it; exit status. */

@@ -4,7 +4,7 @@
  *   prepare CASE [TARGET]  ->  ok KERNELS      compiled, inputs filled, run once
  *   save FOLDER            ->  ok N            outputs as FOLDER/0.bin ..
  *   time SECONDS           ->  ok BEST         the least time of a run within so long
- *   native NAME            ->  ok RATE         operations or bytes a second
+ *   native NAME [SECONDS]  ->  ok RATE         operations or bytes a second, kept so long
  *
  * What fails answers "error WHY". "bench NAME" measures NAME in this process (latency.c).
  */
@@ -83,7 +83,8 @@ static int obey(char *line)
     if (strcmp(command, "time") == 0)
         return times(strtod(name, NULL));
     if (strcmp(command, "native") == 0)
-        return printf("ok %.9g\n", bench_native_rate(name, kl_threads()));
+        return printf("ok %.9g\n",
+                      bench_native_rate(name, kl_threads(), strtod(target, NULL)));
     return printf("error unknown command %s\n", command);
 }
 
