@@ -103,6 +103,20 @@ FUNCTION(as_class)
     return py_wrap_as((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
 }
 
+/* _slice(t, dim, start, stop, step): a view, as Python's slice.indices gives the bounds:
+ * with a negative step stop -1 is before the first. */
+FUNCTION(slice)
+{
+    PyObject *t;
+    long long start, stop, step;
+    int dim;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!iLLL", py.tensor, &t, &dim, &start, &stop, &step))
+        return NULL;
+    stop = stop < 0 ? -KL_END : stop;
+    return py_wrap(kl_slice_at(py_place(), py_t(t), dim, start, stop, step));
+}
+
 /* _printoptions(precision, threshold, edgeitems, linewidth, sci_mode); sci_mode -1: by
  * the numbers. Without arguments: what they are. */
 FUNCTION(printoptions)
@@ -158,6 +172,7 @@ static PyMethodDef methods[] = {
     {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
+    {"_slice", slice, METH_VARARGS, "A view of every step-th; the step may be negative."},
     {"_printoptions", printoptions, METH_VARARGS, "How tensors print."},
     {"_setup", setup, METH_VARARGS, "What the Python side gives."},
     {0},

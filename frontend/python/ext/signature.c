@@ -286,7 +286,7 @@ static bool same_name(const py_param *p, PyObject *name)
 }
 
 /* All positions from here on as one list of integers. */
-static int rest_as_ints(PyObject *const *args, Py_ssize_t n, py_value *v)
+static int put_ints(PyObject *const *args, Py_ssize_t n, py_value *v)
 {
     v->given = true;
     v->u.v.n = n > KL_INTS_MAX ? KL_INTS_MAX + 1 : (int)n;
@@ -317,6 +317,15 @@ static int match_keywords(const py_row *row, PyObject *const *args, PyObject *na
     return 1;
 }
 
+/* sum(t, 0, 1, True): the dimensions are what comes before the truth value. */
+static Py_ssize_t leading_ints(PyObject *const *args, Py_ssize_t n)
+{
+    Py_ssize_t i = 0;
+    while (i < n && !PyBool_Check(args[i]) && py_is_int(args[i]))
+        i++;
+    return i;
+}
+
 int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists)
 {
@@ -337,9 +346,10 @@ int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
         if (p->many && p->kind == PY_TENSORS && py_is_tensor(args[i])) {
             r = put_tensors(args + i, nargs - i, &v[at], lists);
             i = nargs;
-        } else if (p->many && (i + 1 < nargs || py_is_int(args[i]))) {
-            r = rest_as_ints(args + i, nargs - i, &v[at]);
-            i = nargs;
+        } else if (p->many && leading_ints(args + i, nargs - i)) {
+            Py_ssize_t n = leading_ints(args + i, nargs - i);
+            r = put_ints(args + i, n, &v[at]);
+            i += n - 1;
         } else {
             r = convert(p, args[i], &v[at], lists);
         }

@@ -1,0 +1,295 @@
+"""The name table of NumPy mode: data from which the functions are made (_generate.py) and which
+tests/python/peer_numpy.py walks.
+
+UFUNCS      name, operands, dtype rule, kiln's function. Rules: 'same': the operands' common
+            dtype; 'real': integers become floats of fit size; 'divide': integers become float64;
+            'double': at least float64; 'truth': compares, gives bool; 'realtruth': the same of
+            'real'; 'logical': operands as bool; 'bits': integers alone; 'size': complex gives real.
+FUNCTIONS   module, name, NumPy's parameters, what they mean over kiln's functions k.*;
+            parameters named in ARRAYS arrive as arrays. The helpers are _generate.py's.
+ALIASES     another name of a function."""
+
+UFUNCS = [row.split() for row in """
+add 2 same add
+subtract 2 same sub
+multiply 2 same mul
+divide 2 divide div
+floor_divide 2 same floor_divide
+remainder 2 same remainder
+fmod 2 same fmod
+power 2 same pow
+float_power 2 double pow
+arctan2 2 real atan2
+hypot 2 real hypot
+copysign 2 real copysign
+nextafter 2 real nextafter
+logaddexp 2 real logaddexp
+logaddexp2 2 real logaddexp2
+heaviside 2 real heaviside
+maximum 2 same maximum
+minimum 2 same minimum
+fmax 2 same fmax
+fmin 2 same fmin
+gcd 2 bits gcd
+lcm 2 bits lcm
+bitwise_and 2 bits bitwise_and
+bitwise_or 2 bits bitwise_or
+bitwise_xor 2 bits bitwise_xor
+left_shift 2 bits bitwise_left_shift
+right_shift 2 bits bitwise_right_shift
+less 2 truth lt
+less_equal 2 truth le
+equal 2 truth eq
+not_equal 2 truth ne
+greater 2 truth gt
+greater_equal 2 truth ge
+logical_and 2 logical logical_and
+logical_or 2 logical logical_or
+logical_xor 2 logical logical_xor
+logical_not 1 logical logical_not
+isnan 1 truth isnan
+isinf 1 truth isinf
+isfinite 1 truth isfinite
+signbit 1 realtruth signbit
+absolute 1 size abs
+fabs 1 real abs
+negative 1 same neg
+positive 1 same positive
+sign 1 same sgn
+square 1 same square
+reciprocal 1 same reciprocal
+conjugate 1 same conj
+invert 1 bits bitwise_not
+floor 1 same floor
+ceil 1 same ceil
+trunc 1 same trunc
+rint 1 real round
+sqrt 1 real sqrt
+exp 1 real exp
+exp2 1 real exp2
+expm1 1 real expm1
+log 1 real log
+log2 1 real log2
+log10 1 real log10
+log1p 1 real log1p
+sin 1 real sin
+cos 1 real cos
+tan 1 real tan
+arcsin 1 real asin
+arccos 1 real acos
+arctan 1 real atan
+sinh 1 real sinh
+cosh 1 real cosh
+tanh 1 real tanh
+arcsinh 1 real asinh
+arccosh 1 real acosh
+arctanh 1 real atanh
+deg2rad 1 real deg2rad
+rad2deg 1 real rad2deg
+""".strip().splitlines()]
+
+ARRAYS = {"a", "b", "x", "x1", "x2", "m", "v", "arr", "ar", "condition", "indices", "y",
+          "element", "test_elements", "ary"}
+
+_MADE = "shape, dtype=None, order='C'"
+_LIKE = "a, dtype=None, order='K', subok=True, shape=None"
+_FOLD = "a, axis=None, dtype=None, out=None, keepdims=False"
+_EDGE = "a, axis=None, out=None, keepdims=False"
+_SPREAD = "a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, correction=None"
+_CUM = "a, axis=None, dtype=None, out=None"
+
+FUNCTIONS = [
+    # ---- new arrays ----
+    ("", "zeros", _MADE, "whole(k.zeros(shape, dtype=real(dtype)))"),
+    ("", "ones", _MADE, "whole(k.ones(shape, dtype=real(dtype)))"),
+    ("", "empty", _MADE, "whole(k.empty(shape, dtype=real(dtype)))"),
+    ("", "full", "shape, fill_value, dtype=None, order='C'", "whole(full(shape, fill_value, dtype))"),
+    ("", "zeros_like", _LIKE, "whole(k.zeros(like_shape(a, shape), dtype=like(a, dtype)))"),
+    ("", "ones_like", _LIKE, "whole(k.ones(like_shape(a, shape), dtype=like(a, dtype)))"),
+    ("", "empty_like", _LIKE, "whole(k.empty(like_shape(a, shape), dtype=like(a, dtype)))"),
+    ("", "full_like", "a, fill_value, dtype=None, order='K', subok=True, shape=None",
+     "whole(full(like_shape(a, shape), fill_value, dtype or a.dtype))"),
+    ("", "eye", "N, M=None, k=0, dtype=None", "eye(N, M, k, real(dtype))"),
+    ("", "identity", "n, dtype=None", "k.eye(n, dtype=real(dtype))"),
+    ("", "arange", "*args, dtype=None, **bounds", "arange(args, dtype, **bounds)"),
+    ("", "linspace", "start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0",
+     "linspace(start, stop, num, endpoint, retstep, dtype)"),
+    ("", "logspace", "start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0",
+     "logspace(start, stop, num, endpoint, base, dtype)"),
+    ("", "tri", "N, M=None, k=0, dtype=None", "tri(N, M, k, real(dtype))"),
+    ("", "vander", "x, N=None, increasing=False",
+     "k.vander(x, x.size if N is None else N, increasing)"),
+    ("", "copy", "a, order='K', subok=False", "whole(k.clone(a))"),
+    # ---- sums and their like ----
+    ("", "sum", _FOLD, "fold(k.sum, a, axis, keepdims, wide(a, dtype))"),
+    ("", "prod", _FOLD, "fold(each_axis(k.prod), a, axis, keepdims, wide(a, dtype))"),
+    ("", "mean", _FOLD, "fold(k.mean, a, axis, keepdims, quotient(a, dtype))"),
+    ("", "nansum", _FOLD, "fold(k.nansum, a, axis, keepdims, wide(a, dtype))"),
+    ("", "nanmean", _FOLD, "fold(k.nanmean, a, axis, keepdims, quotient(a, dtype))"),
+    ("", "var", _SPREAD, "spread(a, axis, quotient(a, dtype), ddof, correction, keepdims)"),
+    ("", "std", _SPREAD,
+     "k.sqrt(spread(a, axis, quotient(a, dtype), ddof, correction, keepdims))"),
+    ("", "max", _EDGE, "extreme('maximum', k.amax, a, axis, keepdims)"),
+    ("", "min", _EDGE, "extreme('minimum', k.amin, a, axis, keepdims)"),
+    ("", "ptp", _EDGE, "k.sub(extreme('maximum', k.amax, a, axis, keepdims), "
+                       "extreme('minimum', k.amin, a, axis, keepdims))"),
+    ("", "any", _EDGE, "fold(k.any, a, axis, keepdims, truth)"),
+    ("", "all", _EDGE, "fold(k.all, a, axis, keepdims, truth)"),
+    ("", "count_nonzero", "a, axis=None, *, keepdims=False",
+     "fold(k.sum, k.ne(a, 0), axis, keepdims, index)"),
+    ("", "argmax", "a, axis=None, out=None, *, keepdims=False", "place(k.argmax, a, axis, keepdims)"),
+    ("", "argmin", "a, axis=None, out=None, *, keepdims=False", "place(k.argmin, a, axis, keepdims)"),
+    ("", "median", "a, axis=None, out=None, overwrite_input=False, keepdims=False",
+     "median(a, axis, keepdims)"),
+    ("", "average", "a, axis=None, weights=None, returned=False, *, keepdims=False",
+     "average(a, axis, weights, keepdims)"),
+    ("", "cumsum", _CUM, "along(k.cumsum, cast(a, wide(a, dtype)), axis)"),
+    ("", "cumprod", _CUM, "along(k.cumprod, cast(a, wide(a, dtype)), axis)"),
+    ("", "diff", "a, n=1, axis=-1", "k.diff(a, n, axis_of(axis, a.ndim))"),
+    ("", "trapezoid", "y, x=None, dx=1.0, axis=-1", "trapezoid(y, x, dx, axis)"),
+    ("", "cov", "m, y=None, rowvar=True, bias=False, ddof=None",
+     "cov(m, rowvar, (0 if bias else 1) if ddof is None else ddof)"),
+    ("", "corrcoef", "x, y=None, rowvar=True", "k.corrcoef(rows(x, rowvar))"),
+    # ---- order ----
+    ("", "sort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(k.sort, a, axis)[0]"),
+    ("", "argsort", "a, axis=-1, kind=None, order=None, *, stable=None",
+     "ordered(k.sort, a, axis)[1]"),
+    ("", "partition", "a, kth, axis=-1", "ordered(k.sort, a, axis)[0]"),
+    ("", "argpartition", "a, kth, axis=-1", "ordered(k.sort, a, axis)[1]"),
+    ("", "searchsorted", "a, v, side='left', sorter=None", "search(a, v, side, sorter)"),
+    ("", "bincount", "x, weights=None, minlength=0",
+     "k.bincount(x, weights=None if weights is None else asarray(weights).astype('float64'), "
+     "minlength=minlength)"),
+    ("", "nonzero", "a", "tuple(k.where(a))"),
+    ("", "flatnonzero", "a", "k.where(k.reshape(a, -1))[0]"),
+    ("", "argwhere", "a", "k.argwhere(a)"),
+    ("", "unique", "ar, return_index=False, return_inverse=False, return_counts=False",
+     "unique(ar, return_index, return_inverse, return_counts)"),
+    ("", "isin", "element, test_elements", "k.isin(element, test_elements)"),
+    # ---- shapes: views where NumPy's are ----
+    ("", "reshape", "a, shape, order='C', *, copy=None", "whole(reshape(a, shape, order))"),
+    ("", "ravel", "a, order='C'", "k.reshape(a, -1)"),
+    ("", "transpose", "a, axes=None",
+     "whole(k.permute(a, tuple(range(a.ndim))[::-1] if axes is None else axes_of(axes, a.ndim)))"),
+    ("", "swapaxes", "a, axis1, axis2",
+     "k.transpose(a, axis_of(axis1, a.ndim), axis_of(axis2, a.ndim))"),
+    ("", "moveaxis", "a, source, destination",
+     "k.movedim(a, axes_of(source, a.ndim), axes_of(destination, a.ndim))"),
+    ("", "rollaxis", "a, axis, start=0", "rollaxis(a, axis, start)"),
+    ("", "expand_dims", "a, axis", "expand_dims(a, axis)"),
+    ("", "squeeze", "a, axis=None", "whole(squeeze(a, axis))"),
+    ("", "broadcast_to", "a, shape", "whole(k.broadcast_to(a, shape))"),
+    ("", "broadcast_arrays", "*args", "tuple(k.broadcast_tensors(*map(asarray, args)))"),
+    ("", "atleast_1d", "a", "k.atleast_1d(a)"),
+    ("", "atleast_2d", "a", "k.atleast_2d(a)"),
+    ("", "atleast_3d", "a", "k.atleast_3d(a)"),
+    ("", "flip", "m, axis=None", "k.flip(m, axes_of(axis, m.ndim))"),
+    ("", "fliplr", "m", "k.fliplr(m)"),
+    ("", "flipud", "m", "k.flipud(m)"),
+    ("", "rot90", "m, k=1, axes=(0, 1)", "kiln.rot90(m, k, list(axes))"),
+    ("", "roll", "a, shift, axis=None", "k.roll(a, shift, axis) if axis is not None else "
+                                       "k.reshape(k.roll(k.reshape(a, -1), shift, 0), a.shape)"),
+    ("", "repeat", "a, repeats, axis=None", "repeat(a, repeats, axis)"),
+    ("", "tile", "a, reps", "k.tile(a, (reps,) if isinstance(reps, int) else tuple(reps))"),
+    ("", "diag", "v, k=0", "kiln.diag(v, k)"),
+    ("", "diagflat", "v, k=0", "kiln.diagflat(v, k)"),
+    ("", "diagonal", "a, offset=0, axis1=0, axis2=1", "k.diagonal(a, offset, axis1, axis2)"),
+    ("", "trace", "a, offset=0, axis1=0, axis2=1, dtype=None, out=None",
+     "fold(k.sum, k.diagonal(a, offset, axis1, axis2), -1, False, wide(a, dtype))"),
+    ("", "tril", "m, k=0", "kiln.tril(m, k)"),
+    ("", "triu", "m, k=0", "kiln.triu(m, k)"),
+    ("", "tril_indices", "n, k=0, m=None", "tuple(kiln.tril_indices(n, n if m is None else m, k))"),
+    ("", "triu_indices", "n, k=0, m=None", "tuple(kiln.triu_indices(n, n if m is None else m, k))"),
+    ("", "meshgrid", "*xi, copy=True, sparse=False, indexing='xy'",
+     "tuple(k.meshgrid(*map(asarray, xi), indexing=indexing))"),
+    ("", "unravel_index", "indices, shape", "tuple(k.unravel_index(indices, shape))"),
+    # ---- joining and parting ----
+    ("", "concatenate", "arrays, /, axis=0, out=None, *, dtype=None",
+     "concatenate(arrays, axis, dtype)"),
+    ("", "stack", "arrays, axis=0, out=None, *, dtype=None", "stack(arrays, axis, dtype)"),
+    ("", "hstack", "tup, *, dtype=None", "k.hstack(alike(tup, dtype))"),
+    ("", "vstack", "tup, *, dtype=None", "k.vstack(alike(tup, dtype))"),
+    ("", "dstack", "tup", "k.dstack(alike(tup))"),
+    ("", "column_stack", "tup", "k.column_stack(alike(tup))"),
+    ("", "append", "arr, values, axis=None", "append(arr, values, axis)"),
+    ("", "split", "ary, indices_or_sections, axis=0", "split(ary, indices_or_sections, axis, True)"),
+    ("", "array_split", "ary, indices_or_sections, axis=0",
+     "split(ary, indices_or_sections, axis, False)"),
+    ("", "hsplit", "ary, indices_or_sections",
+     "split(ary, indices_or_sections, int(ary.ndim > 1), True)"),
+    ("", "vsplit", "ary, indices_or_sections", "split(ary, indices_or_sections, 0, True)"),
+    ("", "dsplit", "ary, indices_or_sections", "split(ary, indices_or_sections, 2, True)"),
+    # ---- choosing ----
+    ("", "where", "condition, x=None, y=None", "where(condition, x, y)"),
+    ("", "clip", "a, a_min=None, a_max=None, out=None, *, min=None, max=None",
+     "clip(a, min if a_min is None else a_min, max if a_max is None else a_max)"),
+    ("", "take", "a, indices, axis=None, out=None",
+     "take(a, indices, axis)"),
+    ("", "take_along_axis", "arr, indices, axis=-1", "k.take_along_dim(arr, indices, axis) "
+     "if axis is not None else k.take_along_dim(k.reshape(arr, -1), indices, 0)"),
+    ("", "compress", "condition, a, axis=None, out=None",
+     "take(a, k.where(condition)[0], axis)"),
+    ("", "nan_to_num", "x, copy=True, nan=0.0, posinf=None, neginf=None",
+     "k.nan_to_num(x, nan, posinf, neginf)"),
+    ("", "round", "a, decimals=0, out=None", "rounded(a, decimals)"),
+    ("", "fix", "x", "k.trunc(x)"),
+    ("", "isclose", "a, b, rtol=1e-05, atol=1e-08, equal_nan=False",
+     "close(a, b, rtol, atol, equal_nan)"),
+    ("", "allclose", "a, b, rtol=1e-05, atol=1e-08, equal_nan=False",
+     "bool(k.all(close(a, b, rtol, atol, equal_nan)))"),
+    ("", "array_equal", "a, b, equal_nan=False", "same(a, b, equal_nan)"),
+    ("", "real", "a", "k.real(a)"),
+    ("", "imag", "a", "k.imag(a) if a.dtype.kind == 'c' else k.zeros_like(a)"),
+    ("", "angle", "a, deg=False", "angle(a, deg)"),
+    ("", "isreal", "x", "k.isreal(x)"),
+    ("", "iscomplex", "x", "k.logical_not(k.isreal(x))"),
+    ("", "isposinf", "x", "k.isposinf(x)"),
+    ("", "isneginf", "x", "k.isneginf(x)"),
+    ("", "sinc", "x", "k.sinc(cast(x, quotient(x, None)))"),
+    ("", "i0", "x", "k.i0(cast(x, quotient(x, None)))"),
+    # ---- products ----
+    ("", "matmul", "a, b, out=None", "matmul(a, b)"),
+    ("", "dot", "a, b, out=None", "dot(a, b)"),
+    ("", "vdot", "a, b", "k.vdot(*(k.reshape(t, -1) for t in alike((a, b))))"),
+    ("", "inner", "a, b", "inner(a, b)"),
+    ("", "outer", "a, b, out=None", "k.outer(*(k.reshape(t, -1) for t in alike((a, b))))"),
+    ("", "kron", "a, b", "k.kron(*alike((a, b)))"),
+    ("", "cross", "a, b, axis=-1", "k.cross(*alike((a, b)), axis)"),
+    ("", "tensordot", "a, b, axes=2", "kiln.tensordot(*alike((a, b)), axes)"),
+    ("", "einsum", "*operands", "einsum(operands)"),
+    # ---- numpy.linalg ----
+    ("linalg", "norm", "x, ord=None, axis=None, keepdims=False", "norm(x, ord, axis, keepdims)"),
+    ("linalg", "matrix_power", "a, n", "k.matrix_power(a, n)"),
+    ("linalg", "multi_dot", "arrays", "multi_dot(alike(arrays))"),
+    ("linalg", "matmul", "x1, x2", "matmul(x1, x2)"),
+    ("linalg", "outer", "x1, x2", "k.outer(*alike((x1, x2)))"),
+    ("linalg", "cross", "x1, x2, axis=-1", "k.cross(*alike((x1, x2)), axis)"),
+    ("linalg", "trace", "x, offset=0", "fold(k.sum, k.diagonal(x, offset, -2, -1), -1, False, "
+                                       "wide(x, None))"),
+    ("linalg", "diagonal", "x, offset=0", "k.diagonal(x, offset, -2, -1)"),
+    ("linalg", "matrix_transpose", "x", "k.transpose(x, -1, -2)"),
+]
+
+_ONE = "a, n=None, axis=-1, norm=None, out=None"
+_MANY = "a, s=None, axes=None, norm=None, out=None"
+_TWO = "a, s=None, axes=(-2, -1), norm=None, out=None"
+FUNCTIONS += [("fft", f, _ONE, f"fft.{f}(cast(a, quotient(a, None)), n, axis, norm)")
+              for f in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")]
+FUNCTIONS += [("fft", f + tail, sig, f"fft.{f}n(cast(a, quotient(a, None)), s, axes, norm)")
+              for f in ("fft", "ifft", "rfft", "irfft") for tail, sig in (("2", _TWO), ("n", _MANY))]
+FUNCTIONS += [
+    ("fft", "fftfreq", "n, d=1.0", "fft.fftfreq(n, d, dtype=real(None))"),
+    ("fft", "rfftfreq", "n, d=1.0", "fft.rfftfreq(n, d, dtype=real(None))"),
+    ("fft", "fftshift", "x, axes=None", "fft.fftshift(x, axes)"),
+    ("fft", "ifftshift", "x, axes=None", "fft.ifftshift(x, axes)"),
+]
+
+ALIASES = {
+    "true_divide": "divide", "mod": "remainder", "abs": "absolute", "conj": "conjugate",
+    "bitwise_not": "invert", "bitwise_invert": "invert", "bitwise_left_shift": "left_shift",
+    "bitwise_right_shift": "right_shift", "degrees": "rad2deg", "radians": "deg2rad",
+    "amax": "max", "amin": "min", "acos": "arccos", "acosh": "arccosh", "asin": "arcsin",
+    "asinh": "arcsinh", "atan": "arctan", "atanh": "arctanh", "atan2": "arctan2",
+    "pow": "power", "around": "round", "concat": "concatenate",
+    "permute_dims": "transpose",
+}

@@ -1,0 +1,123 @@
+"""kiln.numpy by itself, without NumPy: every name of its table is there, the guide's table of
+names, and what NumPy prints. peer_numpy.py compares all of it with NumPy."""
+import unittest
+
+import kiln as torch
+import kiln.numpy as np
+from kiln.numpy import _table
+
+
+def guide():
+    """The rows of guides that put NumPy's names beside PyTorch's: both sides, one value."""
+    a = np.array([[3., 1, 2], [4, 6, 5]])
+    t = torch.tensor([[3., 1, 2], [4, 6, 5]], dtype=torch.float64)
+    return [
+        (np.zeros((2, 3)), torch.zeros(2, 3)), (np.ones((2, 3)), torch.ones(2, 3)),
+        (np.full((2, 3), 7.), torch.full((2, 3), 7.)), (np.eye(3), torch.eye(3)),
+        (np.arange(0, 6, 2), torch.arange(0, 6, 2)),
+        (np.linspace(0, 1, 5), torch.linspace(0, 1, steps=5)),
+        (a.reshape(-1), t.view(-1)), (np.ravel(a), t.flatten()), (a.T, t.T),
+        (np.swapaxes(a, 0, 1), t.transpose(0, 1)), (np.moveaxis(a, 0, 1), t.movedim(0, 1)),
+        (np.expand_dims(a, 0), t.unsqueeze(0)), (np.squeeze(a[:1]), t[:1].squeeze()),
+        (np.concatenate([a, a], axis=1), torch.cat([t, t], dim=1)),
+        (np.stack([a, a], axis=1), torch.stack([t, t], dim=1)),
+        (np.repeat(a, 2, axis=0), t.repeat_interleave(2, dim=0)),
+        (np.tile(a, (2, 1)), t.repeat(2, 1)), (np.where(a > 2, a, 0), torch.where(t > 2, t, 0)),
+        (np.clip(a, 2, 4), torch.clamp(t, min=2, max=4)),
+        (np.argmax(a, axis=1), t.argmax(dim=1)), (np.sort(a, axis=1), t.sort(dim=1)[0]),
+        (np.argsort(a, axis=1), t.argsort(dim=1)), (a.sum(axis=0), t.sum(dim=0)),
+        (a.mean(axis=1), t.mean(dim=1)), (a.std(axis=1), t.std(dim=1, correction=0)),
+        (a.var(axis=0), t.var(dim=0, correction=0)), (a @ a.T, t @ t.T),
+        (np.dot(a, a.T), torch.mm(t, t.T)), (np.linalg.norm(a), torch.norm(t)),
+        (a + a, torch.add(t, t)), (np.maximum(a, 3), torch.maximum(t, torch.tensor(3.))),
+        (np.fft.fft(a[0]), torch.fft.fft(t[0])), (np.abs(-a), torch.abs(-t)),
+        (a.astype(np.float32), t.to(torch.float32)), (np.copy(a), t.clone())]
+
+
+class Names(unittest.TestCase):
+    def test_table(self):
+        rows = [("", r[0]) for r in _table.UFUNCS] + [r[:2] for r in _table.FUNCTIONS]
+        rows += [("", alias) for alias in _table.ALIASES]
+        for module, name in rows:
+            self.assertTrue(callable(getattr(getattr(np, module) if module else np, name)), name)
+        self.assertGreater(len(rows), 240)
+        self.assertFalse(hasattr(np, "frompyfunc"))
+
+    def test_guide(self):
+        for i, (a, t) in enumerate(guide()):
+            self.assertEqual(a.tolist(), t.tolist(), i)
+            self.assertEqual(a.shape, tuple(t.shape), i)
+
+
+class Defaults(unittest.TestCase):
+    def test_dtypes(self):
+        self.assertEqual(str(np.array([1., 2]).dtype), "float64")
+        self.assertEqual(repr(np.zeros(2).dtype), "dtype('float64')")
+        self.assertEqual((np.array([1, 2]) / 2).dtype, np.float64)
+        self.assertEqual((np.array([1, 2], "float32") * 2.5).dtype, "float32")
+        self.assertEqual((np.array([1, 2], "uint8") + np.array([1], "int8")).dtype, np.int16)
+        self.assertEqual(np.array([1, 2]).mean().dtype, float)
+        self.assertAlmostEqual(float(np.array([1., 2, 3, 4]).std()), 1.1180340, 6)
+        with self.assertRaisesRegex(OverflowError, "Python integer 300 out of bounds for uint8"):
+            np.array([1], "uint8") + 300
+        with self.assertRaisesRegex(TypeError, "Cannot interpret 'x' as a data type"):
+            np.dtype("x")
+
+    def test_views(self):
+        a = np.arange(6)
+        b = a[::-2]
+        self.assertEqual(b.strides, (-16,))
+        b[0] = 50
+        self.assertEqual(a.tolist(), [0, 1, 2, 3, 4, 50])
+        a[4:0:-1] += 10
+        self.assertEqual(a.tolist(), [0, 11, 12, 13, 14, 50])
+        self.assertEqual(memoryview(b).strides, (-16,))
+
+    def test_text(self):
+        self.assertEqual(str(np.array([2., 1, 1, 1, 1])), "[2. 1. 1. 1. 1.]")
+        self.assertEqual(repr(np.array([100, 2, 3])), "array([100,   2,   3])")
+        self.assertEqual(repr(np.array([1.5], "float32")), "array([1.5], dtype=float32)")
+        self.assertEqual(repr(np.zeros((0, 3))), "array([], shape=(0, 3), dtype=float64)")
+        self.assertEqual(str(np.arange(1200)), "[   0    1    2 ... 1197 1198 1199]")
+        self.assertEqual(repr(np.array([1.5, 2]).sum()), "np.float64(3.5)")
+        self.assertEqual(f"{np.array([1.5, 2]).sum():.2f}", "3.50")
+
+
+ERRORS = [  # what is done, the error and its text
+    (lambda a: a[5], IndexError, "index 5 is out of bounds for axis 0 with size 2"),
+    (lambda a: a[0, 0, 0], IndexError,
+     "too many indices for array: array is 2-dimensional, but 3 were indexed"),
+    (lambda a: a.sum(axis=2), np.AxisError, "axis 2 is out of bounds for array of dimension 2"),
+    (lambda a: a.sum(axis=(0, 0)), ValueError, "duplicate value in 'axis'"),
+    (lambda a: bool(a), ValueError, "The truth value of an array with more than one element"),
+    (lambda a: a + np.ones(2), ValueError,
+     r"operands could not be broadcast together with shapes \(2,3\) \(2,\)"),
+    (lambda a: np.squeeze(a, 0), ValueError,
+     "cannot select an axis to squeeze out which has size not equal to one"),
+    (lambda a: np.concatenate([a, np.ones((2, 2))]), ValueError,
+     "but along dimension 1, the array at index 0 has size 3 and the array at index 1 has size 2"),
+    (lambda a: a.reshape(5), ValueError, r"cannot reshape array of size 6 into shape \(5,\)"),
+    (lambda a: np.max(a[:0]), ValueError,
+     "zero-size array to reduction operation maximum which has no identity"),
+    (lambda a: np.stack([a, a.T]), ValueError, "all input arrays must have the same shape"),
+    (lambda a: a & a, TypeError, "ufunc 'bitwise_and' not supported for the input types"),
+    (lambda a: a @ a, ValueError, "matmul: Input operand 1 has a mismatch in its core dimension 0"),
+    (lambda a: a.astype(int) ** -1, ValueError, "Integers to negative integer powers"),
+    (lambda a: len(a.sum()), TypeError, "len\\(\\) of unsized object"),
+    (lambda a: a.item(), ValueError, "can only convert an array of size 1 to a Python scalar"),
+    (lambda a: np.split(a, 2, 1), ValueError, "array split does not result in an equal division"),
+    (lambda a: np.array([[1], [2, 3]]), ValueError, "expected sequence of length 1 at dim 1"),
+    (lambda a: a.astype(int).__iadd__(1.5), TypeError,
+     "Cannot cast ufunc 'add' output from dtype\\('float64'\\) to dtype\\('int64'\\)"),
+]
+
+
+class Errors(unittest.TestCase):
+    def test_texts(self):
+        for do, kind, text in ERRORS:
+            with self.assertRaisesRegex(kind, text):
+                do(np.ones((2, 3)))
+
+
+if __name__ == "__main__":
+    unittest.main()
