@@ -75,7 +75,7 @@ def _kinds(data, types, arrays):
 
 
 def _wide(data):
-    """The dtype of Python's integers: int64, else uint64."""
+    """Whether an integer is too large for int64."""
     for v in data:
         if isinstance(v, (list, tuple)):
             if _wide(v):
@@ -83,6 +83,16 @@ def _wide(data):
         elif type(v) is int and v >= 2 ** 63:
             return True
     return False
+
+
+def _big(data):
+    """Integers beyond int64, put together from halves."""
+    def part(v, of):
+        return [part(w, of) for w in v] if isinstance(v, (list, tuple)) else of(v)
+
+    high, low = (_kiln._tensor(part(data, of), _kiln.uint64)
+                 for of in (lambda v: v >> 32, lambda v: v & 0xffffffff))
+    return high * 2 ** 32 + low
 
 
 def _from_list(data, dt):
@@ -96,8 +106,11 @@ def _from_list(data, dt):
                              "an inhomogeneous shape")
         found = dt or meet([p.dtype for p in parts], ())
         return _torch["stack"]([cast(p, found) for p in parts])
-    if dt is None and types == {int} and _wide(data):
-        dt = dtype("uint64")
+    if dt is not None and dt.order < 3 and complex in types:
+        raise TypeError(f"{'int' if dt.order < 2 else 'float'}() argument must be a string or a real "
+                        "number, not 'complex'")
+    if types == {int} and _wide(data):
+        return cast(_big(data), dt or dtype("uint64"))
     return _kiln._tensor(data, (dt or meet((), types or {float})).kiln)
 
 
@@ -118,9 +131,9 @@ def tensor_of(obj, dt=None):
     if isinstance(obj, Tensor):
         t = obj
     elif type(obj) in WEAK:
-        big = type(obj) is int and obj >= 2 ** 63
-        dt = dt or (dtype("uint64") if big else meet((), (type(obj),)))
-        return _kiln._tensor(obj, dt.kiln)
+        if type(obj) is int and obj >= 2 ** 63:
+            return cast(_big(obj), dt or dtype("uint64"))
+        return _kiln._tensor(obj, (dt or meet((), (type(obj),))).kiln)
     elif isinstance(obj, (list, tuple, range)):
         return _from_list(obj, dt)
     else:
@@ -135,7 +148,7 @@ def asarray(a, dtype=None, *, copy=None):
     if copy:
         return array(a, dtype)
     dt = None if dtype is None else _dtype(dtype)
-    if type(a) is ndarray and dt in (None, a.dtype):
+    if type(a) is ndarray and (dt is None or dt is a.dtype):
         return a
     return array_of(tensor_of(a, dt))
 
@@ -310,7 +323,7 @@ class ndarray(Tensor):
     def __format__(self, spec):
         if self.ndim and spec:
             raise TypeError("unsupported format string passed to numpy.ndarray.__format__")
-        return format(self.item(), spec) if spec else str(self)
+        return str(self) if self.ndim else format(self.item(), spec)
 
     def __contains__(self, value):
         return bool((self == value).any())

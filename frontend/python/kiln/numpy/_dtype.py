@@ -37,7 +37,7 @@ class dtype:
 
     def __eq__(self, other):
         try:
-            return dtype(other) is self
+            return other is not None and dtype(other) is self
         except TypeError:
             return False
 

@@ -60,7 +60,7 @@ def alike(arrays, dt=None):
     if not arrays:
         raise ValueError("need at least one array to concatenate")
     d = dtype(dt) if dt is not None else meet([a.dtype for a in arrays], ())
-    return [cast(a, d) for a in arrays]
+    return [asarray(a, d) for a in arrays]
 
 
 # ---- new arrays ----
@@ -132,7 +132,7 @@ def fold(fn, a, axis, keepdims, dt):
     """fn over axes of a as dt."""
     t = cast(a, dt)
     if t.dim() == 0:
-        if axis not in (0, -1):  # which NumPy takes for a number's
+        if fn is k.mean or axis not in (0, -1):  # which NumPy takes for a number's
             axes_of(axis, 0)
         return t if axis == () else fn(t)
     axes = axes_of(axis, t.dim())
@@ -170,10 +170,10 @@ def extreme(name, fn, a, axis, keepdims):
 
 
 def place(fn, a, axis, keepdims):
-    if a.size == 0 and (axis is None or a.shape[axis_of(axis, a.ndim)] == 0):
+    if a.size == 0 and (axis is None or not a.ndim or a.shape[axis_of(axis, a.ndim)] == 0):
         raise ValueError(f"attempt to get {fn.__name__} of an empty sequence")
     t = cast(a, dtype("uint8")) if a.dtype.kind == "b" else a
-    if axis is not None:
+    if axis is not None and (a.ndim or axis not in (0, -1)):
         return fn(t, axis_of(axis, a.ndim), keepdims)
     r = fn(k.reshape(t, -1), 0)
     return k.reshape(r, [1] * a.ndim) if keepdims else r
@@ -219,7 +219,9 @@ def average(a, axis, weights, keepdims):
 
 
 def along(fn, t, axis):
-    return fn(k.reshape(t, -1), 0) if axis is None else fn(t, axis_of(axis, t.dim()))
+    if axis is None or t.dim() == 0 and axis in (0, -1):
+        return fn(k.reshape(t, -1), 0)
+    return fn(t, axis_of(axis, t.dim()))
 
 
 def trapezoid(y, x, dx, axis):

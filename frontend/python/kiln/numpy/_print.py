@@ -195,7 +195,7 @@ def array_repr(a):
 def _real_text(v, name):
     if not math.isfinite(v):
         return "nan" if math.isnan(v) else "-inf" if v < 0 else "inf"
-    if v == 0 or 1e-4 <= abs(v) < (1e16 if name != "float16" else 1e16):
+    if v == 0 or 1e-4 <= abs(v) < (1e16 if name == "float64" else 10.0 ** _DIGITS[name]):
         text = positional(v, name)
         return text + "0" if text.endswith(".") else text
     text = scientific(v, name)
@@ -214,7 +214,7 @@ def scalar_text(v, dt):
         text = _real_text(x, part)
         return text[:-2] if text.endswith(".0") else text
 
-    imag = bare(v.imag) + ("j" if math.isfinite(v.imag) else "j")
+    imag = bare(v.imag) + "j"
     if v.real == 0 and math.copysign(1, v.real) > 0:
         return imag
     return f"({bare(v.real)}{'' if imag.startswith('-') else '+'}{imag})"
