@@ -1,6 +1,7 @@
 """test_nn.py: every layer and loss beside PyTorch's own: outputs, gradients, buffers, keys of
 the state, printed text and what is refused. Skips itself without PyTorch."""
 import copy
+import io
 import pickle
 import sys
 import unittest
@@ -319,6 +320,23 @@ class Trees(unittest.TestCase):
         self.assertNotEqual(ours.heads[0].weight.abs().sum().item(), 0)
         layer = pickle.loads(pickle.dumps(kiln.nn.Linear(2, 3)))
         self.assertEqual(layer(kiln.ones(1, 2)).shape, (1, 3))
+
+    def test_saved(self):
+        """A checkpoint of one package read by the other, as training code writes it."""
+        theirs, ours = self.nets()
+        for m, net, other in ((torch, theirs, kiln), (kiln, ours, torch)):
+            opt = m.optim.Adam(net.parameters())
+            net(m.ones(2, 1, 8, 8)).sum().backward()
+            opt.step()
+            file = io.BytesIO()
+            m.save({"model": net.state_dict(), "optimizer": opt.state_dict(), "epoch": 3}, file)
+            for reader in (m, other):
+                file.seek(0)
+                saved = reader.load(file)
+                self.assertEqual([*saved["model"]], [*net.state_dict()])
+                self.assertEqual(saved["model"]["heads.0.bias"].tolist(), net.heads[0].bias.tolist())
+                self.assertEqual(len(saved["optimizer"]["state"]), len(opt.state_dict()["state"]))
+                (theirs if reader is torch else ours).load_state_dict(saved["model"])
 
     def test_lists(self):
         lines = ["s.append(nn.Tanh())", "s.insert(1, nn.ReLU())", "s.extend([nn.ELU()])", "s.pop(0)", "del s[0]",

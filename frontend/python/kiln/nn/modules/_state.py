@@ -17,10 +17,6 @@ def _keys_repr(self):
 _IncompatibleKeys.__repr__ = _IncompatibleKeys.__str__ = _keys_repr
 
 
-class _StateDict(collections.OrderedDict):
-    """State by path; _metadata has each module's version."""
-
-
 class State:
     """The part of Module that saves and loads."""
 
@@ -55,8 +51,8 @@ class State:
         given = (destination, prefix, keep_vars)
         destination, prefix, keep_vars = args + given[len(args):]
         if destination is None:
-            destination = _StateDict()
-            destination._metadata = collections.OrderedDict()
+            destination = collections.OrderedDict()
+            destination._metadata = collections.OrderedDict()  # each module's version
         metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = metadata
