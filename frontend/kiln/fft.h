@@ -52,6 +52,22 @@ KL_API kl_tensor *kl_fft_rfftfreq_at(const char *at, int64_t n, double d, kl_dty
 KL_API kl_tensor *kl_fft_fftshift_at(const char *at, kl_tensor *t, kl_ints dims);
 KL_API kl_tensor *kl_fft_ifftshift_at(const char *at, kl_tensor *t, kl_ints dims);
 
+/* ---- stft.c ---- */
+/* Zero is PyTorch's default: hop n_fft / 4, window ones of n_fft, reflected borders. */
+typedef struct kl_stft_options {
+    int64_t hop_length, win_length;
+    kl_tensor *window;
+    bool not_centered, normalized, twosided,
+        return_complex; /* the last: istft's result */
+    const char *pad_mode;
+    int64_t length; /* of istft's result */
+} kl_stft_options;
+/* [L] or [b, L] to complex [.., frequencies, frames], and back */
+KL_API kl_tensor *kl_stft_at(const char *at, kl_tensor *t, int64_t n_fft,
+                             kl_stft_options o);
+KL_API kl_tensor *kl_istft_at(const char *at, kl_tensor *t, int64_t n_fft,
+                              kl_stft_options o);
+
 #ifdef __cplusplus
 }
 #endif

@@ -153,6 +153,44 @@ START_TEST(gradients)
 }
 END_TEST
 
+START_TEST(short_time)
+{
+    kl_tensor *x = noise(kl_shape(2, 64), KL_F64),
+              *n = kl_arange_at(KL_HERE, kl_arg_i(0), kl_arg_i(16), kl_arg_i(1), KL_F64);
+    kl_tensor *w = kl_sub(0.5, kl_mul(kl_cos(kl_mul(n, TAU / 16)), 0.5));
+    for (int k = 0; k < 4; k++) {
+        kl_stft_options o = {.window = w, .normalized = k & 1, .twosided = k & 2};
+        kl_tensor *y = kl_stft_at(KL_HERE, x, 16, o);
+        ck_assert_int_eq(kl_extent(y, 1), k & 2 ? 16 : 9);
+        ck_assert_int_eq(kl_extent(y, 2), 17);
+        ck_assert(off(kl_istft_at(KL_HERE, y, 16, o), x) < 1e-14);
+    }
+    kl_tensor *v = kl_select(x, 0, 0);
+    kl_stft_options plain = {.hop_length = 8, .win_length = 8, .not_centered = true};
+    kl_tensor *y = kl_stft_at(KL_HERE, v, 16, plain);
+    kl_tensor *frame = kl_pad(kl_slice(v, 0, 12, 20), kl_shape(4, 4), 0.0);
+    ck_assert(off(kl_select(y, 1, 1), kl_fft_rfft(frame, KL_FFT_ALL, -1, NULL)) < 1e-14);
+    FAILS(kl_stft_at(KL_HERE, v, 0, plain), "stft: expected n_fft > 0, but got n_fft=0");
+    FAILS(kl_stft_at(KL_HERE, v, 128, plain),
+          "stft: expected 0 < n_fft < 64, but got n_fft=128");
+    FAILS(kl_stft_at(KL_HERE, v, 2, (kl_stft_options){0}),
+          "stft: expected hop_length > 0, but got hop_length=0");
+    FAILS(kl_stft_at(KL_HERE, v, 4, plain),
+          "stft: expected 0 < win_length <= n_fft, but got win_length=8");
+    FAILS(kl_stft_at(KL_HERE, v, 8, (kl_stft_options){.window = w}),
+          "expected a 1D window tensor of size equal to win_length=8, but got window "
+          "with size [16]");
+    FAILS(kl_stft_at(KL_HERE, kl_sum(v), 8, plain), "stft: expected a 1D or 2D tensor");
+    FAILS(kl_istft_at(KL_HERE, v, 16, plain),
+          "istft requires a complex-valued input tensor");
+    FAILS(kl_istft_at(KL_HERE, y, 8, plain),
+          "input tensor to match n_fft / 2 + 1 when onesided=True, but got 9");
+    FAILS(
+        kl_istft_at(KL_HERE, y, 16, (kl_stft_options){.window = w, .not_centered = true}),
+        "istft: window overlap add min: 1");
+}
+END_TEST
+
 START_TEST(refusals)
 {
     kl_tensor *x = kl_ones(kl_shape(4, 3), KL_F32), *z = kl_to(x, KL_C64);
@@ -187,6 +225,7 @@ int main(void)
     tcase_add_test(tc, lengths_and_axes);
     tcase_add_test(tc, norms);
     tcase_add_test(tc, gradients);
+    tcase_add_test(tc, short_time);
     tcase_add_test(tc, refusals);
     return front_run(s);
 }

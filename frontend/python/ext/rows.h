@@ -697,4 +697,45 @@ static kl_tensor *row_triangular(const char *at, kl_tensor *b, kl_tensor *a, boo
     return kl_linalg_solve_triangular_at(at, a, b, upper != transpose, true, unit);
 }
 
+/* A length that was given is at least what it says, so that 0 is refused. */
+static int64_t row_length(const py_value *v)
+{
+    return !v->given ? 0 : v->u.i == 0 ? -1 : v->u.i;
+}
+
+static kl_tensor *row_stft(const char *at, const py_value *v)
+{
+    bool complex =
+        kl_dtype_of(v[0].u.t) >= KL_C64 || (v[4].u.t && kl_dtype_of(v[4].u.t) >= KL_C64);
+    kl_stft_options o = {.hop_length = row_length(&v[2]),
+                         .win_length = row_length(&v[3]),
+                         .window = v[4].u.t,
+                         .not_centered = !v[5].u.i,
+                         .pad_mode = v[6].u.s,
+                         .normalized = v[7].u.i != 0,
+                         .twosided = v[8].given && !v[8].u.i};
+    if (!v[9].given && !complex) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "stft requires the return_complex parameter be given for real "
+                        "inputs, and will further require that return_complex=True in a "
+                        "future PyTorch release.");
+        return NULL;
+    }
+    kl_tensor *y = kl_stft_at(at, v[0].u.t, v[1].u.i, o);
+    return y && v[9].given && !v[9].u.i ? kl_view_as_real_at(at, y) : y;
+}
+
+static kl_tensor *row_istft(const char *at, const py_value *v)
+{
+    kl_stft_options o = {.hop_length = row_length(&v[2]),
+                         .win_length = row_length(&v[3]),
+                         .window = v[4].u.t,
+                         .not_centered = !v[5].u.i,
+                         .normalized = v[6].u.i != 0,
+                         .twosided = v[9].u.i || (v[7].given && !v[7].u.i),
+                         .length = v[8].given ? v[8].u.i : 0,
+                         .return_complex = v[9].u.i != 0};
+    return kl_istft_at(at, v[0].u.t, v[1].u.i, o);
+}
+
 #endif
