@@ -212,6 +212,11 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
 
 enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
 
+static unsigned form_of(int how)
+{
+    return how == AS_FUNCTION ? PY_FN : how == AS_METHOD ? PY_METHOD : PY_INPLACE;
+}
+
 /* first: the object that came first, which a result that is the same tensor is. */
 static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int how)
 {
@@ -259,9 +264,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     py_value v[PY_MAX_PARAMS];
     kl_tensor *lists[PY_MAX_LIST];
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
-    unsigned form = how == AS_FUNCTION ? PY_FN
-                    : how == AS_METHOD ? PY_METHOD
-                                       : PY_INPLACE;
+    unsigned form = form_of(how);
     const char *name = rows[first].name;
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && rows[first].forms & PY_OUT)
@@ -316,14 +319,19 @@ static char inplace_names[ROWS][40];
 
 static PyMethodDef *def_of(int row, int how, const char *name)
 {
+    int n = 1;
+    while (row + n < ROWS && strcmp(rows[row + n].name, rows[row].name) == 0)
+        n++;
+    const char *doc = py_doc(&rows[row], n, name, form_of(how));
     defs[row][how] = (PyMethodDef){name, (PyCFunction)(void (*)(void))entries[row][how],
-                                   METH_FASTCALL | METH_KEYWORDS, rows[row].doc};
-    return &defs[row][how];
+                                   METH_FASTCALL | METH_KEYWORDS, doc};
+    return doc ? &defs[row][how] : NULL;
 }
 
 static int add_method(int row, int how, const char *name)
 {
-    PyObject *d = PyDescr_NewMethod(py.tensor, def_of(row, how, name));
+    PyMethodDef *def = def_of(row, how, name);
+    PyObject *d = def ? PyDescr_NewMethod(py.tensor, def) : NULL;
     int bad = !d || PyObject_SetAttrString((PyObject *)py.tensor, name, d);
     Py_XDECREF(d);
     return bad ? -1 : 0;
@@ -332,7 +340,8 @@ static int add_method(int row, int how, const char *name)
 /* functions[module][name] */
 static int add_function(PyObject *modules, int row)
 {
-    PyObject *f = PyCFunction_New(def_of(row, AS_FUNCTION, rows[row].name), NULL);
+    PyMethodDef *def = def_of(row, AS_FUNCTION, rows[row].name);
+    PyObject *f = def ? PyCFunction_New(def, NULL) : NULL;
     int bad = f ? 0 : -1;
     for (const char *s = rows[row].where; *s && !bad;) {
         size_t n = strcspn(s, " ");
@@ -354,9 +363,6 @@ static int add_function(PyObject *modules, int row)
 
 static int add_row(PyObject *modules, int i, bool first)
 {
-    if (py_signature_parse(&rows[i]))
-        return -1;
-    py_autocast_prepare(&rows[i]);
     if (!first)
         return 0;
     unsigned forms = 0;
@@ -395,6 +401,9 @@ int py_functions_init(PyObject *module)
 {
     PyObject *modules = PyDict_New(), *f = PyCFunction_New(&table_def, NULL);
     int bad = !modules || !f || PyModule_AddObjectRef(module, "_table", f);
+    for (int i = 0; i < ROWS && !bad; i++)
+        if (!(bad = py_signature_parse(&rows[i])))
+            py_autocast_prepare(&rows[i]);
     for (int i = 0; i < ROWS && !bad; i++)
         bad = add_row(modules, i, i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0);
     bad = bad || PyModule_AddObjectRef(module, "_functions", modules);

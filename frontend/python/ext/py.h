@@ -157,6 +157,9 @@ int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists);
 int py_functions_init(PyObject *module);
 
+/* ---- doc.c: what help() shows of a name's rows; NULL: exception ---- */
+const char *py_doc(const py_row *rows, int n, const char *name, int form);
+
 /* ---- autograd.c: derivatives written in Python ---- */
 int py_autograd_init(PyObject *module);
 

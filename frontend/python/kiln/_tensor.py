@@ -43,7 +43,7 @@ def __dlpack_device__(self):
 @_method
 def data_ptr(self):
     """The address of the first element."""
-    return _kiln._data_ptr(self)
+    return _kiln._data_ptr(self.detach())
 
 
 class UntypedStorage:
