@@ -37,4 +37,13 @@ build/samples/jit
 say "6. a C function of one's own in a graph, with its derivative"
 build/samples/native
 
+say "7. PyTorch's guide network in C and in Python: the same losses"
+sh samples/guide.sh build "$out/guide" python3
+
+say "8. in Python: descent by hand, byte images, CSV to training, a net for images and one for sounds"
+for s in descent images "rows samples/data/digits.csv" models; do
+    set -- $s
+    PYTHONPATH=build/python python3 "samples/$1.py" ${2:+"$2"}
+done
+
 say "done"
