@@ -37,7 +37,14 @@ class _Mode:
 
 
 class no_grad(_Mode):
-    """Operations are not recorded."""
+    """Operations are not recorded.
+
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> with torch.no_grad():
+    ...     w -= 0.5
+    >>> w
+    tensor([0.5000, 0.5000], requires_grad=True)
+    """
 
     on = False
 

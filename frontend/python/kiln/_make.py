@@ -11,8 +11,13 @@ def _finish(t, device, requires_grad):
     return t.requires_grad_() if requires_grad else t
 
 
-def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
-    """A new tensor of data (nested lists, an array, a tensor), which is always copied."""
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False) -> Tensor:
+    """A new tensor of data (nested lists, an array, a tensor), which is always copied.
+
+    >>> torch.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     if isinstance(data, Tensor):
         warnings.warn("To copy construct from a tensor, it is recommended to use "
                       "sourceTensor.detach().clone() or sourceTensor.detach().clone()."
@@ -25,7 +30,7 @@ def _read_only(a):
     return getattr(getattr(a, "flags", None), "writeable", True) is False
 
 
-def from_numpy(ndarray):
+def from_numpy(ndarray) -> Tensor:
     """The array's own memory as a tensor: each sees what is written through the other."""
     kind = type(ndarray)
     if kind.__name__ != "ndarray":
@@ -46,7 +51,7 @@ def from_numpy(ndarray):
     return _kiln._from_buffer(ndarray)
 
 
-def as_tensor(data, dtype=None, device=None):
+def as_tensor(data, dtype=None, device=None) -> Tensor:
     """data as a tensor, sharing memory where it can."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
@@ -56,14 +61,14 @@ def as_tensor(data, dtype=None, device=None):
     return tensor(data, dtype=dtype, device=device)
 
 
-def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False) -> Tensor:
     """as_tensor with a say about copying: True always, False never, None where needed."""
     if copy:
         return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
     return _finish(as_tensor(obj, dtype, device), None, requires_grad)
 
 
-def from_dlpack(ext_tensor, *, device=None, copy=None):
+def from_dlpack(ext_tensor, *, device=None, copy=None) -> Tensor:
     """The memory of whatever has __dlpack__, or of a capsule, as a tensor."""
     capsule = ext_tensor
     if hasattr(ext_tensor, "__dlpack__"):
@@ -76,8 +81,15 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
     return t if device is None else t.to(device)
 
 
-def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
-    """A 1-d tensor over a buffer's bytes."""
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Tensor:
+    """A 1-d tensor over a buffer's bytes.
+
+    >>> memory = bytearray([1, 2, 3])
+    >>> t = torch.frombuffer(memory, dtype=torch.uint8)
+    >>> memory[0] = 9
+    >>> t
+    tensor([9, 2, 3], dtype=torch.uint8)
+    """
     size = dtype.itemsize
     view = memoryview(buffer).cast("B")[offset:]
     n = len(view) // size if count < 0 else count
@@ -85,7 +97,7 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     return _finish(t, None, requires_grad)
 
 
-def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A 0-d tensor."""
     return tensor(value, dtype=dtype or _kiln.get_default_dtype(), device=device,
                   requires_grad=requires_grad)

@@ -38,7 +38,11 @@ _REAL = {_d.complex64: _d.float32, _d.complex128: _d.float64}
 
 
 class finfo:
-    """A floating-point dtype's range and precision."""
+    """A floating-point dtype's range and precision.
+
+    >>> torch.finfo(torch.float16).max
+    65504.0
+    """
 
     def __init__(self, type=None):
         dt = _kiln.get_default_dtype() if type is None else type
@@ -77,13 +81,21 @@ class iinfo:
 
 
 def promote_types(type1, type2):
-    """The dtype of a sum of tensors of these."""
+    """The dtype of a sum of tensors of these.
+
+    >>> torch.promote_types(torch.int8, torch.uint8)
+    torch.int16
+    """
     from . import zeros
     return (zeros(1, dtype=type1) + zeros(1, dtype=type2)).dtype
 
 
 def result_type(tensor1, tensor2):
-    """The dtype of a sum of these tensors or numbers."""
+    """The dtype of a sum of these tensors or numbers.
+
+    >>> torch.result_type(torch.ones(2, dtype=torch.int32), 1.5)
+    torch.float32
+    """
     from . import zeros
 
     def stand_in(x):
@@ -106,7 +118,11 @@ def _order(dt):
 
 
 def can_cast(from_, to):
-    """Whether PyTorch's rules allow the cast: never down in kind."""
+    """Whether PyTorch's rules allow the cast: never down in kind.
+
+    >>> torch.can_cast(torch.float32, torch.int64)
+    False
+    """
     if from_.is_signed and to.is_signed is False and to != _d.bool and _order(from_) == 1:
         return False
     return _order(from_) <= _order(to)

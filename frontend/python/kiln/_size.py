@@ -2,7 +2,11 @@
 
 
 class Size(tuple):
-    """A tuple of extents that prints as PyTorch's."""
+    """A tuple of extents that prints as PyTorch's.
+
+    >>> torch.ones(2, 3).shape, torch.ones(2, 3).shape.numel()
+    (torch.Size([2, 3]), 6)
+    """
 
     __slots__ = ()
 

@@ -8,9 +8,14 @@ _table = _kiln._functions["torch"]
 __all__ = ["broadcast_shapes", "einsum", "gradient", "randint_like", "tensordot"]
 
 
-def einsum(*args):
+def einsum(*args) -> Tensor:
     """The sum of products that labels say: einsum("ij,jk->ik", a, b), or operands each followed
-    by its list of label numbers."""
+    by its list of label numbers.
+
+    >>> torch.einsum("ij,jk->ik", torch.ones(2, 3), torch.ones(3, 2))
+    tensor([[3., 3.],
+            [3., 3.]])
+    """
     if isinstance(args[0], str):
         operands = args[1] if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]
         return _table["_einsum"](args[0], list(operands))
@@ -26,8 +31,12 @@ def einsum(*args):
     return _table["_einsum"](equation, [args[2 * i] for i in range(pairs)])
 
 
-def tensordot(a, b, dims=2, out=None):
-    """Products summed over the last dims of a and first dims of b, or over two lists."""
+def tensordot(a, b, dims=2, out=None) -> Tensor:
+    """Products summed over the last dims of a and first dims of b, or over two lists.
+
+    >>> torch.tensordot(torch.ones(2, 3), torch.ones(3, 4), 1).shape
+    torch.Size([2, 4])
+    """
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):
@@ -43,7 +52,11 @@ def tensordot(a, b, dims=2, out=None):
 
 
 def gradient(input, *, spacing=None, dim=None, edge_order=1):
-    """Slopes along each dimension of dim; spacing: a number, one each, or coordinates."""
+    """Slopes along each dimension of dim; spacing: a number, one each, or coordinates.
+
+    >>> torch.gradient(torch.tensor([1., 4., 9.]))
+    (tensor([3., 4., 5.]),)
+    """
     dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     spacing = 1 if spacing is None else spacing
     each = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
@@ -56,7 +69,11 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
 
 
 def broadcast_shapes(*shapes):
-    """The shape that tensors of these shapes broadcast to."""
+    """The shape that tensors of these shapes broadcast to.
+
+    >>> torch.broadcast_shapes((2, 1), (3,))
+    torch.Size([2, 3])
+    """
     from . import Size, empty
 
     shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
@@ -64,7 +81,7 @@ def broadcast_shapes(*shapes):
     return Size(_table["broadcast_tensors"](*tensors)[0].shape) if tensors else Size(())
 
 
-def randint_like(input, low, high=None, *, dtype=None, **kwargs):
+def randint_like(input, low, high=None, *, dtype=None, **kwargs) -> Tensor:
     """Integers from low (0) below high, of input's shape."""
     low, high = (0, low) if high is None else (low, high)
     r = _table["randint"](int(low), int(high), tuple(input.shape))

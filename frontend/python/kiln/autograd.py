@@ -28,7 +28,12 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
-    """The gradients of outputs by each of inputs, as a tuple."""
+    """The gradients of outputs by each of inputs, as a tuple.
+
+    >>> x = torch.tensor(3., requires_grad=True)
+    >>> torch.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
     ys, xs = _sequence(outputs), _sequence(inputs)
     seeds = (None,) * len(ys) if grad_outputs is None else _sequence(grad_outputs)
     keep = create_graph if retain_graph is None else retain_graph
@@ -68,7 +73,21 @@ class _Context:
 
 class Function:
     """An operation with its own derivative: write forward(ctx, ..) and backward(ctx, ..) as
-    static methods, call apply."""
+    static methods, call apply.
+
+    >>> class Double(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return 2 * x
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         return 2 * grad
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> Double.apply(x).sum().backward()
+    >>> x.grad
+    tensor([2., 2.])
+    """
 
     @staticmethod
     def forward(*args, **kwargs):

@@ -79,7 +79,11 @@ def grad_and_value(func, argnums=0, has_aux=False):
 
 
 def grad(func, argnums=0, has_aux=False):
-    """The gradient of func by arguments argnums, as a function."""
+    """The gradient of func by arguments argnums, as a function.
+
+    >>> torch.func.grad(lambda x: x ** 3)(torch.tensor(2.))
+    tensor(12.)
+    """
     both = grad_and_value(func, argnums, has_aux)
 
     @functools.wraps(func)
@@ -170,7 +174,12 @@ jacfwd = jacrev  # the same matrix
 
 
 def hessian(func, argnums=0):
-    """The matrix of second derivatives."""
+    """The matrix of second derivatives.
+
+    >>> torch.func.hessian(lambda x: x.prod())(torch.tensor([2., 3.]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
     return jacrev(jacrev(func, argnums), argnums)
 
 

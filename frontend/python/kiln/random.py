@@ -6,7 +6,14 @@ from ._kiln import default_generator
 
 
 def manual_seed(seed):
-    """Random numbers from here on are a function of seed and of the program's order."""
+    """Random numbers from here on are a function of seed and of the program's order.
+
+    >>> _ = torch.manual_seed(1)
+    >>> a = torch.rand(2)
+    >>> _ = torch.manual_seed(1)
+    >>> torch.equal(torch.rand(2), a)
+    True
+    """
     seed = int(seed)
     if not -2 ** 63 <= seed < 2 ** 64:
         raise RuntimeError("Overflow when unpacking long long")

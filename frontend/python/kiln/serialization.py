@@ -327,7 +327,15 @@ def _core(f, path, head, ending):
 def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=None, **kwargs):
     """What save wrote, or PyTorch's torch.save; the tensor of a .npy file; the tensors by name
     of a .npz or .safetensors file. The format is told by the first bytes. No code of the file
-    is run, whatever weights_only says: what needs it is an UnpicklingError."""
+    is run, whatever weights_only says: what needs it is an UnpicklingError.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> torch.save({"w": torch.ones(2)}, file)
+    >>> _ = file.seek(0)
+    >>> torch.load(file)
+    {'w': tensor([1., 1.])}
+    """
     handle, path = _open(f)
     with handle as file:
         head = file.read(9)

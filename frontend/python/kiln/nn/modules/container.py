@@ -75,7 +75,14 @@ class _List(Module):
 
 
 class Sequential(_List):
-    """Calls its modules one after the other."""
+    """Calls its modules one after the other.
+
+    >>> nn.Sequential(nn.Linear(2, 1), nn.ReLU())
+    Sequential(
+      (0): Linear(in_features=2, out_features=1, bias=True)
+      (1): ReLU()
+    )
+    """
 
     def __init__(self, *args):
         super().__init__()

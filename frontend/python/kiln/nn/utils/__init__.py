@@ -25,7 +25,13 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
-    """Scale the gradients so that their joint norm is at most max_norm; the norm before."""
+    """Scale the gradients so that their joint norm is at most max_norm; the norm before.
+
+    >>> p = nn.Parameter(torch.zeros(2))
+    >>> p.grad = torch.tensor([3., 4.])
+    >>> nn.utils.clip_grad_norm_([p], 1.0), p.grad
+    (tensor(5.), tensor([0.6000, 0.8000]))
+    """
     params = _with_grads(parameters)
     with no_grad():
         total = get_total_norm([p.grad for p in params], norm_type, error_if_nonfinite)

@@ -56,7 +56,12 @@ def _until_stopped(fetch, work):
 
 
 class DataLoader:
-    """Batches of a dataset."""
+    """Batches of a dataset.
+
+    >>> from kiln.utils.data import DataLoader, TensorDataset
+    >>> [len(x) for x, in DataLoader(TensorDataset(torch.arange(10)), batch_size=4)]
+    [4, 4, 2]
+    """
 
     def __init__(self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None,
                  num_workers=0, collate_fn=None, pin_memory=False, drop_last=False, timeout=0,
