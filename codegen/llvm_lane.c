@@ -13,12 +13,13 @@
  * with loops inside, for which a step's mask is cheap beside them. */
 #include "codegen/llvm_emit.h"
 
-enum { HEAVY = 256, LIGHT = 40, VERY_LIGHT = 12, REGISTER_BITS_LEAST = 128 };
+enum { HEAVY = 256, LIGHT = 40, MANY = 8, REGISTER_BITS_LEAST = 128 };
 
 /* What one lane loop's body is like. */
 typedef struct body {
     int size;     /* bytes of its widest element */
     int weight;   /* arithmetic rows */
+    int accesses; /* of operands */
     bool carried; /* registers or tiles of its lanes live on from step to step */
     bool nested;  /* has loops of its own */
     bool masks;   /* every access of it can be masked */
@@ -34,6 +35,7 @@ static void see_access(kl_ll *e, body *b, uint32_t operand)
     if (o->role == KL_ROLE_TILE && o->scope == KL_SCOPE_LANE)
         b->carried = true;
     b->size = KL_MAX(b->size, kl_dtypes[dt].size);
+    b->accesses++;
     b->masks = b->masks && (e->t->masked ||
                             (x86 && e->t->isa_bits >= 256 && kl_dtypes[dt].size >= 4));
 }
@@ -372,13 +374,14 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
         rest(e, s, b, vec, n, full, end);
 }
 
-/* Vectors of a step, for a body whose lanes are independent. Two, so that one waits while
- * the other computes; one when the body is so long that building it twice costs more. */
+/* Vectors of a step, for a body whose lanes are independent: four, so that while one
+ * waits for its own results the others compute; two where each takes much that has to be
+ * kept; one when the body is so long that building it twice costs more. */
 static int unroll_of(const body *b, int vec, int lanes)
 {
     if (b->nested) /* its own loops cost least when all lanes share them */
         return KL_MIN(KL_MAX(lanes / vec, 1), KL_LL_CHUNKS);
-    return b->weight > HEAVY ? 1 : 4;
+    return b->weight > HEAVY ? 1 : b->accesses > MANY ? 2 : 4;
 }
 
 void kl_ll_lanes(kl_ll *e, const kl_stmt *s)

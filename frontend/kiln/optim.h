@@ -94,9 +94,9 @@ KL_API double kl_optim_lr(const kl_optim *o);
 /* One step for those who keep the state themselves (Python's optimisers): parameter,
  * gradient (NULL: left alone), states of its shape, NULL where the rule has none:
  *
- *   SGD momentum | Adam, AdamW mean, square, amsgrad's largest | RMSprop square,
- * momentum, mean | Adagrad sum | Adadelta square, delta | Adamax mean, largest | NAdam,
- * RAdam mean, square | Rprop previous gradient, step sizes | ASGD average
+ * SGD momentum; Adam and AdamW mean, square, amsgrad's largest; RMSprop square, momentum,
+ * mean; Adagrad sum; Adadelta square, delta; Adamax mean, largest; NAdam and RAdam mean,
+ * square; Rprop previous gradient, step sizes; ASGD average.
  *
  * Nothing is computed before it is asked for, or kl_flush. step counts from 1; SGD's
  * momentum begins at step 1 as the gradient. carry: two numbers that go from step to step

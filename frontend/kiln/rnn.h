@@ -1,10 +1,9 @@
-/* kiln/rnn.h: recurrent layers, and attention of several heads.
+/* kiln/rnn.h: recurrent layers, and attention of several heads. s is the sigmoid.
  *
- *   tanh, relu  h' = f(W_ih x + b_ih + W_hh h + b_hh)
- *   lstm        i f g o = the same, four parts;  c' = s(f) c + s(i) tanh(g)
- *               h' = s(o) tanh(c'), times W_hr if projected;  s is the sigmoid
- *   gru         r z by s of the sums; n = tanh(W_in x + b_in + r (W_hn h + b_hn))
- *               h' = n + z (h - n) */
+ * tanh, relu: h' = f(W_ih x + b_ih + W_hh h + b_hh).
+ * lstm: i f g o = the same, four parts; c' = s(f) c + s(i) tanh(g); h' = s(o) tanh(c'),
+ * times W_hr if projected. gru: r z by s of the sums; n = tanh(W_in x + b_in + r (W_hn h
+ * + b_hn)); h' = n + z (h - n). */
 #ifndef KILN_RNN_H
 #define KILN_RNN_H
 

@@ -135,6 +135,21 @@ static void optim_h(void)
     kl_optim_free(opt);
 }
 
+/* ---- fft.h ---- */
+
+static void fft_h(void)
+{
+    kl_tensor *x = kl_ones(kl_shape(4, 4), KL_F32), *y;
+    /* clang-format off */
+    y = kl_fft_fft(x, KL_FFT_ALL, -1, NULL);
+    if (kl_item(kl_real(kl_select(kl_select(y, 0, 0), 0, 0))) != 4)
+        exit(1);
+    y = kl_fft_rfftn(x, kl_shape(), kl_axes(0, 1), "ortho");
+    /* clang-format on */
+    if (kl_item(kl_real(kl_select(kl_select(y, 0, 0), 0, 0))) != 4)
+        exit(1);
+}
+
 int main(void)
 {
     if (!kl_ones(kl_shape(1), KL_F32)) /* KILN_DEVICE names none that is there */
@@ -144,6 +159,7 @@ int main(void)
     device_h();
     compile_h();
     explain_h();
+    fft_h();
     native_h();
     optim_h();
     kl_scope_end();
