@@ -47,5 +47,44 @@ class OnDevice(unittest.TestCase):
         torch.cuda.synchronize()
 
 
+class Training(unittest.TestCase):
+    """A net, its state and its optimiser's on the device, and autocast there."""
+
+    def test_like(self):
+        x = torch.ones(2, device="cuda")
+        for t in (torch.zeros_like(x), torch.randn_like(x), torch.full_like(x, 2.0), x.new_zeros(3),
+                  x.new_tensor([1.0])):
+            self.assertEqual(str(t.device), "cuda:0")
+        self.assertEqual(str(torch.zeros_like(x, device="cpu").device), "cpu")
+
+    def test_steps(self):
+        nn = torch.nn
+        net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).to("cuda")
+        x, y = torch.ones(5, 4).cuda(), torch.tensor([0, 1, 2, 0, 1]).cuda()
+        for name in ("SGD", "Adam", "RMSprop", "Rprop"):
+            opt, losses = getattr(torch.optim, name)(net.parameters()), []
+            for _ in range(3):
+                opt.zero_grad()
+                loss = nn.CrossEntropyLoss()(net(x), y)
+                loss.backward()
+                opt.step()
+                losses.append(loss.item())
+            self.assertLess(losses[-1], losses[0], name)
+        self.assertEqual({str(t.device) for t in net.state_dict().values()}, {"cuda:0"})
+
+    def test_autocast(self):
+        x = torch.ones(2, 2, device="cuda")
+        with torch.autocast("cuda"):
+            self.assertEqual(str((x @ x).dtype), "torch.float16")
+            self.assertEqual(str((x @ x).sum().dtype), "torch.float32")
+            self.assertEqual(str((torch.ones(2, 2) @ torch.ones(2, 2)).dtype), "torch.float32")
+        w = torch.ones(2, device="cuda", requires_grad=True)
+        scaler, opt = torch.cuda.amp.GradScaler(), torch.optim.SGD([w], lr=1.0)
+        scaler.scale((w * 3).sum()).backward()
+        scaler.step(opt)
+        scaler.update()
+        self.assertEqual(w.tolist(), [-2, -2])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -230,9 +230,13 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     if (how != AS_INPLACE && py_autocast_on())
         py_autocast(at, row, v);
     row->call(at, v, &r);
+    bool like = row->device >= 0 && strstr(row->name, "_like") != NULL;
     if (row->device >= 0 && v[row->device].given && r.n == 1 && r.t)
         r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
                               : row_there(at, r.t, v[row->device].u.s);
+    else if (like && r.n == 1 && r.t && /* where the first one is */
+             strcmp(kl_device_of(r.t), kl_device_of(v[0].u.t)) != 0)
+        r.t = row_there(at, r.t, kl_device_of(v[0].u.t));
     if (how == AS_INPLACE)
         ok = r.t && kl_assign_at(at, py_t(first), r.t);
     else if (r.n >= 0)
