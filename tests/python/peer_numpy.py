@@ -160,6 +160,7 @@ def sums(arrays):
 
 
 SQUARE = rng.uniform(-1, 1, (3, 3))
+SPD = SQUARE @ SQUARE.T + np.eye(3)
 V = np.array([3, 1, 2, 1, 3])
 PAIRS = [(A, B3[0].T), (A[0], A[1]), (I, I.T), (B3, A.T), (A, A[0]), (C, A.T), (A.astype("f4"), I.T)]
 SPLITS = [((np.arange(12.).reshape(4, 3), s), {}) for s in (2, 4, [1, 3])]
@@ -243,9 +244,20 @@ CASES = {  # name: [(args, kwargs)]
     "outer": [((V, A[0]), {}), ((A, V), {})], "kron": [((A, I), {}), ((V, V), {})],
     "cross": [((A[:, :3], A[:, 1:]), {})], "tensordot": [((A, B3, ([0, 1], [1, 2])), {}), ((A, A.T, 1), {})],
     "einsum": [(("ij,kj->ik", A, I), {}), (("ij->j", A), {}), (("ii", SQUARE), {}), (("i, i", V, V), {})],
-    "linalg.norm": each([A, I, V, C, A[0]]) + [((A, o), {}) for o in (1, -1, inf, -inf, "fro")] + [
+    "linalg.norm": each([A, I, V, C, A[0]]) + [((A, o), {}) for o in (1, -1, 2, -2, inf, -inf, "fro", "nuc")] + [
         ((V, o), {}) for o in (1, 2, inf, 0, 3)] + [((A,), {"axis": 0}), ((A, 1, 1), {}), ((A,), {"keepdims": True})],
     "linalg.matrix_power": [((SQUARE, n), {}) for n in (0, 1, 3)],
+    "linalg.det": each([SQUARE, SPD, I[:, :3]]), "linalg.slogdet": each([SQUARE, SPD]),
+    "linalg.inv": each([SQUARE, SPD, np.zeros((2, 2))]),
+    "linalg.solve": [((SQUARE, A), {}), ((SQUARE, A[:, 0]), {}), ((np.zeros((3, 3)), A), {})],
+    "linalg.cholesky": each([SPD, -SPD]) + [((SPD,), {"upper": True})],
+    "linalg.qr": each([A.T]) + [((A.T, "r"), {})], "linalg.svdvals": each([A, I]),
+    "linalg.svd": [((A,), {"compute_uv": False})], "linalg.eigvalsh": each([SPD]),
+    "linalg.pinv": each([A, I]), "linalg.matrix_rank": each([A, np.ones((3, 3))]),
+    "linalg.cond": [((SQUARE,), {}), ((SQUARE, 1), {}), ((SQUARE, inf), {}), ((SQUARE, "fro"), {})],
+    "linalg.lstsq": [((A.T, np.arange(12.).reshape(4, 3) ** 2), {}), ((A.T, V[:4]), {})],
+    "linalg.tensorsolve": [((SQUARE.reshape(3, 3), A[:, 0]), {})],
+    "linalg.tensorinv": [((SQUARE,), {"ind": 1})], "linalg.vecdot": [((A, A), {}), ((C, C), {"axis": 0})],
     "linalg.multi_dot": [(([A, A.T, A],), {})], "linalg.matmul": [(p, {}) for p in PAIRS[:3]],
     "linalg.outer": [((V, A[0]), {})], "linalg.cross": [((A[:, :3], A[:, 1:]), {})],
     "linalg.trace": each([SQUARE, I]) + [((B3,), {})], "linalg.diagonal": each([SQUARE]) + [((B3,), {"offset": 1})],
@@ -262,6 +274,7 @@ for _f in ("fft", "ifft", "rfft", "irfft"):
     for _n in "2n":
         CASES[f"fft.{_f}{_n}"] = each([A, B3], kwargs=[{}, {"norm": "ortho"}, {"s": (2, 5), "axes": (0, 1)}])
 UNFILLED = {"empty": ((2, 3),), "empty_like": (A,)}
+SPECTRA = {"linalg.eig": SQUARE, "linalg.eigvals": SQUARE, "linalg.eigh": SPD}
 ANY_ORDER = {"partition": ((A, 1),), "argpartition": ((A, 1),)}
 
 
@@ -271,6 +284,17 @@ def find(module, name):
     return module
 
 
+def spectrum(name, a):
+    """Eigenvalues in any order, eigenvectors by what they are."""
+    got, want = find(kp, name)(mine(a)), find(np, name)(a)
+    values, theirs = (got, want) if name.endswith("vals") else (got.eigenvalues, want.eigenvalues)
+    note(str(values.dtype) == str(theirs.dtype) and np.allclose(
+        np.sort_complex(np.asarray(values)), np.sort_complex(theirs)), name)
+    if not name.endswith("vals"):
+        v = np.asarray(got.eigenvectors)
+        note(np.allclose(a @ v, v * np.asarray(values)), name + "'s vectors")
+
+
 def walk_functions():
     for module, name, _, _ in _table.FUNCTIONS:
         full = f"{module}.{name}" if module else name
@@ -278,6 +302,8 @@ def walk_functions():
         if full in UNFILLED:
             got, want = find(kp, full)(*map(mine, UNFILLED[full])), find(np, full)(*UNFILLED[full])
             note(got.shape == want.shape and got.dtype == want.dtype, full)
+        elif full in SPECTRA:
+            spectrum(full, SPECTRA[full])
         elif full in ANY_ORDER:
             a, kth = ANY_ORDER[full][0]
             got = np.asarray(find(kp, full)(mine(a), kth))

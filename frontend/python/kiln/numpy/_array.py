@@ -54,6 +54,8 @@ def give(t):
     """What a function returns: arrays as arrays, without dimensions as scalars."""
     if isinstance(t, Tensor):
         return array_of(t) if t.dim() else _kiln._as_class(_known[_raw_dtype(t)].type, t)
+    if hasattr(t, "_make"):
+        return t._make(map(give, t))
     if isinstance(t, (tuple, list)):
         return type(t)(map(give, t)) if type(t) in (tuple, list) else tuple(map(give, t))
     return t

@@ -1,5 +1,6 @@
 """What the table's expressions say beside kiln's own functions: NumPy's defaults and argument
 forms where they differ."""
+import collections
 import math
 import types
 
@@ -11,6 +12,7 @@ from ._dtype import WEAK, dtype, meet, real_of
 
 k = types.SimpleNamespace(**_kiln._functions["torch"])
 fft = types.SimpleNamespace(**_kiln._functions["fft"])
+linalg = types.SimpleNamespace(**_kiln._functions["linalg"])
 truth, index = dtype("bool"), dtype("int64")
 
 
@@ -505,9 +507,61 @@ def norm(x, ord, axis, keepdims):
 def _matrix_norm(t, ord, axes, keepdims):
     if ord is None or ord == "fro":
         return k.norm(t, 2.0, axes, keepdims)
-    if ord not in (1, -1, math.inf, -math.inf):
-        raise NotImplementedError(f"numpy.linalg.norm: ord={ord!r} of matrices needs singular values")
-    first, last = axes if abs(ord) == 1 else axes[::-1]
-    sums = k.sum(k.abs(t), [first], True)
-    r = (k.amax if ord > 0 else k.amin)(sums, [last], True)
-    return r if keepdims else k.squeeze(r, sorted(axes))
+    return linalg.matrix_norm(t, ord if isinstance(ord, str) else float(ord), axes, keepdims)
+
+
+# ---- decompositions ----
+
+
+class LinAlgError(ValueError):
+    """A matrix that has no answer."""
+
+
+def full_precision(a):
+    """a as the dtype in which it is decomposed: integers as float64."""
+    return cast(a, quotient(a, None))
+
+
+def solved(fn, *args, **kwargs):
+    """fn's result, or NumPy's error where the matrix has none."""
+    try:
+        r = fn(*args, **kwargs)
+        return r.realize() if hasattr(r, "realize") else r
+    except RuntimeError as e:
+        raise LinAlgError("Matrix is not positive definite" if "cholesky" in str(e)
+                          else "Singular matrix" if "singular" in str(e) else str(e)) from None
+
+
+def named(name, fields, fn, *args):
+    """Several results by name."""
+    return collections.namedtuple(name, fields)._make(fn(*args))
+
+
+def qr(a, mode):
+    if mode == "r":
+        return linalg.qr(full_precision(a), mode="r")[1]
+    return named("QRResult", "Q R", linalg.qr, full_precision(a), mode)
+
+
+def svd(a, full_matrices, vectors):
+    if not vectors:
+        return linalg.svdvals(full_precision(a))
+    return named("SVDResult", "U S Vh", linalg.svd, full_precision(a), bool(full_matrices))
+
+
+def eig(a):
+    r = named("EigResult", "eigenvalues eigenvectors", linalg.eig, full_precision(a))
+    if a.dtype.kind != "c" and not bool(k.any(k.ne(k.imag(r[0]), 0))):
+        r = r._make(k.real(v) for v in r)
+    return r
+
+
+def lstsq(a, b, rcond):
+    a, b = map(full_precision, alike((a, b)))
+    columns = b if b.dim() > 1 else k.unsqueeze(b, 1)
+    x, _, rank, s = linalg.lstsq(a, columns, rcond=rcond, driver="gelsd")
+    m, n = a.shape
+    rest = k.matmul(a, x) - columns
+    over = k.sum(k.square(k.abs(rest)), [0]) if m > n == rank.item() else \
+        k.zeros(0, dtype=s.dtype)
+    return (x if b.dim() > 1 else k.squeeze(x, 1)), over, rank.to(_kiln.int32), s
