@@ -183,6 +183,10 @@ CASES = {  # name: [(args, kwargs)]
     "argmax": each(REAL + [N], kwargs=AXIS), "argmin": each(REAL + [N], kwargs=AXIS),
     "median": sums(REAL[:3] + [N]), "average": each([A, I]) + [((A,), {"axis": 0, "weights": [1, 2, 3]}),
                                                               ((A,), {"weights": np.abs(A)})],
+    "nanprod": sums([A, N, I]), "nanmax": sums([A, N, I]), "nanmin": sums([A, N, I]),
+    "quantile": [((a, q), k) for a in (A, I, N) for q in (.3, [0, .5, 1]) for k in AXES] + [((A, 2), {})],
+    "percentile": [((A, 30), {}), ((A, [5, 95]), {"axis": 1})],
+    "ediff1d": each([A, I]), "polyval": [(([1, 2, 3], A), {}), ((V, 2.5), {})],
     "cumsum": each(ANY, kwargs=AXIS), "cumprod": each(ANY, kwargs=AXIS),
     "diff": each([A, I, B3]) + [((A, 2, 0), {})],
     "trapezoid": each([A, I]) + [((A, A[0]), {}), ((A,), {"axis": 0, "dx": .5})],
@@ -473,6 +477,11 @@ def walk_making():
     note(sorted(g.permutation(5).tolist()) == [0, 1, 2, 3, 4] and g.choice([3, 4], 5).shape == (5,) and
          sorted(g.choice(4, 4, replace=False).tolist()) == [0, 1, 2, 3], "permutation, choice")
     note(abs(float(g.normal(3, 2, 100000).mean()) - 3) < .05 and isinstance(g.uniform(1, 2), kp.float64), "normal")
+    import copy
+    import pickle
+    for a in (kp.array([1., 2])[::-1], kp.array([1.5]).sum()):
+        for b in (pickle.loads(pickle.dumps(a)), copy.copy(a), copy.deepcopy(a)):
+            note(type(b) is type(a) and repr(b) == repr(a), "pickle, copy")
     for missing in ("datetime64", "frompyfunc", "nditer"):
         note(not hasattr(kp, missing), missing)
 

@@ -103,6 +103,8 @@ ERRORS = [  # what is done, the error and its text
     (lambda a: a & a, TypeError, "ufunc 'bitwise_and' not supported for the input types"),
     (lambda a: a @ a, ValueError, "matmul: Input operand 1 has a mismatch in its core dimension 0"),
     (lambda a: a.astype(int) ** -1, ValueError, "Integers to negative integer powers"),
+    (lambda a: np.quantile(a, 2), ValueError, "Quantiles must be in the range"),
+    (lambda a: np.linalg.inv(np.zeros((2, 2))), np.linalg.LinAlgError, "Singular matrix"),
     (lambda a: len(a.sum()), TypeError, "len\\(\\) of unsized object"),
     (lambda a: a.item(), ValueError, "can only convert an array of size 1 to a Python scalar"),
     (lambda a: np.split(a, 2, 1), ValueError, "array split does not result in an equal division"),

@@ -333,6 +333,9 @@ class ndarray(Tensor):
     def __deepcopy__(self, memo):
         return self.copy()
 
+    def __reduce_ex__(self, protocol):
+        return type(self)._again, (_kiln._as_class(Tensor, self),)
+
     def astype(self, dtype, copy=True):
         """The elements as dtype."""
         r = cast(self, _dtype(dtype))
@@ -503,7 +506,7 @@ scalars = {}
 for _d in _known.values():
     _base = {"b": generic, "i": signedinteger, "u": unsignedinteger, "f": floating,
              "c": complexfloating}[_d.kind]
-    _d.type = scalars[_d.name] = type(_d.name, (_base,), {"__module__": __name__})
+    _d.type = scalars[_d.name] = type(_d.name, (_base,), {"__module__": "kiln.numpy"})
     _spellings[_d.type] = _d
 
 

@@ -171,6 +171,19 @@ def extreme(name, fn, a, axis, keepdims):
     return fold(fn, a, axis, keepdims, a.dtype)
 
 
+def filled(a, value):
+    """value in place of NaN."""
+    return a if a.dtype.order < 2 else k.where(k.isnan(a), asarray(value, a.dtype), a)
+
+
+def nan_extreme(fn, a, axis, keepdims, least):
+    if a.dtype.order < 2:
+        return extreme("maximum" if least < 0 else "minimum", fn, a, axis, keepdims)
+    r = fold(fn, filled(a, least), axis, keepdims, a.dtype)
+    empty = fold(k.all, k.isnan(a), axis, keepdims, truth)
+    return k.where(empty, asarray(math.nan, a.dtype), r)
+
+
 def place(fn, a, axis, keepdims):
     if a.size == 0 and (axis is None or not a.ndim or a.shape[axis_of(axis, a.ndim)] == 0):
         raise ValueError(f"attempt to get {fn.__name__} of an empty sequence")
@@ -181,20 +194,44 @@ def place(fn, a, axis, keepdims):
     return k.reshape(r, [1] * a.ndim) if keepdims else r
 
 
+def in_one(t, axis):
+    """The axes as one, the last; the shape without them and with them as 1."""
+    axes = axes_of(axis, t.dim())
+    rest = [d for d in range(t.dim()) if d not in axes]
+    kept = [1 if d in axes else t.shape[d] for d in range(t.dim())]
+    left = [t.shape[d] for d in rest]
+    t = k.permute(t, rest + axes) if t.dim() else t
+    return k.reshape(t, left + [math.prod(t.shape[len(rest):])]), left, kept
+
+
 def median(a, axis, keepdims):
-    t = cast(a, quotient(a, None))
-    if axis is None or isinstance(axis, tuple):
-        axes = axes_of(axis, t.dim())
-        rest = [d for d in range(t.dim()) if d not in axes]
-        kept = [1 if d in axes else t.shape[d] for d in range(t.dim())]
-        t = k.reshape(k.permute(t, rest + axes) if t.dim() else t, [t.shape[d] for d in rest] + [
-            math.prod(t.shape[d] for d in axes)])
-        r = _middle(t, t.dim() - 1)
-        return k.reshape(r, kept) if keepdims else k.reshape(r, [t.shape[d] for d in range(
-            t.dim() - 1)])
-    d = axis_of(axis, t.dim())
-    r = _middle(t, d)
-    return r if keepdims else k.squeeze(r, d)
+    t, left, kept = in_one(cast(a, quotient(a, None)), axis)
+    return k.reshape(_middle(t, t.dim() - 1), kept if keepdims else left)
+
+
+def quantile(a, q, axis, keepdims):
+    t, left, kept = in_one(cast(a, quotient(a, None)), axis)
+    d, n, q = t.dim() - 1, t.shape[-1], asarray(q)
+    if bool(k.any(k.logical_or(q < 0, q > 1))):
+        raise ValueError("Quantiles must be in the range [0, 1]")
+    s = k.sort(t, d)[0]
+    at = cast(k.reshape(q, -1), dtype("float64")) * (n - 1)
+    low = k.floor(at)
+    first = k.index_select(s, d, low.to(_kiln.int64))
+    second = k.index_select(s, d, k.ceil(at).to(_kiln.int64))
+    last = s.narrow(d, n - 1, 1)  # NaN where there is one
+    part, apart = (at - low).to(s.dtype), second - first
+    r = k.where(part >= 0.5, second - apart * (1 - part), first + apart * part)
+    r = k.movedim(k.where(k.isnan(last), last, r), d, 0)
+    return k.reshape(r, list(q.shape) + (kept if keepdims else left))
+
+
+def polyval(p, x):
+    p, x = asarray(p), asarray(x)
+    r = k.zeros_like(cast(x, meet([p.dtype, x.dtype], ())))
+    for c in p:
+        r = r * x + c
+    return r
 
 
 def _middle(t, d):
