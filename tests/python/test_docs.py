@@ -18,6 +18,7 @@ import kiln as torch
 FUNCTION, METHOD, INPLACE = 1, 2, 4
 ROOT = os.environ.get("SOURCE_ROOT") or os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+AT_FIRST = set(vars(torch))  # before other tests import modules that the package does not
 ROWS = {}
 for _row in torch._kiln._table():
     ROWS.setdefault(_row[0], []).append(_row)
@@ -127,6 +128,7 @@ class Stubs(unittest.TestCase):
             has = set(self.names(self.read(*path).body))
             wants = {n for n, v in vars(module).items() if not n.startswith("_") and
                      (not inspect.ismodule(v) or v.__name__.startswith("kiln"))}
+            wants &= AT_FIRST if module is torch else wants
             self.assertEqual(wants - has - {"Tensor"}, set(), path)
 
     def test_tensor(self):
