@@ -80,6 +80,7 @@ if [ "$mode" != --quick ]; then
     [ "$mode" != --full ] || programs=1000000
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         env PYTHONPATH="$PWD/build/python" sh tests/python/peers.sh "$PWD/$env/bin/python3" $programs
+    script "pip install ." sh tests/install/pip.sh
     script "neighbours in one process" sh tests/neighbours/run.sh build
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
