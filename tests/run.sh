@@ -6,7 +6,7 @@
 #         clang's build, other LLVMs, neighbours in one process, planted faults, kiln's operators
 #         against PyTorch's (which is downloaded: 2.5 GB, into build/bench-env)
 # --quick the suites in both builds only (300 random graphs)
-# --full  100,000 random graphs
+# --full  all planted faults, 100,000 random graphs, 1,000,000 random programs
 # Ends with one line: N passed, N failed, N skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -51,6 +51,13 @@ script() { # title, command: its last line is "N passed, N failed"
 mkdir -p build-check
 nvrtc=$(sh tests/nvrtc.sh) || { echo "tests: no NVRTC could be installed" >&2; exit 1; }
 export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+env=build/bench-env
+if [ "$mode" != --quick ] && ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock' 2>/dev/null; then
+    echo "== downloading PyTorch, 2.5 GB, into $env"
+    mkdir -p build
+    python3 -m venv "$env"
+    sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
+fi
 configure build
 configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false
 suites build "the build that users get"
@@ -69,12 +76,6 @@ if [ "$mode" != --quick ]; then
     cpu=10000 cuda=500
     [ "$mode" != --full ] || cpu=100000 cuda=5000
     script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
-    env=build/bench-env
-    if ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock' 2>/dev/null; then
-        echo "== downloading PyTorch, 2.5 GB, into $env"
-        python3 -m venv "$env"
-        sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
-    fi
     script "operators on PyTorch's samples" env PYTHONPATH=build/python "$env/bin/python3" tests/python/opdb.py --quick
     programs=20000
     [ "$mode" != --full ] || programs=1000000
@@ -85,7 +86,9 @@ if [ "$mode" != --quick ]; then
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
     configure build-plant -Dplant=true
-    script "planted faults" python3 tests/plant/run.py build-plant
+    sample="--sample 60"
+    [ "$mode" != --full ] || sample=
+    script "planted faults" python3 tests/plant/run.py build-plant $sample
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -168,7 +168,8 @@ START_TEST(test_every_allocation)
 }
 END_TEST
 
-int main(void)
+/* test_oom [SCENARIO]: all of them, or one. */
+int main(int argc, char **argv)
 {
     const char *tmp = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%.40s/kiln-oom-XXXXXX", tmp ? tmp : "/tmp");
@@ -178,7 +179,9 @@ int main(void)
     Suite *s = suite_create("oom");
     TCase *tc = tcase_create("oom");
     tcase_set_timeout(tc, 600);
-    tcase_add_loop_test(tc, test_every_allocation, 0, (int)KL_COUNT(scenarios));
+    for (int i = 0; i < (int)KL_COUNT(scenarios); i++)
+        if (argc < 2 || strcmp(argv[1], scenarios[i].name) == 0)
+            tcase_add_loop_test(tc, test_every_allocation, i, i + 1);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
