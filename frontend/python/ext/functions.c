@@ -55,8 +55,14 @@ enum {
 #define FMO (PY_FN | PY_METHOD | PY_OUT)
 #define FMIO (PY_FN | PY_METHOD | PY_INPLACE | PY_OUT)
 #define MI (PY_METHOD | PY_INPLACE)
-#define KL_FN(id, name, where, forms, signature, result, body, doc)                      \
-    [ROW_##id] = {name, where, forms, signature, result, doc, call_##id, {{0}}, 0},
+#define KL_FN(id, name_, where_, forms_, signature_, result_, body, doc_)                \
+    [ROW_##id] = {.name = name_,                                                         \
+                  .where = where_,                                                       \
+                  .forms = forms_,                                                       \
+                  .signature = signature_,                                               \
+                  .result = result_,                                                     \
+                  .doc = doc_,                                                           \
+                  .call = call_##id},
 static py_row rows[ROWS] = {
 #include "functions.def"
 };
