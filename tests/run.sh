@@ -86,7 +86,7 @@ if [ "$mode" != --quick ]; then
     script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
     configure build-plant -Dplant=true
-    sample="--sample 60"
+    sample="--sample 0"
     [ "$mode" != --full ] || sample=
     script "planted faults" python3 tests/plant/run.py build-plant $sample
 fi
