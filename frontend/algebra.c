@@ -2,12 +2,7 @@
  * Kronecker and cross, powers, distances. Compositions of kiln's own calls.
  *
  *   kl_addmm(c, a, b, beta, alpha)  ->  beta c + alpha (a b) */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 static bool is_one(kl_arg a)
 {

@@ -18,8 +18,7 @@ typedef struct conv {
 
 /* ---- what was asked for, an axis at a time ---- */
 
-/* One number for all axes, or one each; none: the default. */
-static bool per_axis(kl_ints given, int dims, int64_t none, int64_t *out)
+bool kl_per_axis(kl_ints given, int dims, int64_t none, int64_t *out)
 {
     for (int i = 0; i < dims; i++)
         out[i] = given.n == 0 ? none : given.v[given.n == 1 ? 0 : i];
@@ -29,10 +28,10 @@ static bool per_axis(kl_ints given, int dims, int64_t none, int64_t *out)
 static bool settle(conv *o, const kl_conv_axes *a, kl_lazy *w)
 {
     int64_t pad[MOST];
-    bool ok = per_axis(a->stride, o->dims, 1, o->stride) &&
-              per_axis(a->dilation, o->dims, 1, o->dilation) &&
-              per_axis(a->padding, o->dims, 0, pad) &&
-              per_axis(a->output_padding, o->dims, 0, o->out);
+    bool ok = kl_per_axis(a->stride, o->dims, 1, o->stride) &&
+              kl_per_axis(a->dilation, o->dims, 1, o->dilation) &&
+              kl_per_axis(a->padding, o->dims, 0, pad) &&
+              kl_per_axis(a->output_padding, o->dims, 0, o->out);
     for (int i = 0; i < o->dims && ok; i++) {
         int64_t reach = (kl_lazy_shape(w)[2 + i] - 1) * o->dilation[i];
         ok = o->stride[i] >= 1 && o->dilation[i] >= 1 && pad[i] >= 0 && o->out[i] >= 0 &&

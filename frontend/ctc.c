@@ -5,12 +5,7 @@
  *   over the target with blanks around each label, from step to step:
  *   a[l] = log(e^a[l] + e^a[l-1] + e^a[l-2]) + log p[l];  l-2 where label l is no blank
  * and unlike label l-2 */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 static kl_tensor *range(const char *at, int64_t n)
 {

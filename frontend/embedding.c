@@ -3,12 +3,7 @@
  *
  *   embedding_bag(i [n], w, offsets, "sum")  ->  scatter.add zeros [bags, d], bag of each
  *                                                index, rows of w */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 /* ---- embeddings ---- */
 

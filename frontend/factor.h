@@ -4,6 +4,7 @@
 #ifndef KL_FACTOR_H
 #define KL_FACTOR_H
 
+#include "handles.h"
 #include "lapack.h"
 
 /* ---- linalg_rule.c ---- */
@@ -48,14 +49,6 @@ bool kl_composed_all(kl_call *c, const char *fn, bool ok, kl_tensor **out, int n
 
 /* ---- matrices ---- */
 
-static inline kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
-static inline bool is_complex(const kl_tensor *t)
-{
-    return t && kl_is_complex((kl_dtype)t->dtype);
-}
 static inline kl_dtype real_of(const kl_tensor *t)
 {
     return t ? kl_dtypes[t->dtype].real : KL_F32;
@@ -75,26 +68,6 @@ static inline kl_tensor *mH(const char *at, kl_tensor *a)
 static inline kl_tensor *mm(const char *at, kl_tensor *a, kl_tensor *b)
 {
     return a && b ? kl_matmul_at(at, a, b) : NULL;
-}
-static inline kl_tensor *plus(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_add_at(at, T(a), T(b)) : NULL;
-}
-static inline kl_tensor *minus(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_sub_at(at, T(a), T(b)) : NULL;
-}
-static inline kl_tensor *mul(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_mul_at(at, T(a), T(b)) : NULL;
-}
-static inline kl_tensor *over(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_div_at(at, T(a), T(b)) : NULL;
-}
-static inline kl_tensor *scaled(const char *at, kl_tensor *a, double v)
-{
-    return a ? kl_mul_at(at, T(a), kl_arg_d(v)) : NULL;
 }
 static inline kl_tensor *column(const char *at, kl_tensor *v) /* [.., n, 1] */
 {

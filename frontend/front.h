@@ -530,6 +530,18 @@ kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
  * call, but for r, which is fn's result (NULL: as its maker has it) ---- */
 kl_call kl_compose(const char *at);
 kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r);
+/* A function of two results: the second stays too. */
+kl_tensor *kl_composed_two(kl_call *c, const char *fn, kl_tensor *r, kl_tensor **second);
+
+/* ---- conv.c ---- */
+
+/* One number for all axes, or one each; none given: the default. false: neither. */
+bool kl_per_axis(kl_ints given, int dims, int64_t none, int64_t *out);
+
+/* ---- index.c ---- */
+
+/* A 0-d node as one of one element. */
+kl_lazy *kl_n_at_least_1(kl_lazy *a);
 
 /* ---- print.c ---- */
 

@@ -24,8 +24,7 @@ static bool is_index(kl_lazy *i)
     return false;
 }
 
-/* 0-d ones as 1-d ones. */
-static kl_lazy *at_least_1(kl_lazy *a)
+kl_lazy *kl_n_at_least_1(kl_lazy *a)
 {
     int64_t one = 1;
     return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
@@ -239,8 +238,9 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
                            kl_tensor *src)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy *raw = kl_arg_tensor(t), *a = at_least_1(raw);
-    kl_lazy *i = at_least_1(kl_arg_tensor(index)), *v = at_least_1(kl_arg_tensor(src));
+    kl_lazy *raw = kl_arg_tensor(t), *a = kl_n_at_least_1(raw);
+    kl_lazy *i = kl_n_at_least_1(kl_arg_tensor(index)),
+            *v = kl_n_at_least_1(kl_arg_tensor(src));
     int axis;
     if (!a || !v || !is_index(i) || kl_dim_wrap(dim, a->rank, &axis))
         return kl_call_end(&c, NULL);
@@ -287,8 +287,8 @@ static kl_status pair(const char *fn, kl_lazy *a, kl_lazy *i, int axis, kl_lazy 
 kl_tensor *kl_gather_at(const char *at, kl_tensor *t, int dim, kl_tensor *index)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy *a = at_least_1(kl_arg_tensor(t)), *raw = kl_arg_tensor(index),
-            *i = at_least_1(raw);
+    kl_lazy *a = kl_n_at_least_1(kl_arg_tensor(t)), *raw = kl_arg_tensor(index),
+            *i = kl_n_at_least_1(raw);
     kl_lazy *pa, *pi;
     int axis;
     if (!a || !is_index(i) || kl_dim_wrap(dim, a->rank, &axis) ||

@@ -20,6 +20,12 @@ kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r)
     return r;
 }
 
+kl_tensor *kl_composed_two(kl_call *c, const char *fn, kl_tensor *r, kl_tensor **second)
+{
+    kl_keep(*second);
+    return kl_composed(c, fn, r);
+}
+
 static int done(kl_call *c, int n)
 {
     kl_call_done(c, KL_OK);

@@ -2,12 +2,7 @@
  * composed of kiln's own calls.
  *
  *   gumbel_softmax(x)  ->  softmax((x - log(-log u)) / tau),  u uniform in [0, 1) */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 /* 1 for the largest along dim, with y's gradient. */
 static kl_tensor *hardened(const char *at, kl_tensor *y, int dim)

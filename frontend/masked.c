@@ -3,12 +3,7 @@
  * element.
  *
  *   masked_mean(t, m)  =  sum(where(m, t, 0)) / sum(m) */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 /* t where mask is true, else v; no mask: t. */
 static kl_tensor *shown(const char *at, kl_tensor *t, kl_tensor *mask, kl_arg v)

@@ -4,12 +4,7 @@
  *   q k v  ->  projected, [L, N, E]  ->  [N heads, L, E / heads]
  *          ->  softmax(q k^T / sqrt(E / heads) + masks) v  ->  [L, N, E]  ->  projected
  */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 /* Rows i E .. of the joint projection. */
 static kl_tensor *third(const char *at, kl_tensor *t, int i)

@@ -2,12 +2,7 @@
  * the distinct values. What depends on data in its extent is computed at once.
  *
  *   kl_median(x, 1)  ->  element (n - 1) / 2 of sort(x, 1); NaN wins */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, int dim,
                       bool keep, kl_tensor **index)
@@ -30,12 +25,6 @@ static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, i
     return v;
 }
 
-static kl_tensor *two(kl_call *c, const char *fn, kl_tensor *v, kl_tensor **index)
-{
-    kl_keep(*index);
-    return kl_composed(c, fn, v);
-}
-
 /* The k-th smallest (from 1) along dim, and where it stands. */
 kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim, bool keep,
                           kl_tensor **index)
@@ -47,7 +36,8 @@ kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim, bool
                 dim);
         return kl_composed(&c, NULL, NULL);
     }
-    return two(&c, __func__, kth(at, __func__, t, k - 1, dim, keep, index), index);
+    return kl_composed_two(&c, __func__, kth(at, __func__, t, k - 1, dim, keep, index),
+                           index);
 }
 
 /* The lower of two middle ones; a NaN counts as largest and wins. */
@@ -62,7 +52,7 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
             mid = kl_squeeze_at(at, mid, kl_axes(dim));
             *index = kl_squeeze_at(at, *index, kl_axes(dim));
         }
-        return two(&c, __func__, mid, index);
+        return kl_composed_two(&c, __func__, mid, index);
     }
     kl_tensor *nan = kl_isnan_at(at, T(t));
     kl_tensor *first = nan ? kl_argmax_at(at, kl_to_at(at, nan, KL_U8), dim, true) : NULL;
@@ -74,7 +64,7 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
         last_at = kl_squeeze_at(at, last_at, kl_axes(dim));
     }
     *index = last_at;
-    return two(&c, __func__, v, index);
+    return kl_composed_two(&c, __func__, v, index);
 }
 
 /* Between the elements of rank floor and ceil of q (n - 1) among n, or among those that

@@ -18,13 +18,6 @@ typedef struct pool {
 
 /* ---- what was asked for, an axis at a time ---- */
 
-static bool per_axis(kl_ints given, int dims, int64_t none, int64_t *out)
-{
-    for (int i = 0; i < dims; i++)
-        out[i] = given.n == 0 ? none : given.v[given.n == 1 ? 0 : i];
-    return given.n <= 1 || given.n == dims;
-}
-
 static int64_t windows_along(const pool *p, int i, bool ceil)
 {
     int64_t reach = p->dilation[i] * (p->size[i] - 1) + 1;
@@ -38,13 +31,13 @@ static bool settle(const char *fn, kl_lazy *a, int dims, const kl_pool_axes *o, 
 {
     *p = (pool){.dims = dims};
     bool ok = dims >= 1 && dims <= MOST && a->rank > dims && o->size.n > 0 &&
-              per_axis(o->size, dims, 1, p->size) &&
-              per_axis(o->padding, dims, 0, p->padding) &&
-              per_axis(o->dilation, dims, 1, p->dilation);
+              kl_per_axis(o->size, dims, 1, p->size) &&
+              kl_per_axis(o->padding, dims, 0, p->padding) &&
+              kl_per_axis(o->dilation, dims, 1, p->dilation);
     for (int i = 0; i < dims && ok; i++)
         p->stride[i] = p->size[i];
     if (ok && o->stride.n)
-        ok = per_axis(o->stride, dims, 1, p->stride);
+        ok = kl_per_axis(o->stride, dims, 1, p->stride);
     for (int i = 0; ok && i < dims; i++) {
         p->in[i] = kl_lazy_shape(a)[a->rank - dims + i];
         ok = p->size[i] >= 1 && p->stride[i] >= 1 && p->dilation[i] >= 1 &&

@@ -5,12 +5,7 @@
  *
  * A step beyond a sequence's length leaves its state as it is and gives zeros, in both
  * directions, so that sequences of several lengths are one batch. */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 typedef struct weights {
     kl_tensor *w_ih, *w_hh, *b_ih, *b_hh, *w_hr;
@@ -21,16 +16,6 @@ typedef struct step_of {
     weights w;
     bool lengths;
 } step_of;
-
-static kl_tensor *add(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_add_at(at, T(a), T(b)) : NULL;
-}
-
-static kl_tensor *mul(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    return a && b ? kl_mul_at(at, T(a), T(b)) : NULL;
-}
 
 /* Part i of n of the last axis. */
 static kl_tensor *part(const char *at, kl_tensor *t, int i, int n)
@@ -53,21 +38,21 @@ static kl_tensor *tanh_of(const char *at, kl_tensor *t)
 
 static kl_tensor *lstm_cell(const char *at, kl_tensor *g, kl_tensor *r, kl_tensor **c)
 {
-    kl_tensor *s = add(at, g, r), *in = sigmoid(at, part(at, s, 0, 4)),
+    kl_tensor *s = plus(at, g, r), *in = sigmoid(at, part(at, s, 0, 4)),
               *keep = sigmoid(at, part(at, s, 1, 4)),
               *new = tanh_of(at, part(at, s, 2, 4)),
               *out = sigmoid(at, part(at, s, 3, 4));
-    *c = add(at, mul(at, keep, *c), mul(at, in, new));
+    *c = plus(at, mul(at, keep, *c), mul(at, in, new));
     return mul(at, out, tanh_of(at, *c));
 }
 
 static kl_tensor *gru_cell(const char *at, kl_tensor *g, kl_tensor *r, kl_tensor *h)
 {
-    kl_tensor *reset = sigmoid(at, add(at, part(at, g, 0, 3), part(at, r, 0, 3))),
-              *keep = sigmoid(at, add(at, part(at, g, 1, 3), part(at, r, 1, 3))),
-              *n = tanh_of(at,
-                           add(at, part(at, g, 2, 3), mul(at, reset, part(at, r, 2, 3))));
-    return n && keep ? add(at, n, mul(at, keep, kl_sub_at(at, T(h), T(n)))) : NULL;
+    kl_tensor *reset = sigmoid(at, plus(at, part(at, g, 0, 3), part(at, r, 0, 3))),
+              *keep = sigmoid(at, plus(at, part(at, g, 1, 3), part(at, r, 1, 3))),
+              *n = tanh_of(
+                  at, plus(at, part(at, g, 2, 3), mul(at, reset, part(at, r, 2, 3))));
+    return n && keep ? plus(at, n, mul(at, keep, kl_sub_at(at, T(h), T(n)))) : NULL;
 }
 
 static kl_tensor *cell(const char *at, kl_cell kind, kl_tensor *g, kl_tensor *r,
@@ -80,12 +65,12 @@ static kl_tensor *cell(const char *at, kl_cell kind, kl_tensor *g, kl_tensor *r,
     case KL_CELL_GRU:
         return gru_cell(at, g, r, h);
     case KL_CELL_RELU:
-        s = add(at, g, r);
+        s = plus(at, g, r);
         return s ? kl_relu_at(at, T(s)) : NULL;
     case KL_CELL_TANH:
         break;
     }
-    return tanh_of(at, add(at, g, r));
+    return tanh_of(at, plus(at, g, r));
 }
 
 kl_tensor *kl_rnn_cell_at(const char *at, kl_cell kind, kl_tensor *x, kl_tensor *h,

@@ -31,13 +31,6 @@ static kl_lazy *vector(kl_lazy *i)
     return kl_n_reshape(i, 1, &n);
 }
 
-/* A 0-d tensor as one of one element. */
-static kl_lazy *lifted(kl_lazy *a)
-{
-    int64_t one = 1;
-    return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
-}
-
 typedef struct slices {
     kl_lazy *a, *i, *v; /* a and v of one rank, at least 1; i a vector, wrapped */
     int axis;
@@ -48,10 +41,10 @@ static bool prepare(const char *fn, kl_tensor *t, int dim, kl_tensor *index, kl_
                     slices *s)
 {
     kl_lazy *raw = kl_arg_tensor(t), *i = kl_arg_tensor(index);
-    *s = (slices){.a = lifted(raw), .as = raw};
+    *s = (slices){.a = kl_n_at_least_1(raw), .as = raw};
     if (!raw || !i || kl_dim_wrap(dim, raw->rank, &s->axis))
         return false;
-    s->v = src.kind == KL_ARG_TENSOR ? lifted(kl_arg_tensor(src.t))
+    s->v = src.kind == KL_ARG_TENSOR ? kl_n_at_least_1(kl_arg_tensor(src.t))
                                      : kl_arg_read(src, type(raw));
     if (src.kind != KL_ARG_TENSOR && s->v) {
         int64_t shape[KL_MAX_RANK];
@@ -189,8 +182,9 @@ kl_tensor *kl_scatter_reduce_at(const char *at, kl_tensor *t, int dim, kl_tensor
                                 kl_tensor *src, const char *reduce, bool self)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy *raw = kl_arg_tensor(t), *a = lifted(raw), *i = lifted(kl_arg_tensor(index));
-    kl_lazy *v = lifted(kl_arg_tensor(src));
+    kl_lazy *raw = kl_arg_tensor(t), *a = kl_n_at_least_1(raw),
+            *i = kl_n_at_least_1(kl_arg_tensor(index));
+    kl_lazy *v = kl_n_at_least_1(kl_arg_tensor(src));
     int64_t zero[KL_MAX_RANK] = {0};
     elements e = {.i = i};
     how h = how_of(reduce);

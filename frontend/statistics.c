@@ -2,12 +2,7 @@
  * frequency, along curves, between variables. Compositions of kiln's own calls.
  *
  *   kl_nanmean(t, 1)  ->  sum(where(isnan t, 0, t), 1) / sum(not isnan t, 1) */
-#include "front.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 static bool is_real(kl_tensor *t)
 {
@@ -53,12 +48,6 @@ kl_tensor *kl_nanmean_at(const char *at, kl_tensor *t, kl_ints axes, bool keep)
     return kl_composed(&c, __func__, kl_div_at(at, T(s), T(n)));
 }
 
-static kl_tensor *two(kl_call *c, const char *fn, kl_tensor *v, kl_tensor **index)
-{
-    kl_keep(*index);
-    return kl_composed(c, fn, v);
-}
-
 static kl_tensor *dropped(const char *at, kl_tensor *t, int dim, bool keep)
 {
     return keep || !t ? t : kl_squeeze_at(at, t, kl_axes(dim));
@@ -70,7 +59,7 @@ kl_tensor *kl_nanmedian_at(const char *at, kl_tensor *t, int dim, bool keep,
 {
     kl_call c = kl_compose(at);
     if (kl_rank(t) == 0 || !is_real(t))
-        return two(&c, NULL, kl_median_at(at, t, dim, keep, index), index);
+        return kl_composed_two(&c, NULL, kl_median_at(at, t, dim, keep, index), index);
     kl_tensor *order = NULL, *s = kl_sort_at(at, t, dim, false, &order);
     kl_tensor *there = kl_logical_not_at(at, T(kl_isnan_at(at, T(t))));
     kl_tensor *n = kl_sum_at(at, there, kl_axes(dim), true);
@@ -79,7 +68,7 @@ kl_tensor *kl_nanmedian_at(const char *at, kl_tensor *t, int dim, bool keep,
     k = kl_clamp_at(at, T(k), kl_arg_i(0), kl_arg_none(NULL));
     kl_tensor *v = kl_gather_at(at, s, dim, k);
     *index = dropped(at, kl_gather_at(at, order, dim, k), dim, keep);
-    return two(&c, __func__, dropped(at, v, dim, keep), index);
+    return kl_composed_two(&c, __func__, dropped(at, v, dim, keep), index);
 }
 
 /* ---- the most frequent ---- */
@@ -90,7 +79,7 @@ kl_tensor *kl_mode_at(const char *at, kl_tensor *t, int dim, bool keep, kl_tenso
     kl_call c = kl_compose(at);
     if (kl_rank(t) == 0) {
         *index = kl_full_at(at, kl_shape(), kl_arg_i(0), KL_I64);
-        return two(&c, __func__, kl_clone_at(at, t), index);
+        return kl_composed_two(&c, __func__, kl_clone_at(at, t), index);
     }
     int64_t n = kl_extent(t, dim);
     kl_tensor *order = NULL, *s = kl_sort_at(at, t, dim, false, &order);
@@ -113,7 +102,7 @@ kl_tensor *kl_mode_at(const char *at, kl_tensor *t, int dim, bool keep, kl_tenso
     kl_tensor *k = kl_argmax_at(at, kl_sub_at(at, T(i), T(from)), dim, true);
     kl_tensor *v = kl_gather_at(at, s, dim, k);
     *index = dropped(at, kl_gather_at(at, order, dim, k), dim, keep);
-    return two(&c, __func__, dropped(at, v, dim, keep), index);
+    return kl_composed_two(&c, __func__, dropped(at, v, dim, keep), index);
 }
 
 /* ---- along one dimension ---- */

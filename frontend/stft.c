@@ -3,11 +3,7 @@
  *
  *   stft x [L] -> [n / 2 + 1, frames]    frame f: rfft(window * x[f hop : f hop + n]) */
 #include "fft.h"
-
-static kl_arg T(kl_tensor *t)
-{
-    return kl_arg_t(t);
-}
+#include "handles.h"
 
 /* The window in the middle of n_fft, or ones. */
 static kl_tensor *whole_window(const char *at, const kl_stft_options *o, int64_t n_fft,
@@ -44,11 +40,6 @@ static kl_status check(const char *fn, kl_tensor *t, int64_t n_fft, int64_t hop,
             "got window with size [%lld]",
             fn, (long long)length, (long long)kl_extent(o->window, 0));
     return KL_OK;
-}
-
-static bool is_complex(kl_tensor *t)
-{
-    return t && kl_is_complex((kl_dtype)t->dtype);
 }
 
 kl_tensor *kl_stft_at(const char *at, kl_tensor *t, int64_t n_fft, kl_stft_options o)

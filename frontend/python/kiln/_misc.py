@@ -173,9 +173,9 @@ def get_device(input):
     return -1 if input.device.index is None else input.device.index
 
 
-for _fn in (is_nonzero, is_conj, is_neg, is_inference, is_signed, is_same_size, get_device):
-    setattr(Tensor, _fn.__name__, _fn)
-Tensor.is_neg = Tensor.is_inference = Tensor.is_distributed = is_conj
+for _name in ("is_nonzero", "is_conj", "is_neg", "is_inference", "is_distributed", "is_signed",
+              "is_same_size", "get_device"):
+    setattr(Tensor, _name, globals()[_name])
 _KINDS = {_d.float32: "Float", _d.float64: "Double", _d.float16: "Half", _d.bfloat16: "BFloat16",
           _d.int64: "Long", _d.int32: "Int", _d.int16: "Short", _d.int8: "Char",
           _d.uint8: "Byte", _d.bool: "Bool", _d.complex64: "ComplexFloat",

@@ -163,8 +163,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None):
                          for i, x in enumerate(xs))
                 r = _like(by, whole)
                 results.append(r[0] if single else r)
-        r = _done(_like(out, iter(results)), keep) if isinstance(out, Tensor) is False \
-            else _done(results[0], keep)
+        r = _done(_like(out, iter(results)), keep)
         return (r, _done(aux, keep)) if has_aux else r
 
     return run

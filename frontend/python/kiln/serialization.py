@@ -277,7 +277,7 @@ class _Unpickler(pickle.Unpickler):
         return self.storages[key]
 
 
-def _read_zip(z, map_location):
+def _read_zip(z):
     names = z.namelist()
     pkl = next(n for n in names if n.endswith("data.pkl"))
     stem = pkl[:-len("data.pkl")]
@@ -311,7 +311,7 @@ def _open(f):
     return contextlib.nullcontext(f), None
 
 
-def _core(f, path, head, ending):
+def _core(f, path, ending):
     """What the core reads: by a path."""
     if path is not None:
         return _kiln._load(path, ending == ".npy")
@@ -341,11 +341,11 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
         head = file.read(9)
         file.seek(0)
         if head[:6] == b"\x93NUMPY":
-            obj = _core(file, path, head, ".npy")
+            obj = _core(file, path, ".npy")
         elif head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            obj = _load_zip(file, path, head, map_location)
+            obj = _load_zip(file, path)
         elif len(head) == 9 and head[8:] == b"{":
-            obj = _core(file, path, head, ".safetensors")
+            obj = _core(file, path, ".safetensors")
         else:
             raise RuntimeError(f"load: {path or 'the file'} is neither PyTorch's zip format nor "
                                ".npy, .npz or .safetensors")
@@ -353,14 +353,14 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
         obj, map_location if not callable(map_location) else "cpu")
 
 
-def _load_zip(file, path, head, map_location):
+def _load_zip(file, path):
     import zipfile
 
     try:
         with zipfile.ZipFile(file) as z:
             if not any(n.endswith("/data.pkl") for n in z.namelist()):
-                return _core(file, path, head, ".npz")
-            return _read_zip(z, map_location)
+                return _core(file, path, ".npz")
+            return _read_zip(z)
     except pickle.UnpicklingError:
         raise
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, AttributeError,
