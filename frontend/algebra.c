@@ -88,7 +88,7 @@ kl_tensor *kl_tensordot_at(const char *at, kl_tensor *a, kl_tensor *b, kl_ints o
                            kl_ints of_b)
 {
     kl_call c = kl_compose(at);
-    char la[KL_MAX_RANK + 1] = "", lb[KL_MAX_RANK + 1] = "", text[3 * KL_MAX_RANK + 8];
+    char la[KL_MAX_RANK + 1] = "", lb[KL_MAX_RANK + 1] = "", text[4 * KL_MAX_RANK + 8];
     char out[2 * KL_MAX_RANK + 1] = "";
     int n = 0, x, y;
     if (!a || !b || of_a.n != of_b.n) {

@@ -129,11 +129,16 @@ def op_expand(run, i, *_):
 
 
 def op_reshape(run, i, *_):
-    """A view where strides allow, in both."""
+    """A view in both or a copy in both: their strides, and so what can be a view, may differ."""
     s = run.pick(i)
     a = s.a.reshape(-1)
-    run.put(a, s.t.view(-1) if np.shares_memory(a, s.a) and s.t.is_contiguous()
-            else kiln.tensor(a) if not np.shares_memory(a, s.a) else s.t.reshape(-1))
+    if not np.shares_memory(a, s.a):
+        run.put(a, kiln.tensor(a))
+        return
+    try:
+        run.put(a, s.t.view(-1))
+    except RuntimeError:
+        run.put(a.copy(), s.t.reshape(-1))
 
 
 def op_clone(run, i, *_):
