@@ -4,6 +4,7 @@
  *
  *   hash(key) -> chain of entries -> memcmp of whole keys -> program */
 #include "front.h"
+#include "sizes.h"
 
 enum { BUCKETS = 4096, LIMIT = 2048 };
 
@@ -12,7 +13,15 @@ static pthread_cond_t made = PTHREAD_COND_INITIALIZER;
 static kl_entry *table[BUCKETS];
 static int count;
 static uint64_t clock_;
-static bool interp;
+static bool interp, pinned;
+
+bool kl_set_pinned_shapes(bool on)
+{
+    bool was = __atomic_exchange_n(&pinned, on, __ATOMIC_RELAXED);
+    if (was != on) /* programs of the other kind are not to be found */
+        kl_cache_clear();
+    return was;
+}
 
 void kl_force_interp(bool on)
 {
@@ -31,6 +40,10 @@ void kl_entry_unref(kl_entry *e)
     if (!e || __atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     kl_program_unref(e->program);
+    if (e->sized) {
+        kl_sized_free(e->sized);
+        kl_free(e->sized, sizeof *e->sized);
+    }
     kl_arena_free(e->arena);
     kl_free(e->key, e->nkey);
     kl_free(e, sizeof *e);
@@ -69,6 +82,7 @@ void kl_cache_clear(void)
         while (table[b])
             detach_entry(table[b]);
     pthread_mutex_unlock(&lock);
+    kl_sizes_clear();
 }
 
 kl_status kl_cache_trim(int64_t bytes)
@@ -119,7 +133,7 @@ static kl_entry *insert(const kl_linear *l, kl_hash h)
 }
 
 /* A native function's name is a pointer in the key, which means nothing elsewhere. */
-static bool portable(const kl_graph *g)
+bool kl_graph_portable(const kl_graph *g)
 {
     for (uint32_t i = 0; i < g->count; i++)
         if (g->nodes[i].op == KL_OP_call)
@@ -127,31 +141,46 @@ static bool portable(const kl_graph *g)
     return true;
 }
 
-/* In the store programs are known by the target, not by the device's number, the last
- * word of a key: what one device's process made serves the next device of its kind. */
-static size_t portable_key(const kl_linear *l)
-{
-    return l->nkey - sizeof(uint32_t);
-}
-
 static kl_status compile(kl_entry *e, const kl_linear *l, int device)
 {
-    KL_TRY(kl_import(l, e->arena, &e->graph));
+    KL_TRY(kl_import(l, e->arena, NULL, &e->graph));
     KL_TICK(programs_compiled);
     if (interp)
         return kl_prepare_interp(e->arena, &e->graph);
-    bool keep = portable(e->graph);
+    bool keep = kl_graph_portable(e->graph);
     KL_TRY(kl_compile_graph(e->graph, device, &e->program));
     if (keep)
-        kl_compile_keep(l->key, portable_key(l), e->program);
+        kl_compile_keep(l->key, kl_portable_key(l->nkey), e->program);
     return KL_OK;
 }
 
-static kl_status make(kl_entry *e, const kl_linear *l, int device)
+/* A program that serves other sizes too; e->program stays NULL: there is none. */
+static kl_status find_sized(kl_entry *e, const kl_linear *l, int device)
+{
+    kl_sized s;
+    KL_TRY(kl_sized_find(l, device, &s));
+    if (!s.program)
+        return KL_OK;
+    e->sized = kl_alloc(sizeof s);
+    if (!e->sized) {
+        kl_sized_free(&s);
+        return kl_fail(KL_ERR_OOM, "out of memory for a program's sizes");
+    }
+    *e->sized = s;
+    e->program = kl_program_ref(s.program);
+    return KL_OK;
+}
+
+/* own: for exactly these sizes. */
+static kl_status make(kl_entry *e, const kl_linear *l, int device, bool own)
 {
     e->device = device;
+    if (!interp && !own && !l->looking && !__atomic_load_n(&pinned, __ATOMIC_RELAXED))
+        KL_TRY(find_sized(e, l, device));
+    if (e->program)
+        return KL_OK;
     if (!interp)
-        KL_TRY(kl_compile_find(l->key, portable_key(l), device, &e->program));
+        KL_TRY(kl_compile_find(l->key, kl_portable_key(l->nkey), device, &e->program));
     if (e->program) {
         KL_TICK(programs_from_disk);
         return KL_OK;
@@ -168,11 +197,23 @@ static kl_status make(kl_entry *e, const kl_linear *l, int device)
     return KL_OK;
 }
 
+/* Whether so much was computed at these sizes that a program of their own is worth it. */
+static bool worn(kl_entry *e)
+{
+    return e->state == 1 && e->sized &&
+           __atomic_load_n(&e->spent_ns, __ATOMIC_RELAXED) > e->sized->patience_ns;
+}
+
 kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out)
 {
     kl_hash h = kl_hash_bytes(l->key, l->nkey);
     pthread_mutex_lock(&lock);
     kl_entry *e = find(l, h);
+    bool own = e && worn(e);
+    if (own) {
+        detach_entry(e);
+        e = NULL;
+    }
     bool mine = !e;
     e = mine ? insert(l, h) : e;
     if (e && !mine)
@@ -191,7 +232,7 @@ kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out)
         return state == 1 ? KL_OK
                           : kl_fail(KL_ERR_COMPILE, "the same program failed to compile");
     }
-    kl_status st = make(e, l, device);
+    kl_status st = make(e, l, device, own);
     pthread_mutex_lock(&lock);
     e->state = st == KL_OK ? 1 : 2;
     if (st != KL_OK)
@@ -280,6 +321,20 @@ static kl_status run_interp(const kl_entry *e, const kl_linear *l, kl_memory **o
     return st;
 }
 
+/* Bytes of the host on the program's device, in *held. */
+static kl_status place_copy(const kl_entry *e, size_t size, kl_memory **held, void **out)
+{
+    const kl_device_ops *ops;
+    int index;
+    *held = kl_memory_new(e->device, size);
+    if (!*held)
+        return kl_error_status();
+    KL_TRY(kl_device_get(e->device, &ops, &index));
+    KL_TRY(ops->copy(index, (*held)->base, *out, size, true, false));
+    *out = (*held)->base;
+    return KL_OK;
+}
+
 /* An input's address on the program's device: its own, or (a number that is on the host)
  * that of a copy in *held. */
 static kl_status place_input(const kl_entry *e, kl_lazy *n, const kl_given *g,
@@ -288,36 +343,60 @@ static kl_status place_input(const kl_entry *e, kl_lazy *n, const kl_given *g,
     *out = bytes_of(g);
     if (e->device == 0 || (!g->base->small && g->base->mem->device == e->device))
         return KL_OK;
-    *held = kl_memory_new(e->device, size_of(n));
-    const kl_device_ops *ops;
-    int index;
-    if (!*held)
-        return kl_error_status();
-    KL_TRY(kl_device_get(e->device, &ops, &index));
-    KL_TRY(ops->copy(index, (*held)->base, *out, size_of(n), true, false));
-    *out = (*held)->base;
+    return place_copy(e, size_of(n), held, out);
+}
+
+static kl_status place_number(const kl_entry *e, int64_t *number, kl_memory **held,
+                              void **out)
+{
+    *out = number;
+    return e->device == 0 ? KL_OK : place_copy(e, sizeof *number, held, out);
+}
+
+/* The program's inputs and outputs, of these sizes. */
+static kl_status place_operands(const kl_entry *e, const kl_linear *l, kl_memory **out,
+                                kl_memory **held, void **p)
+{
+    uint32_t ni = e->sized ? e->sized->nports : l->inputs.n;
+    for (uint32_t i = 0; i < ni; i++) {
+        int32_t k = e->sized ? e->sized->ports[i] : (int32_t)i;
+        if (k < 0)
+            KL_TRY(place_number(e, &e->sized->numbers[~k], &held[i], &p[i]));
+        else
+            KL_TRY(place_input(e, l->inputs.v[k], &l->given[k], &held[i], &p[i]));
+    }
+    for (uint32_t i = 0; i < l->outputs.n; i++) {
+        out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
+        if (!out[i])
+            return kl_error_status();
+        p[ni + i] = out[i]->base;
+    }
     return KL_OK;
+}
+
+static kl_status call(const kl_entry *e, void **in, void **out)
+{
+    if (!e->sized)
+        return kl_program_run(e->program, in, out, NULL);
+    int64_t begin = kl_now_ns();
+    kl_status st = kl_program_run(e->program, in, out, e->sized->words);
+    __atomic_add_fetch(&((kl_entry *)e)->spent_ns, kl_now_ns() - begin, __ATOMIC_RELAXED);
+    return st;
 }
 
 static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **out)
 {
-    uint32_t ni = l->inputs.n, no = l->outputs.n, np = ni + no;
+    uint32_t ni = e->sized ? e->sized->nports : l->inputs.n, np = ni + l->outputs.n;
     int64_t results = 0;
-    for (uint32_t i = 0; i < no; i++)
+    for (uint32_t i = 0; i < l->outputs.n; i++)
         results += (int64_t)size_of(l->outputs.v[i]);
-    KL_TRY(kl_program_admit(e->program, NULL, results));
+    KL_TRY(kl_program_admit(e->program, e->sized ? e->sized->words : NULL, results));
     void **p = kl_alloc_zeroed(2 * (np + 1) * sizeof *p);
     kl_memory **held = (kl_memory **)(p ? p + np + 1 : NULL);
-    kl_status st = p ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %u operands", np);
-    for (uint32_t i = 0; i < ni && st == KL_OK; i++)
-        st = place_input(e, l->inputs.v[i], &l->given[i], &held[i], &p[i]);
-    for (uint32_t i = 0; i < no && st == KL_OK; i++) {
-        out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
-        st = out[i] ? KL_OK : kl_error_status();
-        p[ni + i] = out[i] ? out[i]->base : NULL;
-    }
+    kl_status st = p ? place_operands(e, l, out, held, p)
+                     : kl_fail(KL_ERR_OOM, "out of memory for %u operands", np);
     if (st == KL_OK)
-        st = kl_program_run(e->program, p, p + ni, NULL);
+        st = call(e, p, p + ni);
     for (uint32_t i = 0; p && i < ni; i++)
         kl_memory_unref(held[i]);
     kl_free(p, 2 * (np + 1) * sizeof *p);
@@ -333,7 +412,7 @@ static kl_status find_nan(const kl_linear *l)
     kl_buffer *b = operands(l);
     kl_status st = a && b ? all_there(b, ni) : kl_fail(KL_ERR_OOM, "out of memory");
     if (st == KL_OK)
-        st = kl_import(l, a, &g);
+        st = kl_import(l, a, NULL, &g);
     if (st == KL_OK)
         st = kl_prepare_interp(a, &g);
     if (st == KL_OK)

@@ -430,8 +430,14 @@ typedef struct kl_linear {
     bool failed, grads;
     bool looking; /* leave no trace: the same program must come out the next time */
 } kl_linear;
-/* Bytes at a key's end: how many nodes, outputs, the device, batch_invariant. */
+/* Bytes at a key's end: how many nodes, outputs, batch_invariant, the device. */
 enum { KL_KEY_TAIL = 16 };
+/* In the store programs are known by the target, not by the device's number, the last
+ * word of a key: what one device's process made serves the next device of its kind. */
+static inline size_t kl_portable_key(size_t nkey)
+{
+    return nkey - sizeof(uint32_t);
+}
 /* Under the graph lock. extra: also compute what is cheap, due or computed before. */
 kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra);
 /* The same of a body: leaves are its inputs whatever they are, roots its outputs in
@@ -441,7 +447,19 @@ void kl_linear_reset(kl_linear *l); /* drops references, keeps capacity */
 void kl_linear_free(kl_linear *l);
 
 /* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
-kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out);
+typedef struct kl_substitute { /* for one word of a key */
+    uint32_t at;               /* its first byte */
+    bool number;               /* the constant becomes an input */
+    kl_dim dim;                /* else this is its extent */
+} kl_substitute;
+typedef struct kl_substitution { /* in ascending order; over symbols of these dims */
+    kl_dims *dims;
+    kl_substitute *word;
+    uint32_t n;
+} kl_substitution;
+/* sub NULL: as it stands. */
+kl_status kl_import(const kl_linear *l, kl_arena *a, const kl_substitution *sub,
+                    kl_graph **out);
 
 /* body.c: bodies of control nodes by content. keep: its hash; both ways compared in full.
  */
@@ -465,6 +483,7 @@ kl_status kl_native_bodies(kl_graph *g, const kl_type *out, const kl_ref *src,
                            uint32_t nsrc, int64_t *attr);
 
 typedef struct kl_entry kl_entry; /* of the program cache */
+struct kl_sized;
 struct kl_entry {
     kl_hash hash;
     uint8_t *key;
@@ -472,7 +491,10 @@ struct kl_entry {
     int device;
     int32_t refs;        /* atomic */
     int state;           /* under the cache's lock: 0 being made, 1 ready, 2 failed */
-    kl_program *program; /* or, interpreted: */
+    kl_program *program;
+    struct kl_sized *sized; /* the program serves other sizes too (sizes.h), or NULL */
+    int64_t spent_ns;       /* by a program of many sizes with these; atomic */
+    /* or, interpreted: */
     kl_graph *graph;
     kl_arena *arena;
     kl_entry *next;
@@ -480,6 +502,8 @@ struct kl_entry {
 };
 /* Find or make the program of l; a new reference. */
 kl_status kl_cache_get(const kl_linear *l, int device, kl_entry **out);
+/* Whether it means something in another process: native functions do not. */
+bool kl_graph_portable(const kl_graph *g);
 kl_entry *kl_cache_last(void); /* used last, a new reference; NULL: none */
 void kl_entry_unref(kl_entry *e);
 void kl_cache_clear(void);

@@ -374,7 +374,7 @@ kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *na
 {
     kl_graph *g = NULL;
     kl_arena *a = kl_arena_new();
-    if (!a || kl_import(l, a, &g)) {
+    if (!a || kl_import(l, a, NULL, &g)) {
         kl_arena_free(a);
         return NULL;
     }

@@ -7,7 +7,9 @@
 #include "front.h"
 
 typedef struct reader {
-    const uint8_t *p;
+    const uint8_t *p, *key;
+    const kl_substitution *sub;
+    uint32_t nsub; /* of its words passed so far */
     kl_graph *g;
     kl_ref *refs;
     uint32_t n, ninputs;
@@ -18,6 +20,23 @@ static void take(reader *r, void *to, size_t n)
 {
     memcpy(to, r->p, n);
     r->p += n;
+}
+
+/* n words, those that vary as symbolic extents. Bits of those are set in the result. */
+static uint64_t take_words(reader *r, int64_t *to, uint32_t n)
+{
+    uint64_t varied = 0;
+    size_t begin = (size_t)(r->p - r->key);
+    take(r, to, n * sizeof *to);
+    for (; r->sub && r->nsub < r->sub->n; r->nsub++) {
+        const kl_substitute *w = &r->sub->word[r->nsub];
+        size_t i = (w->at - begin) / sizeof *to;
+        if (w->at >= begin + n * sizeof *to)
+            break;
+        to[i] = w->number ? to[i] : w->dim;
+        varied |= UINT64_C(1) << KL_MIN(i, 63u);
+    }
+    return varied;
 }
 
 static kl_ref input(reader *r, kl_type *t)
@@ -36,7 +55,7 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     kl_ref *src = kl_arena_alloc(r->g->arena, (nsrc + 1) * sizeof *src);
     if (!attr || !src)
         return KL_NONE;
-    take(r, attr, nattr * sizeof *attr);
+    uint64_t varied = take_words(r, attr, nattr);
     for (uint32_t i = 0; i < nsrc; i++) {
         uint32_t number;
         take(r, &number, sizeof number);
@@ -44,7 +63,10 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     }
     /* offsets and strides below 0 are expressions in a graph */
     for (uint32_t i = 0; (op == KL_OP_strided || op == KL_OP_update) && i < nattr; i++)
-        attr[i] = kl_dim_const(r->g->dims, attr[i]);
+        attr[i] = varied >> i & 1 ? attr[i] : kl_dim_const(r->g->dims, attr[i]);
+    if (op == KL_OP_const && varied)
+        return kl_graph_input(r->g, kl_arena_printf(r->g->arena, "number%u", r->n),
+                              t->dtype, 0, NULL);
     if (op == KL_OP_function && kl_native_bodies(r->g, t, src, nsrc, attr) != KL_OK)
         return KL_NONE;
     if (kl_ops[op].kind == KL_KIND_CONTROL &&
@@ -77,7 +99,7 @@ static kl_ref read_node(reader *r)
     take(r, &nattr, sizeof nattr);
     t.dtype = (kl_dtype)dtype;
     t.rank = rank;
-    take(r, t.shape, rank * sizeof *t.shape);
+    take_words(r, t.shape, rank);
     return op == KL_OP_input ? input(r, &t) : node(r, (kl_op)op, &t, nsrc, nattr);
 }
 
@@ -93,6 +115,7 @@ static kl_status make_body(void *user, const kl_body *b)
     kl_arena *a = m->g->arena;
     reader r = {
         .p = b->key,
+        .key = b->key,
         .g = kl_graph_new(a, m->g->dims, kl_arena_printf(a, "body_%u", m->g->nbodies)),
         .labels = b->labels};
     r.refs = kl_arena_alloc(a, ((size_t)b->nnodes + 1) * sizeof *r.refs);
@@ -126,9 +149,11 @@ static kl_status control_bodies(kl_graph *g, kl_op op, int64_t *attr, uint32_t *
     return KL_OK;
 }
 
-kl_status kl_import(const kl_linear *l, kl_arena *a, kl_graph **out)
+kl_status kl_import(const kl_linear *l, kl_arena *a, const kl_substitution *sub,
+                    kl_graph **out)
 {
-    reader r = {.p = l->key, .g = kl_graph_new(a, NULL, "g"), .labels = l->labels};
+    reader r = {.p = l->key, .key = l->key, .sub = sub, .labels = l->labels};
+    r.g = kl_graph_new(a, sub ? sub->dims : NULL, "g");
     r.refs = kl_arena_alloc(a, l->nnodes * sizeof *r.refs + 1);
     if (!r.g || !r.refs)
         return kl_fail(KL_ERR_OOM, "out of memory to compile %u nodes", l->nnodes);

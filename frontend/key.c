@@ -4,7 +4,7 @@
  *
  *   node     :=  op dtype rank nsrc nattr (8 bytes)  shape, attributes (8 each)  sources
  * (4 each) key      :=  node*  output numbers (4 each)  number of nodes, of outputs,
- * device, batch-invariant (4 each)
+ * batch-invariant, device (4 each)
  *
  * A node that is computed, or given at run time, becomes an input of its type. The walk
  * keeps its own stack: depth costs nothing. Everything here runs under the graph lock. */
@@ -253,8 +253,8 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
         put_u32(l, l->outputs.v[i]->index);
     put_u32(l, l->nnodes);
     put_u32(l, l->outputs.n);
-    put_u32(l, (uint32_t)l->device);
     put_u32(l, kl_env_get()->batch_invariant);
+    put_u32(l, (uint32_t)l->device);
     return l->failed
                ? kl_fail(KL_ERR_OOM, "out of memory for a program of %u nodes", l->nnodes)
                : KL_OK;

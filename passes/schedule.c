@@ -22,6 +22,7 @@ enum {
     STRIP_BYTES = 4096,
     STRIP_LEAST = 256,
     WRITTEN_OUT = 512 /* instructions that a short sum may be */,
+    GATHERS = 64 /* of which so many may take two vectors each */,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */
 };
@@ -289,15 +290,19 @@ static int64_t weight_of(const kl_kernel *k, const kl_part *p)
 static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
                             int64_t own, int64_t forced)
 {
+    const kl_part *p = &k->parts[part];
+    bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
+               own * weight_of(k, p) <= WRITTEN_OUT;
+    /* what is written out and gathered holds as many vectors of addresses as of values */
+    bool two = !forced && !(few && own * layout(k, p, p->outer[vec]).jump > GATHERS);
     int64_t lanes =
-        t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (forced ? 1 : 2);
+        t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (two ? 2 : 1);
     uint32_t weight = k->x->count;
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "column");
     param(k, part, "lanes", lanes);
     param(k, part, "vec", vec);
     param(k, part, "rows", weight > 160 ? 1 : 8); /* unrolled copies of the expression */
-    if (t->kind == KL_TARGET_CPU && own <= KL_LANES &&
-        own * weight_of(k, &k->parts[part]) <= WRITTEN_OUT)
+    if (few)
         param(k, part, "few", 1);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
 }

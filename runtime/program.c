@@ -491,6 +491,13 @@ kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
     return st;
 }
 
+kl_program *kl_program_ref(kl_program *p)
+{
+    if (p)
+        __atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+    return p;
+}
+
 void kl_program_unref(kl_program *p)
 {
     if (!p || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) > 0)

@@ -24,6 +24,13 @@
 extern "C" {
 #endif
 
+/* Tensors computed outside of compiled functions: the first sizes that a piece of program
+ * meets get a program of their own; at the second sizes one is made whose extents are
+ * symbols, which serves those that follow (kl_stats: program_sizes), with the same bits.
+ * Sizes that stay for long get their own again. true: every size has its own from now on.
+ * Returns what it was. */
+KL_API bool kl_set_pinned_shapes(bool on);
+
 typedef struct kl_function kl_function;
 typedef struct kl_input {
     const char *name; /* NULL: x0, x1, .. */

@@ -16,6 +16,8 @@ typedef struct kl_counters {
     int64_t programs_compiled;  /* graphs taken through the passes */
     int64_t programs_from_disk; /* whole programs found in the store */
     int64_t program_hits;       /* programs found in memory: nothing was made */
+    int64_t programs_of_sizes;  /* of those compiled: with symbolic extents, for many sizes */
+    int64_t program_sizes;      /* new sizes that such a program served: nothing was made */
     int64_t store_absent;       /* look-ups in the folder that missed: no such entry, */
     int64_t store_damaged;      /* or one that is torn, damaged or of another build */
     int64_t host_copies, device_copies; /* of tensors, each with its bytes */

@@ -182,7 +182,7 @@ static kl_status compile_only(int64_t elements, int first, int n)
     kl_status st = kl_linearise(&l, &root, 1, false);
     pthread_mutex_unlock(&kl_graph_lock);
     if (st == KL_OK)
-        st = kl_import(&l, a, &g);
+        st = kl_import(&l, a, NULL, &g);
     if (st == KL_OK)
         st = kl_compile_graph(g, 0, &p);
     kl_thread()->tracing = false;

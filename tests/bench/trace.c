@@ -124,7 +124,7 @@ kl_status bench_compile(const bench_case *c, const char *target, bench_program *
     kl_scope_begin();
     kl_status st = u.target ? graph_of(c, &l, in, p) : kl_error_status();
     if (st == KL_OK)
-        st = kl_import(&l, u.arena, &u.graph);
+        st = kl_import(&l, u.arena, NULL, &u.graph);
     if (st == KL_OK)
         st = kl_pipeline_run(&u, NULL, NULL);
     if (st == KL_OK)

@@ -163,13 +163,30 @@ static void distinct(int first, int n)
     }
 }
 
+START_TEST(sizes_share_a_program)
+{
+    int64_t programs = kl_counts.programs_compiled, served = kl_counts.program_sizes;
+    for (int i = 20; i < 40; i++) {
+        kl_scope_begin();
+        kl_tensor *x = kl_arange(0, i + 1, 1, KL_F32);
+        ck_assert(kl_item(kl_sum(kl_mul(x, x))) == i * (i + 1) * (2 * i + 1) / 6.0);
+        kl_scope_end();
+    }
+    ck_assert_int_eq(kl_counts.programs_compiled, programs + (front_interp ? 20 : 2));
+    ck_assert_int_eq(kl_counts.program_sizes, served + (front_interp ? 0 : 18));
+    kl_cache_clear();
+}
+END_TEST
+
 START_TEST(what_is_dropped_is_gone)
 {
     distinct(0, 100);
     size_t live = kl_alloc_live();
     double mb = rss_mb();
     int64_t programs = kl_counts.programs_compiled;
+    kl_set_pinned_shapes(true); /* clears the caches too */
     distinct(100, 200);
+    kl_set_pinned_shapes(false);
     ck_assert_int_ge(kl_counts.programs_compiled, programs + 200);
     ck_assert_uint_le(kl_alloc_live(), live + 4096);
 #ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory to itself */
@@ -188,6 +205,7 @@ int main(void)
     tcase_add_test(tc, code_generation_leaves_its_kernel_alone);
     tcase_add_test(tc, kernels_side_by_side);
     tcase_add_test(tc, a_million_operations_on_a_small_stack);
+    tcase_add_test(tc, sizes_share_a_program);
     tcase_add_test(tc, what_is_dropped_is_gone);
     return front_run(s);
 }

@@ -16,6 +16,8 @@ static PyObject *stats(PyObject *self, PyObject *unused)
         FIELD(programs_compiled),
         FIELD(programs_from_disk),
         FIELD(program_hits),
+        FIELD(programs_of_sizes),
+        FIELD(program_sizes),
         FIELD(store_absent),
         FIELD(store_damaged),
         FIELD(host_copies),
@@ -94,6 +96,12 @@ static PyObject *set_nan_check(PyObject *self, PyObject *on)
     return PyBool_FromLong(kl_set_nan_check(PyObject_IsTrue(on) == 1));
 }
 
+static PyObject *set_pinned_shapes(PyObject *self, PyObject *on)
+{
+    (void)self;
+    return PyBool_FromLong(kl_set_pinned_shapes(PyObject_IsTrue(on) == 1));
+}
+
 static PyObject *profile_begin(PyObject *self, PyObject *args)
 {
     const char *path;
@@ -119,6 +127,8 @@ static PyMethodDef methods[] = {
     {"_set_num_threads", set_num_threads, METH_O, "Threads that kernels run on."},
     {"_num_threads", num_threads, METH_NOARGS, "Threads that kernels run on."},
     {"_set_nan_check", set_nan_check, METH_O, "Look for NaNs; returns what it was."},
+    {"_set_pinned_shapes", set_pinned_shapes, METH_O,
+     "Every size has its own program; returns what it was."},
     {"_profile_begin", profile_begin, METH_VARARGS, "Note what runs."},
     {"_profile_end", profile_end, METH_NOARGS, "Write the trace."},
     {0},

@@ -274,6 +274,13 @@ def stats():
     return _kiln._stats()
 
 
+def set_pinned_shapes(on):
+    """True: every size has a program of its own. False, as it begins: a piece of program that is met
+    with other sizes gets one whose sizes are symbols, so that the next ones compile nothing; the
+    bits are the same. Returns what it was."""
+    return _kiln._set_pinned_shapes(on)
+
+
 def explain(fn, *args, **kwargs):
     """What would compute fn(*args) (or the tensors fn), a line a kernel: what was fused, bytes,
     operations, and which bound it hits. Nothing is run."""
