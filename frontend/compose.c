@@ -219,12 +219,15 @@ kl_lazy *kl_n_matmul(kl_lazy *a, kl_lazy *b)
 
 kl_lazy *kl_n_linear(kl_lazy *x, kl_lazy *w, kl_lazy *b)
 {
-    char text[64], lead[KL_MAX_RANK + 1] = "";
+    static const char lead[] = "ABCDEFGHIJKLMNOP";
+    char text[2 * KL_MAX_RANK + 8];
     if (!x || !w)
         return NULL;
-    for (int i = 0; i < x->rank - 1; i++)
-        lead[i] = (char)('A' + i);
-    snprintf(text, sizeof text, "%sk,nk->%sn", lead, lead);
+    size_t n = x->rank > 0 ? x->rank - 1u : 0;
+    memcpy(text, lead, n); /* ABk,nk->ABn */
+    memcpy(text + n, "k,nk->", 6);
+    memcpy(text + n + 6, lead, n);
+    memcpy(text + n + 6 + n, "n", 2);
     kl_lazy *y = kl_n_cast(kl_n_contract(x, w, text, accumulator(x)), (kl_dtype)x->dtype);
     return b ? kl_n_bin(KL_OP_add, y, b) : y;
 }

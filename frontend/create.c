@@ -268,6 +268,106 @@ kl_tensor *kl_from_buffer_at(const char *at, void *data, kl_dtype dt, kl_ints sh
     return kl_call_view(&c, t);
 }
 
+/* ---- the same memory as another dtype ---- */
+
+static kl_status refuse_view(const kl_tensor *t, kl_dtype dt, const char *what,
+                             const char *fix, int64_t by, int64_t got)
+{
+    return kl_fail(KL_ERR_SHAPE,
+                   "%s must be %s%lld to view %s as %s (different element sizes), but got "
+                   "%lld",
+                   what, fix, (long long)by, kl_dtypes[t->dtype].scalar,
+                   kl_dtypes[dt].scalar, (long long)got);
+}
+
+static const char *stride_name(int axis, char name[24])
+{
+    snprintf(name, 24, "self.stride(%d)", axis);
+    return name;
+}
+
+/* The map in elements of dt, as PyTorch has it: the last axis is split or joined. */
+static kl_status other_elements(kl_tensor *t, kl_dtype dt, kl_buffer *b)
+{
+    int64_t from = kl_dtypes[t->dtype].size, to = kl_dtypes[dt].size, *st = kl_t_stride(t);
+    int last = t->rank - 1;
+    char name[24];
+    *b = (kl_buffer){.dtype = dt, .rank = t->rank, .offset = t->offset * from};
+    for (int i = 0; i < t->rank; i++) {
+        b->shape[i] = kl_t_shape(t)[i];
+        b->stride[i] = st[i] * from;
+    }
+    if (from == to)
+        return KL_OK;
+    if (last < 0)
+        return kl_fail(KL_ERR_SHAPE,
+                       "self.dim() cannot be 0 to view %s as %s (different element sizes)",
+                       kl_dtypes[t->dtype].scalar, kl_dtypes[dt].scalar);
+    if (st[last] != 1)
+        return refuse_view(t, dt, "self.stride(-1)", "", 1, st[last]);
+    if (b->shape[last] * from % to)
+        return refuse_view(t, dt, "self.size(-1)", "divisible by ", to / from, b->shape[last]);
+    if (b->offset % to)
+        return refuse_view(t, dt, "self.storage_offset()", "divisible by ", to / from, t->offset);
+    for (int i = 0; i < last; i++)
+        if (b->stride[i] % to)
+            return refuse_view(t, dt, stride_name(i, name), "divisible by ", to / from,
+                               st[i]);
+    b->shape[last] = b->shape[last] * from / to;
+    b->stride[last] = to;
+    return KL_OK;
+}
+
+static void let_go(void *user, void *base)
+{
+    (void)base;
+    kl_memory_unref(user);
+}
+
+/* A storage of its own over the memory of the other's, which both then show to all. */
+static kl_tensor *share_memory(kl_tensor *t, kl_dtype dt)
+{
+    kl_buffer b;
+    int64_t lo, hi;
+    if (other_elements(t, dt, &b) || kl_storage_expose(t->storage))
+        return NULL;
+    kl_memory *home = t->storage->home;
+    kl_buffer_extent(&b, &lo, &hi);
+    kl_memory *m = kl_memory_wrap((char *)home->base + lo, (size_t)(hi - lo),
+                                  home->read_only, let_go, kl_memory_ref(home));
+    if (!m) {
+        kl_memory_unref(home);
+        return NULL;
+    }
+    lo -= b.offset, hi -= b.offset, b.offset = 0;
+    kl_tensor *v = expose(m, &b, lo, hi);
+    kl_memory_unref(m);
+    if (v)
+        v->view = 1;
+    return v;
+}
+
+kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt)
+{
+    kl_call c = kl_call_begin(at);
+    if (!t || dt >= KL_DTYPE_COUNT) {
+        kl_fail(t ? KL_ERR_DTYPE : KL_ERR_ARG, t ? "no such dtype" : "a tensor is NULL");
+        return kl_call_view(&c, NULL);
+    }
+    if (t->dtype == dt)
+        return kl_call_view(&c, kl_tensor_view(t, t->offset, t->rank, kl_t_shape(t),
+                                               kl_t_stride(t), NULL));
+    kl_lazy *n = kl_storage_node(t->storage);
+    bool here = n->device == 0 || n->device == KL_FREE;
+    kl_lazy_unref(n);
+    if (!here || kl_thread()->tracing) { /* no memory to share: the bits, as a value */
+        kl_tensor *r = kl_bitcast_at(at, t, dt);
+        kl_call_done(&c, KL_OK);
+        return r;
+    }
+    return kl_call_view(&c, share_memory(t, dt));
+}
+
 static kl_lazy *written_out(kl_dtype dt, kl_ints shape, size_t n, const double *v)
 {
     int64_t count = kl_count(shape.n, shape.v);

@@ -80,6 +80,7 @@ static void (*wait_end)(void *);
 
 void kl_set_wait(void *(*begin)(void), void (*end)(void *))
 {
+    kl_serial = begin != NULL;
     wait_begin = begin;
     wait_end = end;
 }

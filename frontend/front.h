@@ -18,7 +18,35 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* ---- reference counts ---- */
+
+/* The calls of all threads exclude each other, by a lock of the host's (kl_set_wait): so
+ * counts need no atomic operations, which are half of what a small object costs. */
+extern bool kl_serial;
+static inline void kl_count_up(int32_t *n)
+{
+    if (kl_serial)
+        ++*n;
+    else
+        __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
+}
+static inline int32_t kl_count_down(int32_t *n) /* what is left */
+{
+    return kl_serial ? --*n : __atomic_sub_fetch(n, 1, __ATOMIC_ACQ_REL);
+}
+
 /* ---- slab.c: small objects ---- */
+
+enum { KL_SLAB_CLASSES = 16 };
+typedef struct kl_slab_item {
+    struct kl_slab_item *next;
+} kl_slab_item;
+typedef struct kl_slab_lists { /* of a thread */
+    kl_slab_item *head[KL_SLAB_CLASSES];
+    int64_t live; /* added to all threads' when it refills or trims */
+    uint32_t epoch;
+    bool known;
+} kl_slab_lists;
 
 /* Objects of up to 1 KiB from per-thread free lists; larger ones from kl_alloc. NULL: out
  * of memory, recorded. */
@@ -26,6 +54,7 @@ void *kl_slab_alloc(size_t size);
 void kl_slab_free(void *p, size_t size);
 /* Give all slabs back when no object is live; false if some is. */
 bool kl_slab_trim(void);
+void kl_slab_thread_ends(kl_slab_lists *l);
 
 /* ---- lazy.c: nodes ---- */
 
@@ -154,9 +183,30 @@ typedef struct kl_state {
     bool exposed; /* the call now under way read an exposed storage */
     bool tracing; /* a function is traced: numbers are its constants */
     kl_dtype default_dtype;
-    bool registered;
+    int64_t nodes; /* made less released: of all threads' sum they are the number alive */
+    kl_slab_lists slabs;
+    uintptr_t thread; /* whose it is; atomic */
+    struct kl_state *next;
 } kl_state;
-kl_state *kl_thread(void);
+/* Thread-local variables of a shared library are far away: a look at the state that was
+ * asked for last is all that most calls need. */
+extern kl_state *kl_last_state; /* states are never given back; atomic */
+kl_state *kl_thread_slow(void);
+static inline uintptr_t kl_self(void)
+{
+#if defined __x86_64__ && defined __GNUC__
+    return (uintptr_t)__builtin_thread_pointer();
+#else
+    return (uintptr_t)pthread_self();
+#endif
+}
+static inline kl_state *kl_thread(void)
+{
+    kl_state *s = __atomic_load_n(&kl_last_state, __ATOMIC_ACQUIRE);
+    return s && __atomic_load_n(&s->thread, __ATOMIC_RELAXED) == kl_self()
+               ? s
+               : kl_thread_slow();
+}
 kl_status
 kl_scope_add(kl_tensor *t); /* takes over the caller's reference, also on failure */
 kl_status kl_dirty_add(struct kl_storage *s);

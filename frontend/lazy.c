@@ -8,16 +8,18 @@
 #include "front.h"
 
 pthread_mutex_t kl_graph_lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t live;
 static uint32_t last_mark;
 
 uint32_t kl_next_mark(void)
 {
     return ++last_mark;
 }
-int64_t kl_lazy_live(void)
+
+/* This thread's count: no other one writes it. */
+static void alive(int change)
 {
-    return __atomic_load_n(&live, __ATOMIC_RELAXED);
+    int64_t *n = &kl_thread()->nodes;
+    __atomic_store_n(n, *n + change, __ATOMIC_RELAXED);
 }
 
 static size_t size_of(int rank, int nattr, int nsrc)
@@ -42,7 +44,7 @@ int64_t kl_lazy_numel(kl_lazy *n)
 kl_lazy *kl_lazy_ref(kl_lazy *n)
 {
     if (n)
-        __atomic_add_fetch(&n->refs, 1, __ATOMIC_RELAXED);
+        kl_count_up(&n->refs);
     return n;
 }
 
@@ -50,7 +52,7 @@ kl_lazy *kl_lazy_ref(kl_lazy *n)
 
 static kl_lazy *bury(kl_lazy *n, kl_lazy *dead)
 {
-    if (!n || __atomic_sub_fetch(&n->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (!n || kl_count_down(&n->refs) != 0)
         return dead;
     kl_memory_unref(n->mem);
     kl_leaf *leaf = n->leaf;
@@ -70,7 +72,7 @@ void kl_lazy_unref(kl_lazy *n)
         dead = (kl_lazy *)(void *)d->mem;
         for (int i = 0; i < d->nsrc; i++)
             dead = bury(kl_lazy_src(d, i), dead);
-        __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+        alive(-1);
         kl_slab_free(d, d->size);
     }
 }
@@ -115,8 +117,6 @@ static void verify(const kl_make *m)
 {
     kl_type src[64], want = {.dtype = m->dtype, .rank = m->rank}, got;
     uint32_t n = (uint32_t)m->nsrc;
-    if (kl_env_get()->verify <= 0 || !plain(m))
-        return;
     memcpy(want.shape, m->shape, (size_t)m->rank * sizeof *m->shape);
     for (uint32_t i = 0; i < n; i++) {
         src[i].dtype = (kl_dtype)m->src[i]->dtype;
@@ -148,7 +148,7 @@ static kl_lazy *blank(const kl_make *m)
                    .place = kl_place()};
     memcpy(kl_lazy_shape(n), m->shape, (size_t)m->rank * sizeof(int64_t));
     memcpy(kl_lazy_attr(n), m->attr, (size_t)m->nattr * sizeof(int64_t));
-    __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+    alive(1);
     return n;
 }
 
@@ -165,8 +165,8 @@ kl_status kl_lazy_barrier(kl_lazy *n)
     m->leaf = NULL;
     m->mem = kl_memory_ref(n->mem);
     if (m->counter)
-        __atomic_add_fetch(&m->counter->refs, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+        kl_count_up(&m->counter->refs);
+    alive(1);
     n->op = KL_OP_detach;
     n->nattr = n->nsrc = 1;
     *kl_lazy_attr(n) = 0;
@@ -237,7 +237,8 @@ kl_lazy *kl_lazy_make(const kl_make *m)
     for (int i = 0; i < m->nsrc; i++)
         if (!m->src[i])
             return NULL;
-    verify(m);
+    if (kl_env_get()->verify > 0 && plain(m))
+        verify(m);
     kl_lazy *n = blank(m);
     if (!n)
         return NULL;

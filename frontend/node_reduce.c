@@ -60,14 +60,14 @@ kl_lazy *kl_n_prefix(kl_op combine, kl_lazy *a, int axis)
 
 /* ---- contraction ---- */
 
-/* A label of one operand that the result lacks is summed first. */
-static kl_lazy *sum_lonely(kl_lazy *a, const char *own, size_t n, const char *rest,
-                           char *left)
+/* A label of one operand that neither the other nor the result has is summed first. */
+static kl_lazy *sum_lonely(kl_lazy *a, const char *own, size_t n, const char *other,
+                           size_t nother, const char *result, char *left)
 {
     uint64_t axes = 0;
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
-        if (strchr(rest, own[i]))
+        if (memchr(other, own[i], nother) || strchr(result, own[i]))
             left[k++] = own[i];
         else
             axes |= UINT64_C(1) << i;
@@ -113,14 +113,13 @@ static kl_lazy *contract(kl_lazy *a, kl_lazy *b, const char *la, const char *lb,
 
 kl_lazy *kl_n_contract(kl_lazy *a, kl_lazy *b, const char *text, kl_dtype acc)
 {
-    char la[KL_MAX_RANK + 1], lb[KL_MAX_RANK + 1], rest[3 * KL_MAX_RANK + 1];
+    char la[KL_MAX_RANK + 1], lb[KL_MAX_RANK + 1];
     const char *comma = strchr(text, ','), *arrow = strstr(text, "->");
     if (!a || !b)
         return NULL;
-    snprintf(rest, sizeof rest, "%.*s%s", (int)(arrow - comma - 1), comma + 1, arrow + 2);
-    a = sum_lonely(a, text, (size_t)(comma - text), rest, la);
-    snprintf(rest, sizeof rest, "%s%s", la, arrow + 2);
-    b = sum_lonely(b, comma + 1, (size_t)(arrow - comma - 1), rest, lb);
+    size_t na = (size_t)(comma - text), nb = (size_t)(arrow - comma - 1);
+    a = sum_lonely(a, text, na, comma + 1, nb, arrow + 2, la);
+    b = sum_lonely(b, comma + 1, nb, la, strlen(la), arrow + 2, lb);
     return a && b ? contract(a, b, la, lb, arrow + 2, acc) : NULL;
 }
 

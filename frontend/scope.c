@@ -8,7 +8,14 @@
  * it is the outer scope's from then on. */
 #include "fft.h"
 
-static __thread kl_state state;
+#include <sched.h>
+
+bool kl_serial;
+
+static __thread kl_state *state;
+static kl_state *all;
+kl_state *kl_last_state; /* one of them */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -26,28 +33,73 @@ static void release_all(kl_state *s)
     kl_free(s->scopes, s->cap_scopes * sizeof *s->scopes);
     kl_free(s->dirty, s->cap_dirty * sizeof *s->dirty);
     kl_force_trim();
-    memset(s, 0, sizeof *s);
-    s->default_dtype = KL_F32;
+    *s = (kl_state){.default_dtype = KL_F32,
+                    .nodes = s->nodes,
+                    .slabs = s->slabs,
+                    .thread = s->thread,
+                    .next = s->next};
 }
 
+/* States are never given back, so that the last can always be looked at; the next
+ * thread takes over that of one that has ended. */
 static void thread_ends(void *p)
 {
-    release_all(p);
+    kl_state *s = p;
+    release_all(s);
+    kl_slab_thread_ends(&s->slabs);
+    __atomic_store_n(&s->thread, 0, __ATOMIC_RELEASE);
 }
 static void make_key(void)
 {
     pthread_key_create(&key, thread_ends);
 }
 
-kl_state *kl_thread(void)
+/* One that is free, or a new one; NULL: there is no memory for it. */
+static kl_state *take_state(void)
 {
-    if (!state.registered) {
-        pthread_once(&once, make_key);
-        pthread_setspecific(key, &state);
-        state.registered = true;
-        state.default_dtype = KL_F32;
+    kl_state *s;
+    pthread_mutex_lock(&all_lock);
+    for (s = all; s && __atomic_load_n(&s->thread, __ATOMIC_ACQUIRE); s = s->next)
+        ;
+    if (!s && (s = calloc(1, sizeof *s))) {
+        s->next = all;
+        all = s;
     }
-    return &state;
+    if (s)
+        __atomic_store_n(&s->thread, kl_self(), __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&all_lock);
+    return s;
+}
+
+static kl_state *new_state(void)
+{
+    kl_state *s;
+    pthread_once(&once, make_key);
+    while (!(s = take_state())) /* until another thread ends or memory comes back */
+        sched_yield();
+    s->default_dtype = KL_F32;
+    pthread_setspecific(key, s);
+    return s;
+}
+
+kl_state *kl_thread_slow(void)
+{
+    if (!state)
+        state = new_state();
+    /* threads side by side would take it from each other all the time */
+    if (kl_serial || !__atomic_load_n(&kl_last_state, __ATOMIC_RELAXED))
+        __atomic_store_n(&kl_last_state, state, __ATOMIC_RELEASE);
+    return state;
+}
+
+int64_t kl_lazy_live(void)
+{
+    int64_t n = 0;
+    pthread_mutex_lock(&all_lock);
+    for (kl_state *s = all; s; s = s->next)
+        n += __atomic_load_n(&s->nodes, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&all_lock);
+    return n;
 }
 
 /* Room for one more of n elements. */

@@ -8,11 +8,10 @@
  * An object released on another thread than its maker's simply changes lists. */
 #include "front.h"
 
-enum { GRAIN = 64, CLASSES = 16, SLAB = 64 * 1024 };
+enum { GRAIN = 64, CLASSES = KL_SLAB_CLASSES, SLAB = 64 * 1024 };
 
-typedef struct item {
-    struct item *next;
-} item;
+typedef kl_slab_item item;
+typedef kl_slab_lists lists;
 typedef struct slab {
     struct slab *next;
 } slab;
@@ -24,15 +23,6 @@ static int64_t live;
 static uint32_t epoch; /* trims so far: lists of an older epoch are void */
 static int threads;    /* that may have items on lists of their own */
 
-typedef struct lists {
-    item *head[CLASSES];
-    int64_t live; /* of this thread: added to `live` when it refills or trims */
-    uint32_t epoch;
-    bool known;
-} lists;
-static __thread lists mine;
-static pthread_key_t key;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void push_all(item **to, item *from)
 {
@@ -57,41 +47,31 @@ static void give_up(lists *l)
     l->epoch = epoch;
 }
 
-static void thread_ends(void *p)
+void kl_slab_thread_ends(lists *l)
 {
-    lists *l = p;
     pthread_mutex_lock(&lock);
     give_up(l);
+    threads -= l->known;
     l->known = false;
-    threads--;
     pthread_mutex_unlock(&lock);
-}
-
-static void make_key(void)
-{
-    pthread_key_create(&key, thread_ends);
 }
 
 /* From its first item on, until it ends. */
-static void enlist(void)
+static void enlist(lists *l)
 {
-    if (mine.known)
-        return;
-    pthread_once(&once, make_key);
-    pthread_setspecific(key, &mine);
     pthread_mutex_lock(&lock);
-    mine.known = true;
-    threads++;
+    threads += !l->known;
+    l->known = true;
     pthread_mutex_unlock(&lock);
 }
 
-/* Under the lock: fill this thread's list of class c. */
-static bool refill(int c)
+/* Under the lock: fill the list of class c. */
+static bool refill(lists *l, int c)
 {
-    if (mine.epoch != epoch)
-        give_up(&mine);
+    if (l->epoch != epoch)
+        give_up(l);
     if (shared[c]) {
-        mine.head[c] = shared[c];
+        l->head[c] = shared[c];
         shared[c] = NULL;
         return true;
     }
@@ -103,39 +83,40 @@ static bool refill(int c)
     size_t size = (size_t)(c + 1) * GRAIN;
     for (size_t at = GRAIN; at + size <= SLAB; at += size) {
         item *i = (item *)(void *)((char *)s + at);
-        i->next = mine.head[c];
-        mine.head[c] = i;
+        i->next = l->head[c];
+        l->head[c] = i;
     }
     return true;
 }
 
-static void *take_slow(int c)
+static void *take_slow(lists *l, int c)
 {
-    enlist();
+    enlist(l);
     pthread_mutex_lock(&lock);
-    bool ok = refill(c);
+    bool ok = refill(l, c);
     pthread_mutex_unlock(&lock);
     if (!ok)
         return NULL;
-    item *i = mine.head[c];
-    mine.head[c] = i->next;
+    item *i = l->head[c];
+    l->head[c] = i->next;
     return i;
 }
 
 void *kl_slab_alloc(size_t size)
 {
     size_t c = (size - 1) / GRAIN;
+    lists *l = &kl_thread()->slabs;
     void *p;
     if (c >= CLASSES) {
         p = kl_alloc(size);
-    } else if (mine.head[c]) {
-        p = mine.head[c];
-        mine.head[c] = mine.head[c]->next;
+    } else if (l->head[c]) {
+        p = l->head[c];
+        l->head[c] = l->head[c]->next;
     } else {
-        p = take_slow((int)c);
+        p = take_slow(l, (int)c);
     }
     if (p)
-        mine.live++;
+        l->live++;
     else
         kl_fail(KL_ERR_OOM, "out of memory for an object of %zu bytes", size);
     return p;
@@ -146,24 +127,27 @@ void kl_slab_free(void *p, size_t size)
     size_t c = (size - 1) / GRAIN;
     if (!p)
         return;
-    mine.live--;
+    lists *l = &kl_thread()->slabs;
+    l->live--;
     if (c >= CLASSES) {
         kl_free(p, size);
         return;
     }
-    enlist(); /* also when others made all that it lets go */
+    if (!l->known)
+        enlist(l); /* others made all that it lets go */
     item *i = p;
-    i->next = mine.head[c];
-    mine.head[c] = i;
+    i->next = l->head[c];
+    l->head[c] = i;
 }
 
 /* Other threads take from their lists without the lock: while there are any, nothing
  * goes. */
 bool kl_slab_trim(void)
 {
+    lists *l = &kl_thread()->slabs;
     pthread_mutex_lock(&lock);
-    give_up(&mine);
-    bool idle = live == 0 && threads <= (mine.known ? 1 : 0);
+    give_up(l);
+    bool idle = live == 0 && threads <= (l->known ? 1 : 0);
     if (idle) {
         while (slabs) {
             slab *s = slabs;
@@ -172,7 +156,7 @@ bool kl_slab_trim(void)
         }
         memset(shared, 0, sizeof shared);
         epoch++;
-        mine.epoch = epoch;
+        l->epoch = epoch;
     }
     pthread_mutex_unlock(&lock);
     return idle;

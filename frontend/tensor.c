@@ -17,7 +17,7 @@
 
 static void lock(kl_storage *s)
 {
-    while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
+    while (!kl_serial && __atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
         sched_yield();
 }
 
@@ -33,19 +33,19 @@ static void set_stored(kl_lazy *n, uint8_t v)
 
 kl_storage *kl_storage_ref(kl_storage *s)
 {
-    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    kl_count_up(&s->refs);
     return s;
 }
 
 void kl_counter_unref(kl_counter *c)
 {
-    if (c && __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0)
+    if (c && kl_count_down(&c->refs) == 0)
         kl_slab_free(c, sizeof *c);
 }
 
 void kl_storage_unref(kl_storage *s)
 {
-    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (!s || kl_count_down(&s->refs) != 0)
         return;
     set_stored(s->node, 0);
     kl_lazy_unref(s->node);
@@ -76,13 +76,13 @@ static kl_storage *storage_new(kl_lazy *n)
 
 kl_leaf *kl_leaf_ref(kl_leaf *l)
 {
-    __atomic_add_fetch(&l->refs, 1, __ATOMIC_RELAXED);
+    kl_count_up(&l->refs);
     return l;
 }
 
 void kl_leaf_unref(kl_leaf *l)
 {
-    if (!l || __atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (!l || kl_count_down(&l->refs) != 0)
         return;
     if (l->var) {
         pthread_mutex_lock(&kl_graph_lock);
@@ -205,13 +205,13 @@ kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t 
 kl_tensor *kl_tensor_ref(kl_tensor *t)
 {
     if (t)
-        __atomic_add_fetch(&t->refs, 1, __ATOMIC_RELAXED);
+        kl_count_up(&t->refs);
     return t;
 }
 
 void kl_tensor_unref(kl_tensor *t)
 {
-    if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (!t || kl_count_down(&t->refs) != 0)
         return;
     kl_storage_unref(t->storage);
     kl_leaf_unref(t->leaf);
@@ -307,7 +307,7 @@ static kl_status outdate(kl_storage *s)
         *s->counter = (kl_counter){1, 0};
     }
     if (!s->node->counter) {
-        __atomic_add_fetch(&s->counter->refs, 1, __ATOMIC_RELAXED);
+        kl_count_up(&s->counter->refs);
         s->node->counter = s->counter;
         s->node->expected = s->version;
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 static kl_env env;
+static bool known;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct {
     char cache[4096], device[64], dump[1024], profile[4096];
@@ -63,11 +64,13 @@ static void read_all(void)
     copy_text("KILN_DEVICE", copies.device, sizeof copies.device, &env.device);
     copy_text("KILN_DUMP", copies.dump, sizeof copies.dump, &env.dump);
     copy_text("KILN_PROFILE", copies.profile, sizeof copies.profile, &env.profile);
+    __atomic_store_n(&known, true, __ATOMIC_RELEASE);
 }
 
 const kl_env *kl_env_get(void)
 {
-    pthread_once(&once, read_all);
+    if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE))
+        pthread_once(&once, read_all);
     return &env;
 }
 

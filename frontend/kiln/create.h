@@ -84,12 +84,17 @@ KL_API kl_tensor *kl_clone_at(const char *at, kl_tensor *t);
 KL_API kl_tensor *kl_contiguous_at(const char *at, kl_tensor *t);
 /* another dtype; the same handle's storage if it is that already */
 KL_API kl_tensor *kl_to_at(const char *at, kl_tensor *t, kl_dtype dt);
-KL_API kl_tensor *kl_bitcast_at(const char *at, kl_tensor *t,
-                                kl_dtype dt); /* view(dtype) */
+/* the same bits, a copy */
+KL_API kl_tensor *kl_bitcast_at(const char *at, kl_tensor *t, kl_dtype dt);
+/* The same memory as elements of another dtype, of another size too: the last axis, dense,
+ * is split or joined. Neither side is lazy from then on (kl_data). On a device, and while
+ * a function is traced, a copy, of the same size only. */
+KL_API kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt);
 #define kl_clone(t) kl_clone_at(KL_HERE, t)
 #define kl_contiguous(t) kl_contiguous_at(KL_HERE, t)
 #define kl_to(t, dt) kl_to_at(KL_HERE, t, dt)
 #define kl_bitcast(t, dt) kl_bitcast_at(KL_HERE, t, dt)
+#define kl_view_dtype(t, dt) kl_view_dtype_at(KL_HERE, t, dt)
 
 #ifdef __cplusplus
 }

@@ -223,8 +223,9 @@ KL_API void *kl_data_at(const char *at, kl_tensor *t);
 KL_API void kl_data_done(kl_tensor *t);
 
 /* Called around every wait of a thread for the compiler or for kernels, so that a host
- * language can let go of its lock; what begin gives, end gets. NULL: nothing is called.
- * Set before other threads use kiln. */
+ * language can let go of its lock; what begin gives, end gets. The lock is held around all
+ * other calls, so that no two threads are in one at a time. NULL: nothing is called, and
+ * threads call side by side. Set before anything else is called. */
 KL_API void kl_set_wait(void *(*begin)(void), void (*end)(void *token));
 
 /* ---- printing: as PyTorch prints ---- */

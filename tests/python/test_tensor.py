@@ -115,6 +115,51 @@ class Memory(unittest.TestCase):
         self.assertTrue(y.requires_grad and y.is_leaf and y is not x)
 
 
+class OtherDtypes(unittest.TestCase):
+    """view(dtype): the same memory."""
+
+    def test_shared(self):
+        x = torch.zeros(2, 4)
+        y = x.view(torch.int32)
+        y[0, 0] = 1065353216  # 1.0
+        self.assertEqual(x[0].tolist(), [1, 0, 0, 0])
+        x += 1
+        self.assertEqual(y[1].tolist(), [1065353216] * 4)
+        x.view(torch.uint8)[0, :4].fill_(0)
+        self.assertEqual(x[0].tolist(), [0, 1, 1, 1])
+        self.assertEqual(x.view(torch.int16).shape, (2, 8))
+        self.assertEqual(x.view(torch.float64).shape, (2, 2))
+        self.assertEqual(torch.arange(4.)[1:3].view(torch.int32).tolist(), [1065353216, 1073741824])
+        same = x.view(torch.float32)
+        same[1] = 5
+        self.assertEqual(x[1].tolist(), [5] * 4)
+
+    def test_frombuffer(self):
+        for dtype, one in ((torch.float32, 2.3694278276172396e-38), (torch.int16, 257)):
+            memory = bytearray(16)
+            t = torch.frombuffer(memory, dtype=dtype)
+            memory[:] = bytes([1] * 16)
+            self.assertEqual(t[0].item(), one)
+
+    def test_refusals(self):
+        x = torch.zeros(2, 4)
+        unlike = "(different element sizes)"
+        for view, text in (
+                (lambda: x.t().view(torch.int16),
+                 f"self.stride(-1) must be 1 to view Float as Short {unlike}, but got 4"),
+                (lambda: torch.zeros(3, 3).view(torch.float64),
+                 f"self.size(-1) must be divisible by 2 to view Float as Double {unlike}, but got 3"),
+                (lambda: x[:, 1:3].view(torch.float64),
+                 f"self.storage_offset() must be divisible by 2 to view Float as Double {unlike}, but got 1"),
+                (lambda: torch.zeros(4, 5)[:, :4].view(torch.float64),
+                 f"self.stride(0) must be divisible by 2 to view Float as Double {unlike}, but got 5"),
+                (lambda: torch.tensor(1.).view(torch.int16),
+                 f"self.dim() cannot be 0 to view Float as Short {unlike}")):
+            with self.assertRaises(RuntimeError) as raised:
+                view()
+            self.assertIn(text, str(raised.exception))
+
+
 class Gradients(unittest.TestCase):
     def test_backward(self):
         x = torch.tensor([1., 2., 3.], requires_grad=True)

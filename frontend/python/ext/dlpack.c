@@ -78,10 +78,15 @@ typedef struct exported {
     int64_t dims[2 * KL_INTS_MAX];
 } exported;
 
+/* By whichever thread the other library is done on. */
 static void let_go(exported *e)
 {
+    if (!Py_IsInitialized()) /* the process ends, and the memory with it */
+        return;
+    PyGILState_STATE held = PyGILState_Ensure();
     kl_data_done(e->t);
     kl_tensor_unref(e->t);
+    PyGILState_Release(held);
     free(e);
 }
 

@@ -91,25 +91,20 @@ static PyObject *tuple_of(const py_row *row, kl_tensor *const *t, int n)
     return r;
 }
 
-static bool is_list(const py_row *row)
-{
-    return strcmp(row->result, "Tensors") == 0;
-}
-
 /* Results out of the call's scope: owned by us until they are wrapped. */
 static void take_all(const py_row *row, py_result *r)
 {
-    if (!is_list(row))
+    if (!row->list)
         kl_scope_take(r->t);
-    for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
+    for (int i = 0; i < (row->list ? r->n : r->n - 1); i++)
         kl_scope_take(r->x[i]);
 }
 
 static PyObject *drop_all(const py_row *row, py_result *r)
 {
-    if (!is_list(row))
+    if (!row->list)
         kl_tensor_unref(r->t);
-    for (int i = 0; i < (is_list(row) ? r->n : r->n - 1); i++)
+    for (int i = 0; i < (row->list ? r->n : r->n - 1); i++)
         kl_tensor_unref(r->x[i]);
     return py_raise();
 }
@@ -118,11 +113,11 @@ static PyObject *finish(const py_row *row, py_result *r)
 {
     if (r->n == -1)
         return r->o;
-    if (kl_failed() || PyErr_Occurred() || (r->n == 1 && !r->t && !is_list(row)))
+    if (kl_failed() || PyErr_Occurred() || (r->n == 1 && !r->t && !row->list))
         return drop_all(row, r);
-    if (r->n == 1 && !is_list(row))
+    if (r->n == 1 && !row->list)
         return py_adopt(py.tensor, r->t);
-    if (is_list(row))
+    if (row->list)
         return tuple_of(row, r->x, r->n);
     kl_tensor *all[8] = {r->t};
     for (int i = 1; i < r->n && i < 8; i++)
@@ -199,10 +194,12 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
 {
     PyObject *got = type_names(args, n, names), *all = PyUnicode_FromString("");
     const char *name = rows[first].name;
-    for (int i = first; all && i < ROWS && strcmp(rows[i].name, name) == 0; i++) {
+    for (int i = first; all; i++) {
         PyObject *next = PyUnicode_FromFormat("%U\n * (%s)", all, rows[i].signature);
         Py_DECREF(all);
         all = next;
+        if (!rows[i].again)
+            break;
     }
     if (got && all)
         PyErr_Format(PyExc_TypeError,
@@ -236,11 +233,10 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     if (how != AS_INPLACE && py_autocast_on())
         py_autocast(at, row, v);
     row->call(at, v, &r);
-    bool like = row->device >= 0 && strstr(row->name, "_like") != NULL;
     if (row->device >= 0 && v[row->device].given && r.n == 1 && r.t)
         r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
                               : row_there(at, r.t, v[row->device].u.s);
-    else if (like && r.n == 1 && r.t && /* where the first one is */
+    else if (row->like && r.n == 1 && r.t && /* where the first one is */
              strcmp(kl_device_of(r.t), kl_device_of(v[0].u.t)) != 0)
         r.t = row_there(at, r.t, kl_device_of(v[0].u.t));
     if (how == AS_INPLACE)
@@ -256,7 +252,7 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
         Py_INCREF(first);
         return first;
     }
-    if (how != AS_INPLACE && strcmp(row->result, "self") != 0)
+    if (how != AS_INPLACE && !row->self)
         return finish(row, &r);
     if (r.n == -1) {
         ok = r.o != NULL;
@@ -275,20 +271,20 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     kl_tensor *lists[PY_MAX_LIST];
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
     unsigned form = form_of(how);
-    const char *name = rows[first].name;
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && rows[first].forms & PY_OUT)
         rest = without_out(&args, nargs, names, room, &out);
     names = rest ? rest : names;
     PyObject *r = NULL;
     int matched = 0;
-    for (int i = first; i < ROWS && strcmp(rows[i].name, name) == 0 && !matched; i++) {
-        if (!(rows[i].forms & form))
-            continue;
-        matched = py_signature_match(&rows[i], self, args, nargs, names, v, lists);
-        if (matched == 1)
-            r = call_row(&rows[i], v, of, how);
+    const py_row *row = &rows[first], *last = row;
+    for (bool more = true; more && !matched; more = row->again, row++) {
+        last = row;
+        if (row->forms & form)
+            matched = py_signature_match(row, self, args, nargs, names, v, lists);
     }
+    if (matched == 1)
+        r = call_row(last, v, of, how);
     if (matched == 0)
         refuse(first, args, nargs, names);
     if (out && out != Py_None)
@@ -330,7 +326,7 @@ static char inplace_names[ROWS][40];
 static PyMethodDef *def_of(int row, int how, const char *name)
 {
     int n = 1;
-    while (row + n < ROWS && strcmp(rows[row + n].name, rows[row].name) == 0)
+    while (rows[row + n - 1].again)
         n++;
     const char *doc = py_doc(&rows[row], n, name, form_of(how));
     defs[row][how] = (PyMethodDef){name, (PyCFunction)(void (*)(void))entries[row][how],
@@ -376,7 +372,7 @@ static int add_row(PyObject *modules, int i, bool first)
     if (!first)
         return 0;
     unsigned forms = 0;
-    for (int k = i; k < ROWS && strcmp(rows[k].name, rows[i].name) == 0; k++)
+    for (int k = i; k == i || rows[k - 1].again; k++)
         forms |= rows[k].forms;
     if (forms & PY_FN && add_function(modules, i))
         return -1;
@@ -405,6 +401,19 @@ static PyObject *table(PyObject *self, PyObject *unused)
     return list;
 }
 
+/* What calls ask of a row, found once. */
+static int prepare(py_row *row, const py_row *next)
+{
+    if (py_signature_parse(row))
+        return -1;
+    row->again = next && strcmp(next->name, row->name) == 0;
+    row->list = strcmp(row->result, "Tensors") == 0;
+    row->self = strcmp(row->result, "self") == 0;
+    row->like = row->device >= 0 && strstr(row->name, "_like") != NULL;
+    py_autocast_prepare(row);
+    return 0;
+}
+
 static PyMethodDef table_def = {"_table", table, METH_NOARGS, "The table of functions."};
 
 int py_functions_init(PyObject *module)
@@ -412,10 +421,9 @@ int py_functions_init(PyObject *module)
     PyObject *modules = PyDict_New(), *f = PyCFunction_New(&table_def, NULL);
     int bad = !modules || !f || PyModule_AddObjectRef(module, "_table", f);
     for (int i = 0; i < ROWS && !bad; i++)
-        if (!(bad = py_signature_parse(&rows[i])))
-            py_autocast_prepare(&rows[i]);
+        bad = prepare(&rows[i], i + 1 < ROWS ? &rows[i + 1] : NULL);
     for (int i = 0; i < ROWS && !bad; i++)
-        bad = add_row(modules, i, i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0);
+        bad = add_row(modules, i, i == 0 || !rows[i - 1].again);
     bad = bad || PyModule_AddObjectRef(module, "_functions", modules);
     Py_XDECREF(modules);
     Py_XDECREF(f);

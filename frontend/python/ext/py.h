@@ -110,6 +110,7 @@ typedef struct py_param {
     bool optional, required, keyword; /* may be None; has no default; after the star */
     bool many;                        /* integers may be given one by one */
     const char *fallback;             /* the default's text; NULL: None */
+    kl_arg number;                    /* the default of a number, int or float, parsed */
 } py_param;
 typedef struct py_value {
     bool given;
@@ -149,6 +150,8 @@ struct py_row {
     int nparams;
     unsigned char autocast[2]; /* on the cpu, on cuda: autocast.c's */
     int generator, device; /* which parameter is the generator, the device; -1: none */
+    bool again;            /* the next row has the same name */
+    bool list, self, like; /* the result: Tensors, the first operand, as *_like give it */
 };
 enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
 int py_signature_parse(py_row *row);

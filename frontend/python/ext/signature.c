@@ -65,6 +65,10 @@ static int parse_param(const char *s, size_t n, bool keyword, py_param *p)
         text[len] = 0;
         p->fallback = text;
     }
+    p->number = !p->fallback ? kl_arg_none(NULL)
+                : p->kind == PY_FLOAT || strpbrk(p->fallback, ".e")
+                    ? kl_arg_d(strtod(p->fallback, NULL))
+                    : kl_arg_i(strtoll(p->fallback, NULL, 10));
     return p->name ? 0 : -1;
 }
 
@@ -103,18 +107,16 @@ static void set_default(const py_param *p, py_value *v)
     switch (p->kind) {
     case PY_OPERAND:
     case PY_NUMBER:
-        v->u.a = !s                 ? kl_arg_none(NULL)
-                 : strpbrk(s, ".e") ? kl_arg_d(strtod(s, NULL))
-                                    : kl_arg_i(strtoll(s, NULL, 10));
+        v->u.a = p->number;
         break;
     case PY_INT:
-        v->u.i = s ? strtoll(s, NULL, 10) : 0;
+        v->u.i = s ? p->number.i : 0;
         break;
     case PY_BOOL:
         v->u.i = s && *s == 'T';
         break;
     case PY_FLOAT:
-        v->u.d = s ? strtod(s, NULL) : 0;
+        v->u.d = s ? p->number.d : 0;
         break;
     case PY_FLOATS:
         v->u.f.n = 0;
@@ -123,7 +125,7 @@ static void set_default(const py_param *p, py_value *v)
     case PY_SIZES:
         v->u.v = kl_shape();
         if (s)
-            v->u.v = kl_shape(strtoll(s, NULL, 10));
+            v->u.v = kl_shape(p->number.i);
         break;
     case PY_DTYPE:
         v->u.dt = KL_DTYPE_NONE;
