@@ -53,6 +53,10 @@ static const unary unaries[U_COUNT] = {
     FN(erfinv, REAL), FN(ndtri, REAL), FN(ndtr, REAL), FN(log_ndtr, REAL), FN(erfcx, REAL),
     FN(i0, REAL), FN(i0e, REAL), FN(i1, REAL), FN(i1e, REAL), FN(angle, REAL), FN(sgn, SAME),
     FN(isposinf, SAME), FN(isneginf, SAME), FN(isreal, SAME),
+    FN(bessel_j0, REAL), FN(bessel_j1, REAL), FN(bessel_y0, REAL), FN(bessel_y1, REAL),
+    FN(modified_bessel_k0, REAL), FN(modified_bessel_k1, REAL),
+    FN(scaled_modified_bessel_k0, REAL), FN(scaled_modified_bessel_k1, REAL),
+    FN(spherical_bessel_j0, REAL), FN(airy_ai, REAL),
 };
 #undef ROW
 #undef FN

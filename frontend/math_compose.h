@@ -28,8 +28,12 @@ KL_F2(hypot) KL_F2(copysign) KL_F2(logaddexp) KL_F2(squared_difference) KL_F2(he
 KL_F2(fmin) KL_F2(fmax) KL_F2(xlogy) KL_F2(trunc_div)
 /* math_special.c */
 KL_F1(sinc) KL_F1(logit) KL_F1(entr) KL_F1(lgamma) KL_F1(digamma) KL_F1(erfinv)
-KL_F1(ndtri) KL_F1(ndtr) KL_F1(log_ndtr) KL_F1(erfcx) KL_F1(i0) KL_F1(i0e) KL_F1(i1)
-KL_F1(i1e) KL_F2(xlog1py)
+KL_F1(ndtri) KL_F1(ndtr) KL_F1(log_ndtr) KL_F1(erfcx) KL_F2(xlog1py)
+/* math_bessel.c */
+KL_F1(i0) KL_F1(i0e) KL_F1(i1) KL_F1(i1e) KL_F1(bessel_j0) KL_F1(bessel_j1)
+KL_F1(bessel_y0) KL_F1(bessel_y1) KL_F1(modified_bessel_k0) KL_F1(modified_bessel_k1)
+KL_F1(scaled_modified_bessel_k0) KL_F1(scaled_modified_bessel_k1)
+KL_F1(spherical_bessel_j0) KL_F1(airy_ai)
 /* math_more.c */
 KL_F1(angle) KL_F1(sgn) KL_F1(isposinf) KL_F1(isneginf) KL_F1(isreal)
 KL_F2(gcd) KL_F2(lcm) KL_F2(nextafter) KL_F2(logaddexp2) KL_F2(polar) KL_F2(ldexp)
@@ -44,6 +48,13 @@ KL_F2(float_power)
 kl_lazy *kl_f_steps(kl_lazy *s, kl_lazy *a);
 kl_lazy *kl_f_polygamma(int n, kl_lazy *a);
 kl_lazy *kl_f_mvlgamma(kl_lazy *a, int p);
+/* math_special.c: c[0] + c[1] x + ..; Chebyshev's series over t in [-1, 1], c[0] / 2 +
+ * c[1] T1(t) + .. (Clenshaw); f of a in f64, rounded to a's dtype */
+kl_lazy *kl_f_poly(kl_lazy *x, int n, const double *c);
+kl_lazy *kl_f_chebyshev(kl_lazy *t, int n, const double *c);
+kl_lazy *kl_f_in_f64(kl_lazy *(*f)(kl_lazy *x), kl_lazy *a);
+/* the incomplete gamma function of a >= 100: Q for x > a - 1, else P; f64 of one shape */
+kl_tensor *kl_gamma_integral_at(const char *at, kl_tensor *a, kl_tensor *x);
 
 /* math_complex.c: what takes the place of the above on complex numbers */
 /* clang-format off */

@@ -23,9 +23,11 @@
  * log |gamma(x)|, digamma its derivative; ndtr the normal distribution's cumulative
  * function, ndtri its inverse, log_ndtr its logarithm; erfinv erf's inverse; erfcx
  * e^(x^2) erfc(x); i0 i1 the modified Bessel functions of the first kind, i0e i1e times
- * e^-|x|; angle of a complex number, sgn z / |z|; gcd lcm of integers; nextafter the next
- * number from a towards b; logaddexp2 log2(2^a + 2^b); ldexp a 2^b; float_power in f64 or
- * c128; polar a (cos b + i sin b).
+ * e^-|x|; bessel_j0 bessel_j1 bessel_y0 bessel_y1 Bessel's functions of both kinds,
+ * modified_bessel_k0 modified_bessel_k1 the modified ones of the second kind, scaled_ times
+ * e^x; spherical_bessel_j0 sin(x) / x; airy_ai Airy's; angle of a complex number, sgn z /
+ * |z|; gcd lcm of integers; nextafter the next number from a towards b; logaddexp2
+ * log2(2^a + 2^b); ldexp a 2^b; float_power in f64 or c128; polar a (cos b + i sin b).
  *
  * Complex operands: abs is real; angle, sgn, conj, exp, logarithms, roots, pow, sigmoid,
  * silu, circular and hyperbolic functions and their inverses have principal values. */
@@ -50,7 +52,10 @@ extern "C" {
     F(isnan) F(isinf) F(isfinite) F(signbit) F(frac) F(asinh) F(acosh) F(atanh) \
     F(deg2rad) F(rad2deg) F(nan_to_num) \
     F(sinc) F(logit) F(entr) F(lgamma) F(digamma) F(erfinv) F(ndtri) F(ndtr) F(log_ndtr) \
-    F(erfcx) F(i0) F(i0e) F(i1) F(i1e) F(angle) F(sgn) F(isposinf) F(isneginf) F(isreal)
+    F(erfcx) F(i0) F(i0e) F(i1) F(i1e) F(angle) F(sgn) F(isposinf) F(isneginf) F(isreal) \
+    F(bessel_j0) F(bessel_j1) F(bessel_y0) F(bessel_y1) F(modified_bessel_k0) \
+    F(modified_bessel_k1) F(scaled_modified_bessel_k0) F(scaled_modified_bessel_k1) \
+    F(spherical_bessel_j0) F(airy_ai)
 /* Two operands. */
 #define KL_BINARY_FUNCTIONS(F) \
     F(add) F(sub) F(mul) F(div) F(floordiv) F(mod) F(rem) F(min) F(max) F(pow) F(atan2) \
@@ -149,6 +154,16 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_isposinf(a) kl_isposinf_at(KL_HERE, KL_ARG(a))
 #define kl_isneginf(a) kl_isneginf_at(KL_HERE, KL_ARG(a))
 #define kl_isreal(a) kl_isreal_at(KL_HERE, KL_ARG(a))
+#define kl_bessel_j0(a) kl_bessel_j0_at(KL_HERE, KL_ARG(a))
+#define kl_bessel_j1(a) kl_bessel_j1_at(KL_HERE, KL_ARG(a))
+#define kl_bessel_y0(a) kl_bessel_y0_at(KL_HERE, KL_ARG(a))
+#define kl_bessel_y1(a) kl_bessel_y1_at(KL_HERE, KL_ARG(a))
+#define kl_modified_bessel_k0(a) kl_modified_bessel_k0_at(KL_HERE, KL_ARG(a))
+#define kl_modified_bessel_k1(a) kl_modified_bessel_k1_at(KL_HERE, KL_ARG(a))
+#define kl_scaled_modified_bessel_k0(a) kl_scaled_modified_bessel_k0_at(KL_HERE, KL_ARG(a))
+#define kl_scaled_modified_bessel_k1(a) kl_scaled_modified_bessel_k1_at(KL_HERE, KL_ARG(a))
+#define kl_spherical_bessel_j0(a) kl_spherical_bessel_j0_at(KL_HERE, KL_ARG(a))
+#define kl_airy_ai(a) kl_airy_ai_at(KL_HERE, KL_ARG(a))
 #define kl_add(a, b) kl_add_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_sub(a, b) kl_sub_at(KL_HERE, KL_ARG(a), KL_ARG(b))
 #define kl_mul(a, b) kl_mul_at(KL_HERE, KL_ARG(a), KL_ARG(b))
@@ -268,6 +283,16 @@ KL_BINARY_FUNCTIONS(KL_DECLARE_2)
 #define kl_isposinf_(a) kl_isposinf_in_at(KL_HERE, a)
 #define kl_isneginf_(a) kl_isneginf_in_at(KL_HERE, a)
 #define kl_isreal_(a) kl_isreal_in_at(KL_HERE, a)
+#define kl_bessel_j0_(a) kl_bessel_j0_in_at(KL_HERE, a)
+#define kl_bessel_j1_(a) kl_bessel_j1_in_at(KL_HERE, a)
+#define kl_bessel_y0_(a) kl_bessel_y0_in_at(KL_HERE, a)
+#define kl_bessel_y1_(a) kl_bessel_y1_in_at(KL_HERE, a)
+#define kl_modified_bessel_k0_(a) kl_modified_bessel_k0_in_at(KL_HERE, a)
+#define kl_modified_bessel_k1_(a) kl_modified_bessel_k1_in_at(KL_HERE, a)
+#define kl_scaled_modified_bessel_k0_(a) kl_scaled_modified_bessel_k0_in_at(KL_HERE, a)
+#define kl_scaled_modified_bessel_k1_(a) kl_scaled_modified_bessel_k1_in_at(KL_HERE, a)
+#define kl_spherical_bessel_j0_(a) kl_spherical_bessel_j0_in_at(KL_HERE, a)
+#define kl_airy_ai_(a) kl_airy_ai_in_at(KL_HERE, a)
 #define kl_add_(a, b) kl_add_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_sub_(a, b) kl_sub_in_at(KL_HERE, a, KL_ARG(b))
 #define kl_mul_(a, b) kl_mul_in_at(KL_HERE, a, KL_ARG(b))
@@ -344,6 +369,30 @@ KL_API kl_tensor *kl_nan_to_num_by_at(const char *at, kl_arg a, kl_arg nan, kl_a
 #define KL_POLYGAMMA_MAX 20
 KL_API kl_tensor *kl_polygamma_at(const char *at, int64_t n, kl_arg a);
 KL_API kl_tensor *kl_mvlgamma_at(const char *at, kl_arg a, int64_t p);
+/* x's orthogonal polynomial of degree n, an integer or a tensor of them, 0 below 0; shifted: at
+ * 2x - 1. Steps as many as the largest degree; without a derivative. */
+typedef enum kl_polynomial {
+    KL_CHEBYSHEV_T,
+    KL_CHEBYSHEV_U,
+    KL_CHEBYSHEV_V,
+    KL_CHEBYSHEV_W,
+    KL_HERMITE_H,
+    KL_HERMITE_HE,
+    KL_LAGUERRE_L,
+    KL_LEGENDRE_P
+} kl_polynomial;
+KL_API kl_tensor *kl_orthogonal_polynomial_at(const char *at, kl_polynomial kind,
+                                              bool shifted, kl_arg x, kl_arg n);
+#define kl_orthogonal_polynomial(kind, shifted, x, n)                                    \
+    kl_orthogonal_polynomial_at(KL_HERE, kind, shifted, KL_ARG(x), KL_ARG(n))
+/* the regularized incomplete gamma functions P(a, x) and Q(a, x); sum over k >= 0 of
+ * (q + k)^-s. Derivatives by x and by q alone. */
+KL_API kl_tensor *kl_igamma_at(const char *at, kl_arg a, kl_arg x);
+KL_API kl_tensor *kl_igammac_at(const char *at, kl_arg a, kl_arg x);
+KL_API kl_tensor *kl_zeta_at(const char *at, kl_arg s, kl_arg q);
+#define kl_igamma(a, x) kl_igamma_at(KL_HERE, KL_ARG(a), KL_ARG(x))
+#define kl_igammac(a, x) kl_igammac_at(KL_HERE, KL_ARG(a), KL_ARG(x))
+#define kl_zeta(s, q) kl_zeta_at(KL_HERE, KL_ARG(s), KL_ARG(q))
 /* mantissa in [0.5, 1) and *exponent, i32: a = m 2^e */
 KL_API kl_tensor *kl_frexp_at(const char *at, kl_tensor *a, kl_tensor **exponent);
 #define kl_polygamma(n, a) kl_polygamma_at(KL_HERE, n, KL_ARG(a))
