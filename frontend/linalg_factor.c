@@ -241,6 +241,21 @@ static kl_tensor *product(const char *at, kl_tensor *a, kl_tensor *tau)
                : NULL;
 }
 
+/* LAPACK's form of QR: R above, reflectors below the diagonal; *tau their factors. Without a
+ * derivative. */
+kl_tensor *kl_geqrf_at(const char *at, kl_tensor *a, kl_tensor **tau)
+{
+    kl_call c = kl_compose(at);
+    kl_tensor *out[2] = {NULL};
+    bool ok = !kl_check_matrix("torch.geqrf", a, false);
+    kl_no_grad_begin();
+    ok = ok && reflectors(at, a, out);
+    kl_no_grad_end();
+    ok = kl_composed_all(&c, __func__, ok, out, 2);
+    *tau = out[1];
+    return ok ? out[0] : NULL;
+}
+
 /* opt 0: Q square. */
 static bool qr_forward(const char *at, kl_tensor *const *in, const int64_t *opt,
                        kl_tensor **out)

@@ -98,6 +98,27 @@ KL_API kl_tensor *kl_linalg_eigvalsh_at(const char *at, kl_tensor *a, bool lower
 KL_API kl_tensor *kl_linalg_eig_at(const char *at, kl_tensor *a, kl_tensor **v);
 KL_API kl_tensor *kl_linalg_eigvals_at(const char *at, kl_tensor *a);
 
+/* R above, reflectors below the diagonal, and their factors [.., min(m, n)]: LAPACK's form of
+ * QR, without a derivative; that form's Q, of m columns, times other [.., m, k], or other
+ * [.., k, m] times it (left false); transpose: Q* */
+KL_API kl_tensor *kl_geqrf_at(const char *at, kl_tensor *a, kl_tensor **tau);
+#define kl_geqrf(a, tau) kl_geqrf_at(KL_HERE, a, tau)
+KL_API kl_tensor *kl_ormqr_at(const char *at, kl_tensor *a, kl_tensor *tau,
+                              kl_tensor *other, bool left, bool transpose);
+/* U and H of A = U H: U's columns orthonormal, H positive semidefinite; m >= n. The positive
+ * definite root of a positive definite matrix, whose lower triangle is read. */
+KL_API kl_tensor *kl_linalg_polar_at(const char *at, kl_tensor *a, kl_tensor **h);
+KL_API kl_tensor *kl_linalg_matrix_sqrth_at(const char *at, kl_tensor *a);
+#define kl_linalg_polar(a, h) kl_linalg_polar_at(KL_HERE, a, h)
+#define kl_linalg_matrix_sqrth(a) kl_linalg_matrix_sqrth_at(KL_HERE, a)
+/* out: U [.., m, q], s [.., q], V [.., n, q], nearly the largest q singular values of
+ * a - mean (NULL: of a), by random projections, niter of them; pca: of a without its columns'
+ * means, if they are to be taken off. 0 <= q <= min(m, n). */
+KL_API bool kl_svd_lowrank_at(const char *at, kl_tensor *a, int64_t q, int64_t niter,
+                              kl_tensor *mean, kl_tensor **out);
+KL_API bool kl_pca_lowrank_at(const char *at, kl_tensor *a, int64_t q, bool center,
+                              int64_t niter, kl_tensor **out);
+
 /* ---- linalg_solve.c: systems of equations ---- */
 /* A X = B, or X A = B (left false); b may be a vector; batches broadcast */
 KL_API kl_tensor *kl_linalg_solve_at(const char *at, kl_tensor *a, kl_tensor *b,

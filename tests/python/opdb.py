@@ -124,6 +124,8 @@ KNOWN = {
     "as_strided_scatter": "PyTorch's gradient also reaches what was overwritten",
     "matrix_exp": "its values near 1e9 in float32 leave the gradient two digits",
     "linalg.eigh": "the sign of an eigenvector is nobody's promise",
+    "svd_lowrank": "as linalg.eigh",
+    "pca_lowrank": "as linalg.eigh",
     "linalg.vander": "of a number is refused",
     "masked.logsumexp": "of integers is float32",
     "nn.functional.triplet_margin_with_distance_loss": "the sample's own function is PyTorch's",

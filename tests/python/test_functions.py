@@ -31,6 +31,17 @@ class Refusals(unittest.TestCase):
         ("torch.einsum('i,i', ones(2), ones(3))", "has size 3 which does not broadcast with"),
         ("torch.einsum('i', [])", "einsum(): must provide 1 to 32 operands"),
         ("torch.einsum('i,i', ones(2), i64)", "expected all operands to have the same dtype"),
+        # factorizations
+        ("torch.linalg.polar(ones(2, 3))", "linalg.polar: expected A.shape[-2] >= A.shape[-1], but"),
+        ("torch.ormqr(ones(3, 2), ones(2), ones(2, 3))",
+         "torch.ormqr: other.shape[-2] must be equal to input.shape[-2]"),
+        ("torch.ormqr(ones(3, 2), ones(2), ones(3, 2), left=False)",
+         "torch.ormqr: other.shape[-1] must be equal to input.shape[-2]"),
+        ("torch.ormqr(ones(3, 2), ones(3), ones(3, 2))",
+         "torch.ormqr: tau.shape[-1] must be less than or equal to input.shape[-1]"),
+        ("torch.svd_lowrank(ones(3, 2), q=3)",
+         "q(=3) must be non-negative integer and not greater than min(m, n)=2"),
+        ("torch.pca_lowrank(ones(3, 2), niter=-1)", "niter(=-1) must be non-negative integer"),
         # layers
         ("F.embedding_bag(i64, ones(2, 3))", "embedding_bag: input has to be 2D without offsets"),
         ("F.embedding_bag(i64.view(1, 2), ones(2, 3), per_sample_weights=ones(1, 2))",
@@ -181,6 +192,13 @@ class Values(unittest.TestCase):
                 self.assertEqual(len(got), len(want))
                 for a, b in zip(got, want):
                     self.assertTrue(a == b or abs(a - b) <= 2e-6 * max(1, abs(b)), (got, want))
+
+    def test_low_rank(self):
+        a = torch.randn(6, 2) @ torch.randn(2, 5)
+        u, s, v = torch.svd_lowrank(a, q=3)
+        self.assertTrue(torch.allclose(u @ s.diag() @ v.mT, a, atol=1e-5))
+        u, s, v = torch.pca_lowrank(a.mT)
+        self.assertTrue(torch.allclose(u @ s.diag() @ v.mT, a.mT - a.mT.mean(0), atol=1e-5))
 
     def test_gradient_of_a_part(self):
         """A leaf that is a part of its storage collects a gradient of its own shape."""

@@ -623,6 +623,13 @@ static kl_tensor *row_checked(const char *at, kl_tensor *t, kl_tensor *info, boo
     return t;
 }
 
+/* Rows, columns or n, whichever is less. */
+static int64_t row_least(kl_tensor *t, int64_t n)
+{
+    int64_t rows = kl_extent(t, -2), cols = kl_extent(t, -1), least = rows < cols ? rows : cols;
+    return least < n ? least : n;
+}
+
 /* Results that stand in r->x from 0 on. */
 static void row_several(bool ok, py_result *r, int n)
 {
