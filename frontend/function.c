@@ -9,23 +9,6 @@
 #include "function.h"
 #include "lapack.h"
 
-typedef struct port {
-    kl_dtype dtype;
-    kl_ints shape;
-    size_t bytes;
-    bool open; /* some extents are symbolic */
-} port;
-struct kl_function {
-    int nin, nout, nall; /* nall: with what is captured */
-    port *in, *out;
-    const char **names;  /* of all inputs, unique */
-    kl_memory **held;    /* of captured inputs; [i] for i >= nin */
-    kl_graph *graph;     /* as traced, for saving */
-    kl_program *program; /* or, interpreted: */
-    kl_graph *run;
-    kl_arena *arena; /* owns all of the above but the held memory */
-};
-
 void kl_function_free(kl_function *f)
 {
     if (!f)
@@ -64,11 +47,11 @@ static kl_function *function_new(kl_graph *g, kl_arena *a, int nin)
     return f;
 }
 
-static void describe(const kl_graph *g, kl_ref r, port *p)
+static void describe(const kl_graph *g, kl_ref r, kl_port_at *p)
 {
     kl_type t;
     kl_graph_type(g, r, &t);
-    *p = (port){.dtype = t.dtype, .shape = kl_ints_of((size_t)t.rank, t.shape)};
+    *p = (kl_port_at){.dtype = t.dtype, .shape = kl_ints_of((size_t)t.rank, t.shape)};
     for (int i = 0; i < t.rank; i++)
         if (p->shape.v[i] < 0)
             p->shape.v[i] = -1, p->open = true; /* depends on the dimensions of a call */
@@ -92,7 +75,7 @@ static bool taken(const kl_function *f, int n, const char *name)
     return false;
 }
 
-/* Letters, digits and '_'; each name once. */
+/* A letter, then letters, digits and '_'; each name once. */
 static kl_status name_input(kl_function *f, int i, const char *given)
 {
     char base[80], name[100];
@@ -100,8 +83,8 @@ static kl_status name_input(kl_function *f, int i, const char *given)
     for (const char *p = given ? given : ""; *p && n < sizeof base - 1; p++) {
         bool digit = *p >= '0' && *p <= '9';
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
-        if (digit && n == 0)
-            base[n++] = '_';
+        if (n == 0 && (digit || !letter || *p == '_'))
+            base[n++] = i < f->nin ? 'x' : 'w';
         base[n++] = digit || letter ? *p : '_';
     }
     base[n] = 0;
@@ -146,20 +129,14 @@ static kl_status build(kl_function *f)
 
 /* ---- calling ---- */
 
-static void fill(const port *p, kl_memory *m, kl_buffer *b)
+static void fill(const kl_port_at *p, kl_memory *m, kl_buffer *b)
 {
     *b = (kl_buffer){.mem = m, .dtype = p->dtype, .rank = p->shape.n};
     memcpy(b->shape, p->shape.v, (size_t)p->shape.n * sizeof *b->shape);
     kl_buffer_dense_strides(b);
 }
 
-/* What one call works on: the ports at its dimensions. */
-typedef struct sizes {
-    const port *in, *out;
-    const int64_t *dims;
-} sizes;
-
-static kl_status call_interp(const kl_function *f, const sizes *z, const void *const *in,
+static kl_status call_interp(const kl_function *f, const kl_sizes *z, const void *const *in,
                              void *const *out)
 {
     kl_buffer *b = kl_alloc_zeroed((size_t)(f->nall + f->nout + 1) * sizeof *b),
@@ -194,7 +171,7 @@ static bool overlap(const void *a, size_t n, const void *b, size_t m)
 
 /* Before anything is written: an output lies apart from all else, or exactly where the
  * input is that it was declared to take over. */
-static kl_status check_memory(const kl_function *f, const sizes *z, const void *const *in,
+static kl_status check_memory(const kl_function *f, const kl_sizes *z, const void *const *in,
                               void *const *out)
 {
     for (int i = 0; i < f->nin; i++)
@@ -219,8 +196,8 @@ static kl_status check_memory(const kl_function *f, const sizes *z, const void *
     return KL_OK;
 }
 
-static kl_status call(const kl_function *f, const sizes *z, const void *const *in,
-                      void *const *out)
+kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *const *in,
+                          void *const *out)
 {
     enum { FEW = 32 };
     void *few[FEW], **p = few;
@@ -248,74 +225,7 @@ kl_status kl_function_call(const kl_function *f, const void *const *in, void *co
                        "the function has %d symbolic dimension(s): call it by "
                        "kl_function_call_sized",
                        kl_function_dims(f));
-    return call(f, &(sizes){f->in, f->out, NULL}, in, out);
-}
-
-/* ---- symbolic dimensions ---- */
-
-int kl_function_dims(const kl_function *f)
-{
-    return f ? kl_dim_sym_count(f->graph->dims) : 0;
-}
-
-const char *kl_function_dim(const kl_function *f, int i, int64_t *min, int64_t *max,
-                            int64_t *divisor)
-{
-    int64_t lo, hi, by;
-    if (i < 0 || i >= kl_function_dims(f))
-        return "";
-    kl_dim_sym_facts(f->graph->dims, i, &lo, &hi, &by);
-    if (min)
-        *min = lo;
-    if (max)
-        *max = hi;
-    if (divisor)
-        *divisor = by;
-    return kl_dim_sym_name(f->graph->dims, i);
-}
-
-static kl_status check_dims(const kl_function *f, const int64_t *dims)
-{
-    int64_t min, max, by;
-    for (int i = 0; i < kl_function_dims(f); i++) {
-        const char *name = kl_function_dim(f, i, &min, &max, &by);
-        if (dims[i] < min || dims[i] > max || (by > 1 && dims[i] % by))
-            return kl_fail(KL_ERR_SHAPE,
-                           "dimension %s = %lld is outside %lld..%lld, multiple of %lld",
-                           name, (long long)dims[i], (long long)min, (long long)max,
-                           (long long)by);
-    }
-    return KL_OK;
-}
-
-static port at_dims(const kl_graph *g, kl_ref r, const port *p, const int64_t *dims)
-{
-    port q = *p;
-    const kl_dim *shape = kl_graph_shape(g, r);
-    for (int i = 0; p->open && i < p->shape.n; i++)
-        q.shape.v[i] = kl_dim_eval(g->dims, shape[i], dims);
-    if (p->open)
-        q.bytes = (size_t)kl_count(q.shape.n, q.shape.v) * kl_dtypes[p->dtype].size;
-    return q;
-}
-
-kl_status kl_function_call_sized(const kl_function *f, const int64_t *dims,
-                                 const void *const *in, void *const *out)
-{
-    if (!f)
-        return kl_fail(KL_ERR_ARG, "the function is NULL");
-    KL_TRY(check_dims(f, dims));
-    size_t n = (size_t)(f->nall + f->nout) * sizeof(port) + 1;
-    port *p = kl_alloc(n), *q = p + f->nall;
-    if (!p)
-        return kl_fail(KL_ERR_OOM, "out of memory for %d operands", f->nall + f->nout);
-    for (int i = 0; i < f->nall; i++)
-        p[i] = at_dims(f->graph, f->graph->inputs[i], &f->in[i], dims);
-    for (int i = 0; i < f->nout; i++)
-        q[i] = at_dims(f->graph, f->graph->outputs[i], &f->out[i], dims);
-    kl_status st = call(f, &(sizes){p, q, dims}, in, out);
-    kl_free(p, n);
-    return st;
+    return kl_function_run(f, &(kl_sizes){f->in, f->out, NULL}, in, out);
 }
 
 const kl_program *kl_function_program(const kl_function *f)

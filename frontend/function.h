@@ -1,8 +1,33 @@
-/* function.h: between trace.c, function.c and control.c. */
+/* function.h: between trace.c, function.c, function_dims.c and control.c. */
 #ifndef KL_FUNCTION_H
 #define KL_FUNCTION_H
 
 #include "front.h"
+
+typedef struct kl_port_at { /* an input or output */
+    kl_dtype dtype;
+    kl_ints shape;
+    size_t bytes;
+    bool open; /* some extents are symbolic */
+} kl_port_at;
+struct kl_function {
+    int nin, nout, nall; /* nall: with what is captured */
+    kl_port_at *in, *out;
+    const char **names;  /* of all inputs, unique */
+    kl_memory **held;    /* of captured inputs; [i] for i >= nin */
+    kl_graph *graph;     /* as traced, for saving */
+    kl_program *program; /* or, interpreted: */
+    kl_graph *run;
+    kl_arena *arena; /* owns all of the above but the held memory */
+};
+/* What one call works on: the ports at its dimensions. */
+typedef struct kl_sizes {
+    const kl_port_at *in, *out;
+    const int64_t *dims;
+} kl_sizes;
+/* Check the memory and run. */
+kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *const *in,
+                          void *const *out);
 
 /* A function whose first nin inputs of l are parameters; the others are captured.
  * donated: as kl_compile_donating has it. */

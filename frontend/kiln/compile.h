@@ -61,6 +61,13 @@ KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
  * on them are -1 in kl_function_in and kl_function_out. */
 KL_API kl_status kl_function_call_sized(const kl_function *f, const int64_t *dims,
                                         const void *const *in, void *const *out);
+/* What the dimensions are when the inputs have these shapes (one each); dims: room for
+ * kl_function_dims. KL_ERR_SHAPE: the shapes do not fit the inputs or each other. */
+KL_API kl_status kl_function_bind(const kl_function *f, const kl_ints *shapes,
+                                  int64_t *dims);
+/* Output i's dtype and its shape at those dimensions; KL_DTYPE_NONE: there is none. */
+KL_API kl_dtype kl_function_out_at(const kl_function *f, int i, const int64_t *dims,
+                                   kl_ints *shape);
 KL_API int kl_function_dims(const kl_function *f); /* how many; 0: fixed shapes */
 /* Its name; "" if there is no dimension i. min, max, divisor may be NULL. */
 KL_API const char *kl_function_dim(const kl_function *f, int i, int64_t *min,

@@ -303,10 +303,46 @@ START_TEST(symbolic_sizes)
 }
 END_TEST
 
+static const char bound_text[] = "graph both(%x: f32[B,T], %y: f32[2*B]) {\n"
+                                 "  %2: f32[B] = reduce.add %x axes (1)\n"
+                                 "  %3: f32[3*B] = concat %2, %y axis 0\n"
+                                 "  out %3\n"
+                                 "}\n";
+static const char lone_text[] = "graph half(%y: f32[2*B]) {\n"
+                                "  %1: f32[2*B] = exp %y\n"
+                                "  out %1\n"
+                                "}\n";
+
+START_TEST(shapes_give_dimensions)
+{
+    kl_function *f = read_text(bound_text), *g = read_text(lone_text);
+    ck_assert_msg(f && g, "%s", kl_error());
+    int64_t dims[2];
+    kl_ints shape, good[] = {kl_shape(3, 5), kl_shape(6)}, bad[] = {kl_shape(3, 5), kl_shape(7)};
+    ck_assert_int_eq(kl_function_bind(f, good, dims), KL_OK);
+    ck_assert(dims[0] == 3 && dims[1] == 5);
+    ck_assert_int_eq(kl_function_out_at(f, 0, dims, &shape), KL_F32);
+    ck_assert(shape.n == 1 && shape.v[0] == 9);
+    ck_assert_int_eq(kl_function_out_at(f, 1, dims, &shape), KL_DTYPE_NONE);
+    ck_assert_int_eq(kl_function_bind(f, bad, dims), KL_ERR_SHAPE);
+    ck_assert(strstr(kl_error(), "input y of shape [7] does not fit the others"));
+    kl_error_clear();
+    ck_assert_int_eq(kl_function_bind(g, good + 1, dims), KL_ERR_SHAPE);
+    ck_assert(strstr(kl_error(), "no input's extent is dimension B alone"));
+    kl_error_clear();
+    ck_assert_int_eq(kl_function_bind(f, NULL, dims), KL_ERR_ARG);
+    ck_assert(strstr(kl_error(), "the shapes are NULL"));
+    kl_error_clear();
+    kl_function_free(f);
+    kl_function_free(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("function");
     TCase *tc = front_case(s, "all");
+    tcase_add_test(tc, shapes_give_dimensions);
     tcase_add_test(tc, calls);
     tcase_add_test(tc, as_long_as_it_is);
     tcase_add_test(tc, saved_and_loaded);

@@ -190,6 +190,9 @@ bool py_autocast_on(void);
 void py_autocast(const char *at, const py_row *row, py_value *v);
 int py_autocast_init(PyObject *module);
 
+/* ---- jit.c: functions as programs ---- */
+int py_jit_init(PyObject *module);
+
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);
 

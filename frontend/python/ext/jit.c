@@ -1,0 +1,267 @@
+/* jit.c: Python functions traced to programs that can be called, saved and given to kilnc.
+ * kl_compile calls back with tensors that have no values yet. */
+#include "py.h"
+
+static const char capsule_name[] = "kiln.jit.program";
+
+static void free_program(PyObject *capsule)
+{
+    kl_function_free(PyCapsule_GetPointer(capsule, capsule_name));
+}
+
+static PyObject *wrap(kl_function *f)
+{
+    if (PyErr_Occurred()) { /* the traced function's own */
+        kl_error_clear();
+        kl_function_free(f);
+        return NULL;
+    }
+    if (!f)
+        return py_raise();
+    PyObject *c = PyCapsule_New(f, capsule_name, free_program);
+    if (!c)
+        kl_function_free(f);
+    return c;
+}
+
+static kl_function *program(PyObject *o)
+{
+    return PyCapsule_GetPointer(o, capsule_name);
+}
+
+/* ---- tracing ---- */
+
+typedef struct tracing {
+    PyObject *fn;
+    int nin, nout;
+} tracing;
+
+static PyObject *arguments(kl_tensor *const *in, int n)
+{
+    PyObject *args = PyTuple_New(n);
+    for (int i = 0; args && i < n; i++) {
+        PyObject *o = py_adopt(py.tensor, kl_tensor_ref(in[i]));
+        if (!o || PyTuple_SetItem(args, i, o))
+            Py_CLEAR(args);
+    }
+    return args;
+}
+
+/* fn(*inputs) gives a tuple of nout tensors. */
+static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    tracing *t = user;
+    PyObject *args = arguments(in, t->nin);
+    PyObject *r = args ? PyObject_CallObject(t->fn, args) : NULL;
+    Py_XDECREF(args);
+    for (int i = 0; r && i < t->nout; i++) {
+        PyObject *o =
+            PyTuple_Check(r) && i < PyTuple_Size(r) ? PyTuple_GetItem(r, i) : NULL;
+        if (!o || !py_is_tensor(o))
+            PyErr_SetString(PyExc_TypeError,
+                            "a traced function gives a tensor or a tuple of tensors");
+        else
+            out[i] = kl_scope_hold(py_t(o));
+        if (PyErr_Occurred())
+            break;
+    }
+    Py_XDECREF(r);
+}
+
+/* _jit_trace(fn, inputs, names, nout): fn on tensors like the inputs. */
+static PyObject *jit_trace(PyObject *self, PyObject *args)
+{
+    PyObject *inputs, *names;
+    tracing t;
+    kl_input in[PY_MAX_LIST];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO!O!i", &t.fn, &PyTuple_Type, &inputs, &PyTuple_Type,
+                          &names, &t.nout))
+        return NULL;
+    t.nin = (int)PyTuple_Size(inputs);
+    if (t.nin > PY_MAX_LIST || t.nout > PY_MAX_LIST)
+        return PyErr_Format(PyExc_ValueError, "more than %d tensors", PY_MAX_LIST);
+    for (int i = 0; i < t.nin; i++) {
+        kl_tensor *x = py_t(PyTuple_GetItem(inputs, i));
+        const char *name = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(names, i), NULL);
+        if (!name)
+            return NULL;
+        in[i] = (kl_input){name, kl_dtype_of(x), kl_shape_of(x)};
+    }
+    return wrap(kl_compile_at(py_place(), trace, &t, in, t.nin, t.nout));
+}
+
+static PyObject *jit_load(PyObject *self, PyObject *args)
+{
+    const char *path;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "s", &path))
+        return NULL;
+    return wrap(kl_program_load_at(py_place(), path));
+}
+
+static PyObject *jit_save(PyObject *self, PyObject *args)
+{
+    PyObject *f;
+    const char *path;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Os", &f, &path) || !program(f))
+        return NULL;
+    if (kl_program_save_at(py_place(), program(f), path))
+        return py_raise();
+    Py_RETURN_NONE;
+}
+
+/* ---- what it is ---- */
+
+static PyObject *port(kl_dtype dt, kl_ints shape)
+{
+    PyObject *d = py_dtype(dt), *s = py_size(shape);
+    PyObject *r = d && s ? PyTuple_Pack(2, d, s) : NULL;
+    Py_XDECREF(d);
+    Py_XDECREF(s);
+    return r;
+}
+
+/* _jit_about(f): (input names, inputs, outputs, dimensions); an input is (dtype, shape),
+ * -1 in a shape: it depends on the dimensions. */
+static PyObject *jit_about(PyObject *self, PyObject *o)
+{
+    kl_function *f = program(o);
+    (void)self;
+    if (!f)
+        return NULL;
+    PyObject *r[4] = {PyList_New(0), PyList_New(0), PyList_New(0), PyList_New(0)};
+    kl_ints shape;
+    bool bad = !r[0] || !r[1] || !r[2] || !r[3];
+    for (int i = 0; !bad && i < kl_function_inputs(f); i++) {
+        PyObject *name = PyUnicode_FromString(kl_function_name(f, i));
+        kl_dtype dt = kl_function_in(f, i, &shape);
+        PyObject *p = port(dt, shape);
+        bad = !name || !p || PyList_Append(r[0], name) || PyList_Append(r[1], p);
+        Py_XDECREF(name);
+        Py_XDECREF(p);
+    }
+    for (int i = 0; !bad && i < kl_function_outputs(f); i++) {
+        kl_dtype dt = kl_function_out(f, i, &shape);
+        PyObject *p = port(dt, shape);
+        bad = !p || PyList_Append(r[2], p);
+        Py_XDECREF(p);
+    }
+    for (int i = 0; !bad && i < kl_function_dims(f); i++) {
+        PyObject *name = PyUnicode_FromString(kl_function_dim(f, i, NULL, NULL, NULL));
+        bad = !name || PyList_Append(r[3], name);
+        Py_XDECREF(name);
+    }
+    PyObject *all = bad ? NULL : PyTuple_Pack(4, r[0], r[1], r[2], r[3]);
+    for (int i = 0; i < 4; i++)
+        Py_XDECREF(r[i]);
+    return all;
+}
+
+/* ---- calling ---- */
+
+enum { DIMS = 64 };
+typedef struct a_call {
+    kl_function *f;
+    kl_tensor *t[2 * PY_MAX_LIST]; /* inputs, then outputs */
+    int nin, nout;
+    int64_t dims[DIMS];
+} a_call;
+
+/* The outputs, owned by the open scope, for the inputs' shapes. */
+static kl_status make_outputs(a_call *c)
+{
+    kl_ints shapes[PY_MAX_LIST], shape;
+    for (int i = 0; i < c->nin; i++)
+        shapes[i] = kl_shape_of(c->t[i]);
+    kl_status st = kl_function_bind(c->f, shapes, c->dims);
+    for (int i = 0; i < c->nout && st == KL_OK; i++) {
+        kl_dtype dt = kl_function_out_at(c->f, i, c->dims, &shape);
+        c->t[c->nin + i] = kl_empty_at(py_place(), shape, dt);
+        st = c->t[c->nin + i] ? KL_OK : kl_error_status();
+    }
+    return st;
+}
+
+static kl_status run(a_call *c)
+{
+    void *p[2 * PY_MAX_LIST];
+    int n = c->nin + c->nout, shown = 0;
+    while (shown < n && !kl_failed()) {
+        p[shown] = kl_data_at(py_place(), c->t[shown]);
+        shown++;
+    }
+    kl_status st = kl_failed() ? kl_error_status() : KL_OK;
+    PyThreadState *held = PyEval_SaveThread();
+    if (st == KL_OK)
+        st = kl_function_dims(c->f)
+                 ? kl_function_call_sized(c->f, c->dims, (const void *const *)p, p + c->nin)
+                 : kl_function_call(c->f, (const void *const *)p, p + c->nin);
+    PyEval_RestoreThread(held);
+    while (shown-- > 0)
+        kl_data_done(c->t[shown]);
+    return st;
+}
+
+static PyObject *results(const a_call *c)
+{
+    PyObject *r = PyTuple_New(c->nout);
+    for (int i = 0; r && i < c->nout; i++) {
+        PyObject *o = py_adopt(py.tensor, kl_tensor_ref(c->t[c->nin + i]));
+        if (!o || PyTuple_SetItem(r, i, o))
+            Py_CLEAR(r);
+    }
+    return r;
+}
+
+/* _jit_call(f, inputs): a tuple of new tensors. Inputs are contiguous, of the program's
+ * dtypes, as many as it has: the caller has seen to it. */
+static PyObject *jit_call(PyObject *self, PyObject *args)
+{
+    PyObject *o, *inputs;
+    a_call c;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &inputs) || !(c.f = program(o)))
+        return NULL;
+    c.nin = (int)PyTuple_Size(inputs);
+    c.nout = kl_function_outputs(c.f);
+    if (c.nin > PY_MAX_LIST || c.nout > PY_MAX_LIST || kl_function_dims(c.f) > DIMS)
+        return PyErr_Format(PyExc_ValueError, "more than %d tensors or dimensions", DIMS);
+    for (int i = 0; i < c.nin; i++)
+        c.t[i] = py_t(PyTuple_GetItem(inputs, i));
+    kl_scope_begin();
+    kl_status st = make_outputs(&c);
+    if (st == KL_OK)
+        st = run(&c);
+    PyObject *r = st == KL_OK ? results(&c) : py_raise();
+    kl_scope_drop();
+    return r;
+}
+
+/* _set_name(t, name): what reports, kernels and saved files call it. */
+static PyObject *set_name(PyObject *self, PyObject *args)
+{
+    PyObject *t;
+    const char *name;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!s", py.tensor, &t, &name))
+        return NULL;
+    kl_named(py_t(t), name);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"_jit_trace", jit_trace, METH_VARARGS, "A function's program."},
+    {"_jit_load", jit_load, METH_VARARGS, "A program from a file."},
+    {"_jit_save", jit_save, METH_VARARGS, "A program to a file."},
+    {"_jit_about", jit_about, METH_O, "A program's inputs and outputs."},
+    {"_jit_call", jit_call, METH_VARARGS, "Run a program."},
+    {"_set_name", set_name, METH_VARARGS, "A tensor's name for reports and files."},
+    {0},
+};
+
+int py_jit_init(PyObject *module)
+{
+    return PyModule_AddFunctions(module, methods);
+}
