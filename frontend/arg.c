@@ -189,9 +189,20 @@ kl_dtype kl_default(void)
 
 /* ---- promotion ---- */
 
+static kl_dtype promote(kl_dtype a, kl_dtype b)
+{
+    kl_dtype dt = kl_dtype_promote(a, b);
+    if (dt == KL_DTYPE_NONE)
+        kl_fail(KL_ERR_DTYPE,
+                "Promotion for uint16, uint32, uint64 types is not supported, attempted to "
+                "promote %s and %s",
+                kl_dtypes[a].scalar, kl_dtypes[b].scalar);
+    return dt;
+}
+
 static kl_dtype join(kl_dtype a, kl_dtype b)
 {
-    return a == KL_DTYPE_NONE ? b : b == KL_DTYPE_NONE ? a : kl_dtype_promote(a, b);
+    return a == KL_DTYPE_NONE ? b : b == KL_DTYPE_NONE ? a : promote(a, b);
 }
 
 /* A higher category with a lower one. */
@@ -202,9 +213,9 @@ static kl_dtype combine(kl_dtype high, kl_dtype low)
     if (kl_is_complex(high))
         return high;
     if (kl_is_float(high))
-        return kl_is_complex(low) ? kl_dtype_promote(high, KL_C64) : high;
+        return kl_is_complex(low) ? promote(high, KL_C64) : high;
     if (high == KL_BOOL || kl_is_float(low) || kl_is_complex(low))
-        return kl_dtype_promote(high, low);
+        return promote(high, low);
     return high;
 }
 
@@ -216,8 +227,13 @@ kl_dtype kl_arg_promote(int n, const kl_arg *a)
             return KL_DTYPE_NONE;
         int category = a[i].kind != KL_ARG_TENSOR ? 2 : a[i].t->rank == 0 ? 1 : 0;
         dt[category] = join(dt[category], own_dtype(a[i]));
+        if (dt[category] == KL_DTYPE_NONE)
+            return KL_DTYPE_NONE;
     }
-    return combine(dt[0], combine(dt[1], dt[2]));
+    kl_dtype low = combine(dt[1], dt[2]);
+    if (low == KL_DTYPE_NONE && dt[1] != low)
+        return low;
+    return combine(dt[0], low);
 }
 
 kl_dtype kl_arg_promote_float(int n, const kl_arg *a)

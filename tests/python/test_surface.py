@@ -150,9 +150,43 @@ class Sharing(unittest.TestCase):
         self.assertEqual(t.data_ptr(), t.view(2, 3).data_ptr())
 
 
+    def test_frombuffer(self):
+        memory = bytearray(16)
+        t = torch.frombuffer(memory, dtype=torch.float32, offset=4)
+        z = torch.frombuffer(memory, dtype=torch.complex64, count=1)
+        memory[6:8] = b"\x80\x3f"
+        self.assertEqual((t.tolist(), z.tolist()), ([1, 0, 0], [1j]))
+        self.assertEqual(torch.frombuffer(memory, dtype=torch.bfloat16).shape, (8,))
+        for args, text in (
+                ((b"", -1, 0), "both buffer length (0) and count (-1) must not be 0"),
+                ((memory, 0, 0), "both buffer length (16) and count (0) must not be 0"),
+                ((memory, 1, 16), "offset (16 bytes) must be non-negative and no greater than "
+                                  "buffer length (16 bytes) minus 1"),
+                ((memory, -1, 2), "buffer length (14 bytes) after offset (2 bytes) must be a "
+                                  "multiple of element size (4)"),
+                ((memory, 4, 4), "requested buffer length (4 * 4 bytes) after offset (4 bytes) must "
+                                 "not be greater than actual buffer length (16 bytes)"),
+                ((3, -1, 0), "object does not implement Python buffer protocol.")):
+            with self.assertRaises(ValueError) as e:
+                torch.frombuffer(args[0], dtype=torch.int32, count=args[1], offset=args[2])
+            self.assertEqual(str(e.exception), text)
+
+
 class Dtypes(unittest.TestCase):
+    def test_late_unsigned(self):
+        text = ("Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+                "UInt64 and Long")
+        a, b = torch.ones(2, dtype=torch.uint64), torch.ones(2, dtype=torch.int64)
+        for call in (lambda: a + b, lambda: torch.cat([a, b]), lambda: torch.where(a > 0, a, b)):
+            with self.assertRaises(RuntimeError) as e:
+                call()
+            self.assertIn(text, str(e.exception))
+        with self.assertRaisesRegex(RuntimeError, "must match the size of tensor b"):
+            torch.broadcast_tensors(torch.ones(2), torch.ones(3))
+
     def test_info(self):
         self.assertEqual(torch.finfo(torch.float32).eps, 2.0 ** -23)
+        self.assertEqual(torch.finfo(torch.complex64).dtype, "float32")
         self.assertEqual((torch.iinfo(torch.int8).min, torch.iinfo(torch.uint8).max), (-128, 255))
         self.assertEqual(torch.promote_types(torch.int8, torch.uint8), torch.int16)
         self.assertEqual(torch.result_type(torch.ones(2, dtype=torch.int32), 1.5), torch.float32)

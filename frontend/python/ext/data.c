@@ -298,6 +298,20 @@ PyObject *py_from_buffer(PyObject *o)
                                      release, b));
 }
 
+PyObject *py_over_bytes(PyObject *o, kl_dtype dt)
+{
+    int64_t size = (int64_t)kl_dtype_size(dt);
+    Py_buffer *b = malloc(sizeof *b);
+    if (!b)
+        return PyErr_NoMemory();
+    if (PyObject_GetBuffer(o, b, PyBUF_SIMPLE)) {
+        free(b);
+        return NULL;
+    }
+    return py_wrap(kl_from_buffer_at(py_place(), b->buf, dt, kl_shape(b->len / size), &size,
+                                     b->readonly, release, b));
+}
+
 /* ---- buffers out ---- */
 
 typedef struct shared { /* of one view: in Py_buffer.internal */

@@ -111,8 +111,8 @@ static PyObject *drop_all(const py_row *row, py_result *r)
 
 static PyObject *finish(const py_row *row, py_result *r)
 {
-    if (r->n == -1)
-        return r->o;
+    if (r->n == -1) /* an object, or a list that could not be made */
+        return r->o || PyErr_Occurred() ? r->o : py_raise();
     if (kl_failed() || PyErr_Occurred() || (r->n == 1 && !r->t && !row->list))
         return drop_all(row, r);
     if (r->n == 1 && !row->list)

@@ -25,6 +25,18 @@ static PyObject *from_buffer(PyObject *self, PyObject *o)
     return py_from_buffer(o);
 }
 
+/* _over_bytes(buffer, dtype) */
+FUNCTION(over_bytes)
+{
+    PyObject *o, *dtype;
+    kl_dtype dt;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO!", &o, py.dtype, &dtype) ||
+        py_as_dtype(dtype, &dt) != 1)
+        return NULL;
+    return py_over_bytes(o, dt);
+}
+
 static PyObject *set_grad_enabled(PyObject *self, PyObject *on)
 {
     (void)self;
@@ -164,6 +176,7 @@ static void take_back(void *thread)
 static PyMethodDef methods[] = {
     {"_tensor", tensor_from, METH_VARARGS, "A new tensor of data."},
     {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
+    {"_over_bytes", over_bytes, METH_VARARGS, "A 1-d tensor over a buffer's bytes."},
     {"_set_grad_enabled", set_grad_enabled, METH_O, "Returns what it was."},
     {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "Whether operations are recorded."},
     {"set_default_dtype", set_default_dtype, METH_O, "The real dtype of new tensors."},

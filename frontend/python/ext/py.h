@@ -78,6 +78,7 @@ bool py_is_int(
 /* torch.tensor(data): a copy; dt KL_DTYPE_NONE infers. */
 PyObject *py_make(PyObject *data, kl_dtype dt);
 PyObject *py_from_buffer(PyObject *o); /* shared memory: from_numpy */
+PyObject *py_over_bytes(PyObject *o, kl_dtype dt); /* the same, bytes as elements */
 PyObject *py_tolist(kl_tensor *t);
 int py_get_buffer(PyObject *self, Py_buffer *view, int flags);
 void py_release_buffer(PyObject *self, Py_buffer *view);

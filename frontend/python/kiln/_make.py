@@ -90,11 +90,32 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Ten
     >>> t
     tensor([9, 2, 3], dtype=torch.uint8)
     """
-    size = dtype.itemsize
-    view = memoryview(buffer).cast("B")[offset:]
-    n = len(view) // size if count < 0 else count
-    t = _kiln._from_buffer(view[:n * size]).view(dtype)
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
+    n = _count_in_buffer(len(view), dtype.itemsize, count, offset)
+    t = _kiln._over_bytes(view[offset:offset + n * dtype.itemsize], dtype)
     return _finish(t, None, requires_grad)
+
+
+def _count_in_buffer(length, size, count, offset):
+    """How many elements of size bytes a buffer gives."""
+    if not length or not count:
+        raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer "
+                         f"length ({length} bytes) minus 1")
+    rest = length - offset
+    if count < 0:
+        if rest % size:
+            raise ValueError(f"buffer length ({rest} bytes) after offset ({offset} bytes) must be a "
+                             f"multiple of element size ({size})")
+        return rest // size
+    if count * size > rest:
+        raise ValueError(f"requested buffer length ({count} * {size} bytes) after offset ({offset} "
+                         f"bytes) must not be greater than actual buffer length ({length} bytes)")
+    return count
 
 
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:

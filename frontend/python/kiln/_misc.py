@@ -52,7 +52,7 @@ class finfo:
                             f"to handle '{dt!r}'")
         self.bits, mantissa, exponent = _BITS[real]
         top = 2 ** (exponent - 1) - 1
-        self.dtype = repr(dt)[len("torch."):]
+        self.dtype = repr(real)[len("torch."):]
         self.eps = 2.0 ** -mantissa
         self.max = (2 - self.eps) * 2.0 ** top
         self.min = -self.max
