@@ -52,7 +52,7 @@ mkdir -p build-check
 nvrtc=$(sh tests/nvrtc.sh) || { echo "tests: no NVRTC could be installed" >&2; exit 1; }
 export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 env=build/bench-env
-if [ "$mode" != --quick ] && ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock' 2>/dev/null; then
+if [ "$mode" != --quick ] && ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict' 2>/dev/null; then
     echo "== downloading PyTorch, 2.5 GB, into $env"
     mkdir -p build
     python3 -m venv "$env"

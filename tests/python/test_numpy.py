@@ -49,6 +49,36 @@ class Names(unittest.TestCase):
             self.assertEqual(a.shape, tuple(t.shape), i)
 
 
+class Functions(unittest.TestCase):
+    def test_where(self):
+        a = np.array([[1., -2], [3, 4]])
+        self.assertEqual(np.sum(a, axis=0, where=a > 0).tolist(), [4, 4])
+        self.assertEqual(np.sqrt(a, where=a > 0, out=np.zeros((2, 2))).tolist()[0], [1, 0])
+        self.assertEqual(np.sqrt(a, where=a > 0).tolist()[0], [1, 0])  # NumPy: whatever was there
+        with self.assertRaisesRegex(ValueError, "one has to specify 'initial'"):
+            np.max(a, where=a > 0)
+
+    def test_refused(self):
+        for call, text in ((lambda: np.seterr(all="raise"), "divide='raise'"),
+                           (lambda: np.set_printoptions(sign="+"), "sign"),
+                           (lambda: np.r_["r", [1], [2]], "matrix subscripts"),
+                           (lambda: np.vectorize(abs, signature="(n)->()"), "signature"),
+                           (lambda: np.savetxt(None, np.ones(2) * 1j), "complex"),
+                           (lambda: np.pad(np.ones(2), 1, "reflect", reflect_type="odd"), "odd")):
+            with self.assertRaisesRegex(NotImplementedError, text):
+                call()
+        with self.assertRaisesRegex(ValueError, "stream argument"):
+            np.ones(2).to_device("cpu", stream=1)
+        with self.assertRaisesRegex(ValueError, 'Only "cpu" is allowed, but received: gpu'):
+            np.from_dlpack(np.ones(2), device="gpu")
+        with self.assertRaisesRegex(ValueError, "unsupported kind: 'big'"):
+            np.__array_namespace_info__().dtypes(kind="big")
+        with self.assertRaisesRegex(ValueError, "binary mode of fromstring is removed"):
+            np.fromstring("12", sep="")
+        with self.assertRaisesRegex(ValueError, "string is smaller than requested size"):
+            np.fromstring("1 2", count=3, sep=" ")
+
+
 class Defaults(unittest.TestCase):
     def test_dtypes(self):
         self.assertEqual(str(np.array([1., 2]).dtype), "float64")
@@ -108,7 +138,7 @@ ERRORS = [  # what is done, the error and its text
     (lambda a: len(a.sum()), TypeError, "len\\(\\) of unsized object"),
     (lambda a: a.item(), ValueError, "can only convert an array of size 1 to a Python scalar"),
     (lambda a: np.split(a, 2, 1), ValueError, "array split does not result in an equal division"),
-    (lambda a: np.array([[1], [2, 3]]), ValueError, "expected sequence of length 1 at dim 1"),
+    (lambda a: np.array([[1], [2, 3]]), ValueError, "inhomogeneous shape after 1 dimensions"),
     (lambda a: a.astype(int).__iadd__(1.5), TypeError,
      "Cannot cast ufunc 'add' output from dtype\\('float64'\\) to dtype\\('int64'\\)"),
 ]

@@ -13,8 +13,19 @@ from ._array import (AxisError, array, asarray, complexfloating, floating, gener
                      signedinteger, unsignedinteger)
 from ._dtype import (can_cast, dtype, finfo, iinfo, meet as _meet, promote_types,  # noqa: F401
                      WEAK as _WEAK)
+from ._edit import fill_diagonal, place, put, put_along_axis, putmask  # noqa: F401
+from ._errors import errstate, geterr, seterr  # noqa: F401
+from ._files import (frombuffer, fromfile, fromstring, genfromtxt, load, loadtxt, save,  # noqa: F401
+                     savetxt, savez, savez_compressed)
 from ._generate import functions as _make
-from ._print import array2string, array_repr, array_str  # noqa: F401
+from ._grid import (apply_along_axis, apply_over_axes, c_, fromfunction, fromiter,  # noqa: F401
+                    index_exp, mask_indices, mgrid, ndenumerate, ndindex, ogrid, r_, s_, vectorize)
+from ._helpers import broadcast_shapes  # noqa: F401
+from ._namespace import (__array_namespace_info__, astype, common_type, from_dlpack, isdtype,  # noqa: F401
+                         iterable, min_scalar_type)
+from ._print import (array2string, array_repr, array_str, get_printoptions,  # noqa: F401
+                     printoptions, set_printoptions)
+from ._ufunc import ufunc  # noqa: F401
 
 globals().update(_make(""))
 globals().update(_scalars)
@@ -26,6 +37,9 @@ byte, ubyte, short, ushort, intc, uintc, longlong, cdouble, csingle = (_scalars[
 pi, e, euler_gamma, inf, nan = _math.pi, _math.e, 0.5772156649015329, _math.inf, _math.nan
 newaxis = None
 asanyarray = asarray
+uintp, long, ulong, ulonglong = (_scalars[_n] for _n in ("uint64", "int64", "uint64", "uint64"))
+True_, False_ = bool_(True), bool_(False)
+little_endian = True
 
 
 def ascontiguousarray(a, dtype=None):
@@ -34,10 +48,29 @@ def ascontiguousarray(a, dtype=None):
     return r if r.is_contiguous() else r.copy()
 
 
+def asfortranarray(a, dtype=None):
+    """a, its elements dense in memory and column after column."""
+    r = asarray(a, dtype)
+    return r if isfortran(r) else r.T.copy().T
+
+
+def isfortran(a):
+    """Whether only a's transpose is dense row after row."""
+    return not a.is_contiguous() and a.T.is_contiguous()
+
+
+def asarray_chkfinite(a, dtype=None, order=None):
+    """a as an array, which must hold no inf and no nan."""
+    r = asarray(a, dtype)
+    if not bool(isfinite(r).all()):  # noqa: F821
+        raise ValueError("array must not contain infs or NaNs")
+    return r
+
+
 def result_type(*arrays_and_dtypes):
     """The dtype in which operands meet; Python numbers count by kind alone."""
     weak = [type(v) for v in arrays_and_dtypes if type(v) in _WEAK]
-    rest = [v.dtype if isinstance(v, ndarray) else dtype(getattr(v, "dtype", v))
+    rest = [dtype(v) if isinstance(v, (type, str, dtype)) else asarray(v).dtype
             for v in arrays_and_dtypes if type(v) not in _WEAK]
     return _meet(rest, weak)
 
@@ -82,28 +115,6 @@ def iscomplexobj(x):
 
 def isrealobj(x):
     return not iscomplexobj(x)
-
-
-def frombuffer(buffer, dtype=float, count=-1, offset=0):
-    """A 1-d array over a buffer's bytes."""
-    from .. import frombuffer as read
-    from ._array import array_of
-    from ._dtype import dtype as find
-    return array_of(read(buffer, dtype=find(dtype).kiln, count=count, offset=offset))
-
-
-def save(file, arr):
-    """To a .npy file."""
-    import numpy
-    numpy.save(file, asarray(arr).numpy())
-
-
-def load(file):
-    """A .npy file's array, or a dict of a .npz file's."""
-    from .. import load as read
-    from ._array import array_of
-    r = read(file)
-    return {n: array_of(t) for n, t in r.items()} if isinstance(r, dict) else array_of(r)
 
 
 from . import fft, linalg, random  # noqa: E402,F401

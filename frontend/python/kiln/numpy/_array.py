@@ -11,6 +11,7 @@ from ._dtype import _known as _spellings
 _torch = _kiln._functions["torch"]
 _raw_dtype = Tensor.dtype.__get__
 _raw_shape = Tensor.shape.__get__
+_raw_device = Tensor.device.__get__
 _known = {d.kiln: d for d in map(dtype, (
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16",
     "float32", "float64", "complex64", "complex128"))}
@@ -19,24 +20,24 @@ _known = {d.kiln: d for d in map(dtype, (
 class AxisError(ValueError, IndexError):
     """An axis that the array does not have."""
 
-    def __init__(self, axis, ndim):
-        super().__init__(f"axis {axis} is out of bounds for array of dimension {ndim}")
+    def __init__(self, axis, ndim, prefix=""):
+        super().__init__(f"{prefix}axis {axis} is out of bounds for array of dimension {ndim}")
         self.axis, self.ndim = axis, ndim
 
 
-def axis_of(axis, ndim):
+def axis_of(axis, ndim, prefix=""):
     """axis counted from the front."""
     axis = axis.__index__()
     if not -ndim <= axis < ndim:
-        raise AxisError(axis, ndim)
+        raise AxisError(axis, ndim, prefix)
     return axis % ndim
 
 
-def axes_of(axis, ndim):
+def axes_of(axis, ndim, prefix=""):
     """An axis, several or None (all) as a list."""
     if axis is None:
         return list(range(ndim))
-    axes = [axis_of(d, ndim) for d in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    axes = [axis_of(d, ndim, prefix) for d in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if len(set(axes)) < len(axes):
         raise ValueError("duplicate value in 'axis'")
     return axes
@@ -104,8 +105,7 @@ def _from_list(data, dt):
         parts = [asarray(v) for v in data]
         shapes = [p.shape for p in parts]
         if len(set(shapes)) > 1:
-            raise ValueError("setting an array element with a sequence. The requested array has "
-                             "an inhomogeneous shape")
+            raise _ragged([list(p.shape) for p in parts], len(parts))
         found = dt or meet([p.dtype for p in parts], ())
         return _torch["stack"]([cast(p, found) for p in parts])
     if dt is not None and dt.order < 3 and complex in types:
@@ -113,7 +113,33 @@ def _from_list(data, dt):
                         "number, not 'complex'")
     if types == {int} and _wide(data):
         return cast(_big(data), dt or dtype("uint64"))
-    return _kiln._tensor(data, (dt or meet((), types or {float})).kiln)
+    try:
+        return _kiln._tensor(data, (dt or meet((), types or {float})).kiln)
+    except (ValueError, TypeError):
+        _check_nested(data)
+        raise
+
+
+def _ragged(shapes, *outer):
+    """The error of parts whose shapes differ; outer: the extents that they stand in."""
+    while shapes and all(s and s[0] == shapes[0][0] for s in shapes):
+        outer, shapes = outer + (shapes[0][0],), [s[1:] for s in shapes]
+    text = f"({', '.join(map(str, outer))}{',' * (len(outer) == 1)})"
+    return ValueError("setting an array element with a sequence. The requested array has an "
+                      f"inhomogeneous shape after {len(outer)} dimensions. The detected shape was "
+                      f"{text} + inhomogeneous part.")
+
+
+def _check_nested(data):
+    """Nested lists that are as long as their neighbours."""
+    level, outer = [data], ()
+    while all(isinstance(v, (list, tuple, range)) for v in level) and level:
+        if len(set(map(len, level))) > 1:
+            raise _ragged([], *outer)
+        outer += (len(level[0]),)
+        level = [w for v in level for w in v]
+    if any(isinstance(v, (list, tuple, range)) for v in level):
+        raise _ragged([], *outer)
 
 
 def _import(obj):
@@ -145,14 +171,32 @@ def tensor_of(obj, dt=None):
     return t if dt is None else cast(t, dt)
 
 
-def asarray(a, dtype=None, *, copy=None):
-    """a as an array: itself, its memory, or new; copy=True: always new."""
+def asarray(a, dtype=None, order=None, *, device=None, copy=None):
+    """a as an array: itself, its memory, or new; copy=True: always new, copy=False: never."""
     if copy:
-        return array(a, dtype)
+        return _placed(array(a, dtype), device)
     dt = None if dtype is None else _dtype(dtype)
+    if copy is False and (not hasattr(a, "shape") or dt is not None and dtype_of(a) is not dt):
+        raise ValueError(_NO_COPY)
     if type(a) is ndarray and (dt is None or dt is a.dtype):
-        return a
-    return array_of(tensor_of(a, dt))
+        return _placed(a, device)
+    return _placed(array_of(tensor_of(a, dt)), device)
+
+
+def _placed(a, device):
+    return a if device is None else a.to_device(device)
+
+
+_NO_COPY = """Unable to avoid copy while creating an array as requested.
+If using `np.array(obj, copy=False)` replace it with `np.asarray(obj)` to allow a copy when needed \
+(no behavior change in NumPy 1.x).
+For more details, see \
+https://numpy.org/devdocs/numpy_2_0_migration_guide.html#adapting-to-changes-in-the-copy-keyword."""
+
+
+def dtype_of(a):
+    """What has a dtype of its own, in our spelling."""
+    return _dtype(_raw_dtype(a) if isinstance(a, Tensor) else a.dtype)
 
 
 _dtype = dtype
@@ -195,6 +239,15 @@ def _uses(v):
     return 1
 
 
+def _check_mask(a, v, d):
+    if isinstance(v, Tensor) and _raw_dtype(v) == _kiln.bool:
+        for i, (n, m) in enumerate(zip(_raw_shape(v), a.shape[d:]), d):
+            if n != m:
+                raise IndexError("boolean index did not match indexed array along axis "
+                                 f"{i}; size of axis is {m} but size of corresponding boolean "
+                                 f"axis is {n}")
+
+
 def _plain_key(a, key):
     """a and key without negative steps, and with integers as NumPy takes them; whether
     nothing but integers is left."""
@@ -212,6 +265,7 @@ def _plain_key(a, key):
     listed = any(isinstance(v, Tensor) for v in parts)
     d = 0
     for i, v in enumerate(parts):
+        _check_mask(a, v, d)
         if isinstance(v, slice) and v.step is not None and v.step.__index__() < 0:
             a = _kiln._slice(a, d, *v.indices(a.shape[d]))
             parts[i] = slice(None)
@@ -257,6 +311,24 @@ class ndarray(Tensor):
         Tensor.imag.__get__(self) if self.dtype.kind == "c" else _torch["zeros_like"](self)))
     flat = property(lambda self: iter(self.ravel()))
     base = None
+
+    @property
+    def device(self):
+        """"cpu", or where else the elements are."""
+        place = _raw_device(self)
+        return "cpu" if place.type == "cpu" else place
+
+    def __array_namespace__(self, /, *, api_version=None):
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ValueError(f"Version \"{api_version}\" of the Array API Standard is not supported.")
+        from .. import numpy
+        return numpy
+
+    def to_device(self, device, /, *, stream=None):
+        """The array on a device."""
+        if stream is not None:
+            raise ValueError("The stream argument in to_device() is not supported")
+        return array_of(Tensor.to(self, device))
 
     @property
     def __array_interface__(self):
@@ -396,7 +468,7 @@ def _set_shape(self, shape):
     raise AttributeError("an array's shape is not assignable; use reshape")
 
 
-for _name in ("all any argmax argmin argsort argpartition clip conj conjugate cumprod cumsum "
+for _name in ("all any argmax argmin argsort argpartition choose clip compress conj conjugate cumprod cumsum "
               "diagonal dot max mean min prod ptp ravel repeat round searchsorted squeeze std "
               "sum swapaxes take trace var").split():
     setattr(ndarray, _name, _method(_name))

@@ -1,19 +1,20 @@
 """What the table's expressions say beside kiln's own functions: NumPy's defaults and argument
 forms where they differ."""
-import collections
 import math
 import types
 
-import kiln
+import kiln  # noqa: F401  the table names it
 
 from .. import _kiln
 from ._array import array_of, asarray, axes_of, axis_of, cast, give, ndarray
-from ._dtype import WEAK, dtype, meet, real_of
+from ._dtype import WEAK, can_cast, dtype, meet, real_of
 
 k = types.SimpleNamespace(**_kiln._functions["torch"])
 fft = types.SimpleNamespace(**_kiln._functions["fft"])
 linalg = types.SimpleNamespace(**_kiln._functions["linalg"])
 truth, index = dtype("bool"), dtype("int64")
+NO_IDENTITY = ("reduction operation '{}' does not have an identity, so to use a where mask one has "
+               "to specify 'initial'")
 
 
 class whole(tuple):
@@ -30,6 +31,28 @@ def finish(r, out=None):
         out[...] = asarray(r[0] if isinstance(r, whole) else r)
         return out
     return array_of(r[0]) if type(r) is whole else give(r)
+
+
+def stored(name, r, out, where, casting):
+    """An elementwise result where where says so: in out, which keeps the rest, or new, 0 the rest."""
+    mask = None if where is True else asarray(where)
+    if mask is not None and mask.dtype.kind != "b":
+        if not can_cast(mask.dtype, truth):
+            raise TypeError(f"Cannot cast array data from {mask.dtype!r} to dtype('bool') according "
+                            "to the rule 'safe'")
+    r = array_of(r)
+    if out is None:
+        return give(k.where(mask, r, k.zeros((), dtype=r.dtype.kiln)))
+    out = out[0] if isinstance(out, tuple) else out
+    if not can_cast(r.dtype, out.dtype, casting):
+        raise TypeError(f"Cannot cast ufunc '{name}' output from {r.dtype!r} to {out.dtype!r} with "
+                        f"casting rule '{casting}'")
+    shape = broadcast_shapes(r.shape, () if mask is None else mask.shape)
+    if broadcast_shapes(shape, out.shape) != out.shape:
+        raise ValueError("non-broadcastable output operand with shape "
+                         f"{_text(out.shape)} doesn't match the broadcast shape {_text(shape)}")
+    out[...] = r if mask is None else k.where(mask, cast(r, out.dtype), out)
+    return out
 
 
 # ---- dtypes ----
@@ -72,6 +95,20 @@ def like_shape(a, shape):
     return a.shape if shape is None else shape
 
 
+def on(t, device):
+    """t, on a device where one is named."""
+    if device is None or isinstance(t, tuple):
+        return t
+    return array_of(t).to_device(device)
+
+
+def place_of(a, device):
+    return _where_of(a) if device is None else device
+
+
+_where_of = _kiln.Tensor.device.__get__
+
+
 def full(shape, value, dt):
     value = asarray(value)
     t = cast(value, value.dtype if dt is None else dtype(dt))
@@ -107,7 +144,9 @@ def arange(args, dt, start=None, stop=None, step=None):
     return (k.arange(count, dtype=_kiln.float64) * float(step) + float(first or 0)).to(d.kiln)
 
 
-def linspace(start, stop, count, endpoint, with_step, dt):
+def linspace(start, stop, count, endpoint, with_step, dt, axis=0):
+    if count < 0:
+        raise ValueError(f"Number of samples, {count}, must be non-negative.")
     a, b = asarray(start), asarray(stop)
     d = dtype(dt) if dt is not None else real_of(meet([a.dtype, b.dtype, dtype("float64")], ()))
     work = d if d.order >= 2 else dtype("float64")
@@ -119,12 +158,31 @@ def linspace(start, stop, count, endpoint, with_step, dt):
     if endpoint and count > 1:
         r = k.where(at == parts, b, r)
     r = k.floor(r) if d.order == 1 else r
-    return (r.to(d.kiln), step) if with_step else r.to(d.kiln)
+    r = k.movedim(r, 0, axis).to(d.kiln) if axis else r.to(d.kiln)
+    return (r, step) if with_step else r
 
 
-def logspace(start, stop, count, endpoint, base, dt):
-    r = k.pow(float(base), linspace(start, stop, count, endpoint, False, None))
+def logspace(start, stop, count, endpoint, base, dt, axis):
+    r = k.pow(float(base), linspace(start, stop, count, endpoint, False, None, axis))
     return r if dt is None else r.to(dtype(dt).kiln)
+
+
+def geomspace(start, stop, count, endpoint, dt, axis):
+    """Numbers whose quotients are equal."""
+    a, b = asarray(start), asarray(stop)
+    if bool(k.any(k.eq(a, 0))) or bool(k.any(k.eq(b, 0))):
+        raise ValueError("Geometric sequence cannot include zero")
+    d = meet([a.dtype, b.dtype, dtype("float64")], ())
+    a, b = asarray(a, d), asarray(b, d)
+    turn = k.sgn(a)
+    a, b = a / turn, b / turn
+    logs = linspace(array_of(k.log10(a)), array_of(k.log10(b)), count, endpoint, False, None)
+    r = k.pow(10.0, logs)
+    at = k.reshape(k.arange(count), [-1] + [1] * (r.dim() - 1))
+    r = k.where(k.eq(at, 0), a, r)
+    r = (k.where(k.eq(at, count - 1), b, r) if endpoint and count > 1 else r) * turn
+    r = k.movedim(r, 0, axis) if axis else r
+    return r if dt is None else cast(array_of(r), dtype(dt))
 
 
 # ---- sums and their like ----
@@ -136,9 +194,41 @@ def fold(fn, a, axis, keepdims, dt):
     if t.dim() == 0:
         if fn is k.mean or axis not in (0, -1):  # which NumPy takes for a number's
             axes_of(axis, 0)
-        return t if axis == () else fn(t)
+        return t if axis == () else as_summed(fn(t), dt)
     axes = axes_of(axis, t.dim())
-    return fn(t, axes, keepdims) if axes else t
+    return as_summed(fn(t, axes, keepdims), dt) if axes else t
+
+
+def as_summed(t, dt):
+    """A sum of dt's; kiln sums all integers as int64, whose bits are those of uint64."""
+    return cast(t, dt) if dt.name == "uint64" and dtype(t.dtype).kind == "i" else t
+
+
+def kept(a, where, neutral):
+    """a, and where where does not say so what changes no sum."""
+    if where is True:
+        return a
+    mask = asarray(where)
+    if mask.ndim > a.ndim:
+        raise ValueError("input operand has more dimensions than allowed by the axis remapping")
+    return asarray(k.where(cast(mask, truth), a, asarray(neutral, a.dtype)))
+
+
+def begun(fn, t, initial):
+    """A fold that began with initial."""
+    return t if initial is None else fn(t, cast(asarray(initial), dtype(t.dtype)))
+
+
+def mean(a, axis, keepdims, dt, where=True):
+    if where is True:
+        return fold(k.mean, a, axis, keepdims, dt)
+    return fold(k.sum, kept(a, where, 0), axis, keepdims, dt) / counted(a, where, axis, keepdims)
+
+
+def counted(a, where, axis, keepdims):
+    """Of how many elements a fold is."""
+    mask = kept(asarray(k.ones(a.shape, dtype=_kiln.bool)), where, False)
+    return fold(k.sum, mask, axis, keepdims, index)
 
 
 def each_axis(fn):
@@ -153,35 +243,68 @@ def each_axis(fn):
     return over
 
 
-def spread(a, axis, dt, ddof, correction, keepdims):
+def spread(a, axis, dt, ddof, correction, keepdims, where=True, middle=None):
     ddof = ddof if correction is None else correction
-    t = cast(a, dt)
+    t = array_of(cast(a, dt))
     axes = axes_of(axis, t.dim())
-    count = math.prod(t.shape[d] for d in axes)
-    middle = k.mean(t, axes, True) if axes else t
-    apart = t - middle
+    middle = mean(t, tuple(axes), True, dt, where) if middle is None else cast(asarray(middle), dt)
+    apart = t - middle if axes or where is not True else t - t
     square = k.square(k.abs(apart)) if dt.kind == "c" else apart * apart
+    square = kept(asarray(square), where, 0)
     total = k.sum(square, axes, keepdims) if axes else square
-    return total / max(count - ddof, 0)
+    if where is not True:
+        return total / k.clamp(counted(t, where, axis, keepdims) - ddof, 0)
+    return total / max(math.prod(t.shape[d] for d in axes) - ddof, 0)
 
 
-def extreme(name, fn, a, axis, keepdims):
+def extreme(name, fn, a, axis, keepdims, initial=None, where=True):
+    if where is not True:
+        if initial is None:
+            raise ValueError(NO_IDENTITY.format(name))
+        a = kept(a, where, initial)
     if a.size == 0 and any(a.shape[d] == 0 for d in axes_of(axis, a.ndim)):
-        raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
-    return fold(fn, a, axis, keepdims, a.dtype)
+        if initial is None:
+            raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
+        axes = axes_of(axis, a.ndim)
+        shape = [1 if d in axes else n for d, n in enumerate(a.shape) if keepdims or d not in axes]
+        return k.broadcast_to(asarray(initial, a.dtype), shape).clone()
+    return begun(getattr(k, name), fold(fn, a, axis, keepdims, a.dtype), initial)
 
 
 def filled(a, value):
     """value in place of NaN."""
-    return a if a.dtype.order < 2 else k.where(k.isnan(a), asarray(value, a.dtype), a)
+    return a if a.dtype.order < 2 else asarray(k.where(k.isnan(a), asarray(value, a.dtype), a))
 
 
-def nan_extreme(fn, a, axis, keepdims, least):
-    if a.dtype.order < 2:
-        return extreme("maximum" if least < 0 else "minimum", fn, a, axis, keepdims)
-    r = fold(fn, filled(a, least), axis, keepdims, a.dtype)
+def nan_extreme(fn, a, axis, keepdims, least, initial=None, where=True):
+    name = "maximum" if least < 0 else "minimum"
+    if where is not True and initial is None:
+        raise ValueError(NO_IDENTITY.format("f" + name[:3]))
+    if a.dtype.order < 2 or not a.size:
+        return extreme(name, fn, a, axis, keepdims, initial, where)
+    r = fold(fn, kept(filled(a, least), where, least), axis, keepdims, a.dtype)
+    if initial is not None:
+        return begun(getattr(k, name), r, initial)
     empty = fold(k.all, k.isnan(a), axis, keepdims, truth)
     return k.where(empty, asarray(math.nan, a.dtype), r)
+
+
+def present(a, where):
+    """where, of what is not NaN."""
+    if a.dtype.order < 2:
+        return where
+    there = k.logical_not(k.isnan(a))
+    return there if where is True else k.logical_and(there, cast(asarray(where), truth))
+
+
+def nan_spread(a, axis, dt, ddof, correction, keepdims, where, middle):
+    if a.dtype.order < 2:
+        return spread(a, axis, quotient(a, dt), ddof, correction, keepdims, where, middle)
+    d = quotient(a, dt)
+    there, ddof = present(a, where), ddof if correction is None else correction
+    r = spread(filled(a, 0), axis, d, ddof, None, keepdims, there, middle)
+    enough = counted(a, there, axis, keepdims) > ddof
+    return k.where(enough, r, k.full_like(r, math.nan))
 
 
 def place(fn, a, axis, keepdims):
@@ -192,6 +315,13 @@ def place(fn, a, axis, keepdims):
         return fn(t, axis_of(axis, a.ndim), keepdims)
     r = fn(k.reshape(t, -1), 0)
     return k.reshape(r, [1] * a.ndim) if keepdims else r
+
+
+def nan_place(fn, a, axis, keepdims, least):
+    """Where the extreme is that is not NaN."""
+    if a.dtype.kind in "fc" and bool(k.any(fold(k.all, k.isnan(a), axis, False, truth))):
+        raise ValueError("All-NaN slice encountered")
+    return place(fn, filled(a, least), axis, keepdims)
 
 
 def in_one(t, axis):
@@ -207,23 +337,6 @@ def in_one(t, axis):
 def median(a, axis, keepdims):
     t, left, kept = in_one(cast(a, quotient(a, None)), axis)
     return k.reshape(_middle(t, t.dim() - 1), kept if keepdims else left)
-
-
-def quantile(a, q, axis, keepdims):
-    t, left, kept = in_one(cast(a, quotient(a, None)), axis)
-    d, n, q = t.dim() - 1, t.shape[-1], asarray(q)
-    if bool(k.any(k.logical_or(q < 0, q > 1))):
-        raise ValueError("Quantiles must be in the range [0, 1]")
-    s = k.sort(t, d)[0]
-    at = cast(k.reshape(q, -1), dtype("float64")) * (n - 1)
-    low = k.floor(at)
-    first = k.index_select(s, d, low.to(_kiln.int64))
-    second = k.index_select(s, d, k.ceil(at).to(_kiln.int64))
-    last = s.narrow(d, n - 1, 1)  # NaN where there is one
-    part, apart = (at - low).to(s.dtype), second - first
-    r = k.where(part >= 0.5, second - apart * (1 - part), first + apart * part)
-    r = k.movedim(k.where(k.isnan(last), last, r), d, 0)
-    return k.reshape(r, list(q.shape) + (kept if keepdims else left))
 
 
 def polyval(p, x):
@@ -257,10 +370,11 @@ def average(a, axis, weights, keepdims):
     return k.sum(t * w, axes, keepdims) / k.sum(w, axes, keepdims)
 
 
-def along(fn, t, axis):
+def along(fn, t, axis, dt):
+    t = cast(t, dt)
     if axis is None or t.dim() == 0 and axis in (0, -1):
-        return fn(k.reshape(t, -1), 0)
-    return fn(t, axis_of(axis, t.dim()))
+        return as_summed(fn(k.reshape(t, -1), 0), dt)
+    return as_summed(fn(t, axis_of(axis, t.dim())), dt)
 
 
 def trapezoid(y, x, dx, axis):
@@ -281,8 +395,46 @@ def rows(m, rowvar):
     return t if rowvar or t.dim() < 2 else k.transpose(t, 0, 1)
 
 
-def cov(m, rowvar, ddof):
-    return k.cov(rows(m, rowvar), correction=ddof)
+def both_rows(m, y, rowvar):
+    """The variables of m, and below them those of y."""
+    t = rows(m, rowvar)
+    if y is None:
+        return t
+    other = rows(asarray(y), rowvar)
+    return k.cat([k.atleast_2d(v) for v in alike((array_of(t), array_of(other)))], 0)
+
+
+def cov(m, y, rowvar, ddof, fweights, aweights):
+    weights = {"fweights": fweights, "aweights": aweights}
+    return k.cov(both_rows(m, y, rowvar), correction=ddof, **{
+        n: asarray(w) for n, w in weights.items() if w is not None})
+
+
+def diff(a, n, axis, before, after):
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n}")
+    if not n:
+        return a
+    if a.ndim == 0:
+        raise ValueError("diff requires input that is at least one dimensional")
+    d = axis_of(axis, a.ndim)
+    parts = [v if v is None else asarray(v) for v in (before, a, after)]
+    shape = [1 if i == d else m for i, m in enumerate(a.shape)]
+    parts = [array_of(k.broadcast_to(v, shape)) if v.ndim == 0 else v for v in parts if v is not None]
+    t = concatenate(parts, d, None) if len(parts) > 1 else a
+    return k.diff(t, n, d)
+
+
+def ediff1d(ary, to_end, to_begin):
+    """Differences of neighbours, with what stands before and after."""
+    r = array_of(k.diff(k.reshape(ary, -1), 1, 0))
+    ends = [v if v is None else asarray(v) for v in (to_begin, to_end)]
+    for v, name in zip(ends, ("to_begin", "to_end")):
+        if v is not None and not can_cast(v.dtype, r.dtype, "same_kind"):
+            raise TypeError(f"dtype of `{name}` must be compatible with input `ary` under the "
+                            "`same_kind` rule.")
+    parts = [k.reshape(asarray(v, r.dtype), -1) for v in (ends[0], r, ends[1]) if v is not None]
+    return k.cat(parts)
 
 
 # ---- order ----
@@ -301,16 +453,6 @@ def search(a, v, side, sorter):
     return k.searchsorted(a, v, side=side, sorter=None if sorter is None else asarray(sorter))
 
 
-def unique(ar, first, inverse, counts):
-    values, back, count = k.unique(ar, True, True, True)
-    if not (first or inverse or counts):
-        return values
-    order = k.argsort(k.reshape(back, -1), 0, stable=True)
-    starts = k.cumsum(count, 0) - count
-    return ((values,) + ((order[starts],) if first else ()) + ((k.reshape(back, ar.shape),)
-            if inverse else ()) + ((count,) if counts else ()))
-
-
 # ---- shapes ----
 
 
@@ -323,6 +465,22 @@ def reshape(a, shape, order):
         return k.reshape(a, shape)
     t = k.reshape(k.permute(a, tuple(range(a.ndim))[::-1]) if a.ndim else a, shape[::-1])
     return k.permute(t, tuple(range(len(shape)))[::-1])
+
+
+def matrix_transpose(x):
+    if x.ndim < 2:
+        raise ValueError(f"Input array must be at least 2-dimensional, but it is {x.ndim}")
+    return k.transpose(x, -1, -2)
+
+
+def meshgrid(xi, sparse, indexing):
+    if indexing not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
+    n, turned = len(xi), indexing == "xy" and len(xi) > 1
+    spots = [1, 0, *range(2, n)] if turned else range(n)
+    lines = [k.reshape(asarray(v), [-1 if i == d else 1 for i in range(n)])
+             for v, d in zip(xi, spots)]
+    return tuple(lines if sparse else (t.clone() for t in k.broadcast_tensors(*lines)))
 
 
 def rollaxis(a, axis, start):
@@ -357,6 +515,41 @@ def repeat(a, repeats, axis):
     return k.repeat_interleave(a, repeats, axis)
 
 
+def broadcast_shapes(*args):
+    """The shape that shapes broadcast to."""
+    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in args]
+    result = [1] * max(map(len, shapes), default=0)
+    for i, s in enumerate(shapes):
+        for d, n in enumerate(reversed(s)):
+            if result[-1 - d] not in (1, n) and n != 1:
+                j = next(j for j, t in enumerate(shapes) if len(t) > d and t[-1 - d] not in (1, n))
+                raise ValueError("shape mismatch: objects cannot be broadcast to a single shape.  "
+                                 f"Mismatch is between arg {j} with shape {shapes[j]} and arg {i} "
+                                 f"with shape {s}.")
+            result[-1 - d] = n if n != 1 else result[-1 - d]
+    return tuple(result)
+
+
+def broadcast_arrays(args):
+    arrays = [asarray(a) for a in args]
+    shape = broadcast_shapes(*(a.shape for a in arrays))
+    return tuple(array_of(k.broadcast_to(a, shape)) for a in arrays)
+
+
+def broadcast_to(a, shape):
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if len(shape) < a.ndim:
+        raise ValueError("input operand has more dimensions than allowed by the axis remapping")
+    if any(m not in (1, n) for m, n in zip(reversed(a.shape), reversed(shape))):
+        raise ValueError("operands could not be broadcast together with remapped shapes "
+                         f"[original->remapped]: {_text(a.shape)}  and requested shape {_text(shape)}")
+    return k.broadcast_to(a, shape)
+
+
+def _text(shape):
+    return str(tuple(shape)).replace(" ", "")
+
+
 # ---- joining and parting ----
 
 
@@ -386,6 +579,9 @@ def _check_joined(first, t, i, axis):
 
 
 def stack(arrays, axis, dt):
+    arrays = list(arrays)
+    if not arrays:
+        raise ValueError("need at least one array to stack")
     arrays = alike(arrays, dt)
     if any(tuple(t.shape) != tuple(arrays[0].shape) for t in arrays):
         raise ValueError("all input arrays must have the same shape")
@@ -472,6 +668,16 @@ def same(a, b, equal_nan):
     return bool(k.all(k.logical_or(r, k.logical_and(k.isnan(a), k.isnan(b))) if equal_nan else r))
 
 
+def equivalent(a, b):
+    """Whether they are equal after broadcasting."""
+    a, b = alike((a, b))
+    try:
+        broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        return False
+    return bool(k.all(k.eq(a, b)))
+
+
 def angle(a, deg):
     if a.dtype.kind == "c":
         r = k.atan2(k.imag(a), k.real(a))
@@ -479,126 +685,3 @@ def angle(a, deg):
         t = cast(a, quotient(a, None))
         r = k.atan2(k.zeros_like(t), t)
     return r * (180 / math.pi) if deg else r
-
-
-# ---- products ----
-
-
-def matmul(a, b):
-    a, b = alike((a, b))
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("matmul: Input operand does not have enough dimensions")
-    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(
-            f"matmul: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
-            f"signature (n?,k),(k,m?)->(n?,m?) (size {b.shape[-2 if b.ndim > 1 else 0]} is "
-            f"different from {a.shape[-1]})")
-    if a.dtype.kind == "b":
-        return k.ne(k.matmul(cast(a, index), cast(b, index)), 0)
-    return k.matmul(a, b)
-
-
-def dot(a, b):
-    if a.ndim == 0 or b.ndim == 0:
-        return k.mul(*alike((a, b)))
-    if a.ndim <= 2 and b.ndim <= 2 or b.ndim == 1:
-        return matmul(a, b)
-    return kiln.tensordot(*alike((a, b)), ([a.ndim - 1], [b.ndim - 2]))
-
-
-def inner(a, b):
-    if a.ndim == 0 or b.ndim == 0:
-        return k.mul(*alike((a, b)))
-    return kiln.tensordot(*alike((a, b)), ([a.ndim - 1], [b.ndim - 1]))
-
-
-def einsum(operands):
-    if not isinstance(operands[0], str):
-        arrays = alike(operands[0:len(operands) // 2 * 2:2])
-        labels = list(operands[1:len(operands) // 2 * 2:2])
-        flat = [v for pair in zip(arrays, labels) for v in pair]
-        return kiln.einsum(*flat, *operands[len(flat):])
-    return kiln.einsum(operands[0].replace(" ", ""), *alike(operands[1:]))
-
-
-def multi_dot(arrays):
-    r = arrays[0]
-    for a in arrays[1:]:
-        r = k.matmul(r, a)
-    return r
-
-
-def norm(x, ord, axis, keepdims):
-    t = cast(x, quotient(x, None))
-    if axis is None and (ord is None or t.dim() == 1):
-        flat = k.norm(k.reshape(t, -1), 2.0 if ord is None else float(ord))
-        return k.reshape(flat, [1] * t.dim()) if keepdims else flat
-    axes = axes_of(axis, t.dim())
-    if len(axes) == 1:
-        return k.norm(t, 2.0 if ord is None else float(ord), axes, keepdims)
-    if len(axes) != 2:
-        raise ValueError("Improper number of dimensions to norm.")
-    return _matrix_norm(t, ord, axes, keepdims)
-
-
-def _matrix_norm(t, ord, axes, keepdims):
-    if ord is None or ord == "fro":
-        return k.norm(t, 2.0, axes, keepdims)
-    return linalg.matrix_norm(t, ord if isinstance(ord, str) else float(ord), axes, keepdims)
-
-
-# ---- decompositions ----
-
-
-class LinAlgError(ValueError):
-    """A matrix that has no answer."""
-
-
-def full_precision(a):
-    """a as the dtype in which it is decomposed: integers as float64."""
-    return cast(a, quotient(a, None))
-
-
-def solved(fn, *args, **kwargs):
-    """fn's result, or NumPy's error where the matrix has none."""
-    try:
-        r = fn(*args, **kwargs)
-        return r.realize() if hasattr(r, "realize") else r
-    except RuntimeError as e:
-        raise LinAlgError("Matrix is not positive definite" if "cholesky" in str(e)
-                          else "Singular matrix" if "singular" in str(e) else str(e)) from None
-
-
-def named(name, fields, fn, *args):
-    """Several results by name."""
-    return collections.namedtuple(name, fields)._make(fn(*args))
-
-
-def qr(a, mode):
-    if mode == "r":
-        return linalg.qr(full_precision(a), mode="r")[1]
-    return named("QRResult", "Q R", linalg.qr, full_precision(a), mode)
-
-
-def svd(a, full_matrices, vectors):
-    if not vectors:
-        return linalg.svdvals(full_precision(a))
-    return named("SVDResult", "U S Vh", linalg.svd, full_precision(a), bool(full_matrices))
-
-
-def eig(a):
-    r = named("EigResult", "eigenvalues eigenvectors", linalg.eig, full_precision(a))
-    if a.dtype.kind != "c" and not bool(k.any(k.ne(k.imag(r[0]), 0))):
-        r = r._make(k.real(v) for v in r)
-    return r
-
-
-def lstsq(a, b, rcond):
-    a, b = map(full_precision, alike((a, b)))
-    columns = b if b.dim() > 1 else k.unsqueeze(b, 1)
-    x, _, rank, s = linalg.lstsq(a, columns, rcond=rcond, driver="gelsd")
-    m, n = a.shape
-    rest = k.matmul(a, x) - columns
-    over = k.sum(k.square(k.abs(rest)), [0]) if m > n == rank.item() else \
-        k.zeros(0, dtype=s.dtype)
-    return (x if b.dim() > 1 else k.squeeze(x, 1)), over, rank.to(_kiln.int32), s

@@ -2,10 +2,12 @@
 elements, which is chosen by those shown; above 1000 elements three at each end are shown.
 
     [1.  2.5 3. ]        array([1. , 2.5, 3. ])"""
+import contextlib
 import math
 import struct
 
-PRECISION, THRESHOLD, EDGE, WIDTH = 8, 1000, 3, 75
+_options = {"edgeitems": 3, "threshold": 1000, "precision": 8, "linewidth": 75, "suppress": False,
+            "nanstr": "nan", "infstr": "inf"}
 _PACKED = {"float16": "e", "float32": "f", "float64": "d"}
 _DIGITS = {"float16": 3, "float32": 6, "float64": 15}
 
@@ -61,24 +63,59 @@ def scientific(x, name, precision=None, least=0, exponent_digits=2):
             f"{abs(first):0{exponent_digits}d}")
 
 
+def get_printoptions():
+    """How arrays print."""
+    return dict(_options)
+
+
+def set_printoptions(**options):
+    """Change how arrays print: precision, threshold, edgeitems, linewidth, suppress, nanstr, infstr."""
+    for name, value in options.items():
+        if name not in _options:
+            raise NotImplementedError(f"set_printoptions(): {name} is not implemented")
+        if name == "threshold" and not isinstance(value, (int, float)):
+            raise TypeError("threshold must be numeric")
+        if name == "threshold" and math.isnan(value):
+            raise ValueError("threshold must be non-NAN, try sys.maxsize for untruncated "
+                             "representation")
+    _options.update({n: v for n, v in options.items() if v is not None})
+
+
+@contextlib.contextmanager
+def printoptions(**options):
+    """The same, for a while."""
+    before = get_printoptions()
+    try:
+        set_printoptions(**options)
+        yield get_printoptions()
+    finally:
+        _options.update(before)
+
+
+def _unusual(x):
+    return _options["nanstr"] if math.isnan(x) else ("-" if x < 0 else "") + _options["infstr"]
+
+
 class _Reals:
     def __init__(self, values, name, plus=False):
         self.name, self.plus, self.places = name, plus, None
         finite = [v for v in values if math.isfinite(v)]
         sizes = [abs(v) for v in finite if v]
         self.exponent = bool(sizes) and (
-            max(sizes) >= 10.0 ** min(8, _DIGITS[name]) or min(sizes) < 0.0001
-            or self._ratio(max(sizes), min(sizes)) > 1000)
+            max(sizes) >= 10.0 ** min(8, _DIGITS[name]) or not _options["suppress"] and (
+                min(sizes) < 0.0001 or self._ratio(max(sizes), min(sizes)) > 1000))
         self.left = self.right = 0
         if finite and self.exponent:
             self._fit_scientific(finite)
         elif finite:
-            parts = [self._plus(v, positional(v, name, PRECISION)).split(".") for v in finite]
+            parts = [self._plus(v, positional(v, name, _options["precision"])).split(".") for v in finite]
             self.left = max(len(p[0]) for p in parts)
             self.right = max(len(p[1]) for p in parts)
         if len(finite) < len(values):
             minus = plus or any(v == -math.inf for v in values)
-            self.left = max(self.left, 3 - self.right - 1, 3 + minus - self.right - 1)
+            wide = max([len(_options["nanstr"])] * any(map(math.isnan, values)) +
+                       [len(_options["infstr"]) + minus] * any(map(math.isinf, values)))
+            self.left = max(self.left, wide - self.right - 1)
 
     def _ratio(self, a, b):
         """In the dtype itself, where it may overflow or round."""
@@ -91,7 +128,7 @@ class _Reals:
         return "+" + text if self.plus and not text.startswith("-") else text
 
     def _fit_scientific(self, finite):
-        texts = [self._plus(v, scientific(v, self.name, PRECISION)) for v in finite]
+        texts = [self._plus(v, scientific(v, self.name, _options["precision"])) for v in finite]
         parts = [t.partition("e") for t in texts]
         self.power = max(len(p[2]) for p in parts) - 1
         self.places = max(len(p[0].split(".")[1]) for p in parts)
@@ -100,13 +137,13 @@ class _Reals:
 
     def __call__(self, v):
         if not math.isfinite(v):
-            text = "nan" if math.isnan(v) else "-inf" if v < 0 else "inf"
-            text = "+" + text if self.plus and text != "-inf" else text
+            text = _unusual(v)
+            text = "+" + text if self.plus and not v < 0 else text
             return text.rjust(self.left + self.right + 1)
         if self.exponent:
             text = scientific(v, self.name, self.places, self.places, self.power)
             return self._plus(v, text).rjust(self.left + self.right + 1)
-        whole, part = self._plus(v, positional(v, self.name, PRECISION)).split(".")
+        whole, part = self._plus(v, positional(v, self.name, _options["precision"])).split(".")
         return whole.rjust(self.left) + "." + part.ljust(self.right)
 
 
@@ -151,8 +188,8 @@ def _rows(nested, cut, write, separator, indent, width):
     """The text of one level; cut[0]: this level's middle is left out."""
     if not cut:
         return write(nested)
-    inner = indent + " "
-    parts = [nested[:EDGE], nested[-EDGE:]] if cut[0] else [nested]
+    inner, edge = indent + " ", _options["edgeitems"]
+    parts = [nested[:edge], nested[-edge:]] if cut[0] else [nested]
     texts = [[_rows(v, cut[1:], write, separator, inner, width - 1) for v in p] for p in parts]
     words = texts[0] + (["..."] + texts[1] if cut[0] else [])
     if len(cut) == 1:
@@ -162,14 +199,15 @@ def _rows(nested, cut, write, separator, indent, width):
     return "[" + s[len(indent):] + "]"
 
 
-def array2string(a, separator=" ", prefix="", width=WIDTH):
+def array2string(a, separator=" ", prefix="", width=None):
     """a's text between brackets."""
     if a.size == 0:
         return "[]"
-    cut = [a.size > THRESHOLD and n > 2 * EDGE for n in a.shape]
-    shown = a.take_edges(cut, EDGE).tolist()
+    edge = _options["edgeitems"]
+    cut = [a.size > _options["threshold"] and n > 2 * edge for n in a.shape]
+    shown = a.take_edges(cut, edge).tolist()
     write = _formatter(_flat(shown, a.ndim), a.dtype, a.ndim)
-    return _rows(shown, cut, write, separator, " " * (len(prefix) + 1), width)
+    return _rows(shown, cut, write, separator, " " * (len(prefix) + 1), width or _options["linewidth"])
 
 
 def array_str(a):
@@ -179,16 +217,16 @@ def array_str(a):
 
 def array_repr(a):
     """The text with dtype and shape where they cannot be seen from the numbers."""
-    start = "array(" + array2string(a, ", ", "array(", WIDTH - len(")"))
+    start = "array(" + array2string(a, ", ", "array(", _options["linewidth"] - len(")"))
     extras = []
-    if (a.size == 0 and a.shape != (0,)) or a.size > THRESHOLD:
+    if (a.size == 0 and a.shape != (0,)) or a.size > _options["threshold"]:
         extras.append(f"shape={a.shape}")
     if a.dtype.name not in ("bool", "int64", "float64", "complex128") or a.size == 0:
         extras.append(f"dtype={a.dtype.name}")
     if not extras:
         return start + ")"
     text, extra = start + ",", ", ".join(extras) + ")"
-    room = len(text) - (text.rfind("\n") + 1) + len(extra) + 1 <= WIDTH
+    room = len(text) - (text.rfind("\n") + 1) + len(extra) + 1 <= _options["linewidth"]
     return text + (" " if room else "\n" + " " * len("array(")) + extra
 
 
