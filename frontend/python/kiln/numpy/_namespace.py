@@ -10,6 +10,7 @@ _KINDS = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral
 def isdtype(dtype, kind):
     """Whether a dtype is another, or of a kind, or of one of several.
 
+    >>> import kiln.numpy as np
     >>> np.isdtype(np.float32, 'real floating')
     True
     """
