@@ -6,7 +6,7 @@
  *
  * Kinks follow PyTorch: relu has gradient 0 at 0 and passes NaN, so it is where(a <= 0,
  * 0, a), not max(a, 0), which would give each side one half. */
-#include "front.h"
+#include "math_compose.h"
 
 kl_lazy *kl_n_relu(kl_lazy *a)
 {
@@ -94,15 +94,21 @@ kl_lazy *kl_n_log_softmax(kl_lazy *a, int axis)
 
 kl_lazy *kl_n_logsumexp(kl_lazy *a, uint64_t axes, bool keep)
 {
-    if (!a || axes == 0)
-        return a;
+    if (!a)
+        return NULL;
     kl_dtype dt = (kl_dtype)a->dtype;
-    kl_lazy *w = kl_n_widen(a), *m = shift_of(w, axes);
+    bool complex = kl_is_complex(dt); /* shifted by the largest real part */
+    if (axes == 0 && !complex)
+        return a;
+    kl_lazy *w = kl_n_widen(a), *x = complex ? kl_n_un(KL_OP_real, w) : w;
+    kl_lazy *m = axes ? shift_of(x, axes) : x;
     kl_lazy *inf = kl_n_binc(KL_OP_eq, kl_n_un(KL_OP_abs, m), INFINITY);
     m = m ? kl_n_where(inf, kl_n_const((kl_dtype)m->dtype, 0), m) : NULL;
-    kl_lazy *e = kl_n_un(KL_OP_exp, kl_n_bin(KL_OP_sub, w, m));
-    kl_lazy *r = kl_n_un(KL_OP_log, kl_n_reduce(KL_OP_add, e, axes, true));
-    r = kl_n_bin(KL_OP_add, r, m);
+    m = complex ? kl_n_cast(m, dt) : m;
+    kl_lazy *e = kl_n_bin(KL_OP_sub, w, m);
+    e = complex ? kl_c_exp(e) : kl_n_un(KL_OP_exp, e);
+    kl_lazy *r = axes ? kl_n_reduce(KL_OP_add, e, axes, true) : e;
+    r = kl_n_bin(KL_OP_add, complex ? kl_c_log(r) : kl_n_un(KL_OP_log, r), m);
     if (r && !keep) {
         int64_t shape[KL_MAX_RANK];
         int rank = 0;

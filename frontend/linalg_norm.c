@@ -367,7 +367,8 @@ bool kl_linalg_lstsq_at(const char *at, kl_tensor *a, kl_tensor *b, double rcond
 /* ---- the exponential ---- */
 
 /* Taylor's polynomial of degree 16 at norms of at most 1/2, then squared as often as the
- * norm was halved; products as Paterson and Stockmeyer (1973) take them. */
+ * norm was halved, in double precision, since each squaring doubles the error; products as
+ * Paterson and Stockmeyer (1973) take them. */
 kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a)
 {
     kl_call c = kl_compose(at);
@@ -390,7 +391,8 @@ kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a)
         halvings++;
     for (int i = 0; i <= 16; i++, k /= i)
         coefficient[i] = k;
-    kl_tensor *p[5] = {kl_identity_like(at, a), scaled(at, a, ldexp(1, -halvings))};
+    kl_tensor *wide = kl_to_at(at, a, is_complex(a) ? KL_C128 : KL_F64);
+    kl_tensor *p[5] = {kl_identity_like(at, wide), scaled(at, wide, ldexp(1, -halvings))};
     for (int i = 2; i <= 4; i++)
         p[i] = mm(at, p[i / 2], p[i - i / 2]);
     kl_tensor *r = scaled(at, p[0], coefficient[16]);
@@ -401,7 +403,7 @@ kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a)
     }
     for (; halvings > 0; halvings--)
         r = mm(at, r, r);
-    return kl_composed(&c, __func__, r);
+    return kl_composed(&c, __func__, r ? kl_to_at(at, r, kl_dtype_of(a)) : NULL);
 }
 
 /* ---- tensors as matrices ---- */
@@ -469,12 +471,11 @@ kl_tensor *kl_linalg_tensorsolve_at(const char *at, kl_tensor *a, kl_tensor *b,
 kl_tensor *kl_linalg_vander_at(const char *at, kl_tensor *x, int64_t n)
 {
     kl_call c = kl_compose(at);
-    if (!x || x->rank == 0 || (n != -1 && n < 1)) {
-        kl_fail(KL_ERR_ARG, "linalg.vander: %s",
-                x && x->rank ? "N must be greater than 1."
-                             : "Expected dim(x) >= 1 for input.");
+    if (x && n != -1 && n < 1)
+        kl_fail(KL_ERR_ARG, "linalg.vander: N must be greater than 1.");
+    if (!x || (n != -1 && n < 1))
         return kl_composed(&c, NULL, NULL);
-    }
+    x = kl_atleast_1d_at(at, x);
     n = n < 0 ? kl_extent(x, -1) : n;
     kl_ints shape = kl_shape_of(x);
     shape.v[shape.n++] = n - 1;

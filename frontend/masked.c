@@ -25,7 +25,7 @@ static kl_tensor *counted(const char *at, kl_tensor *t, kl_tensor *mask, kl_ints
 /* The neutral element of the largest (sign -1) or the smallest. */
 static kl_arg end_of(kl_dtype dt, int sign)
 {
-    if (kl_is_float(dt))
+    if (kl_is_float(dt) || kl_is_complex(dt))
         return kl_arg_d(sign * INFINITY);
     bool is_signed = dt == KL_I8 || dt == KL_I16 || dt == KL_I32 || dt == KL_I64;
     int bits = dt == KL_BOOL ? 1 : 8 * kl_dtypes[dt].size - is_signed;
@@ -82,7 +82,7 @@ kl_tensor *kl_masked_reduce_at(const char *at, kl_masked_op op, kl_tensor *t,
         r = kl_amin_at(at, x, axes, keep);
         break;
     case KL_MASKED_LOGSUMEXP:
-        r = kl_logsumexp_at(at, x, axes, keep);
+        r = kl_to_at(at, kl_logsumexp_at(at, x, axes, keep), kl_dtype_of(x));
         break;
     default:
         r = mean(at, t, axes, keep, mask);

@@ -388,30 +388,3 @@ kl_tensor *kl_adaptive_max_pool_at(const char *at, kl_tensor *x, int dims, kl_in
 /* ---- back ---- */
 
 /* x's elements put at their places in zeros of the given last axes. */
-kl_tensor *kl_max_unpool_at(const char *at, kl_tensor *x, kl_tensor *index, int dims,
-                            kl_ints out)
-{
-    kl_call c = kl_call_begin(at);
-    kl_lazy *a = kl_arg_tensor(x), *i = kl_arg_tensor(index);
-    if (!a || !i)
-        return kl_call_end(&c, NULL);
-    int64_t shape[KL_MAX_RANK], n = 1, count = 1;
-    int lead = a->rank - dims;
-    bool ok = lead >= 1 && out.n == dims && i->rank == a->rank &&
-              memcmp(kl_lazy_shape(a), kl_lazy_shape(i), a->rank * sizeof *shape) == 0;
-    if (!ok) {
-        kl_fail(KL_ERR_SHAPE, "max_unpool: Expected shape of indices to be same as that "
-                              "of the input tensor");
-        return kl_call_end(&c, NULL);
-    }
-    memcpy(shape, kl_lazy_shape(a), (size_t)lead * sizeof *shape);
-    for (int k = 0; k < dims; k++)
-        n *= out.v[k], count *= kl_lazy_shape(a)[lead + k];
-    shape[lead] = n;
-    kl_lazy *zero = kl_n_full(type(a), lead + 1, shape, 0);
-    shape[lead] = count;
-    kl_lazy *r = kl_n_scatter((int)KL_SET, zero, kl_n_reshape(i, lead + 1, shape),
-                              kl_n_reshape(a, lead + 1, shape), lead, lead);
-    memcpy(shape + lead, out.v, (size_t)dims * sizeof *shape);
-    return kl_call_end(&c, kl_n_reshape(r, a->rank, shape));
-}

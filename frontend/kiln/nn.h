@@ -146,6 +146,11 @@ KL_API kl_tensor *kl_adaptive_max_pool_at(const char *at, kl_tensor *x, int dims
 /* x's elements at the places that max_pool told, in zeros of those last axes */
 KL_API kl_tensor *kl_max_unpool_at(const char *at, kl_tensor *x, kl_tensor *index,
                                    int dims, kl_ints out);
+/* The largest of windows whose places are random: out of them along each of the last dims axes
+ * (2 or 3), of `size`; samples [N, C, dims] in [0, 1); *index as max_pool's. */
+KL_API kl_tensor *kl_fractional_max_pool_at(const char *at, kl_tensor *x, int dims,
+                                            kl_ints size, kl_ints out, kl_tensor *samples,
+                                            kl_tensor **index);
 
 /* ---- images by other numbers of pixels ---- */
 /* x [N, C, ..] to `size` by "nearest", "nearest-exact", "linear", "bilinear",

@@ -162,6 +162,19 @@ class Layers(unittest.TestCase):
         for a, b in zip(outs[1], outs[0]):
             close(a, b)
 
+    def test_fractional(self):
+        for n, size in ((2, (9, 7)), (3, (5, 6, 7))):
+            x, samples = torch.randn(2, 3, *size, requires_grad=True), torch.rand(2, 3, n)
+            outs, k = [], to_kiln(x.detach()).requires_grad_()
+            for m, t, s in zip(SIDES, (x, k), (samples, to_kiln(samples))):
+                layer = getattr(m.nn, f"FractionalMaxPool{n}d")
+                y, i = layer(2, output_ratio=0.6, return_indices=True, _random_samples=s)(t)
+                y.square().sum().backward()
+                outs.append((y, i, t.grad))
+            for a, b in zip(outs[1], outs[0]):
+                close(a, b)
+            self.assertEqual(layer(2, output_size=3)(k).shape, (2, 3) + (3,) * n)
+
     def test_output_size(self):
         pair = Pair("ConvTranspose2d(4, 2, 3, stride=2, padding=1)")
         for xs, size in ((pair.inputs([F4]), (13, 12)), (pair.inputs([F4]), (2, 2, 14, 11))):

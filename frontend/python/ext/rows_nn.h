@@ -135,6 +135,30 @@ static kl_tensor *row_max_unpool(const char *at, kl_tensor *t, kl_tensor *index,
     return kl_max_unpool_at(at, t, index, dims, to);
 }
 
+/* Windows by their number, or by a share of the extents; samples drawn unless given. */
+static void row_fractional(const char *at, kl_tensor *t, int dims, kl_ints size, kl_ints out,
+                           const double *ratio, int nratio, bool index, kl_tensor *samples,
+                           py_result *r)
+{
+    int lead = kl_rank(t) - dims;
+    if (out.n == 0 && nratio == 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "fractional_max_pool%dd requires specifying either an output_size or "
+                     "an output_ratio",
+                     dims);
+        return;
+    }
+    for (int i = 0; out.n < dims && nratio && lead >= 0; i++)
+        out.v[out.n++] =
+            (int64_t)((double)kl_extent(t, lead + i) * ratio[nratio == 1 ? 0 : i]);
+    if (!samples && lead > 0)
+        samples = kl_rand_at(
+            at, kl_shape(lead > 1 ? kl_extent(t, 0) : 1, kl_extent(t, lead - 1), dims),
+            kl_dtype_of(t));
+    r->t = kl_fractional_max_pool_at(at, t, dims, size, out, samples, r->x);
+    r->n = 1 + index;
+}
+
 /* ---- images ---- */
 
 static kl_tensor *row_pad(const char *at, kl_tensor *t, kl_ints pads, const char *mode,

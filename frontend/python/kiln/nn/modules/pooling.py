@@ -104,15 +104,39 @@ class _AdaptiveAvgPool(_Pool):
         return self._call(input, self.output_size)
 
 
+class _FractionalMaxPool(_Pool):
+    fn = "fractional_max_pool"
+
+    def __init__(self, kernel_size, output_size=None, output_ratio=None, return_indices=False,
+                 _random_samples=None):
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size, self.return_indices = tuple_of(kernel_size, self.dims), return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        self.output_size = output_size and tuple_of(output_size, self.dims)
+        self.output_ratio = output_ratio and tuple_of(output_ratio, self.dims)
+        if output_ratio is not None and not all(0 < v < 1 for v in self.output_ratio):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def forward(self, input):
+        return self._call(input, self.kernel_size, self.output_size, self.output_ratio,
+                          self.return_indices, self._random_samples)
+
+
 _KINDS = {"MaxPool": (_MaxPool, "The largest of each window"),
           "MaxUnpool": (_MaxUnpool, "MaxPool's reverse: zeros where nothing was largest"),
           "AvgPool": (_AvgPool, "The mean of each window"),
           "LPPool": (_LPPool, "The root of each window's sum of powers"),
           "AdaptiveMaxPool": (_AdaptiveMaxPool, "The largest of so many windows"),
-          "AdaptiveAvgPool": (_AdaptiveAvgPool, "Means of so many windows")}
+          "AdaptiveAvgPool": (_AdaptiveAvgPool, "Means of so many windows"),
+          "FractionalMaxPool": (_FractionalMaxPool, "The largest of windows at random places")}
 __all__ = []
 for _kind, (_base, _doc) in _KINDS.items():
-    for _n in (1, 2, 3):
+    for _n in (2, 3) if _kind == "FractionalMaxPool" else (1, 2, 3):
         _name = f"{_kind}{_n}d"
         globals()[_name] = type(_name, (_AvgPool1 if _name == "AvgPool1d" else _base,), {
             "dims": _n, "__module__": __name__,
