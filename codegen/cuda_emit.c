@@ -295,9 +295,9 @@ static bool open_arrays(kl_cc *e)
     e->dim = kl_arena_zeroed(e->a, (size_t)KL_MAX(e->ndims, 0) + 1, sizeof *e->dim);
     if (e->ndims < 0 || kl_arena_failed(e->a))
         return false;
-    kl_kernel_dims(k, e->dims, e->ndims);
+    e->ndims = kl_kernel_dims(k, e->dims, e->ndims);
     kl_kernel_scratch(k, e->tile_offset);
-    return true;
+    return e->ndims >= 0 && !kl_arena_failed(e->a);
 }
 
 static kl_status mark_access(void *ctx, const kl_stmt *s)

@@ -339,6 +339,8 @@ static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a
     e->ndims = kl_kernel_dims(k, e->dims, n);
     kl_kernel_scratch(k, e->tile_offset);
     native_rows(e);
+    if (e->ndims < 0 || kl_arena_failed(a))
+        return kl_fail(KL_ERR_OOM, "llvm: kernel %s", k->name);
     return KL_OK;
 }
 

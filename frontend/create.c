@@ -273,11 +273,12 @@ kl_tensor *kl_from_buffer_at(const char *at, void *data, kl_dtype dt, kl_ints sh
 static kl_status refuse_view(const kl_tensor *t, kl_dtype dt, const char *what,
                              const char *fix, int64_t by, int64_t got)
 {
-    return kl_fail(KL_ERR_SHAPE,
-                   "%s must be %s%lld to view %s as %s (different element sizes), but got "
-                   "%lld",
-                   what, fix, (long long)by, kl_dtypes[t->dtype].scalar,
-                   kl_dtypes[dt].scalar, (long long)got);
+    return kl_fail(
+        KL_ERR_SHAPE,
+        "%s must be %s%lld to view %s as %s (different element sizes), but got "
+        "%lld",
+        what, fix, (long long)by, kl_dtypes[t->dtype].scalar, kl_dtypes[dt].scalar,
+        (long long)got);
 }
 
 static const char *stride_name(int axis, char name[24])
@@ -289,7 +290,8 @@ static const char *stride_name(int axis, char name[24])
 /* The map in elements of dt, as PyTorch has it: the last axis is split or joined. */
 static kl_status other_elements(kl_tensor *t, kl_dtype dt, kl_buffer *b)
 {
-    int64_t from = kl_dtypes[t->dtype].size, to = kl_dtypes[dt].size, *st = kl_t_stride(t);
+    int64_t from = kl_dtypes[t->dtype].size, to = kl_dtypes[dt].size,
+            *st = kl_t_stride(t);
     int last = t->rank - 1;
     char name[24];
     *b = (kl_buffer){.dtype = dt, .rank = t->rank, .offset = t->offset * from};
@@ -300,15 +302,18 @@ static kl_status other_elements(kl_tensor *t, kl_dtype dt, kl_buffer *b)
     if (from == to)
         return KL_OK;
     if (last < 0)
-        return kl_fail(KL_ERR_SHAPE,
-                       "self.dim() cannot be 0 to view %s as %s (different element sizes)",
-                       kl_dtypes[t->dtype].scalar, kl_dtypes[dt].scalar);
+        return kl_fail(
+            KL_ERR_SHAPE,
+            "self.dim() cannot be 0 to view %s as %s (different element sizes)",
+            kl_dtypes[t->dtype].scalar, kl_dtypes[dt].scalar);
     if (st[last] != 1)
         return refuse_view(t, dt, "self.stride(-1)", "", 1, st[last]);
     if (b->shape[last] * from % to)
-        return refuse_view(t, dt, "self.size(-1)", "divisible by ", to / from, b->shape[last]);
+        return refuse_view(t, dt, "self.size(-1)", "divisible by ", to / from,
+                           b->shape[last]);
     if (b->offset % to)
-        return refuse_view(t, dt, "self.storage_offset()", "divisible by ", to / from, t->offset);
+        return refuse_view(t, dt, "self.storage_offset()", "divisible by ", to / from,
+                           t->offset);
     for (int i = 0; i < last; i++)
         if (b->stride[i] % to)
             return refuse_view(t, dt, stride_name(i, name), "divisible by ", to / from,

@@ -499,7 +499,8 @@ void kl_linear_free(kl_linear *l);
 /* import.c: from the linear form to a graph in an arena. Inputs are numbered as in l. */
 typedef struct kl_substitute { /* for one word of a key */
     uint32_t at;               /* its first byte */
-    bool number;               /* the constant becomes an input */
+    uint8_t given;             /* the constant becomes an input */
+    uint8_t number;            /* or dim's value as a number (1), or one over it (2) */
     kl_dim dim;                /* else this is its extent */
 } kl_substitute;
 typedef struct kl_substitution { /* in ascending order; over symbols of these dims */

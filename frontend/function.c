@@ -8,6 +8,7 @@
  */
 #include "function.h"
 #include "lapack.h"
+#include "sizes.h"
 
 void kl_function_free(kl_function *f)
 {
@@ -280,11 +281,13 @@ static kl_status donate(kl_function *f, const int *donated)
 }
 
 kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
-                              const int *donated)
+                              const int *donated, const kl_open *open)
 {
     kl_graph *g = NULL;
+    kl_substitution sub;
     kl_arena *a = kl_arena_new();
-    if (!a || kl_import(l, a, NULL, &g)) {
+    if (!a || (open && kl_guess_substitute(open->guess, open->names, a, &sub)) ||
+        kl_import(l, a, open ? &sub : NULL, &g)) {
         kl_arena_free(a);
         return NULL;
     }

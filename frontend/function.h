@@ -31,8 +31,14 @@ kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *c
 
 /* A function whose first nin inputs of l are parameters; the others are captured.
  * donated: as kl_compile_donating has it. */
+struct kl_guess;
+typedef struct kl_open { /* sizes that the user left open (sizes.h) */
+    const struct kl_guess *guess;
+    const char *const *names; /* of the dimensions */
+} kl_open;
+/* open NULL: all are fixed. */
 kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
-                              const int *donated);
+                              const int *donated, const kl_open *open);
 
 /* NULL when it is interpreted. */
 const kl_program *kl_function_program(const kl_function *f);
@@ -42,5 +48,8 @@ const kl_program *kl_function_program(const kl_function *f);
  * without values and are not to be computed. */
 kl_tensor *kl_trace_parameter(const kl_input *in, int device);
 kl_status kl_trace_end(size_t before);
+/* The linear form of fn's results on parameters like `in`, these first. */
+kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
+                   kl_linear *l);
 
 #endif

@@ -1,5 +1,5 @@
-/* function_dims.c: functions with symbolic dimensions: which they have, what inputs' shapes
- * say of them, and calls at given ones.
+/* function_dims.c: functions with symbolic dimensions: which they have, what inputs'
+ * shapes say of them, and calls at given ones.
  *
  *   f(x: f32[B,T], y: f32[2*B])    x [3,5], y [6]  ->  dims (3, 5);   y [7]: refused */
 #include "function.h"
@@ -39,7 +39,8 @@ static kl_status check_dims(const kl_function *f, const int64_t *dims)
     return KL_OK;
 }
 
-static kl_port_at at_dims(const kl_graph *g, kl_ref r, const kl_port_at *p, const int64_t *dims)
+static kl_port_at at_dims(const kl_graph *g, kl_ref r, const kl_port_at *p,
+                          const int64_t *dims)
 {
     kl_port_at q = *p;
     const kl_dim *shape = kl_graph_shape(g, r);

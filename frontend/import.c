@@ -33,10 +33,26 @@ static uint64_t take_words(reader *r, int64_t *to, uint32_t n)
         size_t i = (w->at - begin) / sizeof *to;
         if (w->at >= begin + n * sizeof *to)
             break;
-        to[i] = w->number ? to[i] : w->dim;
+        to[i] = w->given ? to[i] : w->dim;
         varied |= UINT64_C(1) << KL_MIN(i, 63u);
     }
     return varied;
+}
+
+/* A constant that varies: an input, or what the extent says; counted to by an iota. */
+static kl_ref number(reader *r, kl_dtype dt, const kl_substitute *w)
+{
+    kl_graph *g = r->g;
+    kl_dim one = 1, count = kl_dim_add(g->dims, w->dim, 1);
+    if (w->given)
+        return kl_graph_input(g, kl_arena_printf(g->arena, "number%u", r->n), dt, 0,
+                              NULL);
+    kl_ref all = kl_g_iota(g, KL_I64, 1, &count, 0);
+    kl_ref last = kl_g_reshape(g, kl_g_slice(g, all, &w->dim, &one, &one), 0, NULL);
+    if (w->number == 1)
+        return kl_g_cast(g, last, dt);
+    kl_ref n = kl_g_cast(g, last, KL_F64);
+    return kl_g_cast(g, kl_g_elt(g, KL_OP_div, kl_g_const(g, KL_F64, 1), n, KL_NONE), dt);
 }
 
 static kl_ref input(reader *r, kl_type *t)
@@ -65,8 +81,7 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     for (uint32_t i = 0; (op == KL_OP_strided || op == KL_OP_update) && i < nattr; i++)
         attr[i] = varied >> i & 1 ? attr[i] : kl_dim_const(r->g->dims, attr[i]);
     if (op == KL_OP_const && varied)
-        return kl_graph_input(r->g, kl_arena_printf(r->g->arena, "number%u", r->n),
-                              t->dtype, 0, NULL);
+        return number(r, t->dtype, &r->sub->word[r->nsub - 1]);
     if (op == KL_OP_function && kl_native_bodies(r->g, t, src, nsrc, attr) != KL_OK)
         return KL_NONE;
     if (kl_ops[op].kind == KL_KIND_CONTROL &&

@@ -116,23 +116,54 @@ static kl_status results(kl_tensor *const *out, int nout, kl_lazy **roots)
     return KL_OK;
 }
 
-static kl_function *finish(kl_tensor *const *in, int nin, kl_lazy *const *roots, int nout,
-                           const char *const *names, const int *donated)
+static kl_status linear_form(kl_tensor *const *in, int nin, kl_lazy *const *roots,
+                             int nout, kl_linear *l)
 {
-    kl_linear l = {0};
-    kl_function *f = NULL;
-    kl_status st = compute_constants(roots, nout);
-    if (st == KL_OK) {
-        pthread_mutex_lock(&kl_graph_lock);
-        for (int i = 0; i < nin; i++)
-            l.failed |= !kl_list_add(&l.first, in[i]->storage->node);
-        st = kl_linearise(&l, roots, nout, false);
-        pthread_mutex_unlock(&kl_graph_lock);
-    }
-    if (st == KL_OK)
-        f = kl_function_from(&l, nin, names, donated);
-    kl_linear_free(&l);
-    return f;
+    KL_TRY(compute_constants(roots, nout));
+    pthread_mutex_lock(&kl_graph_lock);
+    for (int i = 0; i < nin; i++)
+        l->failed |= !kl_list_add(&l->first, in[i]->storage->node);
+    kl_status st = kl_linearise(l, roots, nout, false);
+    pthread_mutex_unlock(&kl_graph_lock);
+    l->first.n = 0; /* they were borrowed */
+    return st;
+}
+
+static kl_status trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
+                       kl_tensor **t, kl_lazy **roots, kl_linear *l)
+{
+    for (int i = 0; i < nin; i++)
+        if (!(t[i] = kl_trace_parameter(&in[i], KL_FREE)))
+            return kl_error_status();
+    bool inner = kl_thread()->tracing;
+    kl_thread()->tracing = true;
+    fn(t, t + nin, user);
+    kl_thread()->tracing = inner;
+    if (kl_failed())
+        return kl_error_status();
+    KL_TRY(results(t + nin, nout, roots));
+    return linear_form(t, nin, roots, nout, l);
+}
+
+kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
+                   kl_linear *l)
+{
+    size_t n = (size_t)(nin + nout + 1);
+    if (nin < 0 || nout <= 0)
+        return kl_fail(KL_ERR_ARG, "a function of %d inputs and %d outputs", nin, nout);
+    kl_force_dirty();
+    size_t before = kl_thread()->ndirty;
+    kl_tensor **t = kl_alloc_zeroed(n * sizeof *t);
+    kl_lazy **roots = kl_alloc_zeroed(n * sizeof *roots);
+    kl_scope_begin();
+    kl_status st =
+        t && roots
+            ? trace(fn, user, in, nin, nout, t, roots, l)
+            : kl_fail(KL_ERR_OOM, "out of memory for %d inputs and outputs", nin + nout);
+    kl_status end = kl_trace_end(before);
+    kl_free(t, n * sizeof *t);
+    kl_free(roots, n * sizeof *roots);
+    return st == KL_OK ? end : st;
 }
 
 kl_function *kl_compile_at(const char *at, kl_trace_fn fn, void *user, const kl_input *in,
@@ -145,38 +176,18 @@ kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void *user,
                                     const kl_input *in, int nin, int nout,
                                     const int *donated)
 {
-    size_t n = (size_t)(nin + nout + 1);
     kl_call c = kl_call_begin(at);
+    kl_linear l = {0};
     kl_function *f = NULL;
-    kl_force_dirty();
-    size_t before = kl_thread()->ndirty;
-    kl_tensor **t = kl_alloc_zeroed(n * sizeof *t);
-    kl_lazy **roots = kl_alloc_zeroed(n * sizeof *roots);
+    size_t n = (size_t)KL_MAX(nin, 0) + 1;
     const char **names = kl_alloc_zeroed(n * sizeof *names);
-    bool ok = t && roots && names && nin >= 0 && nout > 0;
-    if (!t || !roots || !names)
-        kl_fail(KL_ERR_OOM, "out of memory for %d inputs and outputs", nin + nout);
-    else if (!ok)
-        kl_fail(KL_ERR_ARG, "a function of %d inputs and %d outputs", nin, nout);
-    kl_scope_begin();
-    for (int i = 0; ok && i < nin; i++) {
+    kl_status st = names ? kl_trace(fn, user, in, nin, nout, &l)
+                         : kl_fail(KL_ERR_OOM, "out of memory for %d inputs", nin);
+    for (int i = 0; st == KL_OK && i < nin; i++)
         names[i] = in[i].name;
-        ok = (t[i] = kl_trace_parameter(&in[i], KL_FREE)) != NULL;
-    }
-    bool inner = kl_thread()->tracing;
-    kl_thread()->tracing = true;
-    if (ok)
-        fn(t, t + nin, user);
-    kl_thread()->tracing = inner;
-    ok = ok && !kl_failed() && results(t + nin, nout, roots) == KL_OK;
-    if (ok)
-        f = finish(t, nin, roots, nout, names, donated);
-    if (kl_trace_end(before) != KL_OK && f) {
-        kl_function_free(f);
-        f = NULL;
-    }
-    kl_free(t, n * sizeof *t);
-    kl_free(roots, n * sizeof *roots);
+    if (st == KL_OK)
+        f = kl_function_from(&l, nin, names, donated, NULL);
+    kl_linear_free(&l);
     kl_free(names, n * sizeof *names);
     kl_call_done(&c, KL_OK);
     return f;

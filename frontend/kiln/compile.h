@@ -53,6 +53,22 @@ KL_API kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void 
                                            const int *donated);
 #define kl_compile_donating(fn, user, in, nin, nout, donated)                            \
     kl_compile_donating_at(KL_HERE, fn, user, in, nin, nout, donated)
+/* The same with sizes left open: an extent KL_ANY(i) is dimension number i, any of its
+ * range. fn is called a few times, with sizes of our own choosing, and what it makes of
+ * them must follow from the dimensions: sums and products of them, and numbers that are
+ * these or one over these (a mean's). Refused otherwise, with the place. Call it by
+ * kl_function_call_sized; kl_function_bind tells the dimensions. */
+#define KL_ANY(i) (-1 - (int64_t)(i))
+typedef struct kl_dimension {
+    const char *name;
+    int64_t min, max; /* at least three sizes above 1 */
+} kl_dimension;
+KL_API kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *user,
+                                        const kl_input *in, int nin, int nout,
+                                        const kl_dimension *dims, int ndims);
+#define kl_compile_sized(fn, user, in, nin, nout, dims, ndims)                           \
+    kl_compile_sized_at(KL_HERE, fn, user, in, nin, nout, dims, ndims)
+
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);
 /* A function read by kl_program_load may have symbolic dimensions (ir/GRAMMAR.md): one

@@ -61,6 +61,12 @@ static void call(const kl_function *f)
         ck_assert(y[0] > 0.76f && y[0] < 0.77f);
 }
 
+static void square(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_mul(in[0], in[0]);
+}
+
 static void functions(void)
 {
     kl_input in[] = {{"x", KL_F32, kl_shape(4)}};
@@ -72,6 +78,24 @@ static void functions(void)
         call(g);
         kl_function_free(g);
     }
+    kl_function_free(f);
+}
+
+/* Three sizes: a program each way round, and a function of a size left open. */
+static void sizes(void)
+{
+    float x[6] = {0}, y[6] = {7};
+    int64_t n = 6;
+    for (int i = 5; i < 8; i++) {
+        kl_tensor *t = kl_arange(0, i, 1, KL_F32);
+        double sum = kl_item(kl_sum(kl_mul(t, t)));
+        ck_assert(kl_failed() || sum == i * (i - 1) * (2 * i - 1) / 6.0);
+    }
+    kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0))}};
+    kl_dimension dims[] = {{"n", 1, 100}};
+    kl_function *f = kl_compile_sized(square, NULL, in, 1, 1, dims, 1);
+    if (f && kl_function_call_sized(f, &n, (const void *[]){x}, (void *[]){y}) == KL_OK)
+        ck_assert(y[0] == 0);
     kl_function_free(f);
 }
 
@@ -116,11 +140,8 @@ static void artefact(void)
 static const struct {
     const char *name;
     void (*run)(void);
-} scenarios[] = {{"compute", compute},
-                 {"train", train},
-                 {"functions", functions},
-                 {"files", files},
-                 {"artefact", artefact}};
+} scenarios[] = {{"compute", compute}, {"train", train}, {"functions", functions},
+                 {"sizes", sizes},     {"files", files}, {"artefact", artefact}};
 
 static char message[512];
 

@@ -318,7 +318,8 @@ START_TEST(shapes_give_dimensions)
     kl_function *f = read_text(bound_text), *g = read_text(lone_text);
     ck_assert_msg(f && g, "%s", kl_error());
     int64_t dims[2];
-    kl_ints shape, good[] = {kl_shape(3, 5), kl_shape(6)}, bad[] = {kl_shape(3, 5), kl_shape(7)};
+    kl_ints shape, good[] = {kl_shape(3, 5), kl_shape(6)},
+                   bad[] = {kl_shape(3, 5), kl_shape(7)};
     ck_assert_int_eq(kl_function_bind(f, good, dims), KL_OK);
     ck_assert(dims[0] == 3 && dims[1] == 5);
     ck_assert_int_eq(kl_function_out_at(f, 0, dims, &shape), KL_F32);
@@ -338,10 +339,95 @@ START_TEST(shapes_give_dimensions)
 }
 END_TEST
 
+/* ---- sizes left open ---- */
+
+static void open_layers(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    kl_tensor *w = user, *h = kl_relu(kl_matmul(in[0], w));
+    out[0] = kl_softmax(h, 1);
+    out[1] = kl_mean(kl_mul(h, kl_unsqueeze(in[1], 1)));
+    out[2] = kl_var(h, kl_shape(0), true, false);
+    out[3] = kl_reshape(kl_cat(((kl_tensor *[]){h, h}), 2, 0), kl_shape(-1));
+}
+
+static void copy_inputs(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_mul(in[0], pow(2, -(double)kl_extent(in[0], 0)));
+}
+
+static void other_at_other_sizes(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = kl_extent(in[0], 0) > 10 ? kl_exp(in[0]) : kl_sin(kl_exp(in[0]));
+}
+
+START_TEST(open_sizes)
+{
+    static float x[40 * 3], v[40], y[4][40 * 10], z[4][40 * 10];
+    for (int i = 0; i < 120; i++)
+        x[i] = (float)(i % 17) / 5 - 1, v[i % 40] = (float)(i % 7);
+    kl_tensor *w = kl_reshape(kl_div(kl_arange(0, 15, 1, KL_F32), 9), kl_shape(3, 5));
+    kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 3)},
+                     {"v", KL_F32, kl_shape(KL_ANY(0))}};
+    kl_dimension rows[] = {{"rows", 1, 40}};
+    kl_function *f = kl_compile_sized(open_layers, w, in, 2, 4, rows, 1);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    const void *data[] = {x, v};
+    int64_t sizes[] = {1, 2, 3, 4, 5, 17, 31, 40};
+    for (size_t s = 0; s < KL_COUNT(sizes); s++) {
+        int64_t n = sizes[s], dims;
+        kl_ints shapes[] = {kl_shape(n, 3), kl_shape(n)};
+        void *got[] = {y[0], y[1], y[2], y[3]}, *want[] = {z[0], z[1], z[2], z[3]};
+        kl_input fixed[] = {{"x", KL_F32, shapes[0]}, {"v", KL_F32, shapes[1]}};
+        kl_function *g = kl_compile(open_layers, w, fixed, 2, 4);
+        ck_assert_int_eq(kl_function_bind(f, shapes, &dims), KL_OK);
+        ck_assert_int_eq(kl_function_call_sized(f, &dims, data, got), KL_OK);
+        ck_assert_int_eq(kl_function_call(g, data, want), KL_OK);
+        ck_assert(memcmp(y[0], z[0], (size_t)n * 20) == 0);
+        ck_assert(memcmp(y[1], z[1], 4) == 0);
+        ck_assert(n == 1 || memcmp(y[2], z[2], 20) == 0); /* one row: NaNs */
+        ck_assert(memcmp(y[3], z[3], (size_t)n * 40) == 0);
+        kl_function_free(g);
+    }
+    kl_function_free(f);
+}
+END_TEST
+
+START_TEST(open_sizes_refused)
+{
+    kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 3)}},
+             two[] = {{"x", KL_F32, kl_shape(KL_ANY(1))}};
+    kl_dimension rows[] = {{"rows", 1, 40}}, few[] = {{"few", 2, 3}};
+    static const char *const texts[] = {
+        "it follows from the dimensions in no way that is known",
+        "the function does something else",
+        "dimension few of 2..3: an open one has three sizes above 1",
+        "there is no dimension number 1", "a function of 1 inputs and 17 dimensions"};
+    kl_function *f[] = {kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 1), NULL,
+                        NULL, NULL, NULL};
+    for (int i = 0; i < 5; i++) {
+        if (i == 1)
+            f[i] = kl_compile_sized(other_at_other_sizes, NULL, in, 1, 1, rows, 1);
+        if (i == 2)
+            f[i] = kl_compile_sized(copy_inputs, NULL, in, 1, 1, few, 1);
+        if (i == 3)
+            f[i] = kl_compile_sized(copy_inputs, NULL, two, 1, 1, rows, 1);
+        if (i == 4)
+            f[i] = kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 17);
+        ck_assert(f[i] == NULL);
+        ck_assert_msg(strstr(kl_error(), texts[i]), "%s", kl_error());
+        kl_error_clear();
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("function");
     TCase *tc = front_case(s, "all");
+    tcase_add_test(tc, open_sizes);
+    tcase_add_test(tc, open_sizes_refused);
     tcase_add_test(tc, shapes_give_dimensions);
     tcase_add_test(tc, calls);
     tcase_add_test(tc, as_long_as_it_is);

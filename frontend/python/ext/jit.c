@@ -1,5 +1,5 @@
-/* jit.c: Python functions traced to programs that can be called, saved and given to kilnc.
- * kl_compile calls back with tensors that have no values yet. */
+/* jit.c: Python functions traced to programs that can be called, saved and given to
+ * kilnc. kl_compile calls back with tensors that have no values yet. */
 #include "py.h"
 
 static const char capsule_name[] = "kiln.jit.program";
@@ -196,7 +196,8 @@ static kl_status run(a_call *c)
     PyThreadState *held = PyEval_SaveThread();
     if (st == KL_OK)
         st = kl_function_dims(c->f)
-                 ? kl_function_call_sized(c->f, c->dims, (const void *const *)p, p + c->nin)
+                 ? kl_function_call_sized(c->f, c->dims, (const void *const *)p,
+                                          p + c->nin)
                  : kl_function_call(c->f, (const void *const *)p, p + c->nin);
     PyEval_RestoreThread(held);
     while (shown-- > 0)

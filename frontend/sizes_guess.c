@@ -1,0 +1,333 @@
+/* sizes_guess.c: what differs between keys of the same nodes, as formulas over symbols.
+ *
+ *   32 rows                48 rows                both
+ *   input f32[32,10]       input f32[48,10]       input f32[n0,10]
+ *   const 32.0             const 48.0             a number given at run time, or n0 as
+ * one reshape f32[320]       reshape f32[480]       reshape f32[10*n0]
+ *
+ * A formula is a guess from the examples seen: whoever uses it checks that the words of
+ * another key have the values that it gives. Extents of 0 and 1 are no symbols' values:
+ * they broadcast. */
+#include "sizes.h"
+
+#define MOST (INT64_C(1) << 31)
+enum { NARROW = 4 /* contractions of fewer rows or columns add up in another order */ };
+
+/* ---- the words of a key that may vary ---- */
+
+void kl_key_shape_free(kl_key_shape *s)
+{
+    kl_free(s->skeleton, s->nkey);
+    kl_free(s->words, s->cap_words * sizeof *s->words);
+    kl_free(s->inputs, s->cap_inputs * sizeof *s->inputs);
+    *s = (kl_key_shape){0};
+}
+
+/* Room for one more; false: out of memory. */
+static bool grow(void *array, uint32_t n, uint32_t *cap, size_t size)
+{
+    void **p = array;
+    if (n < *cap)
+        return true;
+    uint32_t more = *cap ? 2 * *cap : 32;
+    void *q = kl_realloc(*p, *cap * size, more * size);
+    if (!q)
+        return false;
+    *p = q;
+    *cap = more;
+    return true;
+}
+
+static void vary(kl_key_shape *s, size_t at, int n, kl_word_kind kind, int dtype)
+{
+    memset(s->skeleton + at, 0, 8 * (size_t)n);
+    for (int i = 0; i < n; i++, at += 8) {
+        if (!grow(&s->words, s->nwords, &s->cap_words, sizeof *s->words)) {
+            s->failed = true;
+            return;
+        }
+        s->words[s->nwords++] = (kl_word){(uint32_t)at, (uint8_t)kind, (uint8_t)dtype};
+    }
+}
+
+typedef struct head { /* of a node in a key; see key.c */
+    uint16_t op;
+    uint8_t dtype, rank;
+    uint16_t nsrc, nattr;
+} head;
+
+/* Whether a node's shape is its own to say; otherwise it follows from its operands. */
+static bool says_shape(kl_op op)
+{
+    return op == KL_OP_iota || op == KL_OP_reshape || op == KL_OP_expand ||
+           op == KL_OP_slice || op == KL_OP_fold || op == KL_OP_strided;
+}
+
+/* Whether its sizes are constants for every program: bodies, calls, tables. */
+static bool rigid(const head *h)
+{
+    kl_kind k = kl_ops[h->op].kind;
+    return k == KL_KIND_CONTROL || k == KL_KIND_CALL || k == KL_KIND_FUNC ||
+           (h->op == KL_OP_const && (h->rank > 0 || h->nattr > 1));
+}
+
+static void add_node(kl_key_shape *s, size_t at, const head *h)
+{
+    kl_op op = (kl_op)h->op;
+    size_t attr = at + 8 * (size_t)h->rank;
+    if (op == KL_OP_input) {
+        if (!grow(&s->inputs, s->ninputs, &s->cap_inputs, sizeof *s->inputs)) {
+            s->failed = true;
+            return;
+        }
+        s->inputs[s->ninputs++] = s->nwords;
+        vary(s, at, h->rank, KL_LEAF_EXTENT, 0);
+    } else if (op == KL_OP_const && !rigid(h)) {
+        vary(s, attr, 1, KL_NUMBER, h->dtype);
+    } else if (!rigid(h)) {
+        if (says_shape(op))
+            vary(s, at, h->rank, KL_EXTENT, 0);
+        else
+            memset(s->skeleton + at, 0, 8 * (size_t)h->rank);
+        if (op == KL_OP_pad || op == KL_OP_slice || op == KL_OP_strided ||
+            op == KL_OP_update)
+            vary(s, attr, h->nattr, KL_OFFSET, 0);
+    }
+}
+
+static head head_at(const uint8_t *key, size_t at)
+{
+    head h;
+    memcpy(&h, key + at, sizeof h);
+    return h;
+}
+
+static size_t node_size(const head *h)
+{
+    return sizeof *h + 8 * (size_t)(h->rank + h->nattr * (h->op != KL_OP_input)) +
+           4 * (size_t)(h->op == KL_OP_input ? 0 : h->nsrc);
+}
+
+uint32_t kl_word_node(const uint8_t *key, uint32_t nnodes, const kl_word *w)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < nnodes; i++) {
+        head h = head_at(key, at);
+        at += node_size(&h);
+        if (w->at < at)
+            return i;
+    }
+    return 0;
+}
+
+kl_status kl_key_shape_read(const kl_linear *l, kl_key_shape *s)
+{
+    *s = (kl_key_shape){.skeleton = kl_alloc(l->nkey), .nkey = l->nkey};
+    s->failed = !s->skeleton;
+    if (s->skeleton)
+        memcpy(s->skeleton, l->key, l->nkey);
+    size_t at = 0;
+    for (uint32_t i = 0; i < l->nnodes && !s->failed; i++) {
+        head h = head_at(l->key, at);
+        add_node(s, at + sizeof h, &h);
+        at += node_size(&h);
+    }
+    if (s->failed)
+        kl_key_shape_free(s);
+    return s->skeleton ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for a program's key");
+}
+
+int64_t kl_word_value(const uint8_t *key, const kl_word *w)
+{
+    int64_t v;
+    memcpy(&v, key + w->at, sizeof v);
+    return v;
+}
+
+/* ---- guessing ---- */
+
+static int64_t seen(const kl_guess *g, int example)
+{
+    return g->count ? g->count[example] : g->example[example][g->word];
+}
+
+/* Whether the word is that formula of a and b in every example, with this plus. */
+static bool is_product(const kl_guess *g, int a, int b, int64_t plus, kl_formula *out)
+{
+    *out = (kl_formula){.a = (int8_t)a, .b = (int8_t)b, .plus = plus};
+    int64_t unit = kl_formula_unit(g->syms[0], out), v = seen(g, 0) - plus;
+    if (unit == 0 || v % unit != 0)
+        return false;
+    out->factor = v / unit;
+    for (int i = 1; i < g->nexamples; i++)
+        if (out->factor * kl_formula_unit(g->syms[i], out) + plus != seen(g, i))
+            return false;
+    return true;
+}
+
+/* factor * a + plus through the first two examples that differ in a. */
+static bool is_line(const kl_guess *g, int a, kl_formula *out)
+{
+    for (int i = 1; i < g->nexamples; i++) {
+        int64_t dx = g->syms[i][a] - g->syms[0][a], dy = seen(g, i) - seen(g, 0);
+        if (dx && dy % dx == 0)
+            return is_product(g, a, -1, seen(g, 0) - dy / dx * g->syms[0][a], out);
+    }
+    return false;
+}
+
+/* In order of likelihood: a symbol, a multiple, a product, a line. */
+static bool find_formula(const kl_guess *g, bool whole, kl_formula *out)
+{
+    int n = g->nsyms;
+    for (int a = 0; a < n; a++)
+        if (is_product(g, a, -1, 0, out) && out->factor == 1)
+            return true;
+    for (int a = 0; a < n && !whole; a++)
+        if (is_product(g, a, -1, 0, out))
+            return true;
+    for (int a = 0; a < n && !whole; a++)
+        for (int b = a; b < n; b++)
+            if (is_product(g, a, b, 0, out))
+                return true;
+    for (int a = 0; a < n && !whole; a++)
+        if (is_line(g, a, out))
+            return true;
+    return false;
+}
+
+/* A new symbol with the bounds inside which programs are alike. */
+static bool new_symbol(kl_guess *g, bool extent, kl_formula *out)
+{
+    int s = g->nsyms;
+    int64_t min = extent ? 2 : 0, max = MOST;
+    bool wide = true, narrow = true;
+    if (s == KL_SIZE_SYMBOLS || g->closed)
+        return false;
+    for (int i = 0; i < g->nexamples; i++) {
+        int64_t x = g->syms[i][s] = seen(g, i);
+        if (x < min || x > max)
+            return false;
+        wide &= x >= NARROW;
+        narrow &= x < NARROW;
+    }
+    g->min[s] = extent && wide ? NARROW : min;
+    g->max[s] = extent && narrow ? NARROW - 1 : max;
+    g->nsyms++;
+    *out = (kl_formula){.factor = 1, .a = (int8_t)s, .b = -1, .defines = 1};
+    return true;
+}
+
+/* ---- numbers that sizes make: a count, or one over it ---- */
+
+static int64_t encode(kl_dtype dt, double v)
+{
+    int size = kl_dtypes[dt].size;
+    uint64_t bits = kl_scalar_from(dt, v).bits;
+    return (int64_t)(size < 8 ? bits & ((UINT64_C(1) << 8 * size) - 1) : bits);
+}
+
+/* The counts behind the numbers seen, all as they stand or all inverted. */
+static bool counts(const kl_guess *g, kl_dtype dt, bool inverted, int64_t *count)
+{
+    for (int i = 0; i < g->nexamples; i++) {
+        int64_t bits = g->example[i][g->word];
+        double v = kl_scalar_to_double(dt, (kl_scalar){.bits = (uint64_t)bits});
+        double n = nearbyint(inverted ? 1 / v : v);
+        if (!(n >= 0 && n < 1e15) || encode(dt, inverted ? 1 / n : n) != bits)
+            return false;
+        count[i] = (int64_t)n;
+    }
+    return true;
+}
+
+static bool guess_number(kl_guess *g, kl_dtype dt, kl_formula *out)
+{
+    int64_t count[KL_EXAMPLES];
+    if (!g->closed) {
+        *out = (kl_formula){.factor = g->ngiven++, .a = -1, .b = -1, .given = 1};
+        return true;
+    }
+    for (int inverted = 0; inverted < 2; inverted++) {
+        if (kl_is_complex(dt) || !counts(g, dt, inverted, count))
+            continue;
+        g->count = count;
+        bool found = find_formula(g, false, out);
+        g->count = NULL;
+        out->number = (uint8_t)(1 + inverted);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+static bool guess_word(kl_guess *g)
+{
+    kl_formula *out = &g->out[g->word];
+    const kl_word *w = &g->shape->words[g->word];
+    bool same = true, negative = false;
+    for (int i = 0; i < g->nexamples; i++) {
+        same &= seen(g, i) == seen(g, 0);
+        negative |= seen(g, i) < 0;
+    }
+    *out = (kl_formula){.plus = seen(g, 0), .a = -1, .b = -1};
+    if (same)
+        return true;
+    if (w->kind == KL_NUMBER)
+        return guess_number(g, (kl_dtype)w->dtype, out);
+    if (negative) /* a stride turned round */
+        return false;
+    bool whole = w->kind == KL_LEAF_EXTENT && !g->leaves;
+    return find_formula(g, whole, out) || new_symbol(g, w->kind != KL_OFFSET, out);
+}
+
+bool kl_guess_all(kl_guess *g)
+{
+    for (g->word = 0; g->word < g->shape->nwords; g->word++)
+        if (!guess_word(g))
+            return false;
+    return true;
+}
+
+/* ---- formulas as a graph's extents ---- */
+
+static kl_dim dim_of(kl_dims *d, const kl_formula *w, const kl_dim *sym)
+{
+    kl_dim x = kl_dim_const(d, w->factor);
+    if (w->a >= 0)
+        x = kl_dim_mul(d, x, sym[w->a]);
+    if (w->b >= 0)
+        x = kl_dim_mul(d, x, sym[w->b]);
+    return kl_dim_add(d, x, kl_dim_const(d, w->plus));
+}
+
+kl_status kl_guess_substitute(const kl_guess *g, const char *const *names, kl_arena *a,
+                              kl_substitution *out)
+{
+    kl_dim sym[KL_SIZE_SYMBOLS];
+    char name[16];
+    *out = (kl_substitution){.dims = kl_dims_new(a)};
+    out->word = kl_arena_alloc(a, g->shape->nwords * sizeof *out->word + 1);
+    if (!out->dims || !out->word)
+        return kl_fail(KL_ERR_OOM, "out of memory for symbols");
+    for (int i = 0; i < g->nsyms; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        sym[i] = kl_dim_sym(out->dims, names ? names[i] : name);
+        if (sym[i] == KL_DIM_BAD)
+            return kl_fail(KL_ERR_OOM, "out of memory for a symbol");
+        kl_dim_sym_bound(out->dims, sym[i], g->min[i], g->max[i], 1);
+    }
+    for (uint32_t i = 0; i < g->shape->nwords; i++) {
+        const kl_formula *w = &g->out[i];
+        if (w->a < 0 && !w->given)
+            continue;
+        kl_dim x = w->given ? 0 : dim_of(out->dims, w, sym);
+        if (x == KL_DIM_BAD)
+            return KL_ERR_UNSUPPORTED; /* beyond what symbols express */
+        out->word[out->n++] = (kl_substitute){.at = g->shape->words[i].at,
+                                              .given = w->given,
+                                              .number = w->number,
+                                              .dim = x};
+    }
+    return KL_OK;
+}
