@@ -30,6 +30,25 @@ static kl_status find(const char *name, int *out)
     return *out < KL_FREE ? KL_OK : kl_fail(KL_ERR_ARG, "no device '%s'", name);
 }
 
+kl_status kl_set_default_device_at(const char *at, const char *device)
+{
+    kl_call c = kl_call_begin(at);
+    int d = -1;
+    kl_status st = device ? find(device, &d) : KL_OK;
+    if (st == KL_OK)
+        kl_thread()->default_device = d + 1;
+    return kl_call_done(&c, st);
+}
+
+const char *kl_get_default_device_at(const char *at)
+{
+    static __thread char buf[KL_DEVICE_NAME];
+    kl_call c = kl_call_begin(at);
+    int d = 0;
+    kl_status st = kl_default_device(&d);
+    return kl_call_done(&c, st) ? NULL : kl_device_name(d, buf);
+}
+
 kl_status kl_default_device(int *out)
 {
     static int known = -1;
@@ -37,7 +56,13 @@ kl_status kl_default_device(int *out)
     int d = __atomic_load_n(&known, __ATOMIC_RELAXED);
     bool first = !kl_failed(); /* an earlier error keeps its own text */
     *out = 0; /* a traced function is for the host, whose memory it is called on */
-    if (kl_thread()->tracing || !name || !*name)
+    if (kl_thread()->tracing)
+        return KL_OK;
+    if (kl_thread()->default_device) {
+        *out = kl_thread()->default_device - 1;
+        return KL_OK;
+    }
+    if (!name || !*name)
         return KL_OK;
     if (d < 0) {
         if (find(name, &d) != KL_OK) {

@@ -39,6 +39,7 @@ static const char *const status_names[KL_STATUS_COUNT] = {
     [KL_ERR_STATE] = "state",
     [KL_ERR_INTERNAL] = "internal",
     [KL_ERR_NUMERIC] = "numeric",
+    [KL_ERR_STOPPED] = "stopped",
 };
 
 const char *kl_status_name(kl_status s)

@@ -287,8 +287,11 @@ static kl_status step(run *r, const kl_step *s)
 static kl_status run_steps(run *r)
 {
     kl_status st = KL_OK;
-    for (int i = 0; i < r->p->nsteps && st == KL_OK; i++)
+    for (int i = 0; i < r->p->nsteps && st == KL_OK; i++) {
         st = step(r, &r->p->steps[i]);
+        if (st == KL_OK && kl_stopped())
+            st = kl_fail(KL_ERR_STOPPED, "%s: given up", r->p->steps[i].name);
+    }
     return st;
 }
 

@@ -364,6 +364,18 @@ void kl_fp_leave(uint32_t old);
 int kl_threads(void); /* KILN_THREADS, else the cores this process may use */
 void kl_set_threads(int n);
 
+/* ---- stop.c: a computation that is given up ---- */
+typedef struct kl_stop_watch {
+    bool on, stopped;
+    void *token;
+    int64_t next; /* when the host is asked again; 0: not yet known */
+} kl_stop_watch;
+/* While this thread waits for a program, its host is asked; token is the host's. */
+kl_stop_watch kl_stop_begin(void *token);
+void kl_stop_end(kl_stop_watch before);
+bool kl_stop_watched(void);
+bool kl_stopped(void); /* asks when it is time; stays true until kl_stop_end */
+
 /* ---- env.c: KILN_* variables, read once ---- */
 
 typedef struct kl_env {

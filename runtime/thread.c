@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 enum { THREADS_MAX = 1024, CHUNKS_A_THREAD = 4, SPIN_NS = 30000 };
+enum { LONG_PART = 64, FINE_PARTS = 64 }; /* grains a part at least; parts a worker */
 enum { STACK = 8 << 20 };          /* address space: workers run LLVM, too */
 #define OPEN ((uint32_t)1 << 31)   /* the gate: workers may enter */
 #define WAITED ((uint32_t)1 << 30) /* the caller sleeps until it is empty */
@@ -140,6 +141,10 @@ static void work(int64_t worker)
         int64_t i = __atomic_fetch_add(&pool.job.next, 1, __ATOMIC_RELAXED);
         if (i >= pool.job.chunks)
             return;
+        if (worker == 0 && kl_stopped()) { /* nobody finds a chunk any more */
+            __atomic_store_n(&pool.job.next, pool.job.chunks, __ATOMIC_RELAXED);
+            return;
+        }
         int64_t begin = i * each + KL_MIN(i, more);
         pool.job.fn(pool.job.ctx, begin,
                     begin + each + (i < more) - KL_PLANTED(chunk_end), worker);
@@ -267,6 +272,23 @@ static void run_job(int64_t n, int64_t chunks, int workers, kl_work_fn fn, void 
     finish();
 }
 
+/* Beyond so many grains a job is cut finer, so that it can be given up in its middle. */
+static int64_t fine_parts(int64_t most, int workers)
+{
+    return kl_stop_watched() ? KL_MIN(most / LONG_PART, (int64_t)workers * FINE_PARTS) : 0;
+}
+
+static void run_alone(int64_t n, int64_t most, kl_work_fn fn, void *ctx)
+{
+    int64_t parts = inside ? 1 : KL_MAX(fine_parts(most, 1), 1);
+    int64_t each = n / parts, more = n % parts, begin = 0;
+    for (int64_t i = 0; i < parts && !(parts > 1 && kl_stopped()); i++) {
+        int64_t end = begin + each + (i < more);
+        fn(ctx, begin, end, 0);
+        begin = end;
+    }
+}
+
 void kl_parallel_on(int threads, int64_t n, int64_t grain, kl_work_fn fn, void *ctx)
 {
     if (n <= 0)
@@ -274,10 +296,11 @@ void kl_parallel_on(int threads, int64_t n, int64_t grain, kl_work_fn fn, void *
     uint32_t fp = kl_fp_enter();
     int workers = KL_MIN(threads, THREADS_MAX);
     int64_t most = n / KL_MAX(grain, 1);
-    int64_t chunks = KL_MIN(most, (int64_t)workers * CHUNKS_A_THREAD);
+    int64_t chunks = KL_MAX(KL_MIN(most, (int64_t)workers * CHUNKS_A_THREAD),
+                            fine_parts(most, workers));
     if (inside || workers < 2 || chunks < 2 ||
         __atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) {
-        fn(ctx, 0, n, 0);
+        run_alone(n, most, fn, ctx);
     } else {
         run_job(n, chunks, (int)KL_MIN(workers, chunks), fn, ctx);
         __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);

@@ -5,6 +5,7 @@
  *
  * KILN_DEVICE names the device of tensors that stand on no memory (kl_zeros, kl_rand,
  * kl_arange, ..); without it that is the cpu. If it is not there, making one is an error.
+ * kl_set_default_device says otherwise for this thread.
  * Functions of kl_compile work on the host's memory. */
 #ifndef KILN_DEVICE_H
 #define KILN_DEVICE_H
@@ -23,6 +24,13 @@ KL_API kl_tensor *kl_to_device_at(const char *at, kl_tensor *t, const char *devi
 #define kl_cuda(t) kl_to_device_at(KL_HERE, t, "cuda")
 /* "cpu" or "cuda:0"; valid until this thread's next call of it. */
 KL_API const char *kl_device_of(const kl_tensor *t);
+/* Where this thread's new tensors are made from now on; NULL: where KILN_DEVICE says. An
+ * error when that device is not there. */
+KL_API kl_status kl_set_default_device_at(const char *at, const char *device);
+#define kl_set_default_device(device) kl_set_default_device_at(KL_HERE, device)
+/* "cpu" or "cuda:0"; valid until this thread's next call of it. */
+KL_API const char *kl_get_default_device_at(const char *at);
+#define kl_get_default_device() kl_get_default_device_at(KL_HERE)
 /* How many CUDA devices there are; 0 without a driver. */
 KL_API int kl_device_count(void);
 /* The maker's name for a device ("NVIDIA H200"), cut to cap; its compute capability (9

@@ -36,6 +36,7 @@ typedef enum kl_status {
     KL_ERR_STATE, /* right call, wrong moment: a gradient of a non-leaf, a freed graph */
     KL_ERR_INTERNAL, /* our mistake */
     KL_ERR_NUMERIC, /* no result: a singular matrix, an iteration that did not converge */
+    KL_ERR_STOPPED, /* given up because kl_set_stop's function said so */
     KL_STATUS_COUNT
 } kl_status;
 

@@ -52,6 +52,12 @@ KL_API bool kl_set_nan_check(bool on);
 KL_API void kl_set_num_threads(int n);
 KL_API int kl_num_threads(void);
 
+/* Asked about every 50 ms while a thread waits for a program, on that thread and with what
+ * kl_set_wait's begin gave: true gives the computation up, and the call fails with
+ * KL_ERR_STOPPED. Nothing is half written; the same value can be asked for again. NULL:
+ * nobody is asked. */
+KL_API void kl_set_stop(bool (*stop)(void *token));
+
 /* Between these, every kernel, compile and copy is noted with its thread, time, bytes and
  * floating-point operations; kl_profile_end writes them to path as a Chrome trace
  * (chrome://tracing, ui.perfetto.dev). KILN_PROFILE=path does so for a whole process. */

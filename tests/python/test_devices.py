@@ -1,4 +1,7 @@
 """Tensors on a CUDA device: the GPU, or the stand-ins for its driver."""
+import os
+import subprocess
+import sys
 import unittest
 
 import kiln as torch
@@ -45,6 +48,33 @@ class OnDevice(unittest.TestCase):
         self.assertGreaterEqual(torch.cuda.device_count(), 1)
         self.assertTrue(torch.cuda.get_device_name(0))
         torch.cuda.synchronize()
+
+
+    def test_default(self):
+        torch.set_default_device("cuda")
+        try:
+            made = [torch.zeros(2), torch.rand(2), torch.arange(3), torch.tensor([1.0]), torch.as_tensor([2]),
+                    torch.nn.Linear(2, 2).weight, torch.full((2,), 1)]
+            self.assertEqual({str(t.device) for t in made}, {"cuda:0"})
+            self.assertEqual(torch.get_default_device(), torch.device("cuda:0"))
+            self.assertEqual(torch.zeros(2, device="cpu").device.type, "cpu")
+            with torch.device("cpu"):
+                self.assertEqual(torch.ones(2).device.type, "cpu")
+                with torch.device("cuda:0"):
+                    self.assertEqual(str(torch.ones(2).device), "cuda:0")
+                self.assertEqual(torch.ones(2).device.type, "cpu")
+            self.assertEqual(str(torch.ones(2).device), "cuda:0")
+        finally:
+            torch.set_default_device(None)
+        self.assertEqual(torch.ones(2).device.type, "cpu")
+        self.assertEqual(str(torch.as_tensor(torch.ones(2), device="cuda").device), "cuda:0")
+
+    def test_environment(self):
+        code = ("import kiln as t; x = t.tensor([1., 2]); print(x.device, t.rand(2).device, (x + t.ones(2)).tolist(),"
+                "t.get_default_device())")
+        got = subprocess.run([sys.executable, "-c", code], env={**os.environ, "KILN_DEVICE": "cuda"},
+                             capture_output=True, text=True)
+        self.assertEqual(got.stdout, "cuda:0 cuda:0 [2.0, 3.0] cuda:0\n", got.stderr)
 
 
 class Training(unittest.TestCase):

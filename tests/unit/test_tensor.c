@@ -236,6 +236,25 @@ START_TEST(broadcast)
 }
 END_TEST
 
+static bool stop_now(void *token)
+{
+    return token == NULL;
+}
+
+START_TEST(given_up) /* and asked for again */
+{
+    if (front_interp) /* which asks nobody */
+        return;
+    kl_tensor *x = kl_eye(600, KL_F32);
+    for (int i = 0; i < 30; i++)
+        x = kl_matmul(x, x);
+    kl_set_stop(stop_now);
+    FAILS(kl_realize(x) == KL_OK, "given up");
+    kl_set_stop(NULL);
+    ck_assert_double_eq(kl_item(kl_sum(x)), 600);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tensor");
@@ -250,6 +269,7 @@ int main(void)
     tcase_add_test(tc, printing);
     tcase_add_test(tc, printing_ignores_the_locale);
     tcase_add_test(tc, scopes_release);
+    tcase_add_test(tc, given_up);
     tcase_add_test(tc, long_chains);
     tcase_add_test(tc, steps_hit_the_cache);
     return front_run(s);

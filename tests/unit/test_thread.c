@@ -105,6 +105,38 @@ START_TEST(test_concurrent)
 }
 END_TEST
 
+static bool say_stop(void *token)
+{
+    return token != NULL;
+}
+
+static void nap(void *ctx, int64_t begin, int64_t end, int64_t worker)
+{
+    (void)worker;
+    usleep((unsigned)KL_MIN(end - begin, 1000));
+    __atomic_add_fetch((int64_t *)ctx, end - begin, __ATOMIC_RELAXED);
+}
+
+START_TEST(test_given_up) /* a job's rest is left where the host wants no more */
+{
+    int token;
+    kl_set_stop(say_stop);
+    for (int threads = 1; threads <= 2; threads++) {
+        for (int wanted = 0; wanted < 2; wanted++) {
+            int64_t did = 0;
+            kl_stop_watch before = kl_stop_begin(wanted ? NULL : &token);
+            for (int i = 0; i < 20 && !kl_stopped(); i++)
+                kl_parallel_on(threads, 1 << 20, 1, nap, &did);
+            ck_assert_int_eq(kl_stopped(), !wanted);
+            ck_assert_int_eq(did == 20 << 20, wanted);
+            kl_stop_end(before);
+            ck_assert(!kl_stopped());
+        }
+    }
+    kl_set_stop(NULL);
+}
+END_TEST
+
 START_TEST(test_fork)
 {
     ck_assert(run_tally(4, N, 1));
@@ -177,6 +209,7 @@ int main(void)
     tcase_add_test(tc, test_many_jobs);
     tcase_add_test(tc, test_nested);
     tcase_add_test(tc, test_concurrent);
+    tcase_add_test(tc, test_given_up);
     tcase_add_test(tc, test_fork);
     tcase_add_test(tc, test_fp_environment);
     tcase_add_test(tc, test_setting);

@@ -173,6 +173,15 @@ static void take_back(void *thread)
     PyEval_RestoreThread(thread);
 }
 
+/* Whether a signal's handler has raised: Ctrl-C. */
+static bool interrupted(void *thread)
+{
+    PyEval_RestoreThread(thread);
+    bool stop = PyErr_CheckSignals() != 0;
+    PyEval_SaveThread();
+    return stop;
+}
+
 static PyMethodDef methods[] = {
     {"_tensor", tensor_from, METH_VARARGS, "A new tensor of data."},
     {"_from_buffer", from_buffer, METH_O, "A tensor over another's memory."},
@@ -198,6 +207,7 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__kiln(void)
 {
     kl_set_wait(let_go, take_back);
+    kl_set_stop(interrupted);
     PyObject *m = PyModule_Create(&definition);
     py.linalg_error =
         PyErr_NewException("kiln.linalg.LinAlgError", PyExc_RuntimeError, NULL);

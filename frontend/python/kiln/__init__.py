@@ -17,6 +17,7 @@ from ._dtypes import *  # noqa: E402,F401,F403
 from ._functions import *  # noqa: E402,F401,F403
 from ._wrap import *  # noqa: E402,F401,F403
 from ._grad import (enable_grad, inference_mode, no_grad, set_grad_enabled)  # noqa: E402,F401
+from ._device import get_default_device, set_default_device  # noqa: E402,F401
 from ._make import (as_tensor, asarray, from_dlpack, from_numpy, frombuffer, scalar_tensor,  # noqa: E402,F401
                     tensor)
 from . import random  # noqa: E402,F401

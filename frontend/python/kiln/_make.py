@@ -23,7 +23,13 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
                       "sourceTensor.detach().clone() or sourceTensor.detach().clone()."
                       "requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    return _finish(_kiln._tensor(data, dtype), device, requires_grad)
+    return _finish(_kiln._tensor(data, dtype), device or _elsewhere(), requires_grad)
+
+
+def _elsewhere():
+    """The device of new tensors; None: the cpu."""
+    name = _kiln._get_default_device()
+    return None if name == "cpu" else name
 
 
 def _read_only(a):
@@ -54,10 +60,10 @@ def from_numpy(ndarray) -> Tensor:
 def as_tensor(data, dtype=None, device=None) -> Tensor:
     """data as a tensor, sharing memory where it can."""
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
+        return _finish(data if dtype is None else data.to(dtype), device, False)
     if type(data).__name__ == "ndarray":
         t = from_numpy(data)
-        return t if dtype is None else t.to(dtype)
+        return _finish(t if dtype is None else t.to(dtype), device or _elsewhere(), False)
     return tensor(data, dtype=dtype, device=device)
 
 

@@ -1,0 +1,140 @@
+"""kiln within a process: Ctrl-C, fork, the environment, the terminal. Needs nothing else."""
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import kiln as torch
+from kiln.utils.data import DataLoader, Dataset
+
+ENDLESS = """
+import kiln as torch, sys, time
+x = torch.ones(1000, 1000)
+(x @ x).sum().item()
+print("begun", flush=True)
+try:
+    {}
+except KeyboardInterrupt:
+    print("interrupted", x.sum().item(), (torch.ones(300, 300) @ torch.ones(300, 300)).sum().item())
+"""
+CHAIN = "y = x\n    while True:\n        for i in range(100): y = (y @ x) * 1e-3\n        y.{}()"
+WIDE = "while True: (torch.rand(9000, 9000).sin().exp().erf() + 1).log().sum().{}()"
+
+
+def child(code, **env):
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **env}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+class Interrupt(unittest.TestCase):
+    def test_promptly(self):
+        for form in (CHAIN.format("realize"), CHAIN.format("tolist"), WIDE.format("item")):
+            for threads in "12":
+                p = child(ENDLESS.format(form), KILN_THREADS=threads)
+                self.assertEqual(p.stdout.readline(), "begun\n")
+                time.sleep(0.5)
+                sent = time.monotonic()
+                p.send_signal(signal.SIGINT)
+                out, err = p.communicate(timeout=60)
+                self.assertEqual(out, "interrupted 1000000.0 27000000.0\n", err)
+                self.assertLess(time.monotonic() - sent, 5, form)
+
+    def test_other_signals_do_not_stop(self):
+        seen = []
+        before = signal.signal(signal.SIGALRM, lambda *_: seen.append(torch.ones(3).sum().item()))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            x = torch.ones(400, 400)
+            end = time.monotonic() + 20
+            while not seen and time.monotonic() < end:
+                y = x
+                for _ in range(40):
+                    y = (y @ x) * 2 ** -9
+                got = y[0, 0].item()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        self.assertEqual(seen, [3])
+        self.assertAlmostEqual(got, (400 / 512) ** 40, 8)
+
+
+def in_child(work):
+    """work() in a fork: whether it went well."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.alarm(60)  # a child that hangs fails
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+class Squares(Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, i):
+        return (torch.full((3,), float(i)) ** 2).sum(), i
+
+
+class Fork(unittest.TestCase):
+    def setUp(self):
+        self.threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+
+    def tearDown(self):
+        torch.set_num_threads(self.threads)
+
+    def test_after_threads(self):
+        x = torch.rand(300, 300)
+        want = (x @ x).sum().item()
+        pending = torch.ones(300, 300) * 2 + 1
+        line = torch.nn.Linear(10, 10)
+
+        def work():
+            assert (x @ x).sum().item() == want
+            assert pending.sum().item() == 270000
+            assert torch.linalg.inv(torch.eye(20) * 2).sum().item() == 10
+            line(torch.ones(3, 10)).sum().backward()
+            assert line.bias.grad.tolist() == [3] * 10
+            assert (torch.ones(17, 19).square() - 3.25).cumsum(0)[-1, 0].item() == -38.25  # compiled here
+
+        for _ in range(3):
+            self.assertTrue(in_child(work))
+        self.assertEqual((x @ x).sum().item(), want)
+
+    def test_workers(self):
+        (torch.rand(400, 400) @ torch.rand(400, 400)).sum().item()
+        fork = multiprocessing.get_context("fork")
+        loader = DataLoader(Squares(), batch_size=6, num_workers=2, multiprocessing_context=fork)
+        got = [v for batch, _ in loader for v in batch.tolist()]
+        self.assertEqual(got, [3.0 * i * i for i in range(20)])
+
+
+class Device(unittest.TestCase):
+    def test_default(self):
+        self.assertEqual(repr(torch.get_default_device()), "device(type='cpu')")
+        torch.set_default_device("cpu")
+        with torch.device("cpu") as d:
+            self.assertEqual((d, torch.ones(2).device), (torch.device("cpu"),) * 2)
+        torch.set_default_device(None)
+        with self.assertRaisesRegex(RuntimeError, "at start of device string: nowhere"):
+            torch.set_default_device("nowhere")
+        with self.assertRaisesRegex(RuntimeError, "no device cuda:99 here|driver"):
+            torch.set_default_device("cuda:99")
+        self.assertEqual(torch.tensor([1]).device.type, "cpu")
+
+    def test_environment(self):
+        got = child("import kiln; print(kiln.zeros(2).device)", KILN_DEVICE="cpu").communicate()[0]
+        self.assertEqual(got, "cpu\n")
+        out, err = child("import kiln; kiln.zeros(2)", KILN_DEVICE="cuda:77").communicate()
+        self.assertRegex(err, r"RuntimeError: .*cuda:77.*\(KILN_DEVICE\)|driver.*\(KILN_DEVICE\)")
+
+
+if __name__ == "__main__":
+    unittest.main()
