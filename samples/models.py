@@ -9,6 +9,7 @@ import sys
 import kiln as torch
 from kiln import nn
 from kiln.utils.data import DataLoader, TensorDataset
+from kiln.utils.progress import progress
 
 COUNT, CLASSES = 256, 4
 
@@ -56,9 +57,9 @@ def train(name, model, x, y, epochs):
     batches = DataLoader(TensorDataset(x[:half], y[:half]), batch_size=32, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     loss_fn = nn.CrossEntropyLoss()
-    for _ in range(epochs):
+    for epoch in range(epochs):
         model.train()
-        for a, b in batches:
+        for a, b in progress(batches, f"{name}, epoch {epoch + 1}"):
             loss = loss_fn(model(a), b)
             optimizer.zero_grad()
             loss.backward()

@@ -8,6 +8,7 @@ import sys
 import kiln as torch
 from kiln import nn
 from kiln.utils.data import DataLoader, Dataset, Subset
+from kiln.utils.progress import progress
 
 
 class Digits(Dataset):
@@ -43,7 +44,7 @@ def main(path, epochs):
     loss_fn = nn.CrossEntropyLoss()
     for epoch in range(epochs):
         total = 0.0
-        for x, y in batches:
+        for x, y in progress(batches, f"epoch {epoch + 1}"):
             x, y = x.to(device), y.to(device)
             loss = loss_fn(model(x), y)
             optimizer.zero_grad(set_to_none=True)

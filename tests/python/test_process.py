@@ -136,5 +136,48 @@ class Device(unittest.TestCase):
         self.assertRegex(err, r"RuntimeError: .*cuda:77.*\(KILN_DEVICE\)|driver.*\(KILN_DEVICE\)")
 
 
+LONG = """
+import sys, time
+from kiln.utils.progress import progress
+for i in progress(range(4), "epoch 1"):
+    time.sleep(0.6)
+print("after")
+for i in progress(range(3)): pass
+"""
+
+
+class Progress(unittest.TestCase):
+    def on_terminal(self, code):
+        """What a program writes to a terminal that is its stdout and stderr."""
+        main, side = os.openpty()
+        p = subprocess.Popen([sys.executable, "-c", code], stdout=side, stderr=side, close_fds=True)
+        os.close(side)
+        text = b""
+        while True:
+            try:
+                part = os.read(main, 1000)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            text += part
+        os.close(main)
+        self.assertEqual(p.wait(), 0)
+        return text.decode().replace("\r\n", "\n")
+
+    def test_on_a_terminal(self):
+        text = self.on_terminal(LONG)
+        self.assertRegex(text, r"^\repoch 1  2/4  50%  00:01, 00:01 to go"
+                               r"\repoch 1  3/4  75%  00:01, 00:00 to go\r +\rafter\n$")
+
+    def test_elsewhere(self):
+        p = child(LONG)
+        self.assertEqual(p.communicate(), ("after\n", ""))
+
+    def test_without_length(self):
+        text = self.on_terminal(LONG.replace("range(4)", "(v for v in range(4))"))
+        self.assertRegex(text, r"^\repoch 1  2  00:01\repoch 1  3  00:01\r +\rafter\n$")
+
+
 if __name__ == "__main__":
     unittest.main()
