@@ -77,6 +77,40 @@ class OnDevice(unittest.TestCase):
         self.assertEqual(got.stdout, "cuda:0 cuda:0 [2.0, 3.0] cuda:0\n", got.stderr)
 
 
+class Copies(unittest.TestCase):
+    def counted(self, work):
+        """What a piece of work gives, and how much it adds to the counters."""
+        before = torch.stats()
+        r = work()
+        after = torch.stats()
+        return r, {n: after[n] - before[n] for n in ("kernels_launched", "device_copies", "device_copy_bytes")}
+
+    def test_bytes_to_images(self):
+        pixels = bytearray(range(256))
+        x, n = self.counted(lambda: torch.frombuffer(pixels, dtype=torch.uint8).float().div_(255).to("cuda"))
+        self.assertEqual(n, {"kernels_launched": 1, "device_copies": 1, "device_copy_bytes": 1024})
+        self.assertEqual(x.cpu().tolist(), [torch.tensor(v / 255).item() for v in range(256)])
+        self.assertEqual(pixels, bytearray(range(256)))
+
+    def test_pinned_loader(self):
+        data = torch.utils.data.TensorDataset(torch.arange(10.), torch.arange(10))
+        loader = torch.utils.data.DataLoader(data, batch_size=4, pin_memory=True)
+        got, n = self.counted(lambda: [(x.to("cuda", non_blocking=True), y.cuda(non_blocking=True)) for x, y in loader])
+        self.assertEqual((n["device_copies"], n["device_copy_bytes"]), (6, 40 + 80))
+        self.assertEqual([v for x, _ in got for v in x.tolist()], list(range(10)))
+        self.assertEqual([v for _, y in got for v in y.tolist()], list(range(10)))
+
+    def test_non_blocking(self):
+        x = torch.arange(100000.)
+        y = x.to("cuda", non_blocking=True)
+        x.zero_()
+        self.assertEqual(x.sum().item(), 0)  # written while the copy may still run
+        self.assertEqual((y + 1)[-1].item(), 100000)
+        z = y.to("cpu", non_blocking=True)  # a read waits
+        y.zero_()
+        self.assertEqual((z[-1].item(), y.sum().item()), (99999, 0))
+
+
 class Training(unittest.TestCase):
     """A net, its state and its optimiser's on the device, and autocast there."""
 

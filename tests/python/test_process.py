@@ -136,6 +136,32 @@ class Device(unittest.TestCase):
         self.assertRegex(err, r"RuntimeError: .*cuda:77.*\(KILN_DEVICE\)|driver.*\(KILN_DEVICE\)")
 
 
+LAYERS = """
+import sys, kiln as torch
+from kiln import nn
+model = nn.Sequential(*[m for _ in range(12) for m in (nn.Linear(64, 64), nn.GELU())])
+for p in model.parameters():
+    p.sum().item()
+x = torch.ones(8192, 64).realize()
+before = torch.stats()["pool_peak"]
+if sys.argv[1] == "infer":
+    with torch.no_grad():
+        model(x).sum().item()
+else:
+    model(x).sum().backward()
+    [p.grad.sum().item() for p in model.parameters()]
+print((torch.stats()["pool_peak"] - before) / (8192 * 64 * 4))
+"""
+
+
+class Memory(unittest.TestCase):
+    def test_inference_keeps_no_activation(self):
+        infer, train = (float(subprocess.run([sys.executable, "-c", LAYERS, how], capture_output=True,
+                                             text=True).stdout) for how in ("infer", "train"))
+        self.assertLess(infer, 3)  # a layer's operand and its result
+        self.assertGreater(train, 12)  # every layer's
+
+
 LONG = """
 import sys, time
 from kiln.utils.progress import progress
