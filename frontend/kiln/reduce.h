@@ -90,6 +90,14 @@ KL_API kl_tensor *kl_bincount_at(const char *at, kl_tensor *t, kl_tensor *weight
                                  int64_t least);
 KL_API kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo,
                               double hi);
+/* How many points x [.., dims], f32 or f64, lie in each cell of a grid whose edges along each
+ * axis are given, rising; or the sums of their weights [..]. density: over the sum and the
+ * cell's size. Edges of so many bins between lo and hi, or where x lies (given false); dim
+ * names the axis in messages. */
+KL_API kl_tensor *kl_histogram_at(const char *at, kl_tensor *x, kl_tensor *const *edges,
+                                  int dims, kl_tensor *weight, bool density);
+KL_API kl_tensor *kl_histogram_edges_at(const char *at, kl_tensor *x, int64_t bins,
+                                        double lo, double hi, bool given, int dim);
 /* *inverse, *counts (may be NULL): which of them each element is, how often each occurs
  */
 KL_API kl_tensor *kl_unique_at(const char *at, kl_tensor *t, bool sorted,

@@ -405,7 +405,23 @@ static kl_tensor *row_norm_named(const char *at, kl_tensor *t, const char *p, kl
     return kl_linalg_matrix_norm_at(at, t, p, 0, dim, keep);
 }
 
+static kl_tensor *row_edges(const char *at, kl_tensor *t, int64_t bins, const double *range,
+                            int given, int dim)
+{
+    return kl_histogram_edges_at(at, t, bins, given > 1 ? range[0] : 0,
+                                 given > 1 ? range[1] : 0, given > 1, dim);
+}
+
 /* ---- several results ---- */
+
+static kl_tensor *row_histogram(const char *at, kl_tensor *t, kl_tensor *edges,
+                                kl_tensor *weight, bool density, kl_tensor **out)
+{
+    kl_tensor *flat = kl_reshape_at(at, t, kl_shape(-1, 1));
+    kl_tensor *w = weight ? kl_reshape_at(at, weight, kl_shape(-1)) : NULL;
+    *out = edges ? kl_clone_at(at, edges) : NULL;
+    return *out ? kl_histogram_at(at, flat, &edges, 1, w, density) : NULL;
+}
 
 static kl_tensor *
 row_spread(const char *at, kl_tensor *t, kl_ints axes, double correction, bool keep,

@@ -5,7 +5,7 @@ from ._kiln import Tensor
 
 _table = _kiln._functions["torch"]
 
-__all__ = ["broadcast_shapes", "einsum", "gradient", "randint_like", "tensordot"]
+__all__ = ["broadcast_shapes", "einsum", "gradient", "histogramdd", "randint_like", "tensordot"]
 
 
 def einsum(*args) -> Tensor:
@@ -66,6 +66,29 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
     return tuple(_table["_gradient"](input, s if isinstance(s, Tensor) else None,
                                      1.0 if isinstance(s, Tensor) else float(s), d, edge_order)
                  for s, d in zip(each, dims))
+
+
+def histogramdd(input, bins, *, range=None, weight=None, density=False):
+    """Counts of points [.., D] in the cells of a grid, and the edges along each of its D axes. bins:
+    how many along all or each of them, or their edges; range: where they begin and end.
+
+    >>> torch.histogramdd(torch.tensor([[0., 1.], [1., 0.], [1., 1.]]), 2).hist
+    tensor([[0., 1.],
+            [1., 1.]])
+    """
+    dims = input.shape[-1] if input.dim() else 1
+    bins = [bins] * dims if isinstance(bins, int) else list(bins)
+    flat = input.reshape(-1, dims)
+    edges = [b if isinstance(b, Tensor) else _table["_histogram_edges"](
+        flat[:, min(i, dims - 1)], b, range and list(range[2 * i:2 * i + 2]), i)
+        for i, b in enumerate(bins)]
+    return _result("histogramdd", "hist", "bin_edges")(
+        (_table["_histogramdd"](input, edges, weight, density), tuple(edges)))
+
+
+def _result(name, *fields):
+    from ._functions import _result_type, return_types
+    return return_types.setdefault(name, _result_type(name, fields))
 
 
 def broadcast_shapes(*shapes):
