@@ -34,8 +34,8 @@ kl_tensor *kl_histogram_edges_at(const char *at, kl_tensor *x, int64_t bins, dou
                 (long long)bins, dim);
     else if (!isfinite(lo) || !isfinite(hi))
         kl_fail(KL_ERR_ARG,
-                "torch.histogramdd: dimension %d's range [%g, %g] is not finite", dim, lo,
-                hi);
+                "torch.histogramdd: dimension %d's range [%g, %g] is not finite", dim,
+                isnan(lo) ? fabs(lo) : lo, isnan(hi) ? fabs(hi) : hi);
     else if (lo > hi)
         kl_fail(KL_ERR_ARG,
                 "torch.histogramdd: min should not exceed max, but got min %g max %g for "

@@ -614,6 +614,62 @@ class More(unittest.TestCase):
                 self.assertRaises(ValueError, m.nn.utils.remove_weight_norm, net)
             self.assertEqual(*([*net.state_dict()] for net in nets))
 
+    def test_spectral_norm(self):
+        for source in ("Linear(3, 4)", "ConvTranspose2d(2, 3, 2)"):
+            nets = [eval(source, vars(m.nn)) for m in SIDES]
+            x = torch.randn(2, 3) if "Linear" in source else torch.randn(1, 2, 4, 4)
+            for m, net in zip(SIDES, nets):
+                m.nn.utils.spectral_norm(net, n_power_iterations=2)
+                self.assertRaises(RuntimeError, m.nn.utils.spectral_norm, net)
+            copy_state(*nets)
+            outs = []
+            for net, x2 in zip(nets, (x, to_kiln(x))):
+                y = net(x2) - 2 * net(x2)
+                (y * y).sum().backward()
+                outs.append([y, net.weight_orig.grad, net.weight_u, net.weight_v, net.eval()(x2)])
+            for a, b in zip(outs[1], outs[0]):
+                close(a, b)
+            self.assertEqual(*([*net.state_dict()] for net in nets))
+            for m, net in zip(SIDES, nets):
+                m.nn.utils.remove_spectral_norm(net)
+                self.assertRaises(ValueError, m.nn.utils.remove_spectral_norm, net)
+            close(nets[1].weight, nets[0].weight)
+        self.assertRaisesRegex(ValueError, "Expected n_power_iterations to be positive",
+                               kiln.nn.utils.spectral_norm, nets[1], n_power_iterations=0)
+
+    def test_adaptive_softmax(self):
+        pair = Pair("AdaptiveLogSoftmaxWithLoss(6, 20, [4, 9], div_value=2.0, head_bias=True)")
+        target, grads = torch.tensor([0, 5, 19, 3, 9, 8]), []
+        for net, xs, t in zip(pair.modules, pair.inputs([(6, 6)]), (target, to_kiln(target))):
+            out = net(xs[0], t)
+            out.loss.backward()
+            grads.append([*out, xs[0].grad, net.log_prob(xs[0]), net.predict(xs[0]),
+                          net(xs[0][1], t[1]).output, *(p.grad for p in net.parameters())])
+        for a, b in zip(grads[1], grads[0]):
+            close(a, b)
+        ours, x = pair.ours, xs[0]
+        for args, text in (((x, t + 2), r"Target values should be in \[0, 19\]"), ((x, t[:2]), "same size in"),
+                           ((x[0], t[:6]), "1D target tensor expects 2D input"), ((x, t[None]), "0D or 1D target")):
+            self.assertRaisesRegex(RuntimeError, text, ours, *args)
+        for cutoffs in ([], [3, 2], [0], [20], [2, 2]):
+            self.assertRaisesRegex(ValueError, "cutoffs should be", kiln.nn.AdaptiveLogSoftmaxWithLoss, 6, 20, cutoffs)
+
+    def test_linear_cross_entropy(self):
+        pair = Pair("LinearCrossEntropyLoss(5, 3, out_features=(2,), bias=True, label_smoothing=0.1)")
+        target, outs = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 0]]), []
+        for net, xs, t in zip(pair.modules, pair.inputs([(4, 5)]), (target, to_kiln(target))):
+            y = net(xs[0], t)
+            y.backward()
+            outs.append([y, xs[0].grad, net.linear.weight.grad, net.linear.bias.grad])
+        for a, b in zip(outs[1], outs[0]):
+            close(a, b)
+        f, ones = kiln.nn.functional.linear_cross_entropy, kiln.ones
+        for args, text in (((ones(1, 2, 3), ones(4, 3), t), "expected input with dimensionality 1 or 2, got 3"),
+                           ((ones(2, 3), ones(3), t), "expected linear_weight with dimensionality at least 2"),
+                           ((ones(2, 3), ones(4, 2), t), "expected equal input and linear_weight last dim"),
+                           ((ones(3), ones(4, 2, 3), t), "K-dimensional loss defined by linear_weight")):
+            self.assertRaisesRegex(RuntimeError, text, f, *args)
+
     def test_in_place(self):
         for source in ("relu_(x)", "elu_(x, 0.5)", "leaky_relu_(x)", "hardtanh_(x, -0.1, 0.1)", "threshold_(x, 0.0, 3.0)"):
             outs = []

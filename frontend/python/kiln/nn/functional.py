@@ -18,6 +18,37 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
                                margin=margin, reduction=reduction)
 
 
+def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None,
+                         reduction="mean", ignore_index=None, label_smoothing=0.0, options=None):
+    """cross_entropy of linear(input, linear_weight), whose classes are the weight's first dimension.
+    options has no effect: what is computed at once is the compiler's matter."""
+    batch, classes, shape = input.shape[:-1], linear_weight.shape[0], linear_weight.shape[:-1]
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError("expected linear_weight with dimensionality at least 2, got "
+                           f"{linear_weight.dim()}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), "
+                           f"got {input.shape[-1]} and {linear_weight.shape[-1]}, respectively")
+    if linear_bias is not None and linear_bias.shape != shape:
+        raise RuntimeError(f"expected linear_bias shape {tuple(shape)}, got "
+                           f"{tuple(linear_bias.shape)}")
+    if len(shape) > 1 and len(batch) == 0:
+        raise RuntimeError("K-dimensional loss defined by linear_weight shape "
+                           f"{tuple(linear_weight.shape)} requires batched input, (N, "
+                           f"{input.shape[-1]}), got unbatched input with shape "
+                           f"{tuple(input.shape)}")
+    logits = (*batch, classes, *shape[1:])
+    if tuple(target.shape) == logits and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    y = linear(input, linear_weight.reshape(-1, input.shape[-1]),  # noqa: F821
+               None if linear_bias is None else linear_bias.reshape(-1))
+    return cross_entropy(y.reshape(logits), target, weight=weight,  # noqa: F821
+                         reduction=reduction, label_smoothing=label_smoothing,
+                         ignore_index=-100 if ignore_index is None else ignore_index)
+
+
 def _masked_rank(query, key, value, key_padding_mask, attn_mask, num_heads):
     """Whether the operands are a batch; refuses ranks that do not fit."""
     n = query.dim()

@@ -1,5 +1,6 @@
 """The layers."""
 from .activation import *  # noqa: F401,F403
+from .adaptive import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss  # noqa: F401
 from .attention import (MultiheadAttention, Transformer, TransformerDecoder,  # noqa: F401
                         TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer)
 from .container import (ModuleDict, ModuleList, ParameterDict, ParameterList,  # noqa: F401

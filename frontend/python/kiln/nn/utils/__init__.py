@@ -3,6 +3,7 @@ from ... import _functions as K
 from ... import _kiln
 from ..._grad import no_grad
 from . import rnn  # noqa: F401
+from .spectral_norm import remove_spectral_norm, spectral_norm  # noqa: F401
 from .weight_norm import remove_weight_norm, weight_norm  # noqa: F401
 
 
