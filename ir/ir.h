@@ -95,8 +95,7 @@ int kl_op_find(const char *name, size_t len);    /* -1: unknown */
 typedef int64_t kl_dim;
 typedef struct kl_dims kl_dims;
 kl_dims *kl_dims_new(kl_arena *a);
-kl_dims *kl_dims_own(const kl_dims *d,
-                     kl_arena *a); /* a copy, to be added to apart from d */
+kl_dims *kl_dims_own(const kl_dims *d, kl_arena *a); /* a copy, added to apart from d */
 /* The symbol of that name, made on first use with range [0, 2^40] and divisor 1. */
 kl_dim kl_dim_sym(kl_dims *d, const char *name);
 void kl_dim_sym_bound(kl_dims *d, kl_dim sym, int64_t min, int64_t max, int64_t divisor);
@@ -136,26 +135,30 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into);
  * Attributes are int64, by op (every kl_dim-valued one may be symbolic):
  *   input    index [, stride per axis in elements]      (no strides: dense row-major)
  *   const    the elements' bytes, row-major, packed 8 a word
- *   iota     axis
+ *   iota, concat, argmax, argmin   axis
  *   permute  perm[rank]
  *   pad      lo[rank] hi[rank] interior[rank]
  *   slice    start[rank] step[rank]
  *   flip     axes mask
- *   concat   axis
- *   window, fold   m, then m times: axis size stride dilation (fold: of its result's
- * axes) strided, update   offset, stride per axis of y (strided) or of b (update) reduce
- * combining op, axes mask argmax, argmin   axis prefix   combining op, axis contract na
- * nb ny, then the labels of each axis (small ints in order of appearance) gather   axis,
- * batch axes     scatter  combining op (KL_SET: plain), axis, batch axes sort     axis,
- * descending while    body graphs: cond, body        (sources: carries; results: carries)
+ *   window, fold   m, then m times: axis size stride dilation (fold: its result's axes)
+ *   strided, update   offset, stride per axis of y (strided) or of b (update)
+ *   reduce   combining op, axes mask
+ *   prefix   combining op, axis
+ *   contract na nb ny, then the labels of each axis (small ints in order of appearance)
+ *   gather   axis, batch axes
+ *   scatter  combining op (KL_SET: plain), axis, batch axes
+ *   sort     axis, descending
+ *   while    body graphs: cond, body        (sources: carries; results: carries)
  *   cond     body graphs: then, else        (sources: predicate, operands)
  *   scan     number of carries, axis 0 is scanned; body graph  (sources: carries, xs)
- *   call     name index, number of results, has-effects; then per result dtype rank
- * extents function body graph, number of results, 1 + derivative graph or 0. Body outputs
- * beyond the results are for the derivative alone, which takes the inputs, all body
- * outputs, and a cotangent for each floating-point result, and gives one for each such
- * input pick     k detach   number       (gone after autodiff, as grad and jvp) grad -
- * (sources: y, seed, inputs..)   jvp -  (sources: y, (input, tangent)..)
+ *   call     name index, number of results, has-effects; per result dtype rank extents
+ *   function body graph, number of results, 1 + derivative graph or 0. Outputs beyond the
+ *            results are for the derivative alone, which takes inputs, body outputs and a
+ *            cotangent for each floating-point result, and gives one for each such input
+ *   pick     k
+ *   detach   number                          (gone after autodiff, as grad and jvp)
+ *   grad     -  (sources: y, seed, inputs..)
+ *   jvp      -  (sources: y, (input, tangent)..)
  */
 
 #define KL_SET KL_OP_COUNT /* scatter's "replace" */
@@ -226,30 +229,25 @@ kl_ref kl_graph_find(kl_graph *g, const kl_spec *spec, const kl_type *type);
 kl_ref kl_graph_input(kl_graph *g, const char *name, kl_dtype dt, int rank,
                       const kl_dim *shape);
 kl_status kl_graph_output(kl_graph *g, kl_ref r, const char *name);
-uint32_t kl_graph_body(kl_graph *g, kl_graph *body); /* its index for attributes */
-uint32_t kl_graph_string(kl_graph *g,
-                         const char *s); /* interned; KL_NONE: NULL, no memory */
+uint32_t kl_graph_body(kl_graph *g, kl_graph *body);  /* its index for attributes */
+uint32_t kl_graph_string(kl_graph *g, const char *s); /* interned, or KL_NONE */
 /* Output i may be written over input k. */
 kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input);
-/* The words of a node's attributes that name bodies (function's second: 1 + body, or 0).
- */
+/* The words of its attributes that name bodies (function's second: 1 + body, or 0). */
 int kl_graph_body_words(kl_op op, uint32_t words[2]);
 bool kl_graph_effects(const kl_graph *g, kl_ref r);     /* a call that must stay */
 uint32_t kl_graph_results(const kl_graph *g, kl_ref r); /* how many a node has */
 /* g and all bodies that its nodes name, and theirs, bodies first, each once; NULL: no
  * memory. */
 kl_graph **kl_graph_all(const kl_graph *g, uint32_t *n);
-void kl_graph_reindex(
-    kl_graph *g); /* the hash table again, after nodes were renumbered */
+void kl_graph_reindex(kl_graph *g); /* the hash table again: nodes were renumbered */
 
 /* ---- graph_build.c: shorthands; all return KL_NONE on failure ---- */
 
 kl_ref kl_g_const(kl_graph *g, kl_dtype dt, double v);      /* 0-d */
 kl_ref kl_g_const_int(kl_graph *g, kl_dtype dt, int64_t v); /* 0-d */
-kl_ref kl_g_const_like(kl_graph *g, kl_ref like,
-                       double v); /* v in like's dtype and shape */
-kl_ref kl_g_elt(kl_graph *g, kl_op op, kl_ref a, kl_ref b,
-                kl_ref c); /* unused: KL_NONE */
+kl_ref kl_g_const_like(kl_graph *g, kl_ref like, double v); /* like's dtype and shape */
+kl_ref kl_g_elt(kl_graph *g, kl_op op, kl_ref a, kl_ref b, kl_ref c); /* or KL_NONE */
 kl_ref kl_g_cast(kl_graph *g, kl_ref a, kl_dtype dt);
 kl_ref kl_g_bitcast(kl_graph *g, kl_ref a, kl_dtype dt);
 kl_ref kl_g_reshape(kl_graph *g, kl_ref a, int rank, const kl_dim *shape);
