@@ -184,6 +184,7 @@ typedef struct kl_state {
     bool tracing; /* a function is traced: numbers are its constants */
     kl_dtype default_dtype;
     int default_device; /* kl_set_default_device's + 1; 0: KILN_DEVICE's */
+    /* kl_cleanup clears what is above */
     int64_t nodes; /* made less released: of all threads' sum they are the number alive */
     kl_slab_lists slabs;
     uintptr_t thread; /* whose it is; atomic */

@@ -33,11 +33,8 @@ static void release_all(kl_state *s)
     kl_free(s->scopes, s->cap_scopes * sizeof *s->scopes);
     kl_free(s->dirty, s->cap_dirty * sizeof *s->dirty);
     kl_force_trim();
-    *s = (kl_state){.default_dtype = KL_F32,
-                    .nodes = s->nodes,
-                    .slabs = s->slabs,
-                    .thread = s->thread,
-                    .next = s->next};
+    memset(s, 0, offsetof(kl_state, nodes)); /* other threads read what is behind */
+    s->default_dtype = KL_F32;
 }
 
 /* States are never given back, so that the last can always be looked at; the next
