@@ -3,7 +3,7 @@
  */
 #include "ir/ir.h"
 
-#include <check.h>
+#include "many.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -156,10 +156,9 @@ START_TEST(integer_rows)
             bool truth =
                 op == KL_OP_lt || op == KL_OP_le || op == KL_OP_eq || op == KL_OP_ne;
             wide got = truth ? y.b : int_of(dt, y);
-            ck_assert_msg(got == (truth ? want : cut(dt, want)),
-                          "%s %s: %lld %lld -> %lld", op_name[op], kl_dtypes[dt].name,
-                          (long long)int_of(dt, a), (long long)int_of(dt, b),
-                          (long long)got);
+            check_msg(got == (truth ? want : cut(dt, want)), "%s %s: %lld %lld -> %lld",
+                      op_name[op], kl_dtypes[dt].name, (long long)int_of(dt, a),
+                      (long long)int_of(dt, b), (long long)got);
         }
     }
 }
@@ -328,8 +327,8 @@ START_TEST(float_rows)
             double got = truth ? y.b : kl_scalar_to_double(dt, y);
             if (!truth)
                 want = kl_scalar_to_double(dt, kl_scalar_from(dt, want));
-            ck_assert_msg(same(got, want), "%s %s: %a %a -> %a, not %a", op_name[op],
-                          kl_dtypes[dt].name, x, z, got, want);
+            check_msg(same(got, want), "%s %s: %a %a -> %a, not %a", op_name[op],
+                      kl_dtypes[dt].name, x, z, got, want);
         }
     }
 }
@@ -386,13 +385,12 @@ START_TEST(fma_is_rounded_once)
         const int *m = mids[i % (int)KL_COUNT(mids)];
         double a = random_double(m[0], 30), b = random_double(m[1], 30);
         double c = i % 11 == 0 ? -a * b : random_double(m[2], 40), want = fma(a, b, c);
-        ck_assert_msg(same(kl_fma_soft(a, b, c), want), "fma(%a, %a, %a) is %a, not %a",
-                      a, b, c, want, kl_fma_soft(a, b, c));
+        check_msg(same(kl_fma_soft(a, b, c), want), "fma(%a, %a, %a) is %a, not %a", a, b,
+                  c, want, kl_fma_soft(a, b, c));
         float f = (float)random_double(1023, 140), g = (float)random_double(1023, 30);
         float h = i % 7 == 0 ? -f * g : (float)random_double(1023, 150),
               w = fmaf(f, g, h);
-        ck_assert_msg(same(kl_fmaf_soft(f, g, h), w), "fmaf(%a, %a, %a) is %a", f, g, h,
-                      w);
+        check_msg(same(kl_fmaf_soft(f, g, h), w), "fmaf(%a, %a, %a) is %a", f, g, h, w);
     }
 }
 END_TEST
@@ -403,11 +401,10 @@ START_TEST(remainders_are_exact)
         kl_scalar a = {.f64 = random_double(1023, i % 1000)};
         kl_scalar b = {.f64 = random_double(1023, i % 700)};
         double got = kl_eval(KL_OP_rem, KL_F64, a, b, b).f64;
-        ck_assert_msg(same(got, fmod(a.f64, b.f64)), "rem(%a, %a) -> %a", a.f64, b.f64,
-                      got);
+        check_msg(same(got, fmod(a.f64, b.f64)), "rem(%a, %a) -> %a", a.f64, b.f64, got);
         kl_scalar f = {.f32 = (float)a.f64}, g = {.f32 = (float)b.f64};
         float r = kl_eval(KL_OP_rem, KL_F32, f, g, g).f32;
-        ck_assert_msg(same(r, fmodf(f.f32, g.f32)), "rem(%a, %a) -> %a", f.f32, g.f32, r);
+        check_msg(same(r, fmodf(f.f32, g.f32)), "rem(%a, %a) -> %a", f.f32, g.f32, r);
     }
 }
 END_TEST
@@ -504,9 +501,9 @@ START_TEST(casts)
         for (kl_dtype to = KL_BOOL; to <= KL_F64; to++) {
             long double want = cast_ref(to, from, s);
             long double got = value_of(to, kl_eval_cast(to, from, s));
-            ck_assert_msg(got == want || (isnan(got) && isnan(want)),
-                          "%s(%s %La) is %La, not %La", kl_dtypes[to].name,
-                          kl_dtypes[from].name, value_of(from, s), want, got);
+            check_msg(got == want || (isnan(got) && isnan(want)),
+                      "%s(%s %La) is %La, not %La", kl_dtypes[to].name,
+                      kl_dtypes[from].name, value_of(from, s), want, got);
         }
     }
 }
@@ -583,8 +580,8 @@ static void complex_pair(kl_dtype dt, pair a, pair b)
     memcpy(z, &b.re, size), memcpy(z + size, &b.im, size);
     for (size_t i = 0; i < KL_COUNT(some); i++) {
         kl_eval_n(some[i], dt, 1, y, x, z, NULL);
-        ck_assert_msg(same_parts(part, y, complex_ref(some[i], part, a, b)), "%s %s",
-                      op_name[some[i]], kl_dtypes[dt].name);
+        check_msg(same_parts(part, y, complex_ref(some[i], part, a, b)), "%s %s",
+                  op_name[some[i]], kl_dtypes[dt].name);
     }
     bool equal =
         real_row(KL_OP_eq, part, a.re, b.re).b && real_row(KL_OP_eq, part, a.im, b.im).b;

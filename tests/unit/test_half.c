@@ -1,7 +1,7 @@
 /* test_half.c: narrowing against a search among all values of the narrow format. */
 #include "runtime/runtime.h"
 
-#include <check.h>
+#include "many.h"
 
 static const struct {
     float (*widen)(uint16_t h);
@@ -35,14 +35,13 @@ START_TEST(test_round_trip)
     for (uint32_t h = 0; h < 0x10000; h++) {
         float v = formats[_i].widen((uint16_t)h);
         bool nan = (h & 0x7FFF) > formats[_i].inf;
-        ck_assert_int_eq(v != v, nan);
+        check_msg((v != v) == nan, "0x%x", h);
         uint16_t back = formats[_i].narrow(v), back64 = formats[_i].narrow64(v);
         if (nan) {
-            ck_assert_uint_gt(back & 0x7FFF, formats[_i].inf);
-            ck_assert_uint_gt(back64 & 0x7FFF, formats[_i].inf);
+            check_msg((back & 0x7FFF) > formats[_i].inf, "0x%x", h);
+            check_msg((back64 & 0x7FFF) > formats[_i].inf, "0x%x", h);
         } else {
-            ck_assert_uint_eq(back, h);
-            ck_assert_uint_eq(back64, h);
+            check_msg(back == h && back64 == h, "0x%x", h);
         }
     }
     ck_assert(kl_f16_to_f32(0x3C00) == 1.0f && kl_f16_to_f32(0x0001) == 0x1p-24f);
@@ -56,9 +55,10 @@ START_TEST(test_narrow_f32)
         uint32_t w = (uint32_t)u;
         float v;
         memcpy(&v, &w, sizeof v);
-        ck_assert_msg(formats[_i].narrow(v) == oracle(_i, v), "%a", v);
-        ck_assert_uint_eq(formats[_i].narrow(-v), oracle(_i, v) | 0x8000);
-        ck_assert_uint_eq(formats[_i].narrow64(v), oracle(_i, v));
+        uint16_t want = oracle(_i, v);
+        check_msg(formats[_i].narrow(v) == want, "%a", v);
+        check_msg(formats[_i].narrow(-v) == (want | 0x8000), "%a", -v);
+        check_msg(formats[_i].narrow64(v) == want, "%a", v);
     }
 }
 END_TEST
@@ -70,9 +70,9 @@ START_TEST(test_middles)
     for (uint16_t h = 0; h + 1 < formats[_i].inf; h++) {
         double a = formats[_i].widen(h),
                m = a + (formats[_i].widen((uint16_t)(h + 1)) - a) / 2;
-        ck_assert_uint_eq(formats[_i].narrow64(m), h & 1 ? h + 1 : h);
-        ck_assert_uint_eq(formats[_i].narrow64(m * (1 + 0x1p-52)), h + 1);
-        ck_assert_uint_eq(formats[_i].narrow64(m * (1 - 0x1p-53)), h);
+        check_msg(formats[_i].narrow64(m) == (h & 1 ? h + 1 : h), "%a", m);
+        check_msg(formats[_i].narrow64(m * (1 + 0x1p-52)) == h + 1, "above %a", m);
+        check_msg(formats[_i].narrow64(m * (1 - 0x1p-53)) == h, "below %a", m);
     }
     ck_assert_uint_eq(formats[_i].narrow64(1e300), formats[_i].inf);
     ck_assert_uint_eq(formats[_i].narrow64(5e-324), 0);
