@@ -23,7 +23,17 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
                       "sourceTensor.detach().clone() or sourceTensor.detach().clone()."
                       "requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    return _finish(_kiln._tensor(data, dtype), device or _elsewhere(), requires_grad)
+    return _finish(read(data, dtype), device or _elsewhere(), requires_grad)
+
+
+def read(data, dtype):
+    """A new tensor of numbers, of memory, or of what has an array to give (a pandas Series)."""
+    try:
+        return _kiln._tensor(data, dtype)
+    except TypeError:
+        if not hasattr(data, "__array__"):
+            raise
+        return _kiln._tensor(data.__array__(), dtype)
 
 
 def _elsewhere():

@@ -1,6 +1,7 @@
 """Tensor's methods that are Python's own matter: NumPy, copying, pickling, gradients."""
 from . import _kiln, autograd
 from ._kiln import Tensor
+from ._make import read
 
 
 def _method(fn):
@@ -14,6 +15,32 @@ def numpy(self, *, force=False):
     import numpy as np
 
     return np.asarray(memoryview(self.detach() if force else self))
+
+
+@_method
+def __array_function__(self, func, types, args, kwargs):
+    """NumPy's functions as NumPy has them, which call our methods; where those do not take NumPy's
+    keywords (np.max(t): t.max(axis=None, out=None)), on the arrays."""
+    try:
+        return func._implementation(*args, **kwargs)
+    except TypeError:
+        args, kwargs = _arrays(args), _arrays(kwargs)
+        return func(*args, **kwargs)
+
+
+def _arrays(v):
+    """Tensors within as NumPy's arrays."""
+    if isinstance(v, Tensor):
+        return v.__array__()
+    if isinstance(v, dict):
+        return {n: _arrays(w) for n, w in v.items()}
+    return type(v)(map(_arrays, v)) if type(v) in (tuple, list) else v
+
+
+@_method
+def to_numpy(self):
+    """numpy(), under the name by which pandas and matplotlib ask for it."""
+    return self.numpy()
 
 
 @_method
@@ -175,7 +202,7 @@ def dim_order(self):
 @_method
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     """A tensor of data with this one's dtype."""
-    t = _kiln._tensor(data, dtype or self.dtype).to(device or self.device)
+    t = read(data, dtype or self.dtype).to(device or self.device)
     return t.requires_grad_() if requires_grad else t
 
 

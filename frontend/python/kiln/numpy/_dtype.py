@@ -29,6 +29,12 @@ class dtype:
             raise TypeError(f"Cannot interpret {spec!r} as a data type")
         return found
 
+    @property
+    def dtype(self):
+        """NumPy's own, for np.dtype() to find."""
+        import numpy
+        return numpy.dtype(self.name)
+
     def __repr__(self):
         return f"dtype('{self.name}')"
 
