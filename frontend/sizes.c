@@ -321,7 +321,7 @@ kl_status kl_sized_find(const kl_linear *l, int device, kl_sized *out)
 {
     kl_key_shape s;
     *out = (kl_sized){0};
-    KL_TRY(kl_key_shape_read(l, &s));
+    KL_TRY(kl_key_shape_read(l, true, &s));
     if (s.nwords == 0) {
         kl_key_shape_free(&s);
         return KL_OK;

@@ -29,9 +29,10 @@ typedef struct kl_key_shape { /* what the keys of a family share */
     uint32_t nwords, cap_words;
     uint32_t *inputs; /* words before each input node: its place among the numbers */
     uint32_t ninputs, cap_inputs;
-    bool failed;
+    bool windows, failed;
 } kl_key_shape;
-kl_status kl_key_shape_read(const kl_linear *l, kl_key_shape *s);
+/* windows: extents that windows walk along are the same in all of a family. */
+kl_status kl_key_shape_read(const kl_linear *l, bool windows, kl_key_shape *s);
 void kl_key_shape_free(kl_key_shape *s);
 int64_t kl_word_value(const uint8_t *key, const kl_word *w);
 

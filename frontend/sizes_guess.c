@@ -11,7 +11,6 @@
 #include "sizes.h"
 
 #define MOST (INT64_C(1) << 31)
-enum { NARROW = 4 /* contractions of fewer rows or columns add up in another order */ };
 
 /* ---- the words of a key that may vary ---- */
 
@@ -71,6 +70,34 @@ static bool rigid(const head *h)
            (h->op == KL_OP_const && (h->rank > 0 || h->nattr > 1));
 }
 
+/* A convolution along an axis whose extent is a symbol is many times slower: with
+ * `windows` set those extents do not vary. Bits of the axes that windows walk along. */
+static uint64_t windowed(const kl_key_shape *s, size_t attr, const head *h)
+{
+    uint64_t axes = 0;
+    int64_t m = 0, axis;
+    if (!s->windows || (h->op != KL_OP_window && h->op != KL_OP_fold))
+        return 0;
+    memcpy(&m, s->skeleton + attr, sizeof m);
+    for (int64_t i = 0; i < m; i++) {
+        memcpy(&axis, s->skeleton + attr + 8 + 32 * (size_t)i, sizeof axis);
+        axes |= UINT64_C(1) << axis;
+    }
+    return axes;
+}
+
+static void add_extents(kl_key_shape *s, size_t at, const head *h)
+{
+    uint64_t fixed = windowed(s, at + 8 * (size_t)h->rank, h);
+    for (int i = 0; i < h->rank; i++)
+        if (fixed >> i & 1)
+            continue;
+        else if (says_shape((kl_op)h->op))
+            vary(s, at + 8 * (size_t)i, 1, KL_EXTENT, 0);
+        else
+            memset(s->skeleton + at + 8 * (size_t)i, 0, 8);
+}
+
 static void add_node(kl_key_shape *s, size_t at, const head *h)
 {
     kl_op op = (kl_op)h->op;
@@ -85,10 +112,7 @@ static void add_node(kl_key_shape *s, size_t at, const head *h)
     } else if (op == KL_OP_const && !rigid(h)) {
         vary(s, attr, 1, KL_NUMBER, h->dtype);
     } else if (!rigid(h)) {
-        if (says_shape(op))
-            vary(s, at, h->rank, KL_EXTENT, 0);
-        else
-            memset(s->skeleton + at, 0, 8 * (size_t)h->rank);
+        add_extents(s, at, h);
         if (op == KL_OP_pad || op == KL_OP_slice || op == KL_OP_strided ||
             op == KL_OP_update)
             vary(s, attr, h->nattr, KL_OFFSET, 0);
@@ -120,9 +144,10 @@ uint32_t kl_word_node(const uint8_t *key, uint32_t nnodes, const kl_word *w)
     return 0;
 }
 
-kl_status kl_key_shape_read(const kl_linear *l, kl_key_shape *s)
+kl_status kl_key_shape_read(const kl_linear *l, bool windows, kl_key_shape *s)
 {
-    *s = (kl_key_shape){.skeleton = kl_alloc(l->nkey), .nkey = l->nkey};
+    *s = (kl_key_shape){
+        .skeleton = kl_alloc(l->nkey), .nkey = l->nkey, .windows = windows};
     s->failed = !s->skeleton;
     if (s->skeleton)
         memcpy(s->skeleton, l->key, l->nkey);
@@ -200,19 +225,17 @@ static bool find_formula(const kl_guess *g, bool whole, kl_formula *out)
 static bool new_symbol(kl_guess *g, bool extent, kl_formula *out)
 {
     int s = g->nsyms;
-    int64_t min = extent ? 2 : 0, max = MOST;
-    bool wide = true, narrow = true;
+    int64_t min = extent ? 2 : 0, max = KL_BLOCK; /* sums of one block are simpler */
     if (s == KL_SIZE_SYMBOLS || g->closed)
         return false;
     for (int i = 0; i < g->nexamples; i++) {
         int64_t x = g->syms[i][s] = seen(g, i);
-        if (x < min || x > max)
+        if (x < min || x > MOST)
             return false;
-        wide &= x >= NARROW;
-        narrow &= x < NARROW;
+        max = x > max ? MOST : max;
     }
-    g->min[s] = extent && wide ? NARROW : min;
-    g->max[s] = extent && narrow ? NARROW - 1 : max;
+    g->min[s] = min;
+    g->max[s] = max;
     g->nsyms++;
     *out = (kl_formula){.factor = 1, .a = (int8_t)s, .b = -1, .defines = 1};
     return true;

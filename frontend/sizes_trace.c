@@ -59,7 +59,7 @@ static kl_status size_inputs(const traces *t, int k, const kl_input *in, int nin
 static kl_status take_example(traces *t, int k)
 {
     kl_key_shape s;
-    KL_TRY(kl_key_shape_read(&t->l[k], &s));
+    KL_TRY(kl_key_shape_read(&t->l[k], false, &s));
     bool same = k == 0 || (s.nkey == t->shape.nkey &&
                            memcmp(s.skeleton, t->shape.skeleton, s.nkey) == 0);
     int64_t *v = kl_alloc(s.nwords * sizeof *v + 1);

@@ -189,7 +189,8 @@ START_TEST(what_is_dropped_is_gone)
     ck_assert_int_ge(kl_counts.programs_compiled, programs + 200);
     ck_assert_uint_le(kl_alloc_live(), live + 4096);
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
-    ck_assert(rss_mb() < mb + 1); /* those keep freed memory, or notes of it */
+    /* those keep freed memory, or notes of it */
+    ck_assert_msg(rss_mb() < mb + 1, "%g MB, %g before", rss_mb(), mb);
 #else
     (void)mb;
 #endif
