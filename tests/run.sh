@@ -15,26 +15,35 @@ case "$mode" in ''|--quick|--full) ;; *) echo "usage: sh tests/run.sh [--quick|-
 sh tests/setup.sh test
 passed=0 failed=0 skipped=0
 export KILN_CACHE=
+begin=$(date +%s)
 
 configure() { # folder, options
     dir=$1; shift
     [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >"$dir.log" 2>&1 ||
         { tail -20 "$dir.log"; exit 1; }
-    ninja -C "$dir" >"$dir.log" 2>&1 || { grep -E 'error|FAILED' "$dir.log" | head; tail -5 "$dir.log"; exit 1; }
-    rm -f "$dir.log"
 }
 
-suites() { # folder, title, meson test's options: adds to the counts
+build() { # folder: all of it
+    ninja -C "$1" >"$1.log" 2>&1 || { grep -E 'error|FAILED' "$1.log" | head; tail -5 "$1.log"; exit 1; }
+    rm -f "$1.log"
+}
+
+count() { # passed, failed, skipped: says so, with the seconds since it was last asked
+    now=$(date +%s)
+    echo "   $1 passed, $2 failed, $3 skipped, $((now - begin)) s"
+    begin=$now passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+suites() { # folder, title, meson test's options: builds what these tests need
     dir=$1 title=$2; shift 2
     echo "== $title"
-    meson test -C "$dir" --no-rebuild --print-errorlogs "$@" >"$dir/tests.log" 2>&1 || true
-    p=$(sed -n 's/^Ok: *//p' "$dir/tests.log") f=$(sed -n 's/^Fail: *//p' "$dir/tests.log")
-    t=$(sed -n 's/^Timeout: *//p' "$dir/tests.log") s=$(sed -n 's/^Skipped: *//p' "$dir/tests.log")
-    [ -n "$p" ] || { tail -20 "$dir/tests.log"; p=0 f=1; }
+    meson test -C "$dir" --print-errorlogs "$@" >"$dir/tests.log" 2>&1 || true
+    p=$(sed -n 's/^Ok: *\([0-9]*\).*/\1/p' "$dir/tests.log") f=$(sed -n 's/^Fail: *\([0-9]*\).*/\1/p' "$dir/tests.log")
+    t=$(sed -n 's/^Timeout: *\([0-9]*\).*/\1/p' "$dir/tests.log") s=$(sed -n 's/^Skipped: *\([0-9]*\).*/\1/p' "$dir/tests.log")
+    [ -n "$p" ] || { grep -E 'error|FAILED' "$dir/tests.log" | head; tail -20 "$dir/tests.log"; p=0 f=1; }
     [ "${f:-0}" = 0 ] && [ "${t:-0}" = 0 ] || grep -E 'FAIL|TIMEOUT|:[EF]:|ERROR' "$dir/tests.log" | head -60
     grep -E ' SKIP ' "$dir/tests.log" | sed 's/^/   /' || true
-    echo "   ${p:-0} passed, $((${f:-0} + ${t:-0})) failed, ${s:-0} skipped"
-    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0} + ${t:-0})) skipped=$((skipped + ${s:-0}))
+    count "${p:-0}" $((${f:-0} + ${t:-0})) "${s:-0}"
 }
 
 script() { # title, command: its last line is "N passed, N failed"
@@ -44,46 +53,60 @@ script() { # title, command: its last line is "N passed, N failed"
     p=$(sed -n '$s/^\([0-9]*\) passed, [0-9]* failed$/\1/p' build/script.log)
     f=$(sed -n '$s/^[0-9]* passed, \([0-9]*\) failed$/\1/p' build/script.log)
     [ -n "$p" ] || p=0 f=1
-    sed 's/^\( *\)/   \1/' build/script.log | tail -60
-    passed=$((passed + p)) failed=$((failed + f))
+    sed 's/^/   /; ${/ passed, /d}' build/script.log | tail -60
+    count "$p" "$f" 0
 }
 
-mkdir -p build-check
+fetch() { # in the background, what later legs need, most of it for PyTorch
+    [ "$mode" != --quick ] || return 0
+    "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict' 2>/dev/null ||
+        sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
+    sh tests/neighbours/run.sh --fetch
+    sh tests/llvms.sh --fetch
+}
+
+mkdir -p build build-check
 nvrtc=$(sh tests/nvrtc.sh) || { echo "tests: no NVRTC could be installed" >&2; exit 1; }
 export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 env=build/bench-env
-if [ "$mode" != --quick ] && ! "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict' 2>/dev/null; then
-    echo "== downloading PyTorch, 2.5 GB, into $env"
-    mkdir -p build
+if [ "$mode" != --quick ] && [ ! -e "$env/bin/python3" ]; then
+    echo "== downloading PyTorch, 2.5 GB, into $env, while kiln compiles"
     python3 -m venv "$env"
-    sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
 fi
 configure build
-configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false
-suites build "the build that users get"
-suites build-check "verifiers after every pass"
+configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false -Dc_args=-g1
+fetch >build/fetch.log 2>&1 & fetching=$!
+build build
+build build-check
+suites build-check "verifiers after every pass" --no-rebuild
+wait $fetching || true
+cat build/fetch.log
+suites build "the build that users get" --no-rebuild
 if [ "$mode" != --quick ]; then
-    configure build-asan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=address,undefined -Db_lundef=false
-    suites build-asan "address and undefined-behaviour sanitizers" --suite unit --suite golden --timeout-multiplier 4
-    suites build-asan "the same: the samples" --suite samples --timeout-multiplier 4
-    suites build-asan "the same: kilnc" kilnc --timeout-multiplier 4
-    configure build-tsan -Dbuildtype=debugoptimized -Db_ndebug=false -Dsanitize=thread -Db_lundef=false
+    # compiling takes longer than running: little is optimised, lines alone are in debug information
+    checked="-Ddebug=true -Dc_args=-g1 -Db_ndebug=false"
+    configure build-asan $checked -Doptimization=1 -Dsanitize=address,undefined -Db_lundef=false
+    suites build-asan "address and undefined-behaviour sanitizers" --timeout-multiplier 4 \
+        --suite unit --suite golden --suite samples --suite kilnc
+    configure build-tsan $checked -Doptimization=1 -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
     configure build-clang -Dwerror=true
     unset CC
-    suites build-clang "clang's build, every warning an error" --suite unit --suite golden
-    cpu=10000 cuda=500
-    [ "$mode" != --full ] || cpu=100000 cuda=5000
+    build build-clang
+    suites build-clang "clang's build, every warning an error" --no-rebuild --suite unit --suite golden
+    cpu=10000 cuda=500 programs=20000
+    [ "$mode" != --full ] || cpu=100000 cuda=5000 programs=1000000
     script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
-    script "operators on PyTorch's samples" env PYTHONPATH=build/python "$env/bin/python3" tests/python/opdb.py --quick
-    programs=20000
-    [ "$mode" != --full ] || programs=1000000
+    # one thread each: two processes run at a time
+    python="env OMP_NUM_THREADS=1 PYTHONPATH=$PWD/build/python $PWD/$env/bin/python3"
+    opdb="$python tests/python/opdb.py --quick --part"
+    script "operators on PyTorch's samples" sh tests/pool.sh "$opdb 0/2" "$opdb 1/2"
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
-        env PYTHONPATH="$PWD/build/python" sh tests/python/peers.sh "$PWD/$env/bin/python3" $programs
-    script "pip install ." sh tests/install/pip.sh
-    script "neighbours in one process" sh tests/neighbours/run.sh build
-    script "LLVM 17 and 18, and too old ones" sh tests/llvms.sh build
+        sh tests/python/peers.sh "$python" $programs
+    script "pip install ., neighbours in one process, LLVM 17 and 18 and too old ones" sh tests/pool.sh \
+        "sh tests/install/pip.sh" "sh tests/neighbours/run.sh build" "sh tests/llvms.sh build 17" \
+        "sh tests/llvms.sh build 18" "sh tests/llvms.sh build old"
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
     configure build-plant -Dplant=true
     sample="--sample 0"

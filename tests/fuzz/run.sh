@@ -11,7 +11,7 @@ seconds=${1:-20}
 all="graph kernel loops plan pack npy npz csv safetensors elf"
 build=build-fuzz
 [ -f $build/build.ninja ] ||
-    CC=clang meson setup $build -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false \
+    CC=clang meson setup $build -Ddebug=true -Doptimization=1 -Dc_args=-g1 -Db_ndebug=false -Db_lundef=false \
         -Dsanitize=fuzzer-no-link,address,undefined >/dev/null
 ninja -C $build tests/bytes tests/libfuzzer >$build/log 2>&1 || { grep -E 'error|FAILED' $build/log; exit 1; }
 mkdir -p $build/found

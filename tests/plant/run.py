@@ -17,12 +17,15 @@ FEWER = {"300": "100"}  # random graphs
 CLASSES = "bool uint sint float complex".split()
 
 
+def introspect(build, what):
+    return json.loads(subprocess.run(["meson", "introspect", what, build], check=True,
+                                     capture_output=True, text=True).stdout)
+
+
 def tests_of(build):
-    """Name -> (command, environment) of each test program that can plant a fault."""
-    text = subprocess.run(["meson", "introspect", "--tests", build], check=True,
-                          capture_output=True, text=True).stdout
+    """Name -> (command, environment, targets) of each test program that can plant a fault."""
     found = {}
-    for t in json.loads(text):
+    for t in introspect(build, "--tests"):
         suite = t["suite"][0].split(":")[-1]
         if suite in ("unit", "golden", "cuda", "cpu"):
             name = t["name"]
@@ -30,8 +33,22 @@ def tests_of(build):
                 name = "cuda_text"  # two programs have this name
             command = [FEWER.get(a, a) if name == "graphs" else a for a in t["cmd"]]
             found[name] = (command, {**os.environ, "KILN_CACHE": "", **t["env"],
-                                     "CK_TIMEOUT_MULTIPLIER": "10"})
+                                     "CK_TIMEOUT_MULTIPLIER": "10"}, t["depends"])
     return found
+
+
+def compile_them(build, tests):
+    """Only what these tests run: the rest of a build finds no fault."""
+    files = {t["id"]: t["filename"] for t in introspect(build, "--targets")}
+    need = {os.path.relpath(f, os.path.realpath(build)) for t in tests for d in t[2] for f in files[d]}
+    p = subprocess.run(["ninja", "-C", build, *sorted(need)], capture_output=True, text=True)
+    if p.returncode:
+        raise SystemExit(p.stdout[-2000:] + "plant: does not compile")
+
+
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def limit():
@@ -53,7 +70,7 @@ def order(fault, names):
 
 def noticed(test, fault, row=None):
     """Does the test fail with that fault planted (None: with none), or last too long?"""
-    command, env = test
+    command, env, _ = test
     env = {**env, "KILN_TEST_ROW": row} if row else env
     plant = ["--plant=" + fault] if fault else []
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,6 +100,7 @@ def main():
     a.add_argument("prefixes", nargs="*")
     a = a.parse_args()
     tests = tests_of(a.build)
+    compile_them(a.build, [tests["rules"]])  # lists the faults
     out = subprocess.run([tests["rules"][0][0], "--list"], check=True, capture_output=True,
                          text=True).stdout
     faults = [line.split("\t") for line in out.splitlines()]
@@ -96,6 +114,7 @@ def main():
     missing = [t for t in used if t.lstrip("@") not in tests]
     if missing:
         raise SystemExit("no such test: " + " ".join(missing))
+    compile_them(a.build, [tests[t.lstrip("@")] for t in used])
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = [(t.lstrip("@"), r) for t in used for r in [None] + ["add:float"] * (t[0] == "@")]
         bad = [t for (t, _), b in
@@ -117,9 +136,9 @@ def main():
                 print(f"plant: NOT NOTICED {name}: {what} (asked: {names})", flush=True)
             return bool(by)
 
-        begin = time.monotonic()
+        begin, before = time.monotonic(), cpu()
         unseen = list(pool.map(try_one, faults)).count(False)
-    print(f"{len(faults)} faults in {time.monotonic() - begin:.0f} s")
+    print(f"{len(faults)} faults in {time.monotonic() - begin:.0f} s, {cpu() - before:.0f} s of CPU")
     print(f"{len(faults) - unseen} passed, {unseen} failed")
     sys.exit(unseen > 0)
 
