@@ -151,9 +151,9 @@ class Counts(unittest.TestCase):
         self.count(lambda n: (kiln.tanh(rows[:n].clone() @ w) * 2 + 1).sum(1).tolist(), range(44, 64))
         self.count(lambda n: (data(n, 3) / n + n).tolist(), range(44, 64), most=4)
 
-    def test_lengths(self):
-        x = data(1100, 8)
-        self.count(lambda n: x[:n].softmax(0).sum().item(), range(4, 1004, 7))
+    def test_a_thousand_lengths(self):
+        x, w = data(1100, 8), data(8, 3, seed=2)
+        self.count(lambda n: (x[:n].softmax(0) @ w).relu().sum().item(), range(5, 1005))
 
     def test_places(self):
         x = data(64, 8)
