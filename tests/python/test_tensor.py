@@ -274,5 +274,46 @@ class Training(unittest.TestCase):
         self.assertEqual(wrong, [])
 
 
+
+class ShapesInPlace(unittest.TestCase):
+    def test_views(self):
+        x = torch.arange(6.0)
+        y = x.view(2, 3)
+        self.assertIs(y.t_(), y)
+        self.assertEqual((tuple(y.shape), y.stride()), ((3, 2), (1, 3)))
+        y.mul_(2)
+        self.assertEqual(x.tolist(), [0, 2, 4, 6, 8, 10])
+        self.assertEqual(tuple(y.unsqueeze_(0).transpose_(1, 2).swapaxes_(0, 1).shape), (2, 1, 3))
+        self.assertEqual(tuple(y.squeeze_().as_strided_((2,), (1,), 4).shape), (2,))
+        self.assertEqual(y.tolist(), [8, 10])
+
+    def test_history(self):
+        w = torch.ones(3, requires_grad=True)
+        z = w * 2
+        z.unsqueeze_(0)
+        z.sum().backward()
+        self.assertEqual(w.grad.tolist(), [2, 2, 2])
+        self.assertFalse((w * 2).detach_().requires_grad)
+        self.assertTrue((w * 2).zero_().requires_grad)
+        with self.assertRaisesRegex(RuntimeError, "a leaf Variable that requires grad is being used"):
+            w.unsqueeze_(0)
+        with self.assertRaisesRegex(RuntimeError, "cannot resize variables that require grad"):
+            w.resize_(2)
+
+    def test_resize(self):
+        x = torch.arange(4.0)
+        v = x.view(4)
+        x.resize_(2).add_(1)
+        self.assertEqual(v.tolist(), [1, 2, 2, 3])
+        self.assertEqual(x.resize_(2, 2).tolist(), [[1, 2], [2, 3]])
+        self.assertEqual(x.resize_as_(torch.zeros(2, 3))[0].tolist(), [1, 2, 2])
+        self.assertEqual(tuple(torch.empty(0).resize_((2, 0)).shape), (2, 0))
+
+    def test_functions(self):
+        x = torch.tensor([-1.0, 2.0])
+        self.assertIs(torch.relu_(x), x)
+        self.assertEqual(x.tolist(), [0, 2])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -105,6 +105,18 @@ static PyObject *shares_memory(PyObject *self, PyObject *args)
     return PyBool_FromLong(kl_shares_memory(py_t(a), py_t(b)));
 }
 
+/* t.unsqueeze_(0): the object is what its view was. */
+FUNCTION(become)
+{
+    (void)self;
+    PyObject *t, *other;
+    if (!PyArg_ParseTuple(args, "O!O!", py.tensor, &t, py.tensor, &other))
+        return NULL;
+    py_become(t, other);
+    Py_INCREF(t);
+    return t;
+}
+
 /* _as_class(cls, t): an object of the class over t's storage, without gradient. */
 FUNCTION(as_class)
 {
@@ -194,6 +206,7 @@ static PyMethodDef methods[] = {
     {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
+    {"_become", become, METH_VARARGS, "An object with another's tensor from here on."},
     {"_slice", slice, METH_VARARGS, "A view of every step-th; the step may be negative."},
     {"_printoptions", printoptions, METH_VARARGS, "How tensors print."},
     {"_setup", setup, METH_VARARGS, "What the Python side gives."},

@@ -56,6 +56,7 @@ kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
 /* Takes over what a kiln call has just returned; NULL raises its error. */
 PyObject *py_wrap(kl_tensor *t);
 PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subclass */
+void py_become(PyObject *self, PyObject *other); /* it has other's tensor from here on */
 PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */
 PyObject *py_raise(void);

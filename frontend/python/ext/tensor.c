@@ -497,6 +497,13 @@ static int set_data(PyObject *self, PyObject *v, void *unused)
     return 0;
 }
 
+void py_become(PyObject *self, PyObject *other)
+{
+    kl_tensor *was = of(self)->t;
+    of(self)->t = kl_tensor_ref(of(other)->t);
+    kl_tensor_unref(was);
+}
+
 static PyObject *get_t(PyObject *self, void *unused)
 {
     (void)unused;

@@ -25,7 +25,7 @@ from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E4
                      set_rng_state)
 from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
-from . import _tensor  # noqa: E402,F401  methods written in Python
+from ._tensor import detach_, resize_as_  # noqa: E402,F401  and methods written in Python
 from . import autograd  # noqa: E402,F401
 from . import amp, cpu  # noqa: E402,F401
 from .amp import (autocast, get_autocast_dtype, is_autocast_enabled,  # noqa: E402,F401

@@ -1,4 +1,6 @@
 """Tensor's methods that are Python's own matter: NumPy, copying, pickling, gradients."""
+import math
+
 from . import _kiln, autograd
 from ._kiln import Tensor
 from ._make import read
@@ -217,3 +219,57 @@ def _like(name):
 
 for _name in ("zeros", "ones", "empty", "full"):
     _like(_name)
+
+
+# ---- shapes in place ----
+
+def _shaping(name):
+    """name_: the object becomes name's view of it."""
+    fn = getattr(Tensor, name)
+
+    def run(self, *args, **kwargs):
+        if self.requires_grad and self.is_leaf and _kiln.is_grad_enabled():
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place "
+                               "operation.")
+        return _kiln._become(self, fn(self, *args, **kwargs))
+
+    run.__name__, run.__doc__ = name + "_", f"{name}, in place."
+    return run
+
+
+for _name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", "as_strided"):
+    setattr(Tensor, _name + "_", _shaping(_name))
+
+
+@_method
+def detach_(self):
+    """Without its history from here on."""
+    return _kiln._become(self, self.detach())
+
+
+@_method
+def resize_(self, *size, memory_format=None):
+    """Of another shape, over the same memory; what needs more gets memory of its own, with what
+    was there and the rest not filled."""
+    shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    n, offset = math.prod(shape), self.storage_offset()
+    room = self.untyped_storage().nbytes() // self.element_size()
+    base = self.as_strided((room,), (1,), 0) if room else self.reshape(0)
+    if offset + n > room:
+        base, old = self.new_empty(offset + n), base
+        base[:room] = old
+    strides = [math.prod(shape[i + 1:]) for i in range(len(shape))]
+    return _kiln._become(self, base.as_strided(tuple(shape), strides, offset))
+
+
+@_method
+def resize_as_(self, the_template, *, memory_format=None):
+    """resize_ to another's shape."""
+    return self.resize_(the_template.shape)
+
+
+@_method
+def __rdiv__(self, other):
+    return self.reciprocal() * other
