@@ -89,11 +89,13 @@ void kl_set_wait(void *(*begin)(void), void (*end)(void *))
 static kl_status run_program(kl_linear *l, kl_entry **e, kl_memory **out)
 {
     void *token = wait_begin ? wait_begin() : NULL;
+    kl_fork_enter();
     kl_status st = kl_cache_get(l, l->device, e);
     kl_stop_watch before = kl_stop_begin(token);
     if (st == KL_OK)
         st = kl_entry_run(*e, l, out);
     kl_stop_end(before);
+    kl_fork_leave();
     if (wait_end)
         wait_end(token);
     return st;

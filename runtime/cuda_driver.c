@@ -71,9 +71,9 @@ static void open_driver(void)
         snprintf(why, sizeof why, "the CUDA driver did not start: cuInit gave %s", name);
         return;
     }
-    ready = pthread_atfork(NULL, NULL, in_child) == 0;
+    ready = kl_at_fork(NULL, NULL, in_child);
     if (!ready)
-        snprintf(why, sizeof why, "no memory for the CUDA driver's fork handler");
+        snprintf(why, sizeof why, "no room for the CUDA driver's fork handler");
 }
 
 bool kl_cu_forked(void)

@@ -101,7 +101,7 @@ static void in_child(void)
 }
 static void at_fork(void)
 {
-    pthread_atfork(before_fork, after_fork, in_child);
+    kl_at_fork(before_fork, after_fork, in_child);
 }
 
 kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine)

@@ -364,6 +364,18 @@ void kl_fp_leave(uint32_t old);
 int kl_threads(void); /* KILN_THREADS, else the cores this process may use */
 void kl_set_threads(int n);
 
+/* ---- fork.c: a child of fork finds everything in order ---- */
+/* What to do before a fork, after it in the parent, and in the child; each may be NULL.
+ * False: there is no room for so many. */
+bool kl_at_fork(void (*before)(void), void (*after)(void), void (*child)(void));
+/* Around what a fork must not find half done; a fork comes between, at a pause, or while
+ * a thread is off: off gives what on is to be given. */
+void kl_fork_enter(void);
+void kl_fork_leave(void);
+void kl_fork_pause(void);
+uint32_t kl_fork_off(void);
+void kl_fork_on(uint32_t entries);
+
 /* ---- stop.c: a computation that is given up ---- */
 typedef struct kl_stop_watch {
     bool on, stopped;

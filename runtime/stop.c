@@ -38,6 +38,7 @@ bool kl_stop_watched(void)
 
 bool kl_stopped(void)
 {
+    kl_fork_pause();
     if (!now.on || now.stopped)
         return now.stopped;
     int64_t t = kl_now_ns();
@@ -45,7 +46,9 @@ bool kl_stopped(void)
         now.next = t + EVERY_NS;
     if (t < now.next)
         return false;
+    uint32_t entries = kl_fork_off(); /* who forks may hold the host's lock */
     now.stopped = asked(now.token);
+    kl_fork_on(entries);
     now.next = kl_now_ns() + EVERY_NS;
     return now.stopped;
 }

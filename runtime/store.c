@@ -38,7 +38,7 @@ static void after_fork(void)
 }
 static void at_fork(void)
 {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    kl_at_fork(before_fork, after_fork, after_fork);
 }
 
 static void take_lock(void)

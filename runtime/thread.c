@@ -204,7 +204,7 @@ static void forget_pool(void)
 
 static void at_fork(void)
 {
-    pthread_atfork(NULL, NULL, forget_pool);
+    kl_at_fork(NULL, NULL, forget_pool);
 }
 
 static bool start_one(int worker)

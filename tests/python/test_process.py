@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -107,6 +108,26 @@ class Fork(unittest.TestCase):
         for _ in range(3):
             self.assertTrue(in_child(work))
         self.assertEqual((x @ x).sum().item(), want)
+
+    def test_while_a_thread_computes(self):
+        stop = threading.Event()
+
+        def busy():
+            n = 2
+            while not stop.is_set():
+                n += 1
+                (torch.ones(n, 3).sqrt() * n).cumsum(0).sum().item()
+
+        def work():
+            assert (torch.ones(60, 7).square() - 2).sum().item() == -420
+
+        t = threading.Thread(target=busy)
+        t.start()
+        try:
+            self.assertEqual([in_child(work) for _ in range(8)], [True] * 8)
+        finally:
+            stop.set()
+            t.join()
 
     def test_workers(self):
         (torch.rand(400, 400) @ torch.rand(400, 400)).sum().item()

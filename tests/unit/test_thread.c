@@ -152,6 +152,44 @@ START_TEST(test_fork)
 }
 END_TEST
 
+static struct {
+    int half, stop;
+} state;
+
+static void *half_done(void *unused) /* at a pause nothing is */
+{
+    kl_fork_enter();
+    while (!__atomic_load_n(&state.stop, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&state.half, 1, __ATOMIC_SEQ_CST);
+        usleep(2000);
+        __atomic_store_n(&state.half, 0, __ATOMIC_SEQ_CST);
+        kl_fork_pause();
+    }
+    kl_fork_leave();
+    return unused;
+}
+
+START_TEST(test_fork_waits)
+{
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, half_done, NULL), 0);
+    while (!__atomic_load_n(&state.half, __ATOMIC_SEQ_CST))
+        usleep(100);
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            kl_fork_enter();
+            _exit(state.half);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    __atomic_store_n(&state.stop, 1, __ATOMIC_SEQ_CST);
+    pthread_join(t, NULL);
+}
+END_TEST
+
 /* The smallest denormal survives an addition unless it is flushed. */
 static bool flushes(void)
 {
@@ -211,6 +249,7 @@ int main(void)
     tcase_add_test(tc, test_concurrent);
     tcase_add_test(tc, test_given_up);
     tcase_add_test(tc, test_fork);
+    tcase_add_test(tc, test_fork_waits);
     tcase_add_test(tc, test_fp_environment);
     tcase_add_test(tc, test_setting);
     suite_add_tcase(s, tc);
