@@ -6,4 +6,4 @@
 cd "$(dirname "$0")"
 half=$((($2 + 1) / 2)) seed=${3:-1}
 exec sh ../pool.sh "$1 peer_programs.py $half $seed" "$1 peer_programs.py $half $((seed + 1))" \
-    "$1 peer_print.py" "$1 peer_save.py" "$1 peer_numpy.py" "$1 peer_array_api.py"
+    "$1 peer_print.py" "$1 peer_save.py" "$1 peer_numpy.py" "$1 peer_array_api.py" "$1 peer_random.py"
