@@ -21,8 +21,8 @@ from ._generate import functions as _make
 from ._grid import (apply_along_axis, apply_over_axes, c_, fromfunction, fromiter,  # noqa: F401
                     index_exp, mask_indices, mgrid, ndenumerate, ndindex, ogrid, r_, s_, vectorize)
 from ._helpers import broadcast_shapes  # noqa: F401
-from ._namespace import (__array_namespace_info__, astype, common_type, from_dlpack, isdtype,  # noqa: F401
-                         iterable, min_scalar_type)
+from ._namespace import (__array_namespace_info__, astype, base_repr, binary_repr,  # noqa: F401
+                         common_type, from_dlpack, isdtype, iterable, min_scalar_type)
 from ._print import (array2string, array_repr, array_str, get_printoptions,  # noqa: F401
                      printoptions, set_printoptions)
 from ._ufunc import ufunc  # noqa: F401

@@ -2,6 +2,8 @@
 dimension left comes back as a scalar: an array that prints as its number.
 
 Functions made from the table (_table.py) call into this module to take and give arrays."""
+import math
+
 from .. import _kiln
 from .._kiln import Tensor
 from . import _print
@@ -458,10 +460,39 @@ class ndarray(Tensor):
         """The elements' bytes."""
         return bytes(memoryview(Tensor.contiguous(self)).cast("B")) if self.size else b""
 
+    def tofile(self, fid, sep="", format="%s"):
+        """The elements' bytes to a file, or with sep their text."""
+        data = sep.join(format % (v,) for v in self.ravel().tolist()).encode() if sep else self.tobytes()
+        if hasattr(fid, "write"):
+            fid.write(data)
+        else:
+            with open(fid, "wb") as file:
+                file.write(data)
+
+    @property
+    def flags(self):
+        """How the elements lie in memory."""
+        return flags(self)
+
     def numpy(self, *, force=False):
         """A real NumPy array over the memory."""
         import numpy
         return numpy.asarray(memoryview(self))
+
+
+class flags:
+    """What is asked of an array's memory: flags.c_contiguous or flags["C_CONTIGUOUS"]."""
+
+    def __init__(self, a):
+        self.c_contiguous = self.contiguous = a.is_contiguous()
+        self.f_contiguous = a.T.is_contiguous()
+        self.writeable = self.aligned = True
+
+    def __getitem__(self, name):
+        try:
+            return vars(self)[name.lower()]
+        except KeyError:
+            raise KeyError("Unknown flag") from None
 
 
 def _set_shape(self, shape):
@@ -544,6 +575,26 @@ class generic(ndarray):
 
     def __setitem__(self, key, value):
         raise TypeError(f"'numpy.{type(self).__name__}' object does not support item assignment")
+
+    def __round__(self, ndigits=None):
+        return round(self.item()) if ndigits is None else self.round(ndigits)
+
+    def __floor__(self):
+        return math.floor(self.item())
+
+    def __ceil__(self):
+        return math.ceil(self.item())
+
+    def __trunc__(self):
+        return math.trunc(self.item())
+
+    def is_integer(self):
+        """Whether it has no fraction."""
+        return float(self.item()).is_integer()
+
+    def as_integer_ratio(self):
+        """Two integers whose quotient it is."""
+        return float(self.item()).as_integer_ratio()
 
 
 class number(generic):

@@ -66,6 +66,38 @@ def common_type(*arrays):
     return meet([dtype("float64") if d.order < 2 else d for d in dtypes] or [dtype("float16")], ()).type
 
 
+def binary_repr(num, width=None):
+    """An integer's bits; of a negative one with width its two's complement.
+
+    >>> import kiln.numpy as np
+    >>> np.binary_repr(-3, width=5)
+    '11101'
+    """
+    n = num.__index__()
+    if n >= 0 or width is None:
+        text = ("-" if n < 0 else "") + f"{abs(n):b}"
+        least = len(text)
+    else:
+        least = len(f"{-n - 1:b}") + 1
+        text = f"{n + (1 << max(width, least)):b}"
+    if width is not None and width < least:
+        raise ValueError(f"Insufficient bit width={width} provided for binwidth={least}")
+    return text if width is None else text.rjust(width, "0")
+
+
+def base_repr(number, base=2, padding=0):
+    """An integer in a base."""
+    if base > 36:
+        raise ValueError("Bases greater than 36 not handled in base_repr.")
+    if base < 2:
+        raise ValueError("Bases less than 2 not handled in base_repr.")
+    n, digits = abs(int(number)), ""
+    while n:
+        n, d = divmod(n, base)
+        digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[d] + digits
+    return ("-" if number < 0 else "") + "0" * padding + (digits or ("0" if not padding else ""))
+
+
 def iterable(y):
     """Whether iter() takes it."""
     try:
