@@ -196,7 +196,10 @@ for i in progress(range(3)): pass
 class Progress(unittest.TestCase):
     def on_terminal(self, code):
         """What a program writes to a terminal that is its stdout and stderr."""
-        main, side = os.openpty()
+        try:
+            main, side = os.openpty()
+        except OSError as e:  # a bare tree of files, without /dev/pts
+            self.skipTest(f"no terminal can be made: {e}")
         p = subprocess.Popen([sys.executable, "-c", code], stdout=side, stderr=side, close_fds=True)
         os.close(side)
         text = b""
