@@ -155,13 +155,13 @@ kl_tensor *kl_group_norm_at(const char *at, kl_tensor *x, int groups, kl_tensor 
 /* run += momentum * (now - run), in place and outside the gradient. */
 static kl_status move_towards(kl_tensor *run, kl_lazy *now, double momentum)
 {
-    kl_lazy *old = run ? kl_tensor_read(run) : NULL;
+    kl_lazy *read = run ? kl_tensor_read(run) : NULL, *old = kl_n_widen(read);
     if (!run)
         return KL_OK;
-    kl_lazy *step =
-        kl_n_binc(KL_OP_mul, kl_n_bin(KL_OP_sub, kl_n_detach(now), old), momentum);
+    now = old ? kl_n_cast(kl_n_detach(now), (kl_dtype)old->dtype) : NULL;
+    kl_lazy *step = kl_n_binc(KL_OP_mul, kl_n_bin(KL_OP_sub, now, old), momentum);
     kl_lazy *next = kl_n_bin(KL_OP_add, old, step);
-    return next ? kl_tensor_write(run, kl_n_cast(next, (kl_dtype)old->dtype))
+    return next ? kl_tensor_write(run, kl_n_cast(next, (kl_dtype)read->dtype))
                 : kl_error_status();
 }
 

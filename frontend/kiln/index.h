@@ -65,6 +65,12 @@ KL_API kl_tensor *kl_index_reduce_at(const char *at, kl_tensor *t, int dim,
 KL_API kl_tensor *kl_scatter_reduce_at(const char *at, kl_tensor *t, int dim,
                                        kl_tensor *index, kl_tensor *src,
                                        const char *reduce, bool self);
+/* data's runs along axis, of so many elements each (lengths) or between offsets (one of the two
+ * may be NULL; its last axis is axis), to their "sum", "mean", "prod", "max" or "min" with
+ * initial, if that is given. unsafe: lengths are not checked. */
+KL_API kl_tensor *kl_segment_reduce_at(const char *at, kl_tensor *data, const char *reduce,
+                                       kl_tensor *lengths, kl_tensor *offsets, int axis,
+                                       bool unsafe, kl_arg initial);
 /* in t flattened; the next element of src wherever mask is true */
 KL_API kl_tensor *kl_put_at(const char *at, kl_tensor *t, kl_tensor *index,
                             kl_tensor *src, bool accumulate);

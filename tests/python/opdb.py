@@ -182,7 +182,7 @@ def nearer(op, args, kwargs, want, got):
 def function_of(op):
     """kiln's function of that name, or None; a method where there is no function."""
     at = kiln
-    name = op.name
+    name = {"_segment_reduce": "segment_reduce"}.get(op.name, op.name)
     if isinstance(op.op, types.FunctionType) and "testing._internal" in op.op.__module__:
         names = {**op.op.__globals__, "torch": kiln, "F": kiln.nn.functional}
         return types.FunctionType(op.op.__code__, names,

@@ -99,6 +99,55 @@ static kl_tensor *row_embedding(const char *at, kl_tensor *index, kl_tensor *wei
     return kl_where_at(at, pad, kl_arg_t(still), kl_arg_t(r));
 }
 
+/* ---- norms with their statistics ---- */
+
+/* Mean and one over the deviation of x over axes, into r after its first result. */
+static void row_moments(const char *at, kl_tensor *x, kl_ints axes, bool keep, double eps,
+                        py_result *r)
+{
+    kl_tensor *var = x ? kl_var_at(at, x, axes, 0, keep) : NULL;
+    kl_tensor *sum = var ? kl_add_at(at, kl_arg_t(var), kl_arg_d(eps)) : NULL;
+    r->x[0] = sum ? kl_mean_at(at, x, axes, keep) : NULL;
+    r->x[1] = sum ? kl_rsqrt_at(at, kl_arg_t(sum)) : NULL;
+    r->n = 3;
+}
+
+static void row_native_layer_norm(const char *at, kl_tensor *x, kl_ints shape, kl_tensor *w,
+                                  kl_tensor *b, double eps, py_result *r)
+{
+    kl_ints axes = {.n = shape.n};
+    for (int i = 0; i < axes.n; i++)
+        axes.v[i] = i - axes.n;
+    r->t = row_normalized(x, shape) ? kl_layer_norm_at(at, x, shape.n, w, b, eps) : NULL;
+    row_moments(at, r->t ? kl_detach_at(at, x) : NULL, axes, true, eps, r);
+}
+
+static void row_native_group_norm(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
+                                  kl_ints groups, double eps, py_result *r)
+{
+    r->t = kl_group_norm_at(at, x, (int)groups.v[1], w, b, eps);
+    kl_tensor *flat = r->t ? kl_reshape_at(at, x, groups) : NULL;
+    row_moments(at, flat, kl_axes(-1), false, eps, r);
+}
+
+static void row_native_batch_norm(const char *at, kl_tensor *x, kl_tensor *mean,
+                                  kl_tensor *var, kl_tensor *w, kl_tensor *b, bool training,
+                                  double momentum, double eps, py_result *r)
+{
+    kl_ints axes = {0};
+    for (int i = 0; i < kl_rank(x); i++)
+        if (i != 1)
+            axes.v[axes.n++] = i;
+    r->t = kl_batch_norm_at(at, x, mean, var, w, b, training, momentum, eps);
+    if (training) {
+        row_moments(at, r->t ? kl_detach_at(at, x) : NULL, axes, false, eps, r);
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        r->x[i] = kl_empty_at(at, kl_shape(0), kl_dtype_of(x));
+    r->n = 3;
+}
+
 /* ---- pooling ---- */
 
 static void row_max_pool(const char *at, kl_tensor *t, int dims, kl_pool_axes o,
