@@ -30,6 +30,55 @@ kl_lazy *kl_n_at_least_1(kl_lazy *a)
     return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
 }
 
+/* ---- indices whose values are known: what the row's check would find, at once ---- */
+
+enum { LOOKED_AT = 1 << 16 };
+
+/* The elements, of dtype *dt, of an index that has its value on the host, but for a cast;
+ * NULL: later, or elsewhere. */
+static const char *known(kl_lazy *i, kl_dtype *dt)
+{
+    if (i->op == KL_OP_cast && i->nsrc > 0 && !kl_lazy_mem(i) &&
+        kl_is_int((kl_dtype)kl_lazy_src(i, 0)->dtype))
+        i = kl_lazy_src(i, 0);
+    *dt = (kl_dtype)i->dtype;
+    if (kl_thread()->tracing || i->param || kl_lazy_numel(i) > LOOKED_AT)
+        return NULL;
+    if (i->small)
+        return kl_lazy_small_bytes(i);
+    size_t at = 0;
+    pthread_mutex_lock(&kl_graph_lock);
+    kl_lazy *base = kl_lazy_base(i, &at);
+    kl_memory *m = base ? kl_lazy_mem(base) : NULL;
+    pthread_mutex_unlock(&kl_graph_lock);
+    return m && m->device == 0 ? (const char *)m->base + at : NULL;
+}
+
+static int64_t element(const char *p, kl_dtype dt)
+{
+    int size = (int)kl_dtypes[dt].size;
+    uint64_t v = 0;
+    memcpy(&v, p, (size_t)size); /* hosts are little-endian */
+    bool negative = kl_dtypes[dt].cls == KL_CLS_SINT && v >> (8 * size - 1) & 1;
+    return (int64_t)(negative && size < 8 ? v | ~(uint64_t)0 << (8 * size) : v);
+}
+
+static kl_status check_known(kl_lazy *i, int64_t extent, int dim)
+{
+    kl_dtype dt;
+    const char *p = known(i, &dt);
+    int64_t n = p ? kl_lazy_numel(i) : 0;
+    for (int64_t k = 0; k < n; k++) {
+        int64_t v = element(p + (size_t)k * kl_dtypes[dt].size, dt);
+        v = element((const char *)&v, (kl_dtype)i->dtype);
+        if (v < -extent || v >= extent)
+            return kl_fail(KL_ERR_INDEX,
+                           "index %lld is out of bounds for dimension %d with size %lld",
+                           (long long)v, dim, (long long)extent);
+    }
+    return KL_OK;
+}
+
 /* ---- several indices ---- */
 
 typedef struct many {
@@ -110,6 +159,7 @@ static kl_status prepare(kl_lazy *t, kl_tensor *const *index, int n, many *m)
         m->together &= last < 0 || last == i - 1;
         m->first = last < 0 ? i : m->first;
         extent[m->n] = kl_lazy_shape(t)[i];
+        KL_TRY(check_known(given[i], extent[m->n], i));
         used[m->n++] = given[i];
         m->perm[p++] = last = i;
     }

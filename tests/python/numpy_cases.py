@@ -491,6 +491,11 @@ r = np.array([[[1, 2], [3]], [[1, 2], [3, 4]]])
 r = np.array([x, x[0]])
 r = x[[True, False]]
 r = x[:, [True]]
+r = x[[0, 9]]
+r = x[[0, 1], [2, -5]]
+r = x[:, np.array([1, 4], 'i1')]
+x[[0, 3]] = 1; r = x
+r = i.ravel(); np.add.at(r, [99], 1)
 r = np.floor_divide(c, 2)
 r = [f(c, c.real) for f in (np.maximum, np.minimum, np.fmax, np.fmin, np.less, np.greater_equal)]
 r = np.fmax(c, np.nan), np.maximum(np.nan, c)

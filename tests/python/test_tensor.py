@@ -38,6 +38,19 @@ class Printing(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
+    def test_index_range(self):
+        x = torch.arange(12).reshape(3, 4)
+        for call, text in ((lambda: x[torch.tensor([9])], "index 9 is out of bounds for dimension 0 with size 3"),
+                           (lambda: x[[0, 1], [2, -5]], "index -5 is out of bounds for dimension 1 with size 4"),
+                           (lambda: x[:, torch.tensor([-128], dtype=torch.int8)],
+                            "index -128 is out of bounds for dimension 1 with size 4"),
+                           (lambda: x.__setitem__([3], 0), "index 3 is out of bounds for dimension 0 with size 3"),
+                           (lambda: x[torch.arange(5)].sum().item(), "is out of range")):
+            with self.assertRaises(IndexError) as e:
+                call()
+            self.assertIn(text, str(e.exception))
+        self.assertEqual(x[[-3, 2], [-4, 3]].tolist(), [0, 11])
+
     CASES = [
         ("torch.ones(4, 4).view(-1, -1)", RuntimeError, "only one dimension can be inferred"),
         ("torch.ones(4, 4).view(-1, 5)", RuntimeError,

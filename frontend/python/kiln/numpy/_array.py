@@ -280,6 +280,17 @@ def _plain_key(a, key):
     return a, tuple(parts), used == a.dim() and all(type(v) is int for v in parts)
 
 
+def _in_range(fn, *args):
+    """fn, its complaint about an index in NumPy's words."""
+    try:
+        return fn(*args)
+    except IndexError as e:
+        if " is out of bounds for dimension " not in str(e):
+            raise
+        text = str(e).partition(" (at ")[0].replace("for dimension", "for axis")
+        raise IndexError(text) from None
+
+
 def _method(name):
     """The function of that name as a method."""
     def method(self, *args, **kwargs):
@@ -339,7 +350,7 @@ class ndarray(Tensor):
 
     def __getitem__(self, key):
         a, key, one = _plain_key(self, key)
-        r = Tensor.__getitem__(a, key)
+        r = _in_range(Tensor.__getitem__, a, key)
         return give(r.clone()) if one else array_of(r)
 
     def __setitem__(self, key, value):
@@ -348,7 +359,7 @@ class ndarray(Tensor):
             else cast(asarray(value), self.dtype)
         while isinstance(value, Tensor) and value.dim() > 1 and _raw_shape(value)[0] == 1:
             value = Tensor.squeeze(value, 0)
-        Tensor.__setitem__(a, key, value)
+        _in_range(Tensor.__setitem__, a, key, value)
 
     def take_edges(self, cut, edge):
         """Where cut says so, only the first and last of a dimension."""
