@@ -2,8 +2,8 @@
  *
  *   32 rows                48 rows                both
  *   input f32[32,10]       input f32[48,10]       input f32[n0,10]
- *   const 32.0             const 48.0             a number given at run time, or n0 as
- * one reshape f32[320]       reshape f32[480]       reshape f32[10*n0]
+ *   const 32.0             const 48.0             a number given at run time, or n0
+ *   reshape f32[320]       reshape f32[480]       reshape f32[10*n0]
  *
  * A formula is a guess from the examples seen: whoever uses it checks that the words of
  * another key have the values that it gives. Extents of 0 and 1 are no symbols' values:
