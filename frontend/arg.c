@@ -41,16 +41,22 @@ static bool due(kl_state *s, kl_lazy *r)
     return s->exposed || (long_ && !s->tracing);
 }
 
-kl_tensor *kl_call_end(kl_call *c, kl_lazy *r)
+kl_tensor *kl_call_end_in_order(kl_call *c, kl_lazy *r, const int *perm)
 {
+    kl_tensor *t = NULL;
     if (r && kl_lazy_settle(r) != KL_OK)
         r = NULL;
-    kl_tensor *t =
-        r && !(due(kl_thread(), r) && kl_force_one(r)) ? kl_tensor_wrap(r) : NULL;
+    if (r && !(due(kl_thread(), r) && kl_force_one(r)))
+        t = perm ? kl_tensor_wrap_in_order(r, perm) : kl_tensor_wrap(r);
     leave(c);
     if (t && !t->fn)
         t->fn = c->fn;
     return t && kl_scope_add(t) == KL_OK ? t : NULL;
+}
+
+kl_tensor *kl_call_end(kl_call *c, kl_lazy *r)
+{
+    return kl_call_end_in_order(c, r, NULL);
 }
 
 kl_tensor *kl_call_view(kl_call *c, kl_tensor *t)
@@ -193,10 +199,11 @@ static kl_dtype promote(kl_dtype a, kl_dtype b)
 {
     kl_dtype dt = kl_dtype_promote(a, b);
     if (dt == KL_DTYPE_NONE)
-        kl_fail(KL_ERR_DTYPE,
-                "Promotion for uint16, uint32, uint64 types is not supported, attempted to "
-                "promote %s and %s",
-                kl_dtypes[a].scalar, kl_dtypes[b].scalar);
+        kl_fail(
+            KL_ERR_DTYPE,
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to "
+            "promote %s and %s",
+            kl_dtypes[a].scalar, kl_dtypes[b].scalar);
     return dt;
 }
 

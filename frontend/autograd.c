@@ -154,23 +154,24 @@ kl_status kl_retain_grad(kl_tensor *t)
             "retain_grad: can't retain_grad on Tensor that has requires_grad=False");
     if (t->leaf)
         return KL_OK;
-    t->leaf = leaf_new();
-    if (!t->leaf)
-        return KL_ERR_OOM;
-    t->leaf->retain = t->leaf->of_node = true;
-    kl_lazy *n = kl_storage_node(t->storage);
+    kl_call c = kl_call_enter(kl_place(), __func__);
+    kl_lazy *n = kl_tensor_read(t);
+    kl_leaf *l = n ? leaf_new() : NULL;
+    if (!l)
+        return kl_call_done(&c, KL_ERR_OOM);
+    l->retain = l->of_node = true;
     pthread_mutex_lock(&kl_graph_lock);
     kl_leaf *old = n->leaf;
     if (old) {
-        t->leaf->cut = kl_cut_ref(old->cut);
-        t->leaf->output = old->output;
+        l->cut = kl_cut_ref(old->cut);
+        l->output = old->output;
     }
-    n->leaf = kl_leaf_ref(t->leaf);
+    n->leaf = kl_leaf_ref(l);
     pthread_mutex_unlock(&kl_graph_lock);
     kl_leaf_unref(old);
-    kl_lazy_unref(n);
+    t->leaf = l;
     t->view = 1; /* it prints and counts as no leaf */
-    return KL_OK;
+    return kl_call_done(&c, KL_OK);
 }
 
 kl_tensor *kl_detach_at(const char *at, kl_tensor *t)

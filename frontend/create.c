@@ -408,7 +408,8 @@ kl_tensor *kl_of_at(const char *at, kl_dtype dt, kl_ints shape, size_t n, const 
 kl_tensor *kl_clone_at(const char *at, kl_tensor *t)
 {
     kl_call c = kl_call_begin(at);
-    return kl_call_end(&c, kl_n_copy(kl_arg_tensor(t)));
+    kl_arg a = kl_arg_t(t);
+    return kl_call_end_laid(&c, kl_n_copy(kl_arg_tensor(t)), 1, &a);
 }
 
 /* The same handle, as a new reference. */
@@ -419,9 +420,9 @@ static kl_tensor *again(kl_call *c, kl_tensor *t)
 
 kl_tensor *kl_contiguous_at(const char *at, kl_tensor *t)
 {
-    if (t && !kl_is_contiguous(t))
-        return kl_clone_at(at, t);
     kl_call c = kl_call_begin(at);
+    if (t && !kl_is_contiguous(t))
+        return kl_call_end(&c, kl_n_copy(kl_arg_tensor(t)));
     if (!t)
         kl_arg_tensor(t);
     return again(&c, t);
@@ -437,7 +438,8 @@ kl_tensor *kl_to_at(const char *at, kl_tensor *t, kl_dtype dt)
     if (t->dtype == dt)
         return again(&c, t);
     KL_TICK(casts);
-    return kl_call_end(&c, kl_n_cast(kl_arg_tensor(t), dt));
+    kl_arg a = kl_arg_t(t);
+    return kl_call_end_laid(&c, kl_n_cast(kl_arg_tensor(t), dt), 1, &a);
 }
 
 kl_tensor *kl_bitcast_at(const char *at, kl_tensor *t, kl_dtype dt)

@@ -295,6 +295,7 @@ int64_t kl_count(int rank, const int64_t *shape);
 
 /* A handle of a new storage whose first version is n. */
 kl_tensor *kl_tensor_wrap(kl_lazy *n);
+kl_tensor *kl_tensor_wrap_in_order(kl_lazy *n, const int *perm); /* layout.c */
 /* A handle of t's storage through another map; n: what reading it now gives. */
 kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t *shape,
                           const int64_t *stride, kl_lazy *n);
@@ -327,6 +328,11 @@ kl_call kl_call_enter(const char *at, const char *fn);
 #define kl_call_begin(at) kl_call_enter(at, __func__)
 /* Wrap r (computing it if an exposed storage was read), drop the call's temporaries. */
 kl_tensor *kl_call_end(kl_call *c, kl_lazy *r);
+/* The same, the result's axes in memory as PyTorch lays an elementwise result's: after
+ * the operands. */
+kl_tensor *kl_call_end_laid(kl_call *c, kl_lazy *r, int n, const kl_arg *a);
+/* perm: its axes in memory, the outermost first; NULL: row-major. */
+kl_tensor *kl_call_end_in_order(kl_call *c, kl_lazy *r, const int *perm);
 /* The same for a view, and for a call without a result. */
 kl_tensor *kl_call_view(kl_call *c, kl_tensor *t);
 kl_status kl_call_done(kl_call *c, kl_status s);

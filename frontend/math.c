@@ -214,13 +214,13 @@ kl_tensor *kl_clamp_in_at(const char *at, kl_tensor *a, kl_arg low, kl_arg high)
 static kl_tensor *call_1(const char *at, int f, kl_arg a)
 {
     kl_call c = kl_call_enter(at, unaries[f].name);
-    return kl_call_end(&c, apply_1(&unaries[f], a));
+    return kl_call_end_laid(&c, apply_1(&unaries[f], a), 1, &a);
 }
 
 static kl_tensor *call_2(const char *at, int f, kl_arg a, kl_arg b)
 {
     kl_call c = kl_call_enter(at, binaries[f].name);
-    return kl_call_end(&c, apply_2(&binaries[f], a, b));
+    return kl_call_end_laid(&c, apply_2(&binaries[f], a, b), 2, (kl_arg[]){a, b});
 }
 
 static kl_tensor *write_1(const char *at, int f, kl_tensor *a)
