@@ -93,8 +93,10 @@ def parameters(row, form):
             rest = last and text.startswith("*") and "=" not in text
             out.append(parameter(text, rest))
             star = star or rest
-    if form == FUNCTION and row[2] & OUT:
-        out += ([] if star else ["*"]) + ["out: Tensor | None = None"]
+    several = row[4].startswith("(")
+    if form == FUNCTION and (row[2] & OUT or several):
+        hint = "Sequence[Tensor]" if several else "Tensor"
+        out += ([] if star else ["*"]) + [f"out: {hint} | None = None"]
     return ", ".join(out)
 
 

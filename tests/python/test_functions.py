@@ -234,6 +234,16 @@ class Values(unittest.TestCase):
                 for a, b in zip(got, want):
                     self.assertTrue(a == b or abs(a - b) <= 2e-6 * max(1, abs(b)), (got, want))
 
+    def test_out(self):
+        x, v, i = torch.tensor([[3.0, 1.0], [2.0, 5.0]]), torch.empty(0), torch.empty(2, 2).long()
+        r = torch.sort(x, dim=0, out=(v, i))
+        self.assertIs(r.values, v)
+        self.assertEqual((v.tolist(), i.tolist()), ([[2, 1], [3, 5]], [[1, 0], [0, 1]]))
+        self.assertEqual(torch.add(x, 1, out=torch.empty(0)).tolist(), [[4, 2], [3, 6]])
+        for out in (v, (v,), (v, 1)):
+            with self.assertRaisesRegex(TypeError, "argument 'out' must be a tuple of 2 Tensors"):
+                torch.sort(x, out=out)
+
     def test_low_rank(self):
         a = torch.randn(6, 2) @ torch.randn(2, 5)
         u, s, v = torch.svd_lowrank(a, q=3)

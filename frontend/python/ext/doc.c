@@ -50,6 +50,12 @@ static bool takes_rest(const py_row *row, int i)
     return p->many && p->required && (i + 1 == row->nparams || p[1].keyword);
 }
 
+/* As functions.c has it: where the row says so, and where results are named. */
+static bool takes_out(const py_row *row)
+{
+    return row->forms & PY_OUT || row->result[0] == '(';
+}
+
 static bool append_python(PyObject **s, const py_row *row, const char *name, int form)
 {
     bool star = false;
@@ -64,7 +70,7 @@ static bool append_python(PyObject **s, const py_row *row, const char *name, int
         append(s,
                i == 0 && form != PY_FN ? PyUnicode_FromString("$self") : param(p, many));
     }
-    if (form == PY_FN && row->forms & PY_OUT)
+    if (form == PY_FN && takes_out(row))
         append(s, PyUnicode_FromFormat(", %sout=None", star ? "" : "*, "));
     return append(s, PyUnicode_FromString(")\n--\n\n"));
 }
@@ -75,9 +81,10 @@ static bool append_row(PyObject **s, const py_row *row, const char *name, int fo
     if (form != PY_FN) { /* without the tensor itself */
         signature += strcspn(signature, ",");
         signature += strspn(signature, ", ");
-    } else if (row->forms & PY_OUT) {
+    } else if (takes_out(row)) {
         bool star = row->nparams > 0 && row->params[row->nparams - 1].keyword;
-        out = star ? ", Tensor? out=None" : ", *, Tensor? out=None";
+        out = row->forms & PY_OUT ? ", *, Tensor? out=None" : ", *, Tensors? out=None";
+        out += star ? strlen(", *") : 0;
     }
     const char *result = form == PY_INPLACE ? "Tensor" : row->result;
     const char *end = form == PY_INPLACE ? " Written to the tensor itself." : "";

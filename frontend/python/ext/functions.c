@@ -125,18 +125,67 @@ static PyObject *finish(const py_row *row, py_result *r)
     return tuple_of(row, all, r->n);
 }
 
+enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
+
 /* ---- out= ---- */
+
+/* r written to out, which is one of none elements takes on r's shape. */
+static bool write_out(PyObject *out, PyObject *r)
+{
+    if (kl_numel(py_t(out)) == 0 && kl_numel(py_t(r)) != 0 &&
+        kl_dtype_of(py_t(out)) == kl_dtype_of(py_t(r))) {
+        py_become(out, r);
+        return true;
+    }
+    return kl_assign_at(py_place(), py_t(out), py_t(r)) != NULL;
+}
+
+/* Several results into as many tensors: a tuple of these, of r's type. */
+static PyObject *into_all(PyObject *out, PyObject *r)
+{
+    PyObject *all = py_is_tensor(out) ? NULL : PySequence_Tuple(out), *made = NULL;
+    Py_ssize_t n = PyTuple_Size(r);
+    bool ok = all && PyTuple_Size(all) == n;
+    for (Py_ssize_t i = 0; ok && i < n; i++)
+        ok = py_is_tensor(PyTuple_GetItem(all, i));
+    if (!ok)
+        PyErr_Format(PyExc_TypeError, "argument 'out' must be a tuple of %zd Tensors", n);
+    for (Py_ssize_t i = 0; ok && i < n; i++)
+        if (!(ok = write_out(PyTuple_GetItem(all, i), PyTuple_GetItem(r, i))))
+            py_raise();
+    if (ok)
+        made = PyObject_CallFunctionObjArgs((PyObject *)Py_TYPE(r), all, NULL);
+    Py_XDECREF(all);
+    Py_DECREF(r);
+    return made;
+}
 
 static PyObject *into(PyObject *out, PyObject *r)
 {
-    if (!r || PyTuple_Check(r) || !py_is_tensor(out))
+    if (r && PyTuple_Check(r))
+        return into_all(out, r);
+    if (!r || !py_is_tensor(out))
         return r;
-    bool ok = kl_assign_at(py_place(), py_t(out), py_t(r)) != NULL;
+    bool ok = write_out(out, r);
     Py_DECREF(r);
     if (!ok)
         return py_raise();
     Py_INCREF(out);
     return out;
+}
+
+/* A function takes out= where its row says so, or gives a named tuple. */
+static bool takes_out(int row, int how)
+{
+    if (rows[row].forms & PY_OUT)
+        return true;
+    bool named = false;
+    for (; how == AS_FUNCTION && row < ROWS && !named; row++) {
+        named = rows[row].result[0] == '(';
+        if (!rows[row].again)
+            break;
+    }
+    return named;
 }
 
 /* Takes out= from among the keywords: the others' names, or NULL with *out NULL. */
@@ -213,8 +262,6 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
 
 /* ---- calling ---- */
 
-enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
-
 static unsigned form_of(int how)
 {
     return how == AS_FUNCTION ? PY_FN : how == AS_METHOD ? PY_METHOD : PY_INPLACE;
@@ -272,7 +319,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
     unsigned form = form_of(how);
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
-    if (names && rows[first].forms & PY_OUT)
+    if (names && takes_out(first, how))
         rest = without_out(&args, nargs, names, room, &out);
     names = rest ? rest : names;
     PyObject *r = NULL;
