@@ -201,7 +201,10 @@ static kl_sum measure(const kl_dims *d, const kl_term *t, int n)
 
 static kl_dim intern(kl_dims *d, const sum *s)
 {
-    if (s->bad)
+    bool bad = s->bad;
+    for (int i = 0; i < s->n; i++)
+        bad |= s->t[i].coef == INT64_MIN; /* has no magnitude to print */
+    if (bad)
         return KL_DIM_BAD;
     if (s->n == 0)
         return 0;

@@ -107,6 +107,9 @@ START_TEST(overflow_sticks)
     ck_assert(kl_dim_add(d, kl_dim_add(d, big, big), 2) == KL_DIM_BAD);
     ck_assert(kl_dim_mul(d, big, 3) == KL_DIM_BAD);
     ck_assert(kl_dim_mul(d, kl_dim_mul(d, big, A), 3) == KL_DIM_BAD);
+    kl_dim least = kl_dim_mul(d, A, kl_dim_const(d, -INT64_MAX));
+    ck_assert(least != KL_DIM_BAD && kl_dim_sub(d, least, A) == KL_DIM_BAD);
+    ck_assert(kl_dim_sub(d, kl_dim_const(d, -INT64_MAX), 1) == KL_DIM_BAD);
     ck_assert(kl_dim_add(d, KL_DIM_BAD, 1) == KL_DIM_BAD);
     ck_assert(kl_dim_div(d, KL_DIM_BAD, 2) == KL_DIM_BAD);
     kl_dim x = A;
