@@ -28,7 +28,9 @@
 enum {
     PATH_ROOM = 4096 + 128,
     KIND_MAX = 15,
-    RECOUNT = 64,
+    RECOUNT = 1024, /* puts after which the others' are counted too */
+    SMALL_PART = 1024,
+    RARELY = 256,
     TOUCH_S = 60,
     STALE_S = 3600
 };
@@ -309,6 +311,10 @@ void kl_disk_put(kl_hash key, const char *kind, const void *bytes, size_t size)
     if (!write_entry(path, &h, bytes))
         return;
     int64_t known = __atomic_load_n(&known_bytes, __ATOMIC_RELAXED);
+    /* A full folder is long to count: of the entries that matter little only now and then
+     * one has it done, in whichever process. */
+    if (known < 0 && more < cap / SMALL_PART && key.lo % RARELY != 0)
+        return;
     bool counted =
         known >= 0 && __atomic_add_fetch(&put_count, 1, __ATOMIC_RELAXED) % RECOUNT;
     if (!counted || __atomic_add_fetch(&known_bytes, more, __ATOMIC_RELAXED) > cap)
