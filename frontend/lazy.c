@@ -178,17 +178,10 @@ kl_status kl_lazy_barrier(kl_lazy *n)
 static kl_lazy *temporary(kl_lazy *n)
 {
     kl_state *s = kl_thread();
-    if (s->ntemps == s->cap_temps) {
-        size_t more = s->cap_temps ? 2 * s->cap_temps : 256;
-        void *p = kl_realloc(s->temps, s->cap_temps * sizeof *s->temps,
-                             more * sizeof *s->temps);
-        if (!p) {
-            kl_fail(KL_ERR_OOM, "out of memory for %zu nodes", more);
-            kl_lazy_unref(n);
-            return NULL;
-        }
-        s->temps = p;
-        s->cap_temps = more;
+    if (!kl_grow(&s->temps, s->ntemps, &s->cap_temps, sizeof *s->temps)) {
+        kl_fail(KL_ERR_OOM, "out of memory for %zu nodes", s->ntemps + 1);
+        kl_lazy_unref(n);
+        return NULL;
     }
     s->temps[s->ntemps++] = n;
     return n;

@@ -99,25 +99,17 @@ int64_t kl_lazy_live(void)
     return n;
 }
 
-/* Room for one more of n elements. */
-static kl_status grow(void *items, size_t *cap, size_t n, size_t size)
+static kl_status room(void *items, size_t *cap, size_t n, size_t size)
 {
-    void **p = items;
-    if (n < *cap)
-        return KL_OK;
-    size_t more = *cap ? 2 * *cap : 64;
-    void *q = kl_realloc(*p, *cap * size, more * size);
-    if (!q)
-        return kl_fail(KL_ERR_OOM, "out of memory for %zu handles", more);
-    *p = q;
-    *cap = more;
-    return KL_OK;
+    return kl_grow(items, n, cap, size)
+               ? KL_OK
+               : kl_fail(KL_ERR_OOM, "out of memory for %zu handles", n + 1);
 }
 
 kl_status kl_scope_add(kl_tensor *t)
 {
     kl_state *s = kl_thread();
-    kl_status st = grow(&s->owned, &s->cap_owned, s->nowned, sizeof *s->owned);
+    kl_status st = room(&s->owned, &s->cap_owned, s->nowned, sizeof *s->owned);
     if (st) {
         kl_tensor_unref(t);
         return st;
@@ -131,7 +123,7 @@ kl_status kl_dirty_add(kl_storage *d)
     kl_state *s = kl_thread();
     if (__atomic_exchange_n(&d->dirty, 1, __ATOMIC_RELAXED))
         return KL_OK;
-    kl_status st = grow(&s->dirty, &s->cap_dirty, s->ndirty, sizeof *s->dirty);
+    kl_status st = room(&s->dirty, &s->cap_dirty, s->ndirty, sizeof *s->dirty);
     if (st) {
         __atomic_store_n(&d->dirty, 0, __ATOMIC_RELAXED);
         return st;
@@ -144,7 +136,7 @@ void kl_scope_begin(void)
 {
     kl_state *s = kl_thread();
     if (s->unkept == 0 &&
-        grow(&s->scopes, &s->cap_scopes, s->nscopes, sizeof *s->scopes) == KL_OK)
+        room(&s->scopes, &s->cap_scopes, s->nscopes, sizeof *s->scopes) == KL_OK)
         s->scopes[s->nscopes++] = s->nowned;
     else
         s->unkept++; /* its handles live as long as the scope around it */

@@ -26,9 +26,9 @@ typedef struct kl_key_shape { /* what the keys of a family share */
     uint8_t *skeleton; /* the key, those words and what follows from them being 0 */
     size_t nkey;
     kl_word *words;
-    uint32_t nwords, cap_words;
+    uint32_t nwords, ninputs;
     uint32_t *inputs; /* words before each input node: its place among the numbers */
-    uint32_t ninputs, cap_inputs;
+    size_t cap_words, cap_inputs;
     bool windows, failed;
 } kl_key_shape;
 /* windows: extents that windows walk along are the same in all of a family. */

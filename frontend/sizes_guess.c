@@ -22,26 +22,11 @@ void kl_key_shape_free(kl_key_shape *s)
     *s = (kl_key_shape){0};
 }
 
-/* Room for one more; false: out of memory. */
-static bool grow(void *array, uint32_t n, uint32_t *cap, size_t size)
-{
-    void **p = array;
-    if (n < *cap)
-        return true;
-    uint32_t more = *cap ? 2 * *cap : 32;
-    void *q = kl_realloc(*p, *cap * size, more * size);
-    if (!q)
-        return false;
-    *p = q;
-    *cap = more;
-    return true;
-}
-
 static void vary(kl_key_shape *s, size_t at, int n, kl_word_kind kind, int dtype)
 {
     memset(s->skeleton + at, 0, 8 * (size_t)n);
     for (int i = 0; i < n; i++, at += 8) {
-        if (!grow(&s->words, s->nwords, &s->cap_words, sizeof *s->words)) {
+        if (!kl_grow(&s->words, s->nwords, &s->cap_words, sizeof *s->words)) {
             s->failed = true;
             return;
         }
@@ -103,7 +88,7 @@ static void add_node(kl_key_shape *s, size_t at, const head *h)
     kl_op op = (kl_op)h->op;
     size_t attr = at + 8 * (size_t)h->rank;
     if (op == KL_OP_input) {
-        if (!grow(&s->inputs, s->ninputs, &s->cap_inputs, sizeof *s->inputs)) {
+        if (!kl_grow(&s->inputs, s->ninputs, &s->cap_inputs, sizeof *s->inputs)) {
             s->failed = true;
             return;
         }

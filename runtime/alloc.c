@@ -190,6 +190,20 @@ void *kl_realloc(void *p, size_t old_size, size_t new_size)
     return q;
 }
 
+bool kl_grow(void *array, size_t n, size_t *cap, size_t size)
+{
+    void **p = array;
+    if (n < *cap)
+        return true;
+    size_t more = *cap ? 2 * *cap : 64;
+    void *q = kl_realloc(*p, *cap * size, more * size);
+    if (!q)
+        return false;
+    *p = q;
+    *cap = more;
+    return true;
+}
+
 void kl_free(void *p, size_t size)
 {
     if (!p)

@@ -70,6 +70,9 @@ void kl_assert_failed(const char *what, const char *file, int line);
 void *kl_alloc(size_t size);
 void *kl_alloc_zeroed(size_t size);
 void *kl_realloc(void *p, size_t old_size, size_t new_size);
+/* Room for one more item of `size` bytes in the array that *array points to, which holds n
+ * and has room for *cap; false: out of memory, nothing changed. */
+bool kl_grow(void *array, size_t n, size_t *cap, size_t size);
 void kl_free(void *p, size_t size);
 size_t kl_alloc_live(void); /* bytes now allocated */
 size_t kl_alloc_peak(void); /* most ever, since kl_alloc_peak_reset */
