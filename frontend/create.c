@@ -268,6 +268,14 @@ kl_tensor *kl_from_buffer_at(const char *at, void *data, kl_dtype dt, kl_ints sh
     return kl_call_view(&c, t);
 }
 
+/* What a tensor is to be seen or copied as. */
+static kl_status check_target(const kl_tensor *t, kl_dtype dt)
+{
+    if (!t)
+        return kl_fail(KL_ERR_ARG, "a tensor is NULL");
+    return dt < KL_DTYPE_COUNT ? KL_OK : kl_fail(KL_ERR_DTYPE, "no such dtype");
+}
+
 /* ---- the same memory as another dtype ---- */
 
 static kl_status refuse_view(const kl_tensor *t, kl_dtype dt, const char *what,
@@ -355,8 +363,7 @@ static kl_tensor *share_memory(kl_tensor *t, kl_dtype dt)
 kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt)
 {
     kl_call c = kl_call_begin(at);
-    if (!t || dt >= KL_DTYPE_COUNT) {
-        kl_fail(t ? KL_ERR_DTYPE : KL_ERR_ARG, t ? "no such dtype" : "a tensor is NULL");
+    if (check_target(t, dt)) {
         return kl_call_view(&c, NULL);
     }
     if (t->dtype == dt)
@@ -431,8 +438,7 @@ kl_tensor *kl_contiguous_at(const char *at, kl_tensor *t)
 kl_tensor *kl_to_at(const char *at, kl_tensor *t, kl_dtype dt)
 {
     kl_call c = kl_call_begin(at);
-    if (!t || dt >= KL_DTYPE_COUNT) {
-        kl_fail(t ? KL_ERR_DTYPE : KL_ERR_ARG, t ? "no such dtype" : "a tensor is NULL");
+    if (check_target(t, dt)) {
         return kl_call_end(&c, NULL);
     }
     if (t->dtype == dt)

@@ -2,9 +2,10 @@
  * nothing in them that differs from step to step. Its bytes are the key of the program
  * cache, compared in full, and all that a compile reads of the lazy graph.
  *
- *   node     :=  op dtype rank nsrc nattr (8 bytes)  shape, attributes (8 each)  sources
- * (4 each) key      :=  node*  output numbers (4 each)  number of nodes, of outputs,
- * batch-invariant, device (4 each)
+ *   node  :=  op dtype rank nsrc nattr (8 bytes)
+ *             shape, attributes (8 each), sources (4 each)
+ *   key   :=  node*  output numbers (4 each)
+ *             numbers of nodes, of outputs, batch-invariant, device (4 each)
  *
  * A node that is computed, or given at run time, becomes an input of its type. The walk
  * keeps its own stack: depth costs nothing. Everything here runs under the graph lock. */
