@@ -46,6 +46,11 @@ class Traced(unittest.TestCase):
         self.assertEqual((product[0].tolist(), total.item()), ([8.0] * 5, 12.0))
         self.assertEqual(repr(f), "TracedFunction(x: torch.float32[3, 4], y: torch.float32[4, 5])")
 
+    def test_is_tracing(self):
+        seen = []
+        torch.jit.trace(lambda x: (seen.append(torch.jit.is_tracing()), x + 1)[1], torch.ones(2))
+        self.assertEqual((seen, torch.jit.is_tracing()), ([False, True], False))
+
     def test_views_and_weights_from_outside(self):
         w = torch.arange(3.)
         f = torch.jit.trace(lambda x: x * w, torch.ones(3))

@@ -31,6 +31,8 @@ static kl_function *program(PyObject *o)
 
 /* ---- tracing ---- */
 
+static int now_tracing; /* how deep; under the GIL */
+
 typedef struct tracing {
     PyObject *fn;
     int nin, nout;
@@ -52,7 +54,9 @@ static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     tracing *t = user;
     PyObject *args = arguments(in, t->nin);
+    now_tracing++;
     PyObject *r = args ? PyObject_CallObject(t->fn, args) : NULL;
+    now_tracing--;
     Py_XDECREF(args);
     for (int i = 0; r && i < t->nout; i++) {
         PyObject *o =
@@ -240,6 +244,13 @@ static PyObject *jit_call(PyObject *self, PyObject *args)
     return r;
 }
 
+static PyObject *is_tracing(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyBool_FromLong(now_tracing > 0);
+}
+
 /* _set_name(t, name): what reports, kernels and saved files call it. */
 static PyObject *set_name(PyObject *self, PyObject *args)
 {
@@ -258,6 +269,7 @@ static PyMethodDef methods[] = {
     {"_jit_save", jit_save, METH_VARARGS, "A program to a file."},
     {"_jit_about", jit_about, METH_O, "A program's inputs and outputs."},
     {"_jit_call", jit_call, METH_VARARGS, "Run a program."},
+    {"_is_tracing", is_tracing, METH_NOARGS, "Whether a function is being traced."},
     {"_set_name", set_name, METH_VARARGS, "A tensor's name for reports and files."},
     {0},
 };

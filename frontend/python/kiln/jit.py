@@ -93,7 +93,8 @@ def script(obj, *args, **kwargs):
 
 
 def is_tracing():
-    return False
+    """Whether a function is being traced now, on tensors without values."""
+    return _kiln._is_tracing()
 
 
 def ignore(fn=None, **kwargs):
