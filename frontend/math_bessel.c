@@ -4,8 +4,8 @@
  * taken out:
  *
  *   J0(x)  =  series in x^2                                        up to 8
- *             sqrt(2 / (pi x)) (P cos(x - pi/4) - Q sin(x - pi/4)) beyond, P Q series in
- * 1/x^2
+ *             sqrt(2 / (pi x)) (P cos(x - pi/4) - Q sin(x - pi/4))  beyond;
+ *             P, Q series in 1/x^2
  *
  * Reference: DLMF (NIST), 10.8, 10.17, 10.31, 10.40 (Bessel), 9.7 (Airy). */
 #include "math_compose.h"
@@ -13,6 +13,16 @@
 
 #define PI 3.1415926535897932385
 #define SERIES(t, c) kl_f_chebyshev(t, KL_COUNT(c), c)
+/* kl_f_NAME: that expression of x, in f64. */
+#define IN_F64(name, value)                                                              \
+    static kl_lazy *name##_64(kl_lazy *x)                                                \
+    {                                                                                    \
+        return value;                                                                    \
+    }                                                                                    \
+    kl_lazy *kl_f_##name(kl_lazy *a)                                                     \
+    {                                                                                    \
+        return kl_f_in_f64(name##_64, a);                                                \
+    }
 
 /* Of I over x / 4 - 1 up to 8, 16 / x - 1 beyond. Of J, Y and what is beside their waves,
  * over x^2 / 32 - 1 up to 8, 128 / x^2 - 1 beyond. Of K over x^2 / 2 - 1 up to 2, 4 / x -
@@ -163,38 +173,10 @@ static kl_lazy *scaled_i(kl_lazy *x, bool one)
     return kl_n_where(low, mul(x, a), kl_f_copysign(b, x));
 }
 
-static kl_lazy *i0e64(kl_lazy *x)
-{
-    return scaled_i(x, false);
-}
-static kl_lazy *i1e64(kl_lazy *x)
-{
-    return scaled_i(x, true);
-}
-static kl_lazy *i064(kl_lazy *x)
-{
-    return mul(un(KL_OP_exp, un(KL_OP_abs, x)), scaled_i(x, false));
-}
-static kl_lazy *i164(kl_lazy *x)
-{
-    return mul(un(KL_OP_exp, un(KL_OP_abs, x)), scaled_i(x, true));
-}
-kl_lazy *kl_f_i0e(kl_lazy *a)
-{
-    return kl_f_in_f64(i0e64, a);
-}
-kl_lazy *kl_f_i1e(kl_lazy *a)
-{
-    return kl_f_in_f64(i1e64, a);
-}
-kl_lazy *kl_f_i0(kl_lazy *a)
-{
-    return kl_f_in_f64(i064, a);
-}
-kl_lazy *kl_f_i1(kl_lazy *a)
-{
-    return kl_f_in_f64(i164, a);
-}
+IN_F64(i0e, scaled_i(x, false))
+IN_F64(i1e, scaled_i(x, true))
+IN_F64(i0, mul(un(KL_OP_exp, un(KL_OP_abs, x)), scaled_i(x, false)))
+IN_F64(i1, mul(un(KL_OP_exp, un(KL_OP_abs, x)), scaled_i(x, true)))
 
 /* ---- of the second kind ---- */
 
@@ -205,8 +187,8 @@ static kl_lazy *scaled_k(kl_lazy *x, bool one)
     y = kl_n_where(above(y, 0), y, num(y, 1));
     kl_lazy *t = plus(times(mul(y, y), 0.5), -1);
     kl_lazy *log = un(KL_OP_log, times(y, 0.5));
-    kl_lazy *a = one ? add(mul(log, i164(y)), over(SERIES(t, k1_low), y))
-                     : sub(SERIES(t, k0_low), mul(log, i064(y)));
+    kl_lazy *a = one ? add(mul(log, i1_64(y)), over(SERIES(t, k1_low), y))
+                     : sub(SERIES(t, k0_low), mul(log, i0_64(y)));
     kl_lazy *z = kl_n_where(low, num(y, 2), x), *u = plus(kl_n_cbin(KL_OP_div, 4, z), -1);
     kl_lazy *b = over(one ? SERIES(u, k1_high) : SERIES(u, k0_high), un(KL_OP_sqrt, z));
     kl_lazy *r = kl_n_where(low, mul(a, un(KL_OP_exp, y)), b);
@@ -214,38 +196,10 @@ static kl_lazy *scaled_k(kl_lazy *x, bool one)
     return kl_n_where(below(x, 0), num(r, NAN), r);
 }
 
-static kl_lazy *k0e64(kl_lazy *x)
-{
-    return scaled_k(x, false);
-}
-static kl_lazy *k1e64(kl_lazy *x)
-{
-    return scaled_k(x, true);
-}
-static kl_lazy *k064(kl_lazy *x)
-{
-    return mul(un(KL_OP_exp, neg(x)), scaled_k(x, false));
-}
-static kl_lazy *k164(kl_lazy *x)
-{
-    return mul(un(KL_OP_exp, neg(x)), scaled_k(x, true));
-}
-kl_lazy *kl_f_modified_bessel_k0(kl_lazy *a)
-{
-    return kl_f_in_f64(k064, a);
-}
-kl_lazy *kl_f_modified_bessel_k1(kl_lazy *a)
-{
-    return kl_f_in_f64(k164, a);
-}
-kl_lazy *kl_f_scaled_modified_bessel_k0(kl_lazy *a)
-{
-    return kl_f_in_f64(k0e64, a);
-}
-kl_lazy *kl_f_scaled_modified_bessel_k1(kl_lazy *a)
-{
-    return kl_f_in_f64(k1e64, a);
-}
+IN_F64(modified_bessel_k0, mul(un(KL_OP_exp, neg(x)), scaled_k(x, false)))
+IN_F64(modified_bessel_k1, mul(un(KL_OP_exp, neg(x)), scaled_k(x, true)))
+IN_F64(scaled_modified_bessel_k0, scaled_k(x, false))
+IN_F64(scaled_modified_bessel_k1, scaled_k(x, true))
 
 /* ---- Bessel functions ---- */
 
@@ -293,38 +247,10 @@ static kl_lazy *bessel_y(kl_lazy *x, bool one)
     return kl_n_where(below(x, 0), num(r, NAN), r);
 }
 
-static kl_lazy *j064(kl_lazy *x)
-{
-    return bessel_j(x, false);
-}
-static kl_lazy *j164(kl_lazy *x)
-{
-    return bessel_j(x, true);
-}
-static kl_lazy *y064(kl_lazy *x)
-{
-    return bessel_y(x, false);
-}
-static kl_lazy *y164(kl_lazy *x)
-{
-    return bessel_y(x, true);
-}
-kl_lazy *kl_f_bessel_j0(kl_lazy *a)
-{
-    return kl_f_in_f64(j064, a);
-}
-kl_lazy *kl_f_bessel_j1(kl_lazy *a)
-{
-    return kl_f_in_f64(j164, a);
-}
-kl_lazy *kl_f_bessel_y0(kl_lazy *a)
-{
-    return kl_f_in_f64(y064, a);
-}
-kl_lazy *kl_f_bessel_y1(kl_lazy *a)
-{
-    return kl_f_in_f64(y164, a);
-}
+IN_F64(bessel_j0, bessel_j(x, false))
+IN_F64(bessel_j1, bessel_j(x, true))
+IN_F64(bessel_y0, bessel_y(x, false))
+IN_F64(bessel_y1, bessel_y(x, true))
 
 /* sin x / x; near 0 the series, whose derivative has no 0 / 0 */
 static kl_lazy *spherical_j064(kl_lazy *x)

@@ -3,7 +3,8 @@ follows (Miyato and others, 2018)."""
 from ... import _functions as K
 from ..._grad import no_grad
 from .. import functional as F
-from ..parameter import Parameter, is_lazy
+from ..parameter import Parameter
+from ._made_weights import hook_of, refuse_lazy
 
 
 class SpectralNorm:
@@ -37,11 +38,6 @@ class SpectralNorm:
         object.__setattr__(module, self.name, self.compute_weight(module, module.training))
 
 
-def _hook_of(module, name):
-    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
-                 if isinstance(h.hook, SpectralNorm) and h.hook.name == name), (None, None))
-
-
 def spectral_norm(module, name="weight", n_power_iterations=1, eps=1e-12, dim=None):
     """Divide a parameter by its largest singular value before each call.
 
@@ -49,17 +45,14 @@ def spectral_norm(module, name="weight", n_power_iterations=1, eps=1e-12, dim=No
     >>> sorted(layer.state_dict())
     ['bias', 'weight_orig', 'weight_u', 'weight_v']
     """
-    if _hook_of(module, name)[0] is not None:
+    if hook_of(module, SpectralNorm, name)[0] is not None:
         raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name}")
     if dim is None:  # these keep their outputs at dimension 1
         dim = int(type(module).__name__.startswith("ConvTranspose"))
     fn, weight = SpectralNorm(name, n_power_iterations, dim, eps), module._parameters[name]
     if weight is None:
         raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name}` is None")
-    if is_lazy(weight):
-        raise ValueError("The module passed to `SpectralNorm` can't have uninitialized parameters. "
-                         "Make sure to run the dummy forward before applying spectral "
-                         "normalization")
+    refuse_lazy(weight, SpectralNorm, "spectral normalization")
     with no_grad():
         u, v = (fn.unit(weight.new_empty(n).normal_()) for n in fn.matrix(weight).shape)
     del module._parameters[name]
@@ -73,7 +66,7 @@ def spectral_norm(module, name="weight", n_power_iterations=1, eps=1e-12, dim=No
 
 def remove_spectral_norm(module, name="weight"):
     """Make it one parameter again, as it was last divided."""
-    key, fn = _hook_of(module, name)
+    key, fn = hook_of(module, SpectralNorm, name)
     if key is None:
         raise ValueError(f"spectral_norm of '{name}' not found in {module}")
     with no_grad():

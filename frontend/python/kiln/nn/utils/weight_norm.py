@@ -1,6 +1,7 @@
 """Weights whose length is a parameter of its own: w = v g / |v|, made before each call."""
 from ... import _functions as K
-from ..parameter import Parameter, is_lazy
+from ..parameter import Parameter
+from ._made_weights import hook_of, refuse_lazy
 
 
 class WeightNorm:
@@ -17,20 +18,12 @@ class WeightNorm:
         object.__setattr__(module, self.name, self.compute_weight(module))
 
 
-def _hook_of(module, name):
-    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
-                 if isinstance(h.hook, WeightNorm) and h.hook.name == name), (None, None))
-
-
 def weight_norm(module, name="weight", dim=0):
     """Make a parameter of its direction, name_v, and its length, name_g."""
-    if _hook_of(module, name)[0] is not None:
+    if hook_of(module, WeightNorm, name)[0] is not None:
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
     fn, weight = WeightNorm(name, dim), getattr(module, name)
-    if is_lazy(weight):
-        raise ValueError("The module passed to `WeightNorm` can't have uninitialized parameters. "
-                         "Make sure to run the dummy forward before applying weight "
-                         "normalization")
+    refuse_lazy(weight, WeightNorm, "weight normalization")
     others = [i for i in range(weight.dim()) if i != fn.dim % weight.dim()] if dim is not None \
         else list(range(weight.dim()))
     del module._parameters[name]
@@ -43,7 +36,7 @@ def weight_norm(module, name="weight", dim=0):
 
 def remove_weight_norm(module, name="weight"):
     """Make it one parameter again."""
-    key, fn = _hook_of(module, name)
+    key, fn = hook_of(module, WeightNorm, name)
     if key is None:
         raise ValueError(f"weight_norm of '{name}' not found in {module}")
     weight = fn.compute_weight(module).detach()

@@ -1,0 +1,14 @@
+"""What the hooks that make a weight before each call have in common."""
+from ..parameter import is_lazy
+
+
+def hook_of(module, kind, name):
+    """The hook of that kind for the parameter, and its key; (None, None): there is none."""
+    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
+                 if isinstance(h.hook, kind) and h.hook.name == name), (None, None))
+
+
+def refuse_lazy(weight, kind, action):
+    if is_lazy(weight):
+        raise ValueError(f"The module passed to `{kind.__name__}` can't have uninitialized parameters. "
+                         f"Make sure to run the dummy forward before applying {action}")
