@@ -24,7 +24,9 @@ enum {
     WRITTEN_OUT = 512 /* instructions that a short sum may be */,
     GATHERS = 64 /* of which so many may take two vectors each */,
     MANY_ELEMENTS = 1 << 19,
-    HEAVY = 256 /* expressions */
+    HEAVY = 256 /* expressions */,
+    CHUNK_BYTES = 1 << 20 /* of huge arrays: two halves, walked in turn */,
+    TURN_BYTES = 2048
 };
 
 void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,
@@ -255,10 +257,16 @@ static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t for
     param(k, part, "lanes", map_lanes(k, t, forced));
     if (vec >= 0)
         param(k, part, "vec", vec);
-    if (t->kind == KL_TARGET_CUDA)
+    if (t->kind == KL_TARGET_CUDA) {
         schedule_elements(k, part, map_lanes(k, t, forced), vec);
-    else
-        param(k, part, "chunk", WORK);
+        return;
+    }
+    int64_t size = widest(k);
+    bool huge = vec >= 0 && hint(k, k->axes[k->parts[part].outer[vec]].extent) >=
+                                64 * (CHUNK_BYTES / size);
+    param(k, part, "chunk", huge ? CHUNK_BYTES / size : WORK);
+    if (huge)
+        param(k, part, "turn", TURN_BYTES / size);
 }
 
 /* several: the part has no tile and no barrier, so a block may work on more points than
