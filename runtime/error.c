@@ -152,6 +152,11 @@ kl_status kl_fail(kl_status s, const char *fmt, ...)
     return failure.status;
 }
 
+kl_status kl_error_set(kl_status s, const char *line)
+{
+    return kl_fail(s, "%s", line);
+}
+
 const char *kl_error(void)
 {
     return failure.status == KL_OK ? "" : failure.line;

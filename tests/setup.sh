@@ -3,7 +3,7 @@
 # as root or with sudo. Says what it installs; installs nothing that is there.
 #   sh tests/setup.sh [test]
 set -eu
-need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev python3-dev"
+need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler python3-dev"
 [ "${1:-}" != test ] || need="$need liblapack3 check g++ clang python3 python3-venv binutils qemu-user binutils-aarch64-linux-gnu"
 
 install() { # packages: those that are missing

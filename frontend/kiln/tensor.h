@@ -216,6 +216,12 @@ KL_API int64_t kl_item_int_at(const char *at, kl_tensor *t);
 /* Copy all elements, row-major and in t's dtype, to bytes of the caller's. */
 KL_API kl_status kl_copy_out_at(const char *at, kl_tensor *t, void *to, size_t size);
 #define kl_copy_out(t, to, size) kl_copy_out_at(KL_HERE, t, to, size)
+/* The same of a few elements computed from few, without the compiler: what a shape is
+ * computed by is run by the interpreter, and t stays as lazy as it was. What is too large
+ * for that goes the usual way. KL_ERR_STATE: t depends on a parameter of a function being
+ * traced. */
+KL_API kl_status kl_peek_at(const char *at, kl_tensor *t, void *to, size_t size);
+#define kl_peek(t, to, size) kl_peek_at(KL_HERE, t, to, size)
 /* The storage's memory at t's first element (numpy()): strides are kl_stride's. From here
  * on operations on the storage are carried out at once, until kl_data_done or its end. */
 KL_API void *kl_data_at(const char *at, kl_tensor *t);

@@ -71,6 +71,9 @@ KL_API const char *kl_error_log(void);
 KL_API kl_status kl_error_status(void);
 KL_API bool kl_failed(void);
 KL_API void kl_error_clear(void);
+/* Record a failure of one's own, as kiln's calls do: a front door's over this library, a
+ * native function's. One line; returns s. */
+KL_API kl_status kl_error_set(kl_status s, const char *line);
 /* "shape", "out of memory", ... : the status's fixed name. */
 KL_API const char *kl_status_name(kl_status s);
 

@@ -4,6 +4,8 @@
  *   Python call --> signature.c parses it by its row of functions.def
  *               --> functions.c calls kiln --> tensor.c wraps the result
  *
+ * What is KL_API here, kiln._onnx uses too.
+ *
  * A Tensor object owns one reference to a kl_tensor. Functions here return new
  * references, or NULL with a Python exception set. */
 #ifndef KILN_PY_H
@@ -33,15 +35,15 @@ typedef struct py_state {
     PyObject *return_types;           /* name -> named tuple type */
     PyObject *package;                /* the package's folder, as frames spell it */
 } py_state;
-extern py_state py;
+extern KL_API py_state py;
 
 /* ---- place.c: where in the user's program the running call stands ---- */
 /* "net.py:12", interned: the innermost line outside kiln's own package; NULL: unknown. */
-const char *py_place(void);
+KL_API const char *py_place(void);
 
 /* ---- types.c: dtype and device ---- */
 int py_types_init(PyObject *module);
-PyObject *py_dtype(kl_dtype dt);
+KL_API PyObject *py_dtype(kl_dtype dt);
 /* A dtype object, or Python's bool, int, float, complex. */
 int py_as_dtype(PyObject *o, kl_dtype *dt);
 /* A device object, string or index: its name ("cuda:0"), which lives for ever; NULL: an
@@ -52,14 +54,14 @@ PyObject *py_device(const kl_tensor *t);
 /* ---- tensor.c: the type ---- */
 int py_tensor_init(PyObject *module);
 bool py_is_tensor(PyObject *o);
-kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
+KL_API kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
 /* Takes over what a kiln call has just returned; NULL raises its error. */
 PyObject *py_wrap(kl_tensor *t);
 PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subclass */
 void py_become(PyObject *self, PyObject *other); /* it has other's tensor from here on */
-PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
+KL_API PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */
-PyObject *py_raise(void);
+KL_API PyObject *py_raise(void);
 PyObject *py_size(kl_ints s);
 PyObject *py_item(kl_tensor *t);
 

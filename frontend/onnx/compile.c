@@ -1,0 +1,169 @@
+/* compile.c: a model as one program, by tracing its walk; what it needs that has no row.
+ */
+#include "op.h"
+
+/* ---- one program ---- */
+
+enum { DIMS = 16 };
+
+typedef struct plan {
+    const kl_onnx *m;
+    kl_input *in;
+    kl_dimension dim[DIMS];
+    int ndims;
+} plan;
+
+static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    const plan *p = user;
+    kl_onnx_call(p->m, in, out, NULL);
+}
+
+static kl_status refuse(const kl_onnx *m, const kl_onnx_port *p, const char *what)
+{
+    char line[500];
+    snprintf(line, sizeof line, "%.120s: input '%.120s' %s", m->name, p->name, what);
+    return kl_error_set(KL_ERR_UNSUPPORTED, line);
+}
+
+/* Extents of one name are one dimension; those without a name each their own. */
+static int dimension(plan *p, const char *name)
+{
+    for (int i = 0; *name && i < p->ndims; i++)
+        if (strcmp(p->dim[i].name, name) == 0)
+            return i;
+    if (p->ndims == DIMS)
+        return -1;
+    p->dim[p->ndims] = (kl_dimension){*name ? name : NULL, 1, 1 << 20};
+    return p->ndims++;
+}
+
+static kl_status plan_input(plan *p, int i, const kl_ints *shapes)
+{
+    const kl_onnx_port *port = &p->m->in[i];
+    if (port->dtype == KL_DTYPE_NONE)
+        return refuse(p->m, port, "is no tensor of numbers");
+    if (!shapes && !port->shaped)
+        return refuse(p->m, port, "has no known number of dimensions");
+    p->in[i] = (kl_input){port->name, port->dtype, shapes ? shapes[i] : port->shape};
+    for (int k = 0; !shapes && k < port->shape.n; k++) {
+        int d = port->shape.v[k] < 0 ? dimension(p, port->dims[k]) : 0;
+        if (d < 0)
+            return refuse(p->m, port, "has too many open dimensions");
+        if (port->shape.v[k] < 0)
+            p->in[i].shape.v[k] = KL_ANY(d);
+    }
+    return KL_OK;
+}
+
+kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
+{
+    static const char *const names[DIMS] = {"d0",  "d1",  "d2",  "d3", "d4",  "d5",
+                                            "d6",  "d7",  "d8",  "d9", "d10", "d11",
+                                            "d12", "d13", "d14", "d15"};
+    plan p = {.m = m};
+    kl_function *f = NULL;
+    if (!m)
+        return kl_error_set(KL_ERR_ARG, "the model is NULL"), NULL;
+    p.in = calloc((size_t)m->nin + 1, sizeof *p.in);
+    kl_status s =
+        p.in ? KL_OK : kl_error_set(KL_ERR_OOM, "out of memory for a model's inputs");
+    for (int i = 0; i < m->nin && s == KL_OK; i++)
+        s = plan_input(&p, i, shapes);
+    for (int i = 0; i < p.ndims; i++)
+        p.dim[i].name = p.dim[i].name ? p.dim[i].name : names[i];
+    const char *before = kl_onnx_here;
+    kl_onnx_here = kl_onnx_intern(m->name);
+    if (s == KL_OK && p.ndims)
+        f = kl_compile_sized(trace, &p, p.in, m->nin, m->nout, p.dim, p.ndims);
+    else if (s == KL_OK)
+        f = kl_compile(trace, &p, p.in, m->nin, m->nout);
+    kl_onnx_here = before;
+    free(p.in);
+    return f;
+}
+
+/* ---- what is missing ---- */
+
+typedef struct survey {
+    const kl_onnx *m;
+    kl_onnx_names seen; /* text -> n: how many, where type: 1 has a row */
+    kl_onnx_run run;
+    int depth;
+} survey;
+
+static void look_at(survey *s, const function_proto *f, node_proto *const *node,
+                    size_t n);
+
+static void count_node(survey *s, const function_proto *f, const node_proto *node)
+{
+    const kl_onnx_row *near = NULL;
+    char text[400];
+    int opset = kl_onnx_opset(s->m, f, node->domain);
+    bool row = kl_onnx_find(node->domain, node->op_type, opset, &near) != NULL;
+    bool ours = near && strcmp(near->name, node->op_type) == 0;
+    int at = snprintf(text, sizeof text, "%.80s%s%.80s opset %d", node->domain,
+                      *node->domain ? "." : "", node->op_type, opset);
+    if (ours)
+        snprintf(text + at, sizeof text - (size_t)at, " (opsets from %d are supported)",
+                 near->first);
+    else if (near)
+        snprintf(text + at, sizeof text - (size_t)at, " (nearest: %s)", near->name);
+    kl_onnx_value *v = kl_onnx_get(&s->seen, text);
+    if (v) {
+        v->n++;
+        return;
+    }
+    char *key = kl_onnx_alloc(&s->run, strlen(text) + 1);
+    if (key &&
+        kl_onnx_put(&s->seen, strcpy(key, text), (kl_onnx_value){.n = 1, .type = row}))
+        return;
+}
+
+static void look_at(survey *s, const function_proto *f, node_proto *const *node, size_t n)
+{
+    if (++s->depth > 64)
+        n = 0;
+    for (size_t i = 0; i < n && !kl_failed(); i++) {
+        const function_proto *body =
+            kl_onnx_function(s->m, node[i]->domain, node[i]->op_type, node[i]->overload);
+        if (!body)
+            count_node(s, f, node[i]);
+        for (size_t k = 0; k < node[i]->n_attribute; k++) {
+            const graph_proto *g = node[i]->attribute[k]->g;
+            if (g)
+                look_at(s, f, g->node, g->n_node);
+        }
+    }
+    s->depth--;
+}
+
+char *kl_onnx_missing(const kl_onnx *m, int *known)
+{
+    survey s = {.m = m, .run = {.m = m}};
+    size_t len = 0, cap = 1;
+    look_at(&s, NULL, m->proto->graph->node, m->proto->graph->n_node);
+    for (size_t i = 0; i < m->proto->n_functions; i++)
+        look_at(&s, m->proto->functions[i], m->proto->functions[i]->node,
+                m->proto->functions[i]->n_node);
+    for (size_t i = 0; i < s.seen.cap; i++)
+        cap += s.seen.v[i].key ? strlen(s.seen.v[i].key) + 40 : 0;
+    char *text = kl_failed() ? NULL : calloc(1, cap);
+    if (known)
+        *known = 0;
+    for (size_t i = 0; text && i < s.seen.cap; i++) {
+        const kl_onnx_entry *e = &s.seen.v[i];
+        if (e->key && known)
+            *known += e->value.type != 0;
+        if (e->key && !e->value.type)
+            len += (size_t)snprintf(text + len, cap - len, "%s, %d nodes\n",
+                                    (const char *)e->key, e->value.n);
+    }
+    kl_onnx_names_free(&s.seen);
+    while (s.run.blocks) {
+        kl_onnx_block *next = s.run.blocks->next;
+        free(s.run.blocks);
+        s.run.blocks = next;
+    }
+    return text;
+}

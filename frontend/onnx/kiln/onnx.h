@@ -1,0 +1,62 @@
+/* kiln/onnx.h: ONNX models, in libkiln-onnx, over kiln.h. A model is read once; a call
+ * builds its graph of tensors, lazily as everything else, and may be traced by kl_compile
+ * like any other function of tensors.
+ *
+ * Opsets 7 to the newest, the ai.onnx domain; functions in a model are expanded. Tensors
+ * of strings are refused. What has no dtype in kiln is carried by a wider one: float8
+ * types by their bits in u8, 4- and 2-bit integers by i8 and u8, a value an element.
+ * Errors say file, node, operator and opset. */
+#ifndef KILN_ONNX_H
+#define KILN_ONNX_H
+
+#include "kiln/compile.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kl_onnx kl_onnx;
+
+/* External data is read from the model's own folder and nowhere else. NULL: an error. */
+KL_API kl_onnx *kl_onnx_load(const char *path);
+/* The same from memory, which may go afterwards; name for messages, folder (may be NULL:
+ * no external data) for what lies outside. */
+KL_API kl_onnx *kl_onnx_read(const char *name, const void *bytes, size_t size,
+                             const char *folder);
+KL_API void kl_onnx_free(kl_onnx *m);
+
+/* What a model takes (initialisers are not inputs) and gives, in the graph's order. */
+typedef struct kl_onnx_port {
+    const char *name; /* lives as long as the model */
+    int type;         /* TensorProto.DataType; 0: no tensor, or not said */
+    kl_dtype dtype;   /* what carries it; KL_DTYPE_NONE: nothing does */
+    bool shaped;      /* the rank is known */
+    kl_ints shape;    /* -1: not known before a call */
+    const char *const
+        *dims; /* the extents' names, shape.n of them; "": a number or none */
+} kl_onnx_port;
+KL_API int kl_onnx_inputs(const kl_onnx *m);
+KL_API int kl_onnx_outputs(const kl_onnx *m);
+KL_API kl_onnx_port kl_onnx_input(const kl_onnx *m, int i);
+KL_API kl_onnx_port kl_onnx_output(const kl_onnx *m, int i);
+
+/* Operators of the model that have no row, one line each: "name opset n, k nodes, .."; ""
+ * when all are there. *known: how many there are in all, may be NULL. To be freed with
+ * free(); NULL: out of memory. */
+KL_API char *kl_onnx_missing(const kl_onnx *m, int *known);
+
+/* out[0 .. outputs) of in[0 .. inputs), in the open scope; in[i] of the i-th dtype. types
+ * (may be NULL): the ONNX types of the results. What depends on elements (the size of
+ * NonZero's result) is computed on the way; KL_ERR_STATE when in[] are parameters of a
+ * traced function. */
+KL_API kl_status kl_onnx_call(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
+                              int *types);
+
+/* The model as one program, its inputs' named dimensions left open (kl_compile_sized), or
+ * at these shapes (one each; NULL: the model's own). */
+KL_API kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,100 @@
+/* op.h: what a row's function reads and writes of its node. After a failure operands are
+ * NULL and calls do nothing: a function need not look in between, but for shapes. */
+#ifndef KL_ONNX_OP_H
+#define KL_ONNX_OP_H
+
+#include "onnx.h"
+
+/* ---- op.c ---- */
+/* "model.onnx: node 'x' (Conv, opset 13): " and the sentence. */
+kl_status kl_onnx_fail(const kl_onnx_op *n, kl_status s, const char *fmt, ...)
+    KL_PRINTF(3, 4);
+const attribute_proto *kl_onnx_attribute(const kl_onnx_op *n, const char *name);
+int64_t kl_onnx_int(const kl_onnx_op *n, const char *name, int64_t fallback);
+double kl_onnx_float(const kl_onnx_op *n, const char *name, double fallback);
+const char *kl_onnx_text(const kl_onnx_op *n, const char *name, const char *fallback);
+/* Integers of an attribute; false: it is not there. */
+bool kl_onnx_list(const kl_onnx_op *n, const char *name, kl_ints *v);
+/* The elements of operand i as integers or numbers: memory of the run, *count of them;
+ * NULL: it is not there, or it failed. */
+const int64_t *kl_onnx_ints(kl_onnx_op *n, int i, int64_t *count);
+const double *kl_onnx_numbers(kl_onnx_op *n, int i, int64_t *count);
+/* The same, as a short list: of an operand, or of the attribute in older opsets. */
+bool kl_onnx_list_of(kl_onnx_op *n, int i, const char *name, kl_ints *v);
+/* Axes between 0 and rank; an error otherwise. */
+bool kl_onnx_axes(kl_onnx_op *n, kl_ints *axes, int rank);
+bool kl_onnx_axis(kl_onnx_op *n, int64_t *axis, int rank);
+/* x at spatial axes (the last pads.n / 2), begins then ends, with v around. */
+kl_tensor *kl_onnx_pad(kl_tensor *x, kl_ints pads, kl_arg v);
+
+/* ---- short forms ---- */
+static inline kl_tensor *in(const kl_onnx_op *n, int i)
+{
+    return i < n->nin ? n->in[i].t : NULL;
+}
+static inline bool has(const kl_onnx_op *n, int i)
+{
+    return in(n, i) != NULL;
+}
+static inline bool wanted(const kl_onnx_op *n, int i)
+{
+    return i < n->nout && n->node->output[i][0];
+}
+static inline void give(kl_onnx_op *n, int i, kl_tensor *t)
+{
+    if (i < n->nout)
+        n->out[i] = (kl_onnx_value){
+            .t = t, .type = t ? kl_onnx_type(kl_dtype_of(t)) : 0, .n = -1};
+}
+static inline void give_as(kl_onnx_op *n, int i, kl_tensor *t, int type)
+{
+    give(n, i, t);
+    if (i < n->nout)
+        n->out[i].type = type;
+}
+static inline bool is_float(kl_dtype dt)
+{
+    return dt == KL_F16 || dt == KL_BF16 || dt == KL_F32 || dt == KL_F64;
+}
+static inline bool is_unsigned(kl_dtype dt)
+{
+    return dt == KL_U8 || dt == KL_U16 || dt == KL_U32 || dt == KL_U64;
+}
+static inline int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+static inline kl_ints ints_fill(int n, int64_t v)
+{
+    kl_ints s = {n, {0}};
+    for (int i = 0; i < n && i < KL_INTS_MAX; i++)
+        s.v[i] = v;
+    return s;
+}
+static inline void push(kl_ints *s, int64_t v)
+{
+    if (s->n < KL_INTS_MAX)
+        s->v[s->n] = v;
+    s->n++;
+}
+/* f16 and bf16 as f32 and back: sums and the like. */
+static inline kl_tensor *widen(kl_tensor *t)
+{
+    kl_dtype dt = kl_dtype_of(t);
+    return dt == KL_F16 || dt == KL_BF16 ? kl_to(t, KL_F32) : t;
+}
+/* A 1-d tensor over axis 1 of rank dimensions: [C] -> [C, 1, 1]. */
+static inline kl_tensor *channels(kl_tensor *t, int rank)
+{
+    kl_ints s = kl_shape(-1);
+    for (int i = 2; i < rank; i++)
+        push(&s, 1);
+    return t ? kl_reshape(t, s) : NULL;
+}
+/* A list of numbers as a tensor. */
+static inline kl_tensor *i64s(const int64_t *v, int64_t n)
+{
+    return kl_tensor_copy(v, KL_I64, kl_shape(n));
+}
+
+#endif

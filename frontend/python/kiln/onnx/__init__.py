@@ -1,0 +1,116 @@
+"""ONNX models as callables, compiled by kiln. Needs no package beside it.
+
+>>> model = kiln.onnx.load("model.onnx")            # doctest: +SKIP
+>>> y = model(x)                                    # doctest: +SKIP
+"""
+import os
+
+try:
+    from .. import _onnx
+except ImportError as e:  # built without protobuf-c
+    raise ImportError(f"kiln was built without its ONNX reader: {e}") from None
+from .. import _kiln
+from .._kiln import Tensor
+from ._values import as_tensor
+
+_PROGRAMS = 8  # for so many shapes of inputs, the oldest goes
+
+
+class Port:
+    """An input or output: name, ONNX element type, dtype, and shape, whose extents are numbers,
+    names or None; None where nothing is known."""
+
+    def __init__(self, name, type, dtype, shape):
+        self.name, self.type, self.dtype, self.shape = name, type, dtype, shape
+
+    def __repr__(self):
+        return f"Port({self.name}: {self.dtype}{'' if self.shape is None else list(self.shape)})"
+
+
+class Model:
+    """Called with inputs by position, in the graph's order, or by name: tensors, NumPy arrays,
+    anything with a buffer. Gives a tensor, or a tuple where there are several outputs."""
+
+    def __init__(self, model):
+        self._model = model
+        self._programs, self._sized, self._traced = {}, None, True
+        inputs, outputs = _onnx.about(model)
+        self.inputs = [Port(*p) for p in inputs]
+        self.outputs = [Port(*p) for p in outputs]
+
+    def __repr__(self):
+        return f"Model({', '.join(map(repr, self.inputs))})"
+
+    def missing(self):
+        """Operators of the model that kiln lacks, one a line; '' when all are there."""
+        return _onnx.missing(self._model)[0]
+
+    def _arguments(self, args, named):
+        names = [p.name for p in self.inputs]
+        if len(args) > len(names):
+            raise TypeError(f"{len(names)} inputs, but {len(args)} were given")
+        given = dict(zip(names, args))
+        for k, v in named.items():
+            if k not in names:
+                raise TypeError(f"there is no input '{k}'; inputs are {', '.join(names)}")
+            if k in given:
+                raise TypeError(f"input '{k}' is given twice")
+            given[k] = v
+        lacking = [k for k in names if k not in given]
+        if lacking:
+            raise TypeError(f"input '{lacking[0]}' is missing")
+        return tuple(self._checked(p, as_tensor(given[p.name], p)) for p in self.inputs)
+
+    def _checked(self, port, t):
+        if port.dtype is not None and t.dtype != port.dtype:
+            raise TypeError(f"input '{port.name}' is {port.dtype}, but got {t.dtype}")
+        if port.shape is not None:
+            fits = len(port.shape) == t.ndim and all(
+                not isinstance(d, int) or d == n for d, n in zip(port.shape, t.shape))
+            if not fits:
+                raise ValueError(f"input '{port.name}' has shape {list(port.shape)}, but got "
+                                 f"{list(t.shape)}")
+        return t.detach().contiguous()
+
+    def _open(self):
+        """The program of all sizes, once a second size is met; None: there is none."""
+        if self._sized is None:
+            try:
+                self._sized = _onnx.compile(self._model, None)
+            except Exception:  # the sizes decide more than extents
+                self._sized = False
+        return self._sized or None
+
+    def _program(self, inputs):
+        key = tuple(tuple(t.shape) for t in inputs)
+        program = self._programs.get(key)
+        if program is None and self._programs:
+            program = self._open()
+        if program is None:
+            program = _onnx.compile(self._model, inputs)
+            if len(self._programs) == _PROGRAMS:
+                del self._programs[next(iter(self._programs))]
+            self._programs[key] = program
+        return program
+
+    def run(self, inputs):
+        """The outputs of checked tensors, and their ONNX types."""
+        if self._traced:
+            try:
+                program = self._program(inputs)
+                types = tuple(p.type for p in self.outputs)
+                return _kiln._jit_call(program, inputs), types
+            except Exception:  # elements decide sizes, or it is an error that a call shows too
+                self._traced = False
+        return _onnx.call(self._model, inputs)
+
+    def __call__(self, *args, **named):
+        out, _ = self.run(self._arguments(args, named))
+        return out[0] if len(out) == 1 else out
+
+
+def load(path_or_bytes, folder=None):
+    """A model from a file, or from bytes (folder: where its external data lies)."""
+    if isinstance(path_or_bytes, (str, os.PathLike)):
+        return Model(_onnx.load(os.fspath(path_or_bytes)))
+    return Model(_onnx.read("model", path_or_bytes, folder))
