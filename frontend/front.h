@@ -331,6 +331,7 @@ kl_tensor *kl_call_end(kl_call *c, kl_lazy *r);
 /* The same, the result's axes in memory as PyTorch lays an elementwise result's: after
  * the operands. */
 kl_tensor *kl_call_end_laid(kl_call *c, kl_lazy *r, int n, const kl_arg *a);
+enum { KL_LAID_MOST = 6 }; /* operands that are asked for their order */
 /* perm: its axes in memory, the outermost first; NULL: row-major. */
 kl_tensor *kl_call_end_in_order(kl_call *c, kl_lazy *r, const int *perm);
 /* The same for a view, and for a call without a result. */

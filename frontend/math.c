@@ -271,7 +271,8 @@ kl_tensor *kl_where_at(const char *at, kl_tensor *c, kl_arg a, kl_arg b)
     }
     if (!n[0] || !n[1] || !n[2] || kl_broadcast("where", 3, n))
         return kl_call_end(&call, NULL);
-    return kl_call_end(&call, kl_n_where(n[0], n[1], n[2]));
+    return kl_call_end_laid(&call, kl_n_where(n[0], n[1], n[2]), 3,
+                            (kl_arg[]){kl_arg_t(c), a, b});
 }
 
 kl_tensor *kl_fma_at(const char *at, kl_arg a, kl_arg b, kl_arg c)
@@ -282,13 +283,13 @@ kl_tensor *kl_fma_at(const char *at, kl_arg a, kl_arg b, kl_arg c)
     kl_lazy *n[3] = {kl_arg_read(a, dt), kl_arg_read(b, dt), kl_arg_read(c, dt)};
     if (!n[0] || !n[1] || !n[2] || kl_broadcast("fma", 3, n))
         return kl_call_end(&call, NULL);
-    return kl_call_end(&call, kl_n_fma(n[0], n[1], n[2]));
+    return kl_call_end_laid(&call, kl_n_fma(n[0], n[1], n[2]), 3, x);
 }
 
 kl_tensor *kl_clamp_at(const char *at, kl_arg a, kl_arg low, kl_arg high)
 {
     kl_call c = kl_call_begin(at);
-    return kl_call_end(&c, kl_f_clamp(a, low, high));
+    return kl_call_end_laid(&c, kl_f_clamp(a, low, high), 3, (kl_arg[]){a, low, high});
 }
 
 kl_tensor *kl_leaky_relu_at(const char *at, kl_arg a, double slope)
@@ -296,7 +297,7 @@ kl_tensor *kl_leaky_relu_at(const char *at, kl_arg a, double slope)
     kl_call c = kl_call_begin(at);
     kl_lazy *n = kl_arg_read(a, kl_arg_promote_float(1, &a));
     kl_lazy *low = kl_n_binc(KL_OP_mul, n, slope);
-    return kl_call_end(&c, kl_n_where(kl_n_cbin(KL_OP_lt, 0, n), n, low));
+    return kl_call_end_laid(&c, kl_n_where(kl_n_cbin(KL_OP_lt, 0, n), n, low), 1, &a);
 }
 
 kl_tensor *kl_lerp_at(const char *at, kl_arg a, kl_arg b, kl_arg w)
@@ -308,7 +309,7 @@ kl_tensor *kl_lerp_at(const char *at, kl_arg a, kl_arg b, kl_arg w)
     if (!n[0] || !n[1] || !n[2] || kl_broadcast("lerp", 3, n))
         return kl_call_end(&c, NULL);
     kl_lazy *d = kl_n_bin(KL_OP_mul, n[2], kl_n_bin(KL_OP_sub, n[1], n[0]));
-    return kl_call_end(&c, kl_n_bin(KL_OP_add, n[0], d));
+    return kl_call_end_laid(&c, kl_n_bin(KL_OP_add, n[0], d), 3, x);
 }
 
 kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im)
@@ -324,7 +325,8 @@ kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im)
                 kl_dtypes[n[0]->dtype].scalar, kl_dtypes[n[1]->dtype].scalar);
         return kl_call_end(&c, NULL);
     }
-    return kl_call_end(&c, kl_n_bin(KL_OP_complex, n[0], n[1]));
+    return kl_call_end_laid(&c, kl_n_bin(KL_OP_complex, n[0], n[1]), 2,
+                            (kl_arg[]){kl_arg_t(re), kl_arg_t(im)});
 }
 
 /* a + alpha * (b op c) */
@@ -341,7 +343,7 @@ static kl_tensor *add_scaled(const char *at, kl_op op, kl_arg a, kl_arg b, kl_ar
         kl_broadcast(op == KL_OP_div ? "addcdiv" : "addcmul", 4, n))
         return kl_call_end(&call, NULL);
     kl_lazy *p = kl_n_bin(op, kl_n_bin(KL_OP_mul, n[3], n[1]), n[2]);
-    return kl_call_end(&call, kl_n_cast(kl_n_bin(KL_OP_add, n[0], p), dt));
+    return kl_call_end_laid(&call, kl_n_cast(kl_n_bin(KL_OP_add, n[0], p), dt), 3, x);
 }
 
 kl_tensor *kl_addcmul_at(const char *at, kl_arg a, kl_arg b, kl_arg c, kl_arg alpha)

@@ -11,7 +11,7 @@ kl_tensor *kl_flip_at(const char *at, kl_tensor *t, kl_ints dims)
     uint64_t mask = 0;
     if (!n || (dims.n && kl_axes_mask(dims, n->rank, &mask)))
         return kl_call_end(&c, NULL);
-    return kl_call_end(&c, kl_n_flip(n, mask));
+    return kl_call_end_laid(&c, kl_n_flip(n, mask), 1, (kl_arg[]){kl_arg_t(t)});
 }
 
 kl_tensor *kl_roll_at(const char *at, kl_tensor *t, int64_t shift, int dim)

@@ -416,12 +416,13 @@ kl_tensor *kl_expand_at(const char *at, kl_tensor *t, kl_ints shape)
     int lead = shape.n - old.rank;
     char a[200], b[200];
     bool ok = lead >= 0 && shape.n <= KL_INTS_MAX;
-    for (int i = 0; ok && i < shape.n; i++) {
+    for (int i = shape.n; ok && i-- > 0;) {
         int64_t from = i < lead ? 1 : old.shape[i - lead];
         int64_t to = shape.v[i] == -1 && i >= lead ? from : shape.v[i];
         ok = to >= 0 && (from == to || from == 1);
+        int64_t outer = i + 1 < shape.n ? m.shape[i + 1] * m.stride[i + 1] : 1;
         m.shape[i] = to;
-        m.stride[i] = i < lead || (from == 1 && to != 1) ? 0 : old.stride[i - lead];
+        m.stride[i] = from == 1 && to != 1 ? 0 : i < lead ? outer : old.stride[i - lead];
     }
     if (!ok) {
         kl_fail(KL_ERR_SHAPE, "expand: a tensor of shape %s does not expand to %s",

@@ -57,6 +57,16 @@ KL_API kl_tensor *kl_as_strided_at(const char *at, kl_tensor *t, kl_ints shape,
                                    kl_ints strides, int64_t offset);
 #define kl_as_strided(t, shape, strides, offset)                                         \
     kl_as_strided_at(KL_HERE, t, shape, strides, offset)
+/* The same value in memory of its own, axes in that order, the outermost first:
+ * kl_lay(image, kl_shape(0, 2, 3, 1)) is PyTorch's channels_last. t itself where it lies
+ * so. */
+KL_API kl_tensor *kl_lay_at(const char *at, kl_tensor *t, kl_ints order);
+#define kl_lay(t, order) kl_lay_at(KL_HERE, t, order)
+/* The same, in the order that an elementwise result of these n operands has (NULL among
+ * them: none). */
+KL_API kl_tensor *kl_lay_after_at(const char *at, kl_tensor *t, kl_tensor *const *x,
+                                  int n);
+#define kl_lay_after(t, x, n) kl_lay_after_at(KL_HERE, t, x, n)
 /* Split into pieces of size (the last may be shorter): how many, at most cap written to
  * out. */
 KL_API int kl_split_at(const char *at, kl_tensor *t, int64_t size, int dim,

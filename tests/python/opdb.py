@@ -48,7 +48,7 @@ def to_kiln(x):
             k = kiln.from_numpy(np.ascontiguousarray(wide.resolve_conj().numpy()))
             k = k.bfloat16() if t.dtype == torch.bfloat16 else k
         return k.requires_grad_(True) if x.requires_grad else k
-    if isinstance(x, torch.dtype):
+    if isinstance(x, (torch.dtype, torch.memory_format)):
         return getattr(kiln, str(x).split(".")[1])
     if isinstance(x, torch.device):
         return kiln.device(str(x))
@@ -295,4 +295,5 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

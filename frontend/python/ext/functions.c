@@ -286,6 +286,8 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     else if (row->like && r.n == 1 && r.t && /* where the first one is */
              strcmp(kl_device_of(r.t), kl_device_of(v[0].u.t)) != 0)
         r.t = row_there(at, r.t, kl_device_of(v[0].u.t));
+    if (how != AS_INPLACE && r.n > 0 && (row->lay || row->format >= 0))
+        py_lay(at, row, v, &r);
     if (how == AS_INPLACE)
         ok = r.t && kl_assign_at(at, py_t(first), r.t);
     else if (r.n >= 0)
@@ -458,6 +460,7 @@ static int prepare(py_row *row, const py_row *next)
     row->self = strcmp(row->result, "self") == 0;
     row->like = row->device >= 0 && strstr(row->name, "_like") != NULL;
     py_autocast_prepare(row);
+    py_layout_prepare(row);
     return 0;
 }
 

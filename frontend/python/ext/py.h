@@ -154,6 +154,8 @@ struct py_row {
     int nparams;
     unsigned char autocast[2]; /* on the cpu, on cuda: autocast.c's */
     int generator, device; /* which parameter is the generator, the device; -1: none */
+    int format;            /* which is the memory format; -1: none */
+    unsigned char lay, laid_by; /* layout.c's rule for the results, and of what */
     bool again;            /* the next row has the same name */
     bool list, self, like; /* the result: Tensors, the first operand, as *_like give it */
 };
@@ -166,6 +168,13 @@ int py_functions_init(PyObject *module);
 
 /* ---- doc.c: what help() shows of a name's rows; NULL: exception ---- */
 const char *py_doc(const py_row *rows, int n, const char *name, int form);
+
+/* ---- layout.c: in which order results lie in memory ---- */
+void py_layout_prepare(py_row *row);
+/* Results laid as the row and memory_format= say. */
+void py_lay(const char *at, const py_row *row, const py_value *v, py_result *r);
+/* is_contiguous(memory_format) */
+bool py_lies_as(const kl_tensor *t, PyObject *format);
 
 /* ---- autograd.c: derivatives written in Python ---- */
 int py_autograd_init(PyObject *module);

@@ -135,7 +135,15 @@ static int row_nonzero_tuple(const char *at, kl_tensor *t, kl_tensor **out)
 {
     kl_tensor *all =
         kl_nonzero_at(at, kl_rank(t) ? t : kl_reshape_at(at, t, kl_shape(1)));
+    all = all ? kl_lay_at(at, all, kl_shape(1, 0)) : NULL; /* each of them dense */
     return all ? row_unbind(at, all, 1, out) : 0;
+}
+
+/* A copy, both ways. */
+static kl_tensor *row_diag(const char *at, kl_tensor *t, int64_t diagonal)
+{
+    kl_tensor *d = kl_diag_at(at, t, diagonal);
+    return d && kl_shares_memory(d, t) ? kl_clone_at(at, d) : d;
 }
 
 /* tile: missing leading repeats are 1; missing leading dimensions are added. */

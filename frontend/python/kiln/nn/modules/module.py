@@ -278,7 +278,9 @@ class Module(HookedCall, State):
         return self
 
     def to(self, *args, **kwargs):
-        """Parameters and buffers to a device or dtype; only real ones change dtype."""
+        """Parameters and buffers to a device or dtype; only real ones change dtype. A memory_format
+        is for those of its rank."""
+        order = kwargs.pop("memory_format", None)
         dtype = next((a.dtype if isinstance(a, Tensor) else a for a in (*args, kwargs.get("tensor"))
                       if isinstance(a, (_kiln.dtype, Tensor))), kwargs.get("dtype"))
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
@@ -291,7 +293,9 @@ class Module(HookedCall, State):
         def convert(t):
             if dtype is not None and (t.is_floating_point() or t.is_complex()):
                 t = t.to(dtype)
-            return t.to(probe.device) if moves else t
+            t = t.to(probe.device) if moves else t
+            fits = order is not None and t.dim() in (4, 5)
+            return t.contiguous(memory_format=order) if fits else t
 
         return self._apply(convert)
 
