@@ -84,6 +84,7 @@ START_TEST(test_shapes)
     FAILS(kl_flatten(f(2, 3), 1, 0), "start_dim cannot come after end_dim");
     FAILS(kl_permute(f(2, 3), kl_shape(0)), "input.dim() = 2 is not equ");
     FAILS(kl_permute(f(2, 3), kl_shape(0, 0)), "permute(): duplicate dims");
+    FAILS(kl_lay(f(2, 3), kl_shape(0, 0)), "lay: [0, 0] is not an order of 2 axes");
     FAILS(kl_slice_at(KL_HERE, f(2, 3), 0, 0, 2, 0), "slice step cannot be zero");
     FAILS(kl_narrow_at(KL_HERE, f(2, 3), 1, 2, 2),
           "start (2) + length (2) exceeds dimension size");

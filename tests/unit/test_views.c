@@ -40,6 +40,19 @@ START_TEST(strides)
 }
 END_TEST
 
+START_TEST(laid)
+{
+    kl_tensor *x = kl_reshape(kl_arange(0, 6, 1, KL_F32), kl_shape(2, 3));
+    kl_tensor *y = kl_lay(x, kl_shape(1, 0)), *row = kl_add(x, 1);
+    ck_assert(kl_stride(y, 0) == 1 && kl_stride(y, 1) == 2 && !kl_shares_memory(x, y));
+    ck_assert(kl_lay(y, kl_shape(1, 0)) == y && kl_lay_after(y, &row, 1) != y);
+    ck_assert(kl_stride(kl_lay_after(row, &y, 1), 0) == 1);
+    kl_fill_(kl_select(y, 0, 1), 9);
+    SHOWS(y, "tensor([[0., 1., 2.],\n        [9., 9., 9.]])");
+    SHOWS(x, "tensor([[0., 1., 2.],\n        [3., 4., 5.]])");
+}
+END_TEST
+
 static int released;
 static void release(void *user, void *data)
 {
@@ -304,6 +317,7 @@ int main(int argc, char **argv)
     TCase *tc = front_case(s, "all");
     tcase_add_test(tc, writes_show_through);
     tcase_add_test(tc, strides);
+    tcase_add_test(tc, laid);
     tcase_add_test(tc, borrowed_memory);
     tcase_add_test(tc, exposed_memory);
     tcase_add_loop_test(tc, random_program, first, first + count);
