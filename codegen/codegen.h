@@ -183,6 +183,9 @@ kl_status kl_llvm_lines_begin(kl_llvm_unit *u, const char *path);
 void kl_llvm_lines_end(kl_llvm_unit *u, bool whole);
 void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name,
                          uint32_t line);
+/* Another function amid a phase, and back. */
+void kl_llvm_lines_enter(kl_llvm_unit *u, LLVMValueRef fn, uint32_t line);
+void kl_llvm_lines_leave(kl_llvm_unit *u);
 void kl_llvm_lines_at(kl_llvm_unit *u, const kl_stmt *s);
 void kl_llvm_lines_again(kl_llvm_unit *u);
 /* Opens LLVM, makes an empty module with the target's triple and data layout. On failure

@@ -1,5 +1,5 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
- * llvm_stmt.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c llvm_op.c llvm_cast.c
+ * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c llvm_op.c llvm_cast.c
  * llvm_rem.c llvm_fma.c (values), llvm_memory.c llvm_clamp.c (loads, stores).
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
@@ -68,6 +68,7 @@ typedef struct kl_ll {
     kl_arena *a;
     kl_status status;
     bool bounds;
+    bool outlined; /* in a function that llvm_outline.c made */
     bool stream; /* vector stores go past the caches */
     bool fence;  /* and did */
     bool native[KL_OP_COUNT];
@@ -166,6 +167,12 @@ void kl_ll_branch_else(kl_ll *e, kl_ll_branch *br);
 void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br);
 void kl_ll_touch_reg(kl_ll *e, uint32_t reg);
 void kl_ll_touch_mem(kl_ll *e, uint32_t operand);
+
+/* ---- llvm_outline.c ---- */
+
+/* The statements from the declaration s to its register's last use as a function, called
+ * here: the last of them; NULL: not worth one, nothing done. */
+const kl_stmt *kl_ll_outline(kl_ll *e, const kl_stmt *s);
 
 /* ---- llvm_lane.c ---- */
 

@@ -19,6 +19,7 @@ struct kl_llvm_lines {
     LLVMMetadataRef file, type,
         phase;                 /* of the text; of every function; the one now emitted */
     LLVMMetadataRef now;       /* where what is built comes from */
+    LLVMMetadataRef outer, outer_now; /* both, while another function is emitted */
     const char *place[PLACES]; /* the user's lines met so far */
     LLVMMetadataRef user[PLACES];
     int nplaces;
@@ -83,6 +84,24 @@ void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name,
     u->lines->now =
         LL.DIBuilderCreateDebugLocation(u->ctx, line, 1, u->lines->phase, NULL);
     kl_llvm_lines_again(u);
+}
+
+void kl_llvm_lines_enter(kl_llvm_unit *u, LLVMValueRef fn, uint32_t line)
+{
+    size_t n;
+    if (!u->lines)
+        return;
+    u->lines->outer = u->lines->phase;
+    u->lines->outer_now = u->lines->now;
+    kl_llvm_lines_phase(u, fn, LL.GetValueName2(fn, &n), line);
+}
+
+void kl_llvm_lines_leave(kl_llvm_unit *u)
+{
+    if (!u->lines)
+        return;
+    u->lines->phase = u->lines->outer;
+    u->lines->now = u->lines->outer_now;
 }
 
 /* A builder that moves takes the line of the instruction that it moves to. */

@@ -617,8 +617,12 @@ void kl_ll_body(kl_ll *e, const kl_stmt *s)
 {
     const kl_stmt *first = s;
     for (; s && e->status == KL_OK; s = s->next) {
+        const kl_stmt *done = s->kind == KL_S_REG ? kl_ll_outline(e, s) : NULL;
         kl_llvm_lines_at(e->u, s);
-        statement(e, s);
+        if (done)
+            s = done;
+        else
+            statement(e, s);
     }
     for (s = first; s; s = s->next)
         if (s->kind == KL_S_REG)

@@ -4,6 +4,7 @@
  *
  *   (64*r + c) floordiv 64   ->  r          when 0 <= c < 64, c's extent
  *   (64*r + c) mod 64        ->  c
+ *   (64*r + c) floordiv 512  ->  r floordiv 8
  *   r < B                    ->  true       r a variable of extent B
  *   64*r + c < 64*B          ->  true
  *
@@ -159,9 +160,35 @@ static kl_x raw_op(kl_exprs *x, kl_lin *r, kl_coef c, bool mod)
     return kl_x_raw2(x, mod ? KL_OP_mod : KL_OP_floordiv, KL_I64, a, b);
 }
 
+/* r = g * whole + part for a coefficient g that divides c, 0 <= part < g: 1 if none, else g.
+ */
+static int64_t run_of(const kl_exprs *x, const kl_lin *r, kl_coef c, kl_lin *whole,
+                      kl_lin *part)
+{
+    int64_t lo, hi;
+    for (int i = 0; i < r->n && !c.sym && r->n > 1; i++) {
+        kl_coef g = r->t[i].c;
+        if (g.sym || g.v <= 1 || g.v >= c.v || c.v % g.v)
+            continue;
+        split(x, r, g, whole, part);
+        if (!whole->bad && !part->bad && kl_lin_range(x, part, &lo, &hi) && lo >= 0 &&
+            hi < g.v && kl_lin_range(x, whole, &lo, &hi))
+            return g.v;
+    }
+    return 1;
+}
+
 /* r is what c does not divide: (q*c + r) floordiv c = q + r floordiv c. */
 static kl_x div_rest(kl_exprs *x, kl_lin *q, kl_lin *r, kl_coef c, int depth)
 {
+    kl_lin whole, part;
+    int64_t run = depth ? run_of(x, r, c, &whole, &part) : 1;
+    if (run > 1) {
+        kl_x a = kl_lin_build(x, &whole);
+        return a == KL_NONE ? a
+                            : quotient(x, q, split_op(x, a, kl_coef_int(c.v / run), false,
+                                                      depth - 1));
+    }
     int64_t g = c.sym ? 1 : common(x, r, c.v), rest;
     kl_lin s = *r;
     if (g > 1 && g < c.v && reduce(x, &s, g, &rest)) {
@@ -172,13 +199,24 @@ static kl_x div_rest(kl_exprs *x, kl_lin *q, kl_lin *r, kl_coef c, int depth)
     return quotient(x, q, y != KL_NONE ? y : raw_op(x, r, c, false));
 }
 
-static kl_x mod_rest(kl_exprs *x, kl_lin *r, kl_coef c)
+static kl_x mod_rest(kl_exprs *x, kl_lin *r, kl_coef c, int depth)
 {
     int64_t n, rest = 0, g;
     reduce_mod(x, r, c);
     if (within(x, r, c, &n)) {
         r->k = kl_coef_add(x, r->k, kl_coef_mul(x, c, kl_coef_int(-n)));
         return kl_lin_build(x, r);
+    }
+    kl_lin whole, part;
+    int64_t run = depth ? run_of(x, r, c, &whole, &part) : 1;
+    if (run > 1) {
+        kl_x a = kl_lin_build(x, &whole);
+        if (a != KL_NONE)
+            a = split_op(x, a, kl_coef_int(c.v / run), true, depth - 1);
+        if (a == KL_NONE)
+            return a;
+        kl_lin_put(x, &part, a, kl_coef_int(run));
+        return kl_lin_build(x, &part);
     }
     g = c.sym ? 1 : common(x, r, c.v);
     kl_lin s = *r, y = {.n = 0};
@@ -211,7 +249,7 @@ static kl_x split_op(kl_exprs *x, kl_x a, kl_coef c, bool mod, int depth)
         y->k = kl_coef_add(x, y->k, k);
         return kl_lin_build(x, y);
     }
-    return mod ? mod_rest(x, &r, c) : div_rest(x, &q, &r, c, depth);
+    return mod ? mod_rest(x, &r, c, depth) : div_rest(x, &q, &r, c, depth);
 }
 
 static kl_x divide(kl_exprs *x, kl_op op, kl_x a, kl_x b)

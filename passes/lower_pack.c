@@ -305,7 +305,7 @@ static void copy_rows(lanes *n, kl_build *b)
 static bool turns(const kl_gemm *g, const kl_packing *p)
 {
     int64_t one;
-    return p->rows_k && kl_gemm_turns(p->how) && g->vector > 1 &&
+    return p->rows_k && g->vector > 1 && kl_gemm_turns(p->how, g->vector) &&
            p->most_lanes % g->vector == 0 && kl_dim_is_const(g->d, p->step, &one) &&
            one == 1 && kl_dtypes[g->s->dtype].size >= 4 &&
            g->x->nodes[p->value].dtype == g->s->dtype;

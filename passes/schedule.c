@@ -62,10 +62,36 @@ static void param(kl_kernel *k, int part, const char *name, int64_t v)
 
 /* ---- how the accesses lie ---- */
 
-/* For one axis: accesses that step by one element, that do not move, that jump. */
+/* For one axis: accesses that step by one element, that do not move, that jump. What a
+ * stage does at each of its own points counts OFTEN times what it does once a row. */
 typedef struct lay {
     int unit, still, jump;
+    int gathers; /* loads that jump, however often */
 } lay;
+
+enum { OFTEN = 8 };
+
+static bool has_own_axes(const kl_part *p)
+{
+    for (int i = 0; i < p->nstages; i++)
+        if (p->stages[i].nfree + p->stages[i].nreduce)
+            return true;
+    return false;
+}
+
+static bool moves_inside(const kl_kernel *k, const kl_part *p, kl_x index)
+{
+    for (int i = 0; i < p->nstages; i++)
+        for (int j = 0; j < p->stages[i].nfree + p->stages[i].nreduce; j++)
+            if (kl_x_uses_var(k->x, index, p->stages[i].axes[j]))
+                return true;
+    return false;
+}
+
+static int how_often(const kl_kernel *k, const kl_part *p, kl_x index)
+{
+    return has_own_axes(p) && moves_inside(k, p, index) ? OFTEN : 1;
+}
 
 static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, lay *y)
 {
@@ -108,18 +134,24 @@ uint8_t *kl_part_uses(const kl_kernel *k, const kl_part *p, uint32_t count)
 
 static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
 {
-    lay y = {0, 0, 0};
+    lay y = {0};
     uint32_t count = k->x->count;
     uint8_t *used = kl_part_uses(k, p, count);
     if (!used)
         return y;
     for (int i = 0; i < p->nstages; i++)
         for (int j = 0; j < p->stages[i].nstores; j++)
-            if (p->stages[i].kind == KL_STAGE_MAP || p->stages[i].kind == KL_STAGE_PREFIX)
-                count_access(k, p->stages[i].stores[j].index, axis, 2, &y);
+            if (p->stages[i].kind == KL_STAGE_MAP || p->stages[i].kind == KL_STAGE_PREFIX) {
+                kl_x at = p->stages[i].stores[j].index;
+                count_access(k, at, axis, 2 * how_often(k, p, at), &y);
+            }
     for (kl_x e = 0; e < count; e++)
-        if (used[e] && k->x->nodes[e].op == KL_X_LOAD)
-            count_access(k, k->x->nodes[e].src[0], axis, 1, &y);
+        if (used[e] && k->x->nodes[e].op == KL_X_LOAD) {
+            kl_x at = k->x->nodes[e].src[0];
+            int before = y.jump;
+            count_access(k, at, axis, how_often(k, p, at), &y);
+            y.gathers += y.jump > before;
+        }
     kl_free(used, count + 1);
     return y;
 }
@@ -156,7 +188,7 @@ static int vector_axis(kl_kernel *k, const kl_part *p, int *score)
         lay y = layout(k, p, p->outer[i]);
         int s = 4 * y.unit - 4 * y.jump;
         if (hint(k, k->axes[p->outer[i]].extent) < 4)
-            s -= 6;
+            s -= 6 * (has_own_axes(p) ? OFTEN : 1);
         if (best < 0 || s > best_score)
             best = i, best_score = s;
     }
@@ -302,7 +334,7 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
     bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
                own * weight_of(k, p) <= WRITTEN_OUT;
     /* what is written out and gathered holds as many vectors of addresses as of values */
-    bool two = !forced && !(few && own * layout(k, p, p->outer[vec]).jump > GATHERS);
+    bool two = !forced && !(few && own * layout(k, p, p->outer[vec]).gathers > GATHERS);
     int64_t lanes =
         t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (two ? 2 : 1);
     uint32_t weight = k->x->count;
@@ -410,7 +442,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     int64_t own = 0;
     bool one_block = true;
     int ordered = 0, sorts = 0, dots = 0, in_order = 0;
-    lay y = {0, 0, 0};
+    lay y = {0};
     for (int i = 0; i < p->nstages; i++) {
         const kl_stage *s = &p->stages[i];
         int n = s->nfree + s->nreduce;

@@ -141,9 +141,9 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
     along_side(k, e, side, vector, out);
 }
 
-bool kl_gemm_turns(const kl_reading *r)
+bool kl_gemm_turns(const kl_reading *r, int64_t vector)
 {
-    return r->plain && !r->side && r->k && !r->k_run && r->k_taps == 1;
+    return r->plain && !r->side && r->k && r->k_run % vector == 0 && r->k_taps == 1;
 }
 
 /* ---- sizes ---- */
@@ -153,7 +153,7 @@ typedef struct sizes { /* one way to lay it out */
     kl_x a, b;
     kl_reading ra, rb;
     int64_t mm, nn, kk;
-    int64_t mr, nr, mc, nc, kc;
+    int64_t mr, nr, mc, nc, kc, vector;
     int pack_a, pack_b;
     bool along;  /* results are stored along n */
     double work; /* sixteenths of a cycle */
@@ -188,17 +188,25 @@ static void choose_registers(sizes *z, const kl_target *t, int64_t v)
 }
 
 static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool lanes,
-                           int pack)
+                           int pack, int64_t vector)
 {
     bool vectors = lanes ? r->side : r->side || r->k;
-    int each = vectors ? COPY : kl_gemm_turns(r) ? TURN : ALONE;
+    int each = vectors ? COPY : kl_gemm_turns(r, vector) ? TURN : ALONE;
     return pack ? (double)count * (double)k * each : 0;
+}
+
+/* A tile of A with k outside: what a register tile reads of it at each k is a line of its
+ * own, from L2, a good half of the time that its products take. */
+static double reading_cost(const sizes *z)
+{
+    return z->pack_a == KL_PACK_TILE && !z->ra.k ? z->work / 2 : 0;
 }
 
 static double cost(const sizes *z)
 {
-    return z->work + packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b) +
-           packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a) +
+    int64_t v = z->vector;
+    return z->work + reading_cost(z) + packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
+           packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a, v) +
            (double)z->mm * (double)z->nn * (z->along ? COPY : ALONE);
 }
 
@@ -261,6 +269,7 @@ static sizes sizes_of(kl_kernel *k, const kl_part *p, const kl_target *t, bool s
     z.along = kl_gemm_stored_along(k, p, &z.n);
     kl_gemm_reading(k, s, z.a, &z.m, v, &z.ra);
     kl_gemm_reading(k, s, z.b, &z.n, v, &z.rb);
+    z.vector = v;
     choose_registers(&z, t, v);
     choose_packing(&z, kl_dim_divides(k->x->dims, z.nr, z.n.count));
     choose_tile(&z, t, size, KL_MAX(kl_gemm_hint(k, batch.count), 1));
