@@ -1,6 +1,6 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
  * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c llvm_op.c llvm_cast.c
- * llvm_rem.c llvm_fma.c (values), llvm_memory.c llvm_clamp.c (loads, stores).
+ * llvm_rem.c llvm_fma.c llvm_mask.c (values), llvm_memory.c llvm_clamp.c (loads, stores).
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
  * structured, so that is easy: a loop's phis are the registers that its body sets. Each
@@ -200,6 +200,11 @@ LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValue
                       LLVMValueRef c);
 LLVMValueRef kl_ll_cast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
+
+/* ---- llvm_mask.c ---- */
+
+/* x as a comparison of the lane's number; NULL: it is none. */
+kl_ll_val *kl_ll_mask(kl_ll *e, kl_x x, const kl_xnode *n);
 
 /* ---- llvm_scale.c ---- */
 

@@ -313,7 +313,8 @@ kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x)
         v = scale(e, x, n.dtype);
         return v ? v : apply(e, x, &n);
     default:
-        return apply(e, x, &n);
+        v = n.dtype == KL_BOOL ? kl_ll_mask(e, x, &n) : NULL;
+        return v ? v : apply(e, x, &n);
     }
 }
 
