@@ -1,6 +1,7 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
- * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c llvm_op.c llvm_cast.c
- * llvm_rem.c llvm_fma.c llvm_mask.c (values), llvm_memory.c llvm_clamp.c (loads, stores).
+ * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c
+ * llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_mask.c (values), llvm_memory.c
+ * llvm_clamp.c (loads, stores).
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
  * structured, so that is easy: a loop's phis are the registers that its body sets. Each

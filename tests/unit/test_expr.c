@@ -189,6 +189,9 @@ START_TEST(folds_numbers)
     FOLDS(DIV(MUL(J, K(6)), K(4)), DIV(MUL(J, K(3)), K(2)));
     FOLDS(MOD(ADD(MUL(J, K(6)), K(1)), K(4)),
           ADD(MUL(MOD(MUL(J, K(3)), K(2)), K(2)), K(1)));
+    kl_x runs = ADD(MUL(J, K(8)), I); /* of 8: what is divided by 40 is the runs' number */
+    FOLDS(DIV(runs, K(40)), DIV(J, K(5)));
+    FOLDS(MOD(runs, K(40)), ADD(MUL(MOD(J, K(5)), K(8)), I));
     FOLDS(LT(J, K(64)), TRUE);
     FOLDS(LT(J, K(0)), FALSE);
     FOLDS(LT(ADD(MUL(I, K(64)), J), K(448)), TRUE);
