@@ -146,13 +146,44 @@ kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad)
     return KL_OK;
 }
 
+void kl_leaf_watch(kl_leaf *l, kl_lazy *n)
+{
+    pthread_mutex_lock(&kl_graph_lock);
+    kl_leaf *old = n->leaf;
+    if (old && !l->cut) {
+        l->cut = kl_cut_ref(old->cut);
+        l->output = old->output;
+    }
+    n->leaf = kl_leaf_ref(l);
+    pthread_mutex_unlock(&kl_graph_lock);
+    kl_leaf_unref(old);
+}
+
+/* After a write: what was the value before collects no more. */
+static void unwatch(kl_leaf *l, kl_lazy *n)
+{
+    pthread_mutex_lock(&kl_graph_lock);
+    bool mine = n && n->leaf == l;
+    if (mine)
+        n->leaf = NULL;
+    pthread_mutex_unlock(&kl_graph_lock);
+    if (mine)
+        kl_leaf_unref(l);
+}
+
+void kl_leaf_move(kl_leaf *l, kl_lazy *from, kl_lazy *to)
+{
+    kl_leaf_watch(l, to);
+    unwatch(l, from);
+}
+
 kl_status kl_retain_grad(kl_tensor *t)
 {
     if (!t || !kl_tracks(t))
         return kl_fail(
             KL_ERR_STATE,
             "retain_grad: can't retain_grad on Tensor that has requires_grad=False");
-    if (t->leaf)
+    if (t->leaf && (t->leaf->retain || !t->view))
         return KL_OK;
     kl_call c = kl_call_enter(kl_place(), __func__);
     kl_lazy *n = kl_tensor_read(t);
@@ -160,18 +191,17 @@ kl_status kl_retain_grad(kl_tensor *t)
     if (!l)
         return kl_call_done(&c, KL_ERR_OOM);
     l->retain = l->of_node = true;
-    pthread_mutex_lock(&kl_graph_lock);
-    kl_leaf *old = n->leaf;
-    if (old) {
-        l->cut = kl_cut_ref(old->cut);
-        l->output = old->output;
-    }
-    n->leaf = kl_leaf_ref(l);
-    pthread_mutex_unlock(&kl_graph_lock);
-    kl_leaf_unref(old);
+    l->of = t->leaf;
     t->leaf = l;
+    if (t->view && n == kl_thread()->last_base) { /* others read this node, too */
+        t->whole = 0;
+        t->base = NULL;
+        n = kl_tensor_read(t);
+    } else {
+        kl_leaf_watch(l, n);
+    }
     t->view = 1; /* it prints and counts as no leaf */
-    return kl_call_done(&c, KL_OK);
+    return kl_call_done(&c, n ? KL_OK : KL_ERR_OOM);
 }
 
 kl_tensor *kl_detach_at(const char *at, kl_tensor *t)

@@ -254,6 +254,7 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     int32_t refs;
     bool of_node; /* the node's own; else it owns its variable */
     bool retain;  /* of a computed tensor: asked for by retain_grad */
+    struct kl_leaf *of; /* of a view of a leaf: that one, which its elements are read by */
     int output;   /* of the cut: which result this is */
     kl_cut *cut;  /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;
@@ -598,6 +599,9 @@ void kl_vars_free(kl_vars *v);
 kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
 kl_lazy *kl_leaf_part(const kl_leaf *l, kl_lazy *g); /* g, of l's variable, as l's own */
 bool kl_tracks(kl_tensor *t);
+/* l collects the gradient of n, a node that flows on. */
+void kl_leaf_watch(kl_leaf *l, kl_lazy *n);
+void kl_leaf_move(kl_leaf *l, kl_lazy *from, kl_lazy *to);
 /* An error if one of the variables is a cut: what cannot go through it. */
 kl_status kl_cuts_refuse(const kl_vars *found, const char *what);
 

@@ -92,7 +92,14 @@ void kl_leaf_unref(kl_leaf *l)
     }
     kl_tensor_unref(l->grad);
     kl_cut_unref(l->cut);
+    kl_leaf_unref(l->of);
     kl_slab_free(l, sizeof *l);
+}
+
+/* Whose elements t's are: retain_grad's own leaf is not asked. */
+static kl_leaf *leaf_below(kl_tensor *t)
+{
+    return t->leaf && t->leaf->retain ? t->leaf->of : t->leaf;
 }
 
 /* The variable that stands for this version of a leaf; under the storage's lock. */
@@ -192,7 +199,7 @@ kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t 
     v->offset = offset;
     v->storage = kl_storage_ref(t->storage);
     v->detached = t->detached || kl_thread()->no_grad;
-    v->leaf = t->leaf && !v->detached ? kl_leaf_ref(t->leaf) : NULL;
+    v->leaf = leaf_below(t) && !v->detached ? kl_leaf_ref(leaf_below(t)) : NULL;
     v->view = 1;
     if (n) {
         v->cache = kl_lazy_ref(n);
@@ -265,11 +272,23 @@ static kl_lazy *read_base(kl_tensor *t, kl_state *st)
     kl_lazy *n = kl_lazy_temp(kl_lazy_ref(t->storage->node));
     if (n && t->storage->exposed > 0 && !KL_PLANTED(anti_dependence))
         n = read_exposed(t, n, st);
-    if (!n || (!n->track && (!t->leaf || st->no_grad)))
+    if (!n || (!n->track && (!leaf_below(t) || st->no_grad)))
         return n;
     if (!n->track)
-        return leaf_var(t->leaf, n, t->storage->stamp);
+        return leaf_var(leaf_below(t), n, t->storage->stamp);
     return st->no_grad || t->detached ? kl_n_detach(n) : n;
+}
+
+/* The view's elements as a node of its own, where retain_grad asked for its gradient. */
+static kl_lazy *map_view(kl_tensor *t, kl_lazy *base)
+{
+    kl_lazy *n = apply_map(t, base);
+    if (!n || !t->leaf || !t->leaf->retain || !n->track)
+        return n;
+    n = n == base ? kl_n_copy(n) : n;
+    if (n) /* another version's node collects no more */
+        kl_leaf_move(t->leaf, t->stamp != t->storage->stamp ? t->cache : NULL, n);
+    return n;
 }
 
 kl_lazy *kl_tensor_read(kl_tensor *t)
@@ -283,8 +302,9 @@ kl_lazy *kl_tensor_read(kl_tensor *t)
         bool fresh = t->base == base && t->stamp == st->last_stamp && t->cache &&
                      t->storage->exposed == 0;
         if (!fresh && !(KL_PLANTED(stale_view) && t->cache)) {
+            kl_lazy *mapped = map_view(t, base);
             kl_lazy_unref(t->cache);
-            t->cache = kl_lazy_ref(apply_map(t, base));
+            t->cache = kl_lazy_ref(mapped);
             t->base = base;
             t->stamp = st->last_stamp;
         }
@@ -369,7 +389,7 @@ static bool overlaps(kl_tensor *t)
 static kl_status check_write(kl_tensor *t)
 {
     kl_state *st = kl_thread();
-    if (t->leaf && !st->no_grad)
+    if (leaf_below(t) && !st->no_grad)
         return kl_fail(
             KL_ERR_STATE,
             "%sa leaf Variable that requires grad is being used in an in-place "
@@ -436,8 +456,11 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
     kl_status st = outdate(s);
     if (st == KL_OK && t->whole && t->name && !next->name)
         next->name = t->name;
+    kl_lazy *old = s->node;
     if (st == KL_OK)
         advance(s, next);
     unlock(s);
+    if (st == KL_OK && t->whole && t->leaf && t->leaf->retain && next->track)
+        kl_leaf_move(t->leaf, old, next);
     return st || exposed ? st : kl_dirty_add(s);
 }

@@ -206,6 +206,37 @@ START_TEST(retained)
 }
 END_TEST
 
+START_TEST(retained_views)
+{
+    kl_tensor *x = f3(), *v = kl_slice(x, 0, 1, 3), *same = kl_view(x, kl_shape(3));
+    kl_tensor *before = kl_mul(v, v);
+    kl_retain_grad(v);
+    kl_retain_grad(same);
+    kl_tensor *end = kl_select(v, 0, 1); /* through v */
+    kl_backward(kl_add(kl_sum(before), kl_add(end, kl_sum(kl_mul(kl_add(x, same), 10)))));
+    SHOWS(kl_grad_of(v), "tensor([4., 7.])");
+    SHOWS(kl_grad_of(same), "tensor([10., 10., 10.])");
+    SHOWS(kl_grad_of(x), "tensor([20., 24., 27.])");
+    ck_assert(!kl_is_leaf(v) && kl_is_leaf(x));
+    FAILS(kl_fill_(v, 0), "a view of a leaf Variable");
+    kl_error_clear();
+}
+END_TEST
+
+START_TEST(retained_then_written)
+{
+    kl_tensor *x = f3(), *y = kl_mul(x, 2), *z = kl_mul(x, 3), *v = kl_view(z, kl_shape(3));
+    kl_retain_grad(y);
+    kl_retain_grad(v);
+    kl_mul_(y, 10);
+    kl_mul_(v, 10);
+    kl_backward(kl_sum(kl_add(kl_mul(y, 5), kl_mul(v, 7))));
+    SHOWS(kl_grad_of(y), "tensor([5., 5., 5.])");
+    SHOWS(kl_grad_of(v), "tensor([7., 7., 7.])");
+    SHOWS(kl_grad_of(x), "tensor([310., 310., 310.])");
+}
+END_TEST
+
 /* ---- optimisers ---- */
 
 START_TEST(gradient_descent)
@@ -392,6 +423,8 @@ int main(void)
     tcase_add_test(tc, higher_order);
     tcase_add_test(tc, functional);
     tcase_add_test(tc, retained);
+    tcase_add_test(tc, retained_views);
+    tcase_add_test(tc, retained_then_written);
     tcase_add_test(tc, gradient_descent);
     tcase_add_test(tc, adam_and_friends);
     tcase_add_test(tc, a_step_compiles_once);
