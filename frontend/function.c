@@ -104,22 +104,55 @@ static kl_status name_input(kl_function *f, int i, const char *given)
     return KL_OK;
 }
 
+/* The text without the comments, which hold places and names. */
+static void put_key(const char *text, kl_text *key)
+{
+    bool quoted = false;
+    for (const char *p = text; *p; p++) {
+        quoted ^= *p == '"';
+        if (*p == '#' && !quoted)
+            p += strcspn(p, "\n");
+        kl_text_putn(key, p, *p != 0);
+        if (!*p)
+            break;
+    }
+}
+
+/* The store's program of that text, or one made of it. */
+static kl_status find_or_compile(kl_function *f, kl_arena *a, const char *text)
+{
+    kl_graph *copy = NULL;
+    kl_text key = {0};
+    put_key(text, &key);
+    kl_status st = key.failed ? kl_fail(KL_ERR_OOM, "out of memory to compile") : KL_OK;
+    if (st == KL_OK)
+        st = kl_compile_find(key.s, key.len, 0, &f->program);
+    bool found = f->program != NULL;
+    if (st == KL_OK && !found)
+        st = kl_graph_parse(a, "function", text, &copy);
+    bool keep = st == KL_OK && !found && kl_graph_portable(copy);
+    if (st == KL_OK && !found)
+        st = kl_compile_graph(copy, 0, &f->program);
+    if (st == KL_OK && keep)
+        kl_compile_keep(key.s, key.len, f->program);
+    kl_text_free(&key);
+    return st;
+}
+
 /* The program; the traced graph stays as it is, for saving. */
 static kl_status build(kl_function *f)
 {
-    kl_graph *copy = NULL;
     kl_text text = {0};
     kl_graph_print(f->graph, &text);
     kl_arena *a = kl_arena_new();
     kl_status st =
         a && !text.failed ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory to compile");
-    if (st == KL_OK)
-        st = kl_graph_parse(kl_interp_on() ? f->arena : a, "function", text.s, &copy);
     if (st == KL_OK && kl_interp_on()) {
-        st = kl_prepare_interp(f->arena, &copy);
-        f->run = copy;
+        st = kl_graph_parse(f->arena, "function", text.s, &f->run);
+        if (st == KL_OK)
+            st = kl_prepare_interp(f->arena, &f->run);
     } else if (st == KL_OK) {
-        st = kl_compile_graph(copy, 0, &f->program);
+        st = find_or_compile(f, a, text.s);
         if (st == KL_OK && f->program->nsyms == 0)
             st = kl_program_admit(f->program, NULL, 0);
     }

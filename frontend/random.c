@@ -66,6 +66,27 @@ void kl_manual_seed(uint64_t seed)
     kl_generator_set(NULL, seed, 0);
 }
 
+/* ---- draws by a seed that is a tensor ---- */
+
+static __thread struct {
+    kl_lazy *seed; /* NULL: a generator's */
+    uint64_t calls;
+} from;
+
+kl_status kl_draw_from_at(const char *at, kl_tensor *seed)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *n = kl_arg_tensor(seed), *was = from.seed;
+    if (seed && n && (n->dtype != KL_U32 || n->rank != 1 || kl_lazy_numel(n) != 2)) {
+        kl_fail(KL_ERR_ARG, "draw_from: a seed is two numbers of uint32");
+        n = NULL;
+    }
+    from.seed = n ? kl_lazy_ref(n) : NULL;
+    from.calls = 0;
+    kl_lazy_unref(was);
+    return kl_call_done(&c, KL_OK);
+}
+
 /* One 0-d u32 of the state. */
 static kl_lazy *state_word(kl_lazy *state, int i)
 {
@@ -145,6 +166,11 @@ static bool stream(uint64_t *seed, uint64_t *call)
         d->next += 2;
         return true;
     }
+    if (from.seed) {
+        *seed = 0;
+        *call = from.calls++;
+        return !d || d->replay || note(d, *seed, *call);
+    }
     kl_generator *g = in_use ? in_use : &process_wide;
     pthread_mutex_lock(&g->lock);
     *call = g->calls++;
@@ -172,8 +198,8 @@ static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
     kl_lazy *c[4] = {kl_n_cast(index, KL_U32), high(index), NULL, NULL};
     c[2] = kl_n_fill(state_word(state, 2), 1, &n);
     c[3] = kl_n_fill(state_word(state, 3), 1, &n);
-    philox(c, kl_n_fill(state_word(state, 0), 1, &n),
-           kl_n_fill(state_word(state, 1), 1, &n));
+    kl_lazy *key = from.seed ? from.seed : state;
+    philox(c, kl_n_fill(state_word(key, 0), 1, &n), kl_n_fill(state_word(key, 1), 1, &n));
     *w0 = kl_n_reshape(c[0], rank, shape);
     *w1 = kl_n_reshape(c[1], rank, shape);
 }

@@ -213,6 +213,11 @@ KL_API void kl_generator_free(kl_generator *g);
 KL_API kl_generator *kl_generator_use(kl_generator *g);
 KL_API void kl_generator_set(kl_generator *g, uint64_t seed, uint64_t calls);
 KL_API void kl_generator_get(kl_generator *g, uint64_t *seed, uint64_t *calls);
+/* From here on this thread draws by a seed that is a tensor, u32[2] with the low word first,
+ * its streams numbered from 0: a traced function whose parameter it is draws anew in each
+ * call that gives another one. NULL: from a generator again. KL_ERR_ARG: no such tensor. */
+KL_API kl_status kl_draw_from_at(const char *at, kl_tensor *seed);
+#define kl_draw_from(seed) kl_draw_from_at(KL_HERE, seed)
 KL_API kl_tensor *kl_rand_at(const char *at, kl_ints shape, kl_dtype dt); /* [0, 1) */
 KL_API kl_tensor *kl_randn_at(const char *at, kl_ints shape,
                               kl_dtype dt); /* mean 0, var 1 */

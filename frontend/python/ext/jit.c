@@ -2,6 +2,8 @@
  * kilnc. kl_compile calls back with tensors that have no values yet. */
 #include "py.h"
 
+#include <stdlib.h>
+
 static const char capsule_name[] = "kiln.jit.program";
 
 static void free_program(PyObject *capsule)
@@ -24,7 +26,7 @@ static PyObject *wrap(kl_function *f)
     return c;
 }
 
-static kl_function *program(PyObject *o)
+kl_function *py_program(PyObject *o)
 {
     return PyCapsule_GetPointer(o, capsule_name);
 }
@@ -72,27 +74,84 @@ static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
     Py_XDECREF(r);
 }
 
-/* _jit_trace(fn, inputs, names, nout): fn on tensors like the inputs. */
+static int input_of(PyObject *o, kl_input *in)
+{
+    PyObject *dtype, *shape;
+    return PyArg_ParseTuple(o, "sO!O", &in->name, py.dtype, &dtype, &shape) &&
+                   py_as_dtype(dtype, &in->dtype) == 1 && py_as_ints(shape, &in->shape) == 1
+               ? 0
+               : -1;
+}
+
+static int dimension_of(PyObject *o, kl_dimension *d)
+{
+    long long min, max;
+    if (!PyArg_ParseTuple(o, "sLL", &d->name, &min, &max))
+        return -1;
+    d->min = min;
+    d->max = max;
+    return 0;
+}
+
+/* What a trace is told, in one piece of memory. */
+typedef struct plan {
+    kl_input *in;
+    int *donated; /* NULL: none */
+    kl_dimension *dims;
+    int ndims;
+} plan;
+
+static int read_plan(plan *p, tracing *t, PyObject *in, PyObject *donated, PyObject *dims)
+{
+    t->nin = (int)PyTuple_Size(in);
+    p->ndims = (int)PyTuple_Size(dims);
+    p->in = calloc((size_t)t->nin + 1, sizeof *p->in);
+    p->donated = calloc((size_t)t->nout + 1, sizeof *p->donated);
+    p->dims = calloc((size_t)p->ndims + 1, sizeof *p->dims);
+    if (!p->in || !p->donated || !p->dims)
+        return PyErr_NoMemory() ? 0 : -1;
+    for (int i = 0; i < t->nin; i++)
+        if (input_of(PyTuple_GetItem(in, i), &p->in[i]))
+            return -1;
+    for (int i = 0; i < t->nout && i < PyTuple_Size(donated); i++)
+        p->donated[i] = (int)PyLong_AsLong(PyTuple_GetItem(donated, i));
+    for (int i = 0; i < p->ndims; i++)
+        if (dimension_of(PyTuple_GetItem(dims, i), &p->dims[i]))
+            return -1;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* _jit_trace(fn, inputs, nout, donated, dims): fn on tensors without values. An input is
+ * (name, dtype, shape), an extent -1 - i in it dimension number i; donated: per output, 1 +
+ * the input that it may be written over, or 0; a dimension is (name, least, most). */
 static PyObject *jit_trace(PyObject *self, PyObject *args)
 {
-    PyObject *inputs, *names;
+    PyObject *in, *donated, *dims, *r = NULL;
     tracing t;
-    kl_input in[PY_MAX_LIST];
+    plan p = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "OO!O!i", &t.fn, &PyTuple_Type, &inputs, &PyTuple_Type,
-                          &names, &t.nout))
+    if (!PyArg_ParseTuple(args, "OO!iO!O!", &t.fn, &PyTuple_Type, &in, &t.nout,
+                          &PyTuple_Type, &donated, &PyTuple_Type, &dims))
         return NULL;
-    t.nin = (int)PyTuple_Size(inputs);
-    if (t.nin > PY_MAX_LIST || t.nout > PY_MAX_LIST)
-        return PyErr_Format(PyExc_ValueError, "more than %d tensors", PY_MAX_LIST);
-    for (int i = 0; i < t.nin; i++) {
-        kl_tensor *x = py_t(PyTuple_GetItem(inputs, i));
-        const char *name = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(names, i), NULL);
-        if (!name)
-            return NULL;
-        in[i] = (kl_input){name, kl_dtype_of(x), kl_shape_of(x)};
-    }
-    return wrap(kl_compile_at(py_place(), trace, &t, in, t.nin, t.nout));
+    t.nout = t.nout < 0 ? 0 : t.nout;
+    if (read_plan(&p, &t, in, donated, dims) == 0)
+        r = wrap(p.ndims ? kl_compile_sized_at(py_place(), trace, &t, p.in, t.nin, t.nout,
+                                               p.dims, p.ndims)
+                         : kl_compile_donating_at(py_place(), trace, &t, p.in, t.nin,
+                                                  t.nout, p.donated));
+    free(p.in);
+    free(p.donated);
+    free(p.dims);
+    return r;
+}
+
+/* _draw_from(seed or None): kl_draw_from. */
+static PyObject *draw_from(PyObject *self, PyObject *seed)
+{
+    (void)self;
+    if (kl_draw_from_at(py_place(), py_is_tensor(seed) ? py_t(seed) : NULL))
+        return py_raise();
+    Py_RETURN_NONE;
 }
 
 static PyObject *jit_load(PyObject *self, PyObject *args)
@@ -109,9 +168,9 @@ static PyObject *jit_save(PyObject *self, PyObject *args)
     PyObject *f;
     const char *path;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Os", &f, &path) || !program(f))
+    if (!PyArg_ParseTuple(args, "Os", &f, &path) || !py_program(f))
         return NULL;
-    if (kl_program_save_at(py_place(), program(f), path))
+    if (kl_program_save_at(py_place(), py_program(f), path))
         return py_raise();
     Py_RETURN_NONE;
 }
@@ -131,7 +190,7 @@ static PyObject *port(kl_dtype dt, kl_ints shape)
  * -1 in a shape: it depends on the dimensions. */
 static PyObject *jit_about(PyObject *self, PyObject *o)
 {
-    kl_function *f = program(o);
+    kl_function *f = py_program(o);
     (void)self;
     if (!f)
         return NULL;
@@ -227,7 +286,7 @@ static PyObject *jit_call(PyObject *self, PyObject *args)
     PyObject *o, *inputs;
     a_call c;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &inputs) || !(c.f = program(o)))
+    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &inputs) || !(c.f = py_program(o)))
         return NULL;
     c.nin = (int)PyTuple_Size(inputs);
     c.nout = kl_function_outputs(c.f);
@@ -265,6 +324,7 @@ static PyObject *set_name(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"_jit_trace", jit_trace, METH_VARARGS, "A function's program."},
+    {"_draw_from", draw_from, METH_O, "Random numbers by a seed that is a tensor."},
     {"_jit_load", jit_load, METH_VARARGS, "A program from a file."},
     {"_jit_save", jit_save, METH_VARARGS, "A program to a file."},
     {"_jit_about", jit_about, METH_O, "A program's inputs and outputs."},

@@ -205,6 +205,13 @@ int py_autocast_init(PyObject *module);
 
 /* ---- jit.c: functions as programs ---- */
 int py_jit_init(PyObject *module);
+kl_function *py_program(PyObject *o); /* of a program's capsule; NULL: exception */
+
+/* ---- caller.c: programs called on another library's tensors ---- */
+int py_caller_init(PyObject *module);
+
+/* ---- draw.c: bits from PyTorch's generator ---- */
+int py_draw_init(PyObject *module);
 
 /* ---- optim.c: optimisers' steps ---- */
 int py_optim_init(PyObject *module);

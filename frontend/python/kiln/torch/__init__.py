@@ -1,0 +1,20 @@
+"""kiln behind PyTorch: `import kiln.torch` registers the torch.compile backend "kiln".
+
+    import torch, kiln.torch
+    step = torch.compile(model, backend="kiln")
+
+Graphs become native programs, forward and backward; report() says what ran natively and what
+PyTorch's own kernels had to do. Random numbers: random.py."""
+import sys as _sys
+
+if getattr(_sys.modules.get("torch"), "__name__", "torch") != "torch":
+    raise ImportError("kiln.torch needs PyTorch, but sys.modules['torch'] is "
+                      f"{_sys.modules['torch'].__name__}")
+
+import torch._dynamo as _dynamo  # noqa: E402
+
+from .backend import kiln_backend  # noqa: E402
+from .report import report, reset  # noqa: E402,F401
+
+if "kiln" not in _dynamo.list_backends(exclude_tags=()):
+    _dynamo.register_backend(kiln_backend, name="kiln")

@@ -1,0 +1,254 @@
+"""The torch.compile backend: Dynamo's graph, through AOTAutograd's decompositions, to programs."""
+import functools
+import operator
+
+import torch
+from functorch.compile import min_cut_rematerialization_partition
+from torch._dynamo.backends.common import AotAutograd
+
+from .. import _kiln
+from . import graph as g
+from . import report, rows
+from .graph import Refused, Region, is_host, number, value_of
+
+
+def decompositions():
+    """PyTorch's decompositions to its core operators, but of those that have a row."""
+    from torch._decomp import core_aten_decompositions
+    return {op: f for op, f in core_aten_decompositions().items() if not direct(op)}
+
+
+# Rows that PyTorch would decompose, and that make fewer and better kernels as they are.
+DIRECT = {"aten." + n for n in """
+native_layer_norm_backward.default native_group_norm_backward.default
+native_batch_norm_backward.default _softmax_backward_data.default
+_log_softmax_backward_data.default addmm.default baddbmm.default
+embedding_dense_backward.default upsample_nearest2d.vec upsample_nearest2d.default
+upsample_bilinear2d.vec upsample_bicubic2d.vec stack.default im2col.default col2im.default
+_scaled_dot_product_flash_attention_for_cpu.default linalg_solve_ex.default
+std.correction std_mean.correction var_mean.correction
+reflection_pad1d.default reflection_pad2d.default reflection_pad3d.default
+reflection_pad1d_backward.default reflection_pad2d_backward.default
+reflection_pad3d_backward.default replication_pad1d.default replication_pad2d.default
+replication_pad3d.default index_add.default index_copy.default lerp.Scalar lerp.Tensor
+addcmul.default addcdiv.default
+""".split()}
+
+
+def direct(op):
+    name = str(op)
+    return name in DIRECT and rows.find(op) is not None
+
+
+class Compiled:
+    """A graph as programs: one where everything is native, else several with PyTorch's kernels
+    between them."""
+
+    def __init__(self, gm):
+        self.gm, self.graph = gm, gm.graph
+        self.inputs = [n for n in self.graph.nodes if n.op == "placeholder"]
+        self.results = list(self.graph.output_node().args[0])
+        self.refused = {}
+        self.sizes = [i for i, n in enumerate(self.inputs) if is_host(n)]
+        self.callers = {}
+        self._boxed_call = True
+
+    def symbols(self, args):
+        """What the symbols among the arguments are now."""
+        known = {}
+        for i in self.sizes:
+            val = value_of(self.inputs[i])
+            if isinstance(val, torch.SymInt):
+                known[val.node.expr] = args[i]
+        return known
+
+    def build(self, symbols):
+        """A callable for these sizes; nodes that refuse go to PyTorch."""
+        while True:
+            steps = g.levels(self.graph, self.refused)
+            try:
+                return self.assemble(steps, symbols)
+            except Refused as e:
+                self.refused[e.node] = e.why
+
+    def assemble(self, steps, symbols):
+        if all(native for native, _ in steps) and len(steps) <= 1:
+            places = {n: i for i, n in enumerate(self.inputs)}
+            nodes = steps[0][1] if steps else []
+            used = {r for r in self.results if isinstance(r, torch.fx.Node)}
+            return Region(nodes, used).compile(places, self.results, symbols)
+        return Sequence(self, steps, symbols)
+
+    def __call__(self, args):
+        key = tuple(args[i] for i in self.sizes)
+        caller = self.callers.get(key)
+        if caller is None:
+            caller = self.callers[key] = self.build(self.symbols(args))
+        return caller(args)
+
+
+class Sequence:
+    """Programs and PyTorch's kernels, one after the other, over an environment of values."""
+
+    _boxed_call = True
+
+    def __init__(self, compiled, steps, symbols):
+        self.inputs, self.results, self.symbols = compiled.inputs, compiled.results, symbols
+        self.refused = compiled.refused
+        self.steps = []
+        for i, (native, nodes) in enumerate(steps):
+            if native:
+                self.steps.append(self.native(nodes))
+            else:
+                self.steps += [self.eager(n) for n in nodes]
+        self.last_use()
+
+    def native(self, nodes):
+        inside = set(nodes)
+        used = {n for n in nodes if any(u not in inside for u in n.users)}
+        region = Region(nodes, used)
+        reads = list(region.inputs)
+        unknown = any(free_size(n) for n in reads) or any(free_size(n) for n in nodes)
+        cache = {}
+
+        def run(env):
+            args = [env[n] for n in reads]
+            caller = cache.get(None)
+            if caller is None:
+                caller = self.compile(region, reads, args, env, unknown, cache)
+            for n, v in zip(region.outputs, caller(args)):
+                env[n] = v
+
+        if not unknown:
+            cache[None] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
+                                         self.symbols)
+        return run, reads, region.outputs
+
+    def compile(self, region, reads, args, env, unknown, cache):
+        """For sizes that only the run tells."""
+        symbols = dict(self.symbols)
+        for n, t in zip(reads, args):
+            for s, v in zip(value_of(n).shape, t.shape):
+                if isinstance(s, torch.SymInt) and s.node.expr.is_Symbol:
+                    symbols[s.node.expr] = v
+        for n, v in env.items():
+            val = value_of(n)
+            if isinstance(val, torch.SymInt) and val.node.expr.is_Symbol and isinstance(v, int):
+                symbols[val.node.expr] = v
+        key = tuple(sorted((str(k), v) for k, v in symbols.items()))
+        if key not in cache:
+            try:
+                cache[key] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
+                                            symbols)
+            except Refused as e:
+                self.refused[e.node] = e.why
+                cache[key] = self.by_pytorch(region, reads)
+        return cache[key]
+
+    def by_pytorch(self, region, reads):
+        """The whole region by PyTorch's kernels."""
+        steps = [self.eager(n) for n in region.nodes]
+
+        def run(args):
+            env = dict(zip(reads, args))
+            for f, _, _ in steps:
+                f(env)
+            return [env[n] for n in region.outputs]
+
+        return run
+
+    def argument(self, a, env):
+        if isinstance(a, torch.fx.Node):
+            if a not in env and is_host(a):
+                env[a] = number(value_of(a), self.symbols)
+            return env[a]
+        if isinstance(a, (list, tuple)):
+            return type(a)(self.argument(x, env) for x in a)
+        if isinstance(a, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            return number(a, self.symbols)
+        return a
+
+    def eager(self, node):
+        counted = node.target is not operator.getitem and not is_host(node)
+        why = self.refused.get(node) or ("no row" if rows.find(node.target) is None
+                                         else "a dtype or layout that kiln has not")
+        name = g.target_name(node)
+
+        def run(env):
+            if node.op == "get_attr":
+                env[node] = functools.reduce(getattr, node.target.split("."),
+                                             node.graph.owning_module)
+                return
+            args = [self.argument(a, env) for a in node.args]
+            kwargs = {k: self.argument(v, env) for k, v in node.kwargs.items()}
+            if counted:
+                report.ran(name, why)
+            env[node] = node.target(*args, **kwargs)
+
+        return run, [a for a in node.all_input_nodes], [node]
+
+    def last_use(self):
+        """What each step is the last to read."""
+        keep = {r for r in self.results if isinstance(r, torch.fx.Node)}
+        last = {}
+        for i, (_, reads, writes) in enumerate(self.steps):
+            for n in (*reads, *writes):
+                last[n] = i
+        self.dead = [[] for _ in self.steps]
+        for n, i in last.items():
+            if n not in keep:
+                self.dead[i].append(n)
+
+    def __call__(self, args):
+        env = dict(zip(self.inputs, args))
+        args.clear()
+        for (run, _, _), dead in zip(self.steps, self.dead):
+            run(env)
+            for n in dead:
+                if not is_host(n):
+                    env.pop(n, None)
+        return tuple(self.argument(r, env) for r in self.results)
+
+
+def free_size(node):
+    """Whether its sizes follow from data."""
+    val = value_of(node)
+    vals = val if isinstance(val, (list, tuple)) else [val]
+    sizes = [s for v in vals if isinstance(v, torch.Tensor) for s in v.shape] + \
+        [v for v in vals if isinstance(v, torch.SymInt)]
+    return any(isinstance(s, torch.SymInt) and any(str(x).startswith("u")
+                                                   for x in s.node.expr.free_symbols)
+               for s in sizes)
+
+
+def compile_graph(gm, example_inputs):
+    """A graph of ATen operators as a callable that takes a list of tensors."""
+    c = Compiled(gm)
+    if not c.sizes:
+        return c.build({})
+    return c
+
+
+def compile_backward(gm, example_inputs):
+    """The same; what is Python in it is nothing for Dynamo to trace."""
+    c = compile_graph(gm, example_inputs)
+    if isinstance(c, _kiln.Caller):
+        return c
+    c = torch._dynamo.disable(c, reason="do not trace generated backwards pass")
+    c._boxed_call = True
+    return c
+
+
+compile_backward._is_wrapped_bw_compiler = True
+partition = functools.partial(min_cut_rematerialization_partition, compiler="inductor")
+
+
+def _aot():
+    return AotAutograd(fw_compiler=compile_graph, bw_compiler=compile_backward,
+                       inference_compiler=compile_graph, partition_fn=partition,
+                       decompositions=decompositions, keep_inference_input_mutations=True)
+
+
+def kiln_backend(gm, example_inputs, **kwargs):
+    """torch.compile(model, backend="kiln")."""
+    return _aot()(gm, example_inputs)

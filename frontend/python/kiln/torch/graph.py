@@ -1,0 +1,362 @@
+"""A graph of ATen operators as native programs: its nodes traced over kiln's tensors by the table
+of rows. What the table has no row for, or a row refuses, runs by PyTorch's kernel between two
+programs.
+
+    x -> [add, softmax] -> (aten.no_row) -> [mul, sum] -> y      two programs, one fallback"""
+import operator
+
+import torch
+from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
+
+from .. import _kiln
+from . import random, report, rows
+from .layout import Layout, contiguous
+from .names import dtype_of
+
+NEW, OVER, VIEW, ARG, OBJECT = range(5)
+API = torch.Tensor.__dlpack_c_exchange_api__
+VIEWS = {"aten." + n for n in (
+    "view.default permute.default transpose.int t.default expand.default slice.Tensor "
+    "select.int unsqueeze.default squeeze.dim squeeze.dims squeeze.default alias.default "
+    "detach.default diagonal.default as_strided.default _unsafe_view.default unfold.default "
+    "_reshape_alias.default").split()}
+
+
+class Refused(Exception):
+    """A node that kiln does not compute."""
+
+    def __init__(self, node, why):
+        super().__init__(f"{node.target}: {why}")
+        self.node, self.why = node, why
+
+
+def value_of(node):
+    return node.meta.get("val")
+
+
+def is_tensor(node):
+    return isinstance(value_of(node), torch.Tensor)
+
+
+def is_host(node):
+    """A number that Python computes, as a size."""
+    return isinstance(value_of(node), (torch.SymInt, torch.SymFloat, torch.SymBool, int, float,
+                                       bool))
+
+
+def number(x, symbols):
+    """A size as an integer, given what the symbols are."""
+    if isinstance(x, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        expr = x.node.expr
+        got = expr.subs(symbols) if symbols else expr
+        if getattr(got, "free_symbols", None):
+            raise KeyError(f"{expr} is not known")
+        return (int if isinstance(x, torch.SymInt) else
+                float if isinstance(x, torch.SymFloat) else bool)(got)
+    return x
+
+
+def layout_of(val, symbols):
+    return Layout([number(s, symbols) for s in val.shape],
+                  [number(s, symbols) for s in val.stride()])
+
+
+def target_name(node):
+    return str(node.target) if isinstance(node.target, torch._ops.OpOverload) else \
+        getattr(node.target, "__name__", str(node.target))
+
+
+# ---- one node over kiln's tensors ----
+
+
+class Tracer:
+    """Runs nodes by their rows. env: node -> kiln's tensor, number, or tuple of them."""
+
+    def __init__(self, symbols):
+        self.env, self.symbols = {}, symbols
+
+    def argument(self, a):
+        if isinstance(a, torch.fx.Node):
+            if a not in self.env and is_host(a):
+                self.env[a] = number(value_of(a), self.symbols)
+            return self.env[a]
+        if isinstance(a, (list, tuple)):
+            return type(a)([self.argument(x) for x in a]) if type(a) in (list, tuple) else \
+                [self.argument(x) for x in a]
+        if isinstance(a, torch.dtype):
+            return dtype_of(a)
+        if isinstance(a, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            return number(a, self.symbols)
+        return a
+
+    def run(self, node):
+        if node.target is operator.getitem:
+            self.env[node] = self.env[node.args[0]][node.args[1]]
+            return
+        if node.op == "get_attr":
+            self.env[node] = constant(node)
+            return
+        row = rows.find(node.target)
+        if row is None:
+            raise Refused(node, "no row")
+        try:
+            args = [self.argument(a) for a in node.args]
+            kwargs = {k: self.argument(v) for k, v in node.kwargs.items() if k not in rows.IGNORED}
+            got = row(node, *args, **kwargs) if row.wants_node else row(*args, **kwargs)
+            self.env[node] = self.checked(node, got)
+        except Exception as e:  # noqa: BLE001  whatever a row refuses, PyTorch's kernel does
+            text = str(e).splitlines()
+            raise Refused(node, f"{type(e).__name__}: {text[0] if text else ''}"[:200]) from e
+
+    def checked(self, node, got):
+        """The result, of the dtype and shape that PyTorch says."""
+        want = value_of(node)
+        if isinstance(want, torch.Tensor):
+            return self.like(got, want)
+        if isinstance(want, (list, tuple)):
+            got = tuple(got)
+            if len(got) != len(want):
+                raise RuntimeError(f"{len(got)} results where PyTorch has {len(want)}")
+            return tuple(self.like(g, w) if isinstance(w, torch.Tensor) else g
+                         for g, w in zip(got, want))
+        return got
+
+    def like(self, t, want):
+        if not isinstance(t, _kiln.Tensor):
+            raise RuntimeError(f"gave {type(t).__name__}")
+        dtype = dtype_of(want.dtype)
+        if t.dtype != dtype:
+            t = t.to(dtype)
+        size = tuple(number(s, self.symbols) for s in want.shape)
+        if tuple(t.shape) != size:
+            raise RuntimeError(f"shape {tuple(t.shape)} where PyTorch has {size}")
+        return t
+
+
+def constant(node):
+    """A tensor that is part of the graph, with the value it has now."""
+    from .. import from_dlpack
+    t = node.graph.owning_module
+    for part in node.target.split("."):
+        t = getattr(t, part)
+    return from_dlpack(t.detach().resolve_conj().resolve_neg().contiguous())
+
+
+# ---- a region: nodes that become one program ----
+
+
+class Region:
+    """inputs: tensors from outside; outputs: nodes that others read; written: (input, value)."""
+
+    def __init__(self, nodes, used_later):
+        inside = set(nodes)
+        self.nodes = nodes
+        self.draws = any(target_name(n) in rows.RANDOM for n in nodes)
+        self.written = [(n.args[0], n.args[1]) for n in nodes if is_write(n)]
+        self.nodes = [n for n in nodes if not is_write(n)]
+        inputs = {}
+        for n in nodes:
+            for a in n.all_input_nodes:
+                if a not in inside and not is_host(a):
+                    inputs.setdefault(a)
+        self.inputs = list(inputs)
+        self.outputs = [n for n in self.nodes if n in used_later and not is_host(n)]
+
+    def root(self, node):
+        """The node of whose memory this one is a view, with nothing computed."""
+        while target_name(node) in VIEWS and node not in self.inputs:
+            node = node.args[0]
+        return node
+
+    def compile(self, places, results, symbols):
+        """A caller: arguments at places[node] of its list; results: nodes or constants."""
+        return Plan(self, places, symbols).caller(results)
+
+
+class Plan:
+    """A region at given sizes."""
+
+    def __init__(self, region, places, symbols):
+        self.region, self.places, self.symbols = region, places, symbols
+        self.layouts = {n: layout_of(value_of(n), symbols) for n in region.inputs}
+        self.ports = [n for n in region.inputs]
+        self.computed = []  # (node, layout): what the program gives
+        self.donated = []
+
+    def input_ports(self):
+        for n in self.ports:
+            lay = self.layouts[n]
+            yield (self.places[n], 8 * value_of(n).element_size(), lay.size, lay.stride, lay.order)
+
+    def over(self):
+        """Arguments that are written to."""
+        for target, value in self.region.written:
+            lay = self.layouts[target]
+            self.computed.append((value, lay))
+            self.donated.append(1 + self.ports.index(target))
+            yield (OVER, self.ports.index(target), None, None, ())
+
+    def result(self, node, done):
+        if not isinstance(node, torch.fx.Node):
+            return (OBJECT, 0, node, None, ())
+        if is_host(node):
+            return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
+        if node in self.places:
+            return (ARG, self.places[node], None, None, ())
+        view = self.view(node, done)
+        if view:
+            return view
+        val = value_of(node)
+        lay = layout_of(val, self.symbols)
+        if not lay.dense:
+            lay = Layout(lay.size, contiguous(lay.size))
+        self.computed.append((node, lay))
+        self.donated.append(0)
+        return (NEW, 0, (lay.size, lay.stride, val.dtype), val.dtype, lay.order)
+
+    def view(self, node, done):
+        """A result that shares an argument's memory, or that of another result."""
+        root = self.region.root(node)
+        base = value_of(root)
+        if root in self.places:
+            source = -1 - self.places[root]
+        elif root in done:
+            source = done[root]
+        else:
+            return None
+        val = value_of(node)
+        if base.dtype != val.dtype or (root in done and not base_dense(base, self.symbols)):
+            return None
+        lay = layout_of(val, self.symbols)
+        by = number(val.storage_offset(), self.symbols) - \
+            number(base.storage_offset(), self.symbols)
+        return (VIEW, source, (lay.size, lay.stride, by), None, ())
+
+    def caller(self, results):
+        outs = list(self.over())
+        written, done = len(outs), {}
+        roots = [r for r in results if isinstance(r, torch.fx.Node) and not is_host(r)
+                 and self.region.root(r) is r]
+        order = {id(r): i for i, r in reversed(list(enumerate(results)))}
+        for r in roots:
+            if r not in self.places:
+                done[r] = written + order[id(r)]
+        for i, r in enumerate(results):
+            first = done.get(r) == written + i if isinstance(r, torch.fx.Node) else False
+            mine = {k: v for k, v in done.items() if k is not r} if first else done
+            outs.append(self.result(r, mine))
+        program = self.program() if self.computed else None
+        seed = random.draw if self.region.draws and program is not None else None
+        return _kiln.Caller(program, tuple(self.input_ports()) if program else (), tuple(outs),
+                            written, _empty_strided_cpu, _reinterpret_tensor, seed, self.fix, API)
+
+    def fix(self, t, i):
+        """A copy of an argument that lies as the program wants it."""
+        node = self.ports[i]
+        lay = self.layouts[node]
+        if tuple(t.shape) != lay.size or t.dtype != value_of(node).dtype:
+            raise RuntimeError(f"kiln: expected {value_of(node).dtype} of shape {list(lay.size)}, "
+                               f"but got {t.dtype} of shape {list(t.shape)}")
+        if any(node is target for target, _ in self.region.written):
+            raise RuntimeError("kiln: a tensor to be written to lies otherwise than when compiled")
+        report.ran("aten.clone.default", "an argument lies otherwise than when compiled")
+        return torch.empty(lay.span, dtype=t.dtype).as_strided(lay.size, lay.stride).copy_(t)
+
+    def program(self):
+        r = self.region
+        inputs = [(n.name, dtype_of(value_of(n).dtype), self.layouts[n].shape_of_input())
+                  for n in self.ports]
+        if r.draws:
+            inputs.append(("seed", _kiln.uint32, (2,)))
+        program = _kiln._jit_trace(self.trace, tuple(inputs), len(self.computed),
+                                   tuple(self.donated), ())
+        report.native(target_name(n) for n in r.nodes)
+        return program
+
+    def trace(self, *tensors):
+        tracer = Tracer(self.symbols)
+        for n, t in zip(self.ports, tensors):
+            tracer.env[n] = self.layouts[n].read(t)
+        if self.region.draws:
+            _kiln._draw_from(tensors[-1])
+        try:
+            for n in self.region.nodes:
+                tracer.run(n)
+            return tuple(lay.write(tracer.env[n]) for n, lay in self.computed)
+        finally:
+            if self.region.draws:
+                _kiln._draw_from(None)
+
+
+def base_dense(val, symbols):
+    return layout_of(val, symbols).dense
+
+
+def is_write(node):
+    return target_name(node) == "aten.copy_.default"
+
+
+# ---- which nodes go together ----
+
+
+def supported(node, refused):
+    if node in refused:
+        return False
+    if node.op == "get_attr":
+        return True
+    if node.target is operator.getitem:
+        return supported(node.args[0], refused)
+    if is_write(node):
+        target, value = node.args[0], node.args[1]
+        a, b = value_of(target), value_of(value)
+        return (target.op == "placeholder" and a.dtype == b.dtype and a.shape == b.shape and
+                not node.users)
+    if not all(is_native_dtype(a) for a in (*node.all_input_nodes, node)):
+        return False
+    return rows.find(node.target) is not None
+
+
+def is_native_dtype(node):
+    val = value_of(node)
+    vals = val if isinstance(val, (list, tuple)) else [val]
+    return all(dtype_of(v.dtype) is not None and v.layout == torch.strided and
+               v.device.type == "cpu" for v in vals if isinstance(v, torch.Tensor))
+
+
+def levels(graph, refused):
+    """Nodes by step: even steps are kiln's, odd ones PyTorch's; a step needs only earlier ones."""
+    level, writes = {}, []
+    for n in graph.nodes:
+        if n.op in ("placeholder", "output"):
+            level[n] = -1
+            continue
+        if is_host(n) and symbolic(n):
+            level[n] = -1
+            continue
+        native = supported(n, refused)
+        if is_write(n) and native:
+            writes.append(n)
+            continue
+        least = 0 if native else 1
+        for a in n.all_input_nodes:
+            if level[a] >= 0:
+                least = max(least, level[a] + (level[a] % 2 != (not native)))
+        level[n] = least
+    last = max((v for v in level.values() if v >= 0), default=0)
+    last += last % 2
+    for n in writes:  # when everybody has read what stood there
+        level[n] = last
+    steps = {}
+    for n in graph.nodes:
+        if level[n] >= 0:
+            steps.setdefault(level[n], []).append(n)
+    return [(k % 2 == 0, steps[k]) for k in sorted(steps)]
+
+
+def symbolic(node):
+    """A number that follows from the sizes of arguments."""
+    val = value_of(node)
+    if isinstance(val, (int, float, bool)):
+        return True
+    free = val.node.expr.free_symbols
+    return not any(str(s).startswith(("u", "zuf")) for s in free)

@@ -1,0 +1,67 @@
+"""How a tensor of PyTorch lies in memory, and how a program sees the same memory: dense, row-major.
+
+    size (2, 3, 4), stride (12, 1, 3)   ->  memory (2, 4, 3), order (0, 2, 1)
+    size (2, 3), stride (0, 1)          ->  memory (1, 3): an expanded dimension is kept once
+    size (2, 3), stride (8, 1)          ->  memory (11,), read by as_strided"""
+import math
+
+
+class Layout:
+    """order: the dimensions as they follow in memory; memory: their extents there."""
+
+    def __init__(self, size, stride):
+        self.size, self.stride = tuple(size), tuple(stride)
+        n = len(self.size)
+        kept = [1 if st == 0 else s for s, st in zip(self.size, self.stride)]
+        # dimensions of extent 1 lie anywhere: they keep their neighbours' order
+        self.order = tuple(sorted(range(n), key=lambda i: (-self._weight(i, kept), i)))
+        self.memory = tuple(kept[i] for i in self.order)
+        dense, self.dense = 1, 0 not in kept or True
+        if math.prod(self.size) != 0:
+            for i in reversed(self.order):
+                if kept[i] != 1:
+                    self.dense &= self.stride[i] == dense
+                    dense *= kept[i]
+        self.expanded = tuple(i for i in range(n) if self.stride[i] == 0 and self.size[i] != 1)
+        self.plain = self.dense and not self.expanded and self.order == tuple(range(n))
+
+    def _weight(self, i, kept):
+        if kept[i] != 1:
+            return self.stride[i]
+        later = [self.stride[k] for k in range(i + 1, len(kept)) if kept[k] != 1]
+        return max(later, default=0)
+
+    @property
+    def span(self):
+        """Elements from the first to the last."""
+        if math.prod(self.size) == 0:
+            return 0
+        return 1 + sum((s - 1) * st for s, st in zip(self.size, self.stride))
+
+    def shape_of_input(self):
+        return self.memory if self.dense else (self.span,)
+
+    def read(self, t):
+        """The tensor, of kiln, over a program's input."""
+        if not self.dense:
+            return t.as_strided(self.size, self.stride)
+        if self.order != tuple(range(len(self.order))):
+            back = [0] * len(self.order)
+            for k, i in enumerate(self.order):
+                back[i] = k
+            t = t.permute(back)
+        return t.expand(self.size) if self.expanded else t
+
+    def write(self, t):
+        """What a program gives for a tensor that is to lie so."""
+        for i in self.expanded:
+            t = t.narrow(i, 0, 1)
+        return t if self.order == tuple(range(len(self.order))) else t.permute(self.order)
+
+
+def contiguous(size):
+    stride, dense = [], 1
+    for s in reversed(size):
+        stride.append(dense)
+        dense *= max(s, 1)
+    return tuple(reversed(stride))

@@ -1,0 +1,450 @@
+"""The table: what each ATen overload is over kiln's tensors. A row is kiln's function of the same
+name and arguments (SAME, and RENAMED by another name), or a function here, in rows_nn.py or
+rows_more.py. A row may refuse by any exception: PyTorch's kernel then does it."""
+import functools
+
+import kiln
+from kiln.nn import functional as F
+
+IGNORED = ("layout", "device", "pin_memory", "memory_format", "non_blocking", "generator",
+           "implicit", "copy")
+ROWS = {}
+# Rows that draw random numbers.
+RANDOM = set()
+
+# ---- kiln's function of that name; all overloads ----
+
+SAME = """
+abs acos acosh angle asin asinh atan atanh bitwise_not ceil cos cosh deg2rad digamma erf erfc erfinv
+exp exp2 expm1 floor frac i0 isfinite isinf isnan isneginf isposinf lgamma log log10 log1p log2
+logical_not logit neg rad2deg reciprocal relu round rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt
+square tan tanh trunc nan_to_num
+add sub mul div rsub fmod remainder atan2 maximum minimum fmax fmin eq ne lt le gt ge logical_and
+logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift hypot
+copysign nextafter floor_divide gcd lcm heaviside igamma igammac xlogy logaddexp logaddexp2 ldexp
+where clamp clamp_min clamp_max lerp addcmul addcdiv polar complex polygamma mvlgamma
+mm bmm addmm addmv addr baddbmm addbmm mv dot vdot matmul outer
+mean amax amin all max min logsumexp nanmedian median mode kthvalue count_nonzero
+aminmax nansum cumsum cumprod cummax cummin logcumsumexp sort topk searchsorted bucketize
+std std_mean var var_mean renorm dist trace
+permute expand unsqueeze squeeze flip roll rot90 repeat cat stack split split_with_sizes select
+diagonal t transpose unbind unfold clone constant_pad_nd tril triu diag_embed select_scatter
+slice_scatter diagonal_scatter view_as_real view_as_complex real imag masked_fill
+index_select gather scatter scatter_add scatter_reduce index_put index_add index_copy
+index_fill index_reduce masked_scatter take put bincount histc cross
+full zeros ones eye linspace logspace tril_indices triu_indices full_like ones_like zeros_like
+empty_like native_group_norm native_layer_norm native_batch_norm
+grid_sampler_2d grid_sampler_3d cholesky cholesky_inverse cholesky_solve
+channel_shuffle pixel_shuffle pixel_unshuffle celu selu prelu threshold triangular_solve lu_unpack
+ormqr geqrf repeat_interleave pdist bernoulli multinomial randperm isin unfold_copy nonzero_static
+narrow squeeze_copy unsqueeze_copy expand_copy permute_copy t_copy transpose_copy diagonal_copy
+frexp segment_reduce unravel_index
+"""
+FUNCTIONAL = """
+elu hardtanh leaky_relu hardswish hardsigmoid mish silu softplus hardshrink softshrink relu6 glu
+adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+"""
+RENAMED = {
+    "view": "reshape", "_unsafe_view": "reshape", "_reshape_alias": "reshape", "alias": "view_as",
+    "_adaptive_avg_pool2d": "nn.functional.adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d": "nn.functional.adaptive_avg_pool3d",
+    "special_entr": "special.entr", "special_erfcx": "special.erfcx", "special_i0e": "special.i0e",
+    "special_i1": "special.i1", "special_i1e": "special.i1e", "special_ndtri": "special.ndtri",
+    "special_log_ndtr": "special.log_ndtr", "special_zeta": "special.zeta",
+    "special_xlog1py": "special.xlog1py", "special_airy_ai": "special.airy_ai",
+    "_cdist_forward": "cdist", "_pdist_forward": "pdist", "linalg_vector_norm": "linalg.vector_norm",
+    "linalg_cross": "linalg.cross", "linalg_inv_ex": "linalg.inv_ex",
+    "linalg_cholesky_ex": "linalg.cholesky_ex", "linalg_qr": "linalg.qr",
+    "linalg_householder_product": "linalg.householder_product", "linalg_lu": "linalg.lu",
+    "linalg_lu_factor_ex": "linalg.lu_factor_ex", "linalg_lu_solve": "linalg.lu_solve",
+    "linalg_solve_triangular": "linalg.solve_triangular", "linalg_eig": "linalg.eig",
+    "linalg_matrix_exp": "linalg.matrix_exp", "linalg_pinv": "linalg.pinv",
+    "linalg_lstsq": "linalg.lstsq", "_linalg_check_errors": "nothing", "triangular_solve":
+    "triangular_solve",
+}
+for _name in ("bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 "
+              "modified_bessel_k0 modified_bessel_k1 scaled_modified_bessel_k0 "
+              "scaled_modified_bessel_k1 spherical_bessel_j0 chebyshev_polynomial_t "
+              "chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w "
+              "hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l "
+              "legendre_polynomial_p shifted_chebyshev_polynomial_t "
+              "shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v "
+              "shifted_chebyshev_polynomial_w").split():
+    RENAMED["special_" + _name] = "special." + _name
+
+
+def at(path):
+    """kiln's function at that path; a method where there is no function. None: not there."""
+    f = kiln
+    for part in path.split("."):
+        f = getattr(f, part, None)
+    return f if f is not None else getattr(kiln.Tensor, path, None)
+
+
+def add(name, f, wants_node=False):
+    def row(*args, **kwargs):
+        return f(*args, **kwargs)
+
+    row.wants_node = wants_node
+    ROWS["aten." + name if "." not in name or not name.startswith("prims.") else name] = row
+
+
+def row(*names, wants_node=False, draws=False):
+    """A function that is these overloads' row; `name` without overload: all of them."""
+    def take(f):
+        for name in names:
+            add(name, f, wants_node)
+            if draws:
+                RANDOM.add("aten." + name)
+        return f
+
+    return take
+
+
+@functools.lru_cache(maxsize=None)
+def find(target):
+    """The row of an overload, or None."""
+    full = str(target)
+    found = ROWS.get(full)
+    if found is None and full.count(".") == 2:
+        found = ROWS.get(full.rpartition(".")[0])
+    return found
+
+
+def _fill():
+    for name in SAME.split():
+        add(name, at(name))
+    for name in FUNCTIONAL.split():
+        add(name, getattr(F, name))
+    for name, path in RENAMED.items():
+        f = at(path)
+        if f is not None:
+            add(name, f)
+
+
+def vjp(f, xs, gradient, wanted=None):
+    """Gradients of f(*xs), weighed by gradient, by those xs that are wanted; None for the others.
+    What f computes and no gradient needs is never computed."""
+    wanted = [x is not None for x in xs] if wanted is None else wanted
+    with kiln.enable_grad():
+        leaves = [x.detach().requires_grad_() if w else x for x, w in zip(xs, wanted)]
+        y = f(*leaves)
+        some = [x for x, w in zip(leaves, wanted) if w]
+        got = iter(kiln.autograd.grad(y, some, gradient, allow_unused=True,
+                                      materialize_grads=True))
+    return tuple(next(got) if w else None for w in wanted)
+
+
+_fill()
+for _name in ("bernoulli multinomial randperm").split():
+    RANDOM.update({f"aten.{_name}.default", f"aten.{_name}"})
+
+# ---- rows whose arguments are other than those of kiln's function ----
+
+
+@row("slice.Tensor", "slice_copy.Tensor")
+def _slice(x, dim=0, start=None, end=None, step=1):
+    return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
+
+
+@row("index.Tensor", "_unsafe_index.Tensor")
+def _index(x, indices):
+    return x[tuple(slice(None) if i is None else i for i in indices)]
+
+
+@row("index_put", "_unsafe_index_put", "_index_put_impl")
+def _index_put(x, indices, values, accumulate=False, unsafe=False):
+    if all(i is not None for i in indices):
+        return kiln.index_put(x, tuple(indices), values, accumulate)
+    # whole dimensions move behind the indexed ones
+    given = [d for d, i in enumerate(indices) if i is not None]
+    together = given == list(range(given[0], given[-1] + 1))
+    rest = [d for d in range(x.dim()) if d not in given]
+    if any(indices[d].dtype == kiln.bool for d in given):
+        raise NotImplementedError("a mask among whole dimensions")
+    moved = x.permute(given + rest)
+    picked = kiln.broadcast_tensors(*[indices[d] for d in given])
+    shape = tuple(picked[0].shape)
+    full = shape + tuple(x.shape[d] for d in rest)
+    if together and given[0] > 0:  # the result's indexed dimensions stand where they stood
+        k, n = given[0], len(shape)
+        order = list(range(k, k + n)) + list(range(k)) + list(range(k + n, len(full)))
+        there = tuple(x.shape[:k]) + shape + tuple(x.shape[given[-1] + 1:])
+        values = values.expand(there).permute(order)
+    else:
+        values = values.expand(full)
+    r = kiln.index_put(moved, tuple(picked), values, accumulate)
+    back = [0] * x.dim()
+    for i, d in enumerate(given + rest):
+        back[d] = i
+    return r.permute(back)
+
+
+@row("_to_copy", "prims.convert_element_type")
+def _to_copy(x, dtype=None):
+    return x.to(dtype) if dtype is not None and dtype != x.dtype else x.clone()
+
+
+@row("copy")
+def _copy(x, src, non_blocking=False):
+    return src.to(x.dtype).expand(x.shape)
+
+
+@row("fill", "full_like")
+def _fill_value(x, value, dtype=None):
+    if isinstance(value, kiln.Tensor):
+        return value.to(x.dtype).expand(x.shape)
+    return kiln.full(tuple(x.shape), value, dtype=dtype or x.dtype)
+
+
+@row("alias", "detach", "lift_fresh_copy", "lift_fresh", "lift", "resolve_conj", "resolve_neg",
+     "contiguous", "positive")
+def _same(x):
+    return x
+
+
+@row("_conj", "conj", "_conj_physical", "conj_physical")
+def _conj(x):
+    return kiln.conj(x)
+
+
+@row("_neg_view")
+def _neg_view(x):
+    return -x
+
+
+@row("scalar_tensor")
+def _scalar_tensor(value, dtype=None):
+    return kiln.full((), value, dtype=dtype or kiln.float32)
+
+
+@row("full")
+def _full(size, value, dtype=None):
+    dtype = dtype or {bool: kiln.bool, int: kiln.int64, float: kiln.get_default_dtype(),
+                      complex: kiln.complex64}[type(value)]
+    return kiln.full(tuple(size), value, dtype=dtype)
+
+
+@row("empty.memory_format", "zeros")
+def _zeros(size, dtype=None):
+    return kiln.zeros(tuple(size), dtype=dtype)
+
+
+@row("empty_strided", "new_empty_strided", wants_node=True)
+def _empty_strided(node, *args, dtype=None):
+    size, x = (args[0], None) if not isinstance(args[0], kiln.Tensor) else (args[1], args[0])
+    return kiln.zeros(tuple(size), dtype=dtype or (x.dtype if x is not None else None))
+
+
+@row("empty_permuted")
+def _empty_permuted(size, order, dtype=None):
+    return kiln.zeros(tuple(size), dtype=dtype)
+
+
+@row("new_empty", "new_zeros")
+def _new_zeros(x, size, dtype=None):
+    return kiln.zeros(tuple(size), dtype=dtype or x.dtype)
+
+
+@row("new_ones")
+def _new_ones(x, size, dtype=None):
+    return kiln.ones(tuple(size), dtype=dtype or x.dtype)
+
+
+@row("new_full")
+def _new_full(x, size, value, dtype=None):
+    return kiln.full(tuple(size), value, dtype=dtype or x.dtype)
+
+
+@row("arange.start_step", "arange.start", "arange.default")
+def _arange(*args, dtype=None):
+    if dtype is None:
+        dtype = kiln.float32 if any(isinstance(a, float) for a in args) else kiln.int64
+    start, end, step = (0, args[0], 1) if len(args) == 1 else (*args, 1)[:3]
+    return kiln.arange(start, end, step, dtype=dtype)
+
+
+@row("prims.iota")
+def _iota(length, start=0, step=1, dtype=None, requires_grad=False):
+    return (kiln.arange(length, dtype=kiln.int64) * step + start).to(dtype)
+
+
+@row("sum")
+def _sum(x, dim=None, keepdim=False, dtype=None):
+    if dim is None or len(dim) == 0:
+        dim = list(range(x.dim()))
+    return kiln.sum(x, tuple(dim), keepdim, dtype=dtype) if x.dim() else \
+        kiln.sum(x, dtype=dtype)
+
+
+@row("mean.dim")
+def _mean(x, dim=None, keepdim=False, dtype=None):
+    dim = list(range(x.dim())) if not dim else dim
+    return kiln.mean(x, tuple(dim), keepdim, dtype=dtype) if x.dim() else kiln.mean(x, dtype=dtype)
+
+
+@row("prod.default")
+def _prod(x, dtype=None):
+    return kiln.prod(x, dtype=dtype)
+
+
+@row("prod.dim_int")
+def _prod_dim(x, dim, keepdim=False, dtype=None):
+    return kiln.prod(x, dim, keepdim, dtype=dtype)
+
+
+def _over(x, dim):
+    return list(range(x.dim())) if dim is None or (isinstance(dim, (list, tuple)) and not dim) \
+        else [dim] if isinstance(dim, int) else list(dim)
+
+
+@row("any", "any.dims")
+def _any(x, dim=None, keepdim=False):
+    r = x != 0
+    return r.amax(_over(x, dim), keepdim) if x.dim() else r
+
+
+@row("all", "all.dims")
+def _all(x, dim=None, keepdim=False):
+    r = x != 0
+    return r.amin(_over(x, dim), keepdim) if x.dim() else r
+
+
+@row("argmax")
+def _argmax(x, dim=None, keepdim=False):
+    return kiln.argmax(x, dim, keepdim)
+
+
+@row("argmin")
+def _argmin(x, dim=None, keepdim=False):
+    return kiln.argmin(x, dim, keepdim)
+
+
+@row("var.correction", "var.dim")
+def _var(x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return kiln.var(x, _over(x, dim), correction=_correction(unbiased, correction),
+                    keepdim=keepdim)
+
+
+@row("std.correction", "std.dim")
+def _std(x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return kiln.std(x, _over(x, dim), correction=_correction(unbiased, correction),
+                    keepdim=keepdim)
+
+
+@row("var_mean.correction", "var_mean.dim")
+def _var_mean(x, dim=None, unbiased=None, keepdim=False, correction=None):
+    return kiln.var_mean(x, _over(x, dim), correction=_correction(unbiased, correction),
+                         keepdim=keepdim)
+
+
+def _correction(unbiased, correction):
+    if correction is None:
+        return 1 if unbiased is None else int(unbiased)
+    return correction
+
+
+@row("pow")
+def _pow(x, y):
+    return kiln.pow(x, y)
+
+
+@row("squeeze.dim", "squeeze.dims", "squeeze_copy.dim", "squeeze_copy.dims")
+def _squeeze(x, dim):
+    return kiln.squeeze(x, dim) if x.dim() else x
+
+
+@row("as_strided", "as_strided_copy", wants_node=True)
+def _as_strided(node, x, size, stride, offset=None):
+    """Over the memory that PyTorch's operand has."""
+    from .layout import Layout
+    val = node.args[0].meta["val"]
+    lay = Layout([int(s) for s in val.shape], [int(s) for s in val.stride()])
+    base = int(val.storage_offset())
+    if not lay.dense or val.untyped_storage().nbytes() > 0 and \
+            (offset or 0) < base:
+        raise NotImplementedError("as_strided over memory with gaps")
+    flat = lay.write(x).clone().reshape(-1)
+    return flat.as_strided(tuple(size), tuple(stride), (base if offset is None else offset) - base)
+
+
+@row("as_strided_scatter", wants_node=True)
+def _as_strided_scatter(node, x, src, size, stride, offset=None):
+    val = node.args[0].meta["val"]
+    if not val.is_contiguous() or int(val.storage_offset()):
+        raise NotImplementedError("as_strided_scatter over memory that is not dense")
+    return kiln.as_strided_scatter(x, src, tuple(size), tuple(stride), offset or 0)
+
+
+@row("select_scatter", "select_copy")
+def _select_scatter(x, src, dim, index):
+    return kiln.select_scatter(x, src, dim, index)
+
+
+@row("slice_scatter")
+def _slice_scatter(x, src, dim=0, start=None, end=None, step=1):
+    n = x.shape[dim]
+    start, end, step = slice(start, end, step).indices(n)
+    return kiln.slice_scatter(x, src.expand_as(x[(slice(None),) * (dim % x.dim()) +
+                                                 (slice(start, end, step),)]),
+                              dim, start, end, step)
+
+
+@row("view.dtype")
+def _bitcast(x, dtype):
+    return x.view(dtype)
+
+
+@row("scatter.value", "scatter.src")
+def _scatter(x, dim, index, src):
+    return kiln.scatter(x, dim, index, src)
+
+
+@row("scatter.reduce", "scatter.value_reduce")
+def _scatter_by(x, dim, index, src, reduce=None):
+    return kiln.scatter(x, dim, index, src, reduce=reduce)
+
+
+@row("sort.stable")
+def _sort_stable(x, stable=None, dim=-1, descending=False):
+    return kiln.sort(x, dim, descending)
+
+
+@row("argsort.stable")
+def _argsort(x, stable=None, dim=-1, descending=False):
+    return kiln.argsort(x, dim, descending)
+
+
+@row("masked_fill.Tensor", "masked_fill.Scalar")
+def _masked_fill(x, mask, value):
+    return kiln.masked_fill(x, mask, value)
+
+
+@row("where.self", "where.ScalarSelf", "where.ScalarOther", "where.Scalar")
+def _where(c, x, y):
+    return kiln.where(c, x, y)
+
+
+@row("addmm", "addmv", "baddbmm", "addbmm", "addr", wants_node=True)
+def _addmm(node, x, a, b, beta=1, alpha=1):
+    name = str(node.target).split(".")[1]
+    return getattr(kiln, name)(x, a, b, beta=beta, alpha=alpha)
+
+
+@row("sym_size.int")
+def _sym_size(x, dim):
+    return x.shape[dim]
+
+
+@row("sym_numel")
+def _sym_numel(x):
+    return x.numel()
+
+
+@row("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range",
+     "sym_constrain_range_for_size")
+def _nothing(*args, **kwargs):
+    return None
+
+
+from . import rows_foreach, rows_linalg, rows_nn, rows_random  # noqa: E402,F401  they add theirs

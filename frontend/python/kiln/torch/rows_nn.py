@@ -1,0 +1,460 @@
+"""Rows of layers, and of their gradients: what a layer's function gives when it is differentiated."""
+import math
+
+import kiln
+from kiln.nn import functional as F
+
+from .rows import row, vjp
+
+# ---- convolution ----
+
+
+def _convolve(x, w, b, stride, padding, dilation, transposed, output_padding, groups):
+    n = x.dim() - 2
+    if transposed:
+        f = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
+        return f(x, w, b, stride, padding, output_padding, groups, dilation)
+    return (F.conv1d, F.conv2d, F.conv3d)[n - 1](x, w, b, stride, padding, dilation, groups)
+
+
+@row("convolution", "_convolution")
+def _convolution(x, w, b, *args):
+    return _convolve(x, w, b, *args[:6])
+
+
+@row("convolution_backward")
+def _convolution_backward(g, x, w, bias_sizes, stride, padding, dilation, transposed,
+                          output_padding, groups, mask):
+    def f(x, w):
+        return _convolve(x, w, None, stride, padding, dilation, transposed, output_padding, groups)
+
+    dx, dw = vjp(f, (x, w), g, mask[:2]) if any(mask[:2]) else (None, None)
+    db = g.sum([0, *range(2, g.dim())]) if mask[2] else None
+    return dx, dw, db
+
+
+# ---- normalisation ----
+
+
+@row("native_layer_norm_backward")
+def _layer_norm_backward(g, x, shape, mean, rstd, w, b, mask):
+    n = len(shape)
+    over = list(range(x.dim() - n, x.dim()))
+    outer = list(range(x.dim() - n))
+    xhat = (x - mean) * rstd
+    gw = g if w is None else g * w
+    count = math.prod(shape)
+    dx = rstd * (gw - gw.sum(over, True) / count - xhat * ((gw * xhat).sum(over, True) / count)) \
+        if mask[0] else None
+    dw = ((g * xhat).sum(outer) if outer else g * xhat) if mask[1] and w is not None else None
+    db = (g.sum(outer) if outer else g) if mask[2] else None
+    return dx, dw, db
+
+
+def _batch_norm(x, w, b, mean, var, training, momentum, eps, wide=True):
+    """The result, what the gradient needs, and the statistics as they are from now on."""
+    over = [0, *range(2, x.dim())]
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    t = x.to(kiln.float32) if x.dtype in (kiln.float16, kiln.bfloat16) else x
+    if training:
+        v, m = kiln.var_mean(t, over, correction=0)
+        rstd = (v + eps).rsqrt()
+    else:
+        m, v = mean, var
+        rstd = (v + eps).rsqrt()
+    y = (t - m.reshape(shape)) * rstd.reshape(shape)
+    y = y if w is None else y * w.reshape(shape)
+    y = y if b is None else y + b.reshape(shape)
+    if not training:
+        empty = kiln.zeros(0, dtype=m.dtype)
+        return y.to(x.dtype), empty, empty, mean, var
+    n = x.numel() / x.shape[1]
+    if mean is not None:
+        mean = (m * momentum + mean * (1 - momentum)).to(mean.dtype)
+        var = (v * (momentum * n / max(n - 1, 1)) + var * (1 - momentum)).to(var.dtype)
+    return y.to(x.dtype), m, rstd, mean, var
+
+
+@row("_native_batch_norm_legit.default", "native_batch_norm")
+def _native_batch_norm(x, w, b, mean, var, training, momentum, eps):
+    if training and mean is not None:
+        raise NotImplementedError("statistics updated in place")
+    return _batch_norm(x, w, b, mean, var, training, momentum, eps)[:3]
+
+
+@row("_native_batch_norm_legit_functional")
+def _native_batch_norm_functional(x, w, b, mean, var, training, momentum, eps):
+    return _batch_norm(x, w, b, mean, var, training, momentum, eps)
+
+
+@row("_native_batch_norm_legit.no_stats")
+def _native_batch_norm_no_stats(x, w, b, training, momentum, eps):
+    return _batch_norm(x, w, b, None, None, True, momentum, eps)[:3]
+
+
+@row("_native_batch_norm_legit_no_training")
+def _native_batch_norm_no_training(x, w, b, mean, var, momentum, eps):
+    return _batch_norm(x, w, b, mean, var, False, momentum, eps)[:3]
+
+
+@row("_batch_norm_with_update_functional")
+def _batch_norm_update(x, w, b, mean, var, momentum, eps):
+    y, m, rstd, mean, var = _batch_norm(x, w, b, mean, var, True, momentum, eps)
+    return y, m, rstd, kiln.zeros(0, dtype=kiln.uint8), mean, var
+
+
+@row("_batch_norm_no_update")
+def _batch_norm_no_update(x, w, b, mean, var, momentum, eps):
+    y, m, rstd, _, _ = _batch_norm(x, w, b, mean, var, False, momentum, eps)
+    return y, m, rstd, kiln.zeros(0, dtype=kiln.uint8)
+
+
+@row("native_batch_norm_backward", "batch_norm_backward")
+def _batch_norm_backward(g, x, w, *args):
+    mean, var, m, rstd, training, eps, mask = args[:7]
+    over = [0, *range(2, x.dim())]
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    if not training:
+        m, rstd = mean, (var + eps).rsqrt()
+    m, rstd = m.reshape(shape), rstd.reshape(shape)
+    n = x.numel() // x.shape[1]
+    xhat = (x - m) * rstd
+    db, dw = g.sum(over), (g * xhat).sum(over)
+    scale = rstd if w is None else rstd * w.reshape(shape)
+    dx = g * scale if not training else \
+        scale * (g - (db.reshape(shape) + xhat * dw.reshape(shape)) / n)
+    return (dx if mask[0] else None, dw if mask[1] else None, db if mask[2] else None)
+
+
+@row("native_group_norm_backward")
+def _group_norm_backward(g, x, mean, rstd, w, n, c, hxw, group, mask):
+    split = [n, group, c // group, hxw]
+    xs, gs = x.reshape(split), g.reshape(split)
+    m, r = mean.reshape(n, group, 1, 1), rstd.reshape(n, group, 1, 1)
+    xhat = (xs - m) * r
+    gw = gs if w is None else gs * w.reshape(1, group, c // group, 1)
+    count = c // group * hxw
+    dx = r * (gw - gw.sum([2, 3], True) / count - xhat * ((gw * xhat).sum([2, 3], True) / count))
+    return (dx.reshape(x.shape) if mask[0] else None,
+            (gs * xhat).sum([0, 3]).reshape(c) if mask[1] else None,
+            gs.sum([0, 3]).reshape(c) if mask[2] else None)
+
+
+# ---- softmax ----
+
+
+@row("_softmax", "_safe_softmax")
+def _softmax(x, dim, half_to_float=False, dtype=None):
+    return F.softmax(x, dim, dtype=kiln.float32 if half_to_float is True else dtype)
+
+
+@row("_log_softmax")
+def _log_softmax(x, dim, half_to_float=False):
+    return F.log_softmax(x, dim, dtype=kiln.float32 if half_to_float else None)
+
+
+@row("_softmax_backward_data")
+def _softmax_backward(g, y, dim, dtype=None):
+    t = g * y
+    r = t - y * t.sum(dim, True) if y.dim() else t - y * t
+    return r if dtype is None else r.to(dtype)
+
+
+@row("_log_softmax_backward_data")
+def _log_softmax_backward(g, y, dim, dtype=None):
+    r = g - y.exp() * g.sum(dim, True) if y.dim() else g - y.exp() * g
+    return r if dtype is None else r.to(dtype)
+
+
+# ---- activations ----
+
+
+@row("gelu")
+def _gelu(x, approximate="none"):
+    return F.gelu(x, approximate=approximate)
+
+
+@row("gelu_backward")
+def _gelu_backward(g, x, approximate="none"):
+    return vjp(lambda t: F.gelu(t, approximate=approximate), (x,), g)[0]
+
+
+@row("elu")
+def _elu(x, alpha=1, scale=1, input_scale=1):
+    return kiln.where(x > 0, x * scale, (x * input_scale).expm1() * (alpha * scale))
+
+
+@row("log_sigmoid_forward")
+def _log_sigmoid(x):
+    return F.logsigmoid(x), kiln.zeros(0, dtype=x.dtype)
+
+
+@row("prelu", "_prelu_kernel")
+def _prelu(x, w):
+    return kiln.where(x > 0, x, w * x)
+
+
+# ---- pooling ----
+
+
+def _pool(f):
+    def run(x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
+        return f(x, kernel, stride or kernel, padding, dilation, ceil_mode)
+    return run
+
+
+for _n in (1, 2, 3):
+    row(f"max_pool{_n}d_with_indices")(_pool(getattr(kiln, f"max_pool{_n}d_with_indices")))
+
+
+@row("max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", wants_node=True)
+def _max_pool_backward(node, g, x, kernel, stride, padding, dilation, ceil_mode, indices):
+    """Gradients go to where the largest stood."""
+    n = 3 if "max_pool3d" in str(node.target) else 2
+    lead = tuple(x.shape[:-n])
+    flat = kiln.zeros(lead + (math.prod(x.shape[-n:]),), dtype=g.dtype)
+    r = flat.scatter_add(-1, indices.flatten(-n), g.flatten(-n))
+    return r.reshape(x.shape)
+
+
+def _avg(x, kernel, stride, padding, ceil_mode, count_pad, divisor, n):
+    f = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+    if n == 1:
+        return f(x, kernel, stride or kernel, padding, ceil_mode, count_pad)
+    return f(x, kernel, stride or kernel, padding, ceil_mode, count_pad, divisor)
+
+
+def _avg_rows(n):
+    @row(f"avg_pool{n}d")
+    def _avg_pool(x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True,
+                  divisor_override=None):
+        return _avg(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, n)
+
+    @row(f"avg_pool{n}d_backward")
+    def _avg_pool_backward(g, x, kernel, stride, padding, ceil_mode, count_include_pad,
+                           divisor_override):
+        return vjp(lambda t: _avg(t, kernel, stride, padding, ceil_mode, count_include_pad,
+                                  divisor_override, n), (x,), g)[0]
+
+    @row(f"adaptive_max_pool{n}d")
+    def _adaptive_max(x, size):
+        return getattr(F, f"adaptive_max_pool{n}d")(x, size, return_indices=True)
+
+    @row(f"adaptive_max_pool{n}d_backward")
+    def _adaptive_max_backward(g, x, indices):
+        flat = kiln.zeros(tuple(x.shape[:-n]) + (math.prod(x.shape[-n:]),), dtype=g.dtype)
+        return flat.scatter_add(-1, indices.flatten(-n), g.flatten(-n)).reshape(x.shape)
+
+    if n > 1:
+        @row(f"_adaptive_avg_pool{n}d_backward")
+        def _adaptive_avg_backward(g, x):
+            f = getattr(F, f"adaptive_avg_pool{n}d")
+            return vjp(lambda t: f(t, tuple(g.shape[-n:])), (x,), g)[0]
+
+
+for _n in (1, 2, 3):
+    _avg_rows(_n)
+
+
+@row("max_unpool2d")
+def _max_unpool2d(x, indices, size):
+    lead = tuple(x.shape[:-2])
+    flat = kiln.zeros(lead + (math.prod(size),), dtype=x.dtype)
+    return flat.scatter(-1, indices.flatten(-2), x.flatten(-2)).reshape(lead + tuple(size))
+
+
+@row("max_unpool3d")
+def _max_unpool3d(x, indices, size, stride=None, padding=None):
+    lead = tuple(x.shape[:-3])
+    flat = kiln.zeros(lead + (math.prod(size),), dtype=x.dtype)
+    return flat.scatter(-1, indices.flatten(-3), x.flatten(-3)).reshape(lead + tuple(size))
+
+
+# ---- padding ----
+
+
+def _pad_rows(kind, mode, n):
+    @row(f"{kind}_pad{n}d")
+    def _padded(x, pad):
+        return _border(x, pad, mode, n)
+
+    @row(f"{kind}_pad{n}d_backward")
+    def _padded_backward(g, x, pad):
+        return vjp(lambda t: _border(t, pad, mode, n), (x,), g)[0]
+
+
+def _border(x, pad, mode, n):
+    lone = x.dim() == n + 1
+    r = F.pad(x.unsqueeze(0) if lone else x, tuple(pad), mode=mode)
+    return r.squeeze(0) if lone else r
+
+
+for _n in (1, 2, 3):
+    _pad_rows("reflection", "reflect", _n)
+    _pad_rows("replication", "replicate", _n)
+
+# ---- resampling ----
+
+
+def _resample(x, size, mode, align, scales):
+    """Scales, where they are given, are what the places are computed by."""
+    kwargs = {} if align is None else {"align_corners": align}
+    antialias = mode.endswith("_aa")
+    mode = mode.removesuffix("_aa")
+    if antialias:
+        kwargs["antialias"] = True
+    if scales and all(s is not None for s in scales):
+        r = F.interpolate(x, scale_factor=tuple(scales), mode=mode, recompute_scale_factor=False,
+                          **kwargs)
+        if size is None or tuple(r.shape[2:]) == tuple(size):
+            return r
+    return F.interpolate(x, tuple(size), mode=mode, **kwargs)
+
+
+def _resample_rows(name, mode, aligned):
+    def forward(x, size, *rest):
+        align, scales = (rest[0], rest[1:]) if aligned else (None, rest)
+        return _resample(x, size, mode, align, scales)
+
+    def vec(x, size, *rest):
+        align, scales = (rest[0], rest[1]) if aligned else (None, rest[0] if rest else None)
+        return _resample(x, size, mode, align, scales)
+
+    def backward(g, size, input_size, *rest):
+        align, scales = (rest[0], rest[1:]) if aligned else (None, rest)
+        x = kiln.zeros(tuple(input_size), dtype=g.dtype)
+        return vjp(lambda t: _resample(t, size, mode, align, scales), (x,), g)[0]
+
+    row(f"{name}.default")(forward)
+    row(f"{name}.vec")(vec)
+    row(f"{name}_backward")(backward)
+
+
+for _name, _mode, _aligned in (
+        ("upsample_nearest1d", "nearest", False), ("upsample_nearest2d", "nearest", False),
+        ("upsample_nearest3d", "nearest", False),
+        ("_upsample_nearest_exact1d", "nearest-exact", False),
+        ("_upsample_nearest_exact2d", "nearest-exact", False),
+        ("_upsample_nearest_exact3d", "nearest-exact", False),
+        ("upsample_linear1d", "linear", True), ("upsample_bilinear2d", "bilinear", True),
+        ("upsample_bicubic2d", "bicubic", True), ("upsample_trilinear3d", "trilinear", True),
+        ("_upsample_bilinear2d_aa", "bilinear_aa", True),
+        ("_upsample_bicubic2d_aa", "bicubic_aa", True)):
+    _resample_rows(_name, _mode, _aligned)
+
+# ---- images ----
+
+
+@row("im2col")
+def _im2col(x, kernel, dilation, padding, stride):
+    return F.unfold(x, kernel, dilation, padding, stride)
+
+
+@row("col2im")
+def _col2im(x, size, kernel, dilation, padding, stride):
+    return F.fold(x, size, kernel, dilation, padding, stride)
+
+
+@row("grid_sampler_2d_backward", "grid_sampler_3d_backward")
+def _grid_backward(g, x, grid, mode, padding, align, mask):
+    f = kiln.grid_sampler_2d if x.dim() == 4 else kiln.grid_sampler_3d
+    return vjp(lambda a, b: f(a, b, mode, padding, align), (x, grid), g, mask)
+
+
+# ---- embedding ----
+
+
+@row("embedding")
+def _embedding(w, index, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
+    return F.embedding(index, w)
+
+
+@row("embedding_dense_backward")
+def _embedding_backward(g, index, n, padding_idx, scale_by_freq):
+    width = g.shape[index.dim():]
+    flat, rows = index.reshape(-1), g.reshape(-1, *width)
+    if scale_by_freq:
+        count = kiln.zeros(n, dtype=g.dtype).index_add(0, flat, kiln.ones(flat.shape[0], dtype=g.dtype))
+        rows = rows / count[flat].reshape(-1, *[1] * len(width))
+    if padding_idx >= 0:
+        keep = (flat != padding_idx).reshape(-1, *[1] * len(width))
+        rows = kiln.where(keep, rows, kiln.zeros((), dtype=g.dtype))
+    return kiln.zeros((n, *width), dtype=g.dtype).index_add(0, flat, rows)
+
+
+@row("_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(w, index, offsets, scale_grad_by_freq=False, mode=0, sparse=False,
+                   per_sample_weights=None, include_last_offset=False, padding_idx=-1):
+    y = F.embedding_bag(index, w, offsets, mode=("sum", "mean", "max")[mode],
+                        per_sample_weights=per_sample_weights,
+                        include_last_offset=include_last_offset,
+                        padding_idx=None if padding_idx < 0 else padding_idx)
+    raise_unless_sum = y  # the three other results are the gradient's; made like PyTorch's
+    bags = offsets.shape[0] - bool(include_last_offset)
+    position = kiln.arange(index.shape[0], dtype=index.dtype)
+    of = kiln.searchsorted(offsets[:bags], position, right=True).to(index.dtype) - 1
+    size = kiln.zeros(bags, dtype=index.dtype).index_add(
+        0, of, kiln.where(index == padding_idx, 0, kiln.ones(index.shape[0], dtype=index.dtype)))
+    most = kiln.zeros((bags, w.shape[1]) if mode == 2 else (0,), dtype=index.dtype)
+    if mode == 2:
+        raise NotImplementedError("the rows of the largest")
+    return raise_unless_sum, of, size, most
+
+
+# ---- losses ----
+
+
+@row("nll_loss_forward", "nll_loss2d_forward")
+def _nll_loss(x, target, weight, reduction, ignore_index):
+    w = kiln.ones(x.shape[1 if x.dim() > 1 else 0], dtype=x.dtype) if weight is None else weight
+    here = target != ignore_index
+    picked = kiln.where(here, target, 0)
+    scale = kiln.where(here, w[picked], kiln.zeros((), dtype=x.dtype))
+    at = x.gather(1, picked.unsqueeze(1)).squeeze(1) if x.dim() > 1 else x[picked]
+    each = -at * scale
+    total = scale.sum()
+    if reduction == 0 and x.dim() > 1:
+        return each, kiln.zeros((), dtype=x.dtype)
+    s = each.sum()
+    return (s / total if reduction == 1 else s if reduction == 2 else each), total
+
+
+def _attend(q, k, v, p, causal, mask, scale):
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=causal,
+                                          scale=scale)
+
+
+@row("_scaled_dot_product_flash_attention_for_cpu")
+def _flash(q, k, v, dropout_p=0.0, is_causal=False, attn_mask=None, scale=None):
+    """The result, and log(sum(exp(scores))) of each row, which its gradient reads."""
+    if dropout_p:
+        raise NotImplementedError("dropout inside of attention")
+    y = _attend(q, k, v, 0.0, is_causal, attn_mask, scale)
+    s = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = (q * s).matmul(k.transpose(-2, -1))
+    if is_causal:
+        keep = kiln.ones(scores.shape[-2:], dtype=kiln.bool).tril()
+        scores = scores.masked_fill(keep.logical_not(), -math.inf)
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    return y, scores.to(kiln.float32).logsumexp(-1)
+
+
+@row("_scaled_dot_product_flash_attention_for_cpu_backward")
+def _flash_backward(g, q, k, v, out, lse, dropout_p, is_causal, attn_mask=None, scale=None):
+    return vjp(lambda a, b, c: _attend(a, b, c, 0.0, is_causal, attn_mask, scale), (q, k, v), g)
+
+
+@row("_cdist_forward")
+def _cdist(a, b, p, compute_mode=None):
+    return kiln.cdist(a, b, p)
+
+
+@row("_cdist_backward")
+def _cdist_backward(g, a, b, p, d):
+    return vjp(lambda t: kiln.cdist(t, b, p), (a,), g)[0]
+
+
+@row("_pdist_backward")
+def _pdist_backward(g, x, p, d):
+    return vjp(lambda t: kiln.pdist(t, p), (x,), g)[0]

@@ -1,0 +1,102 @@
+"""Rows that draw random numbers: kiln's streams, by a seed of PyTorch's generator (random.py)."""
+import kiln
+
+from .rows import row
+
+
+@row("native_dropout", "native_dropout.default", draws=True)
+def _native_dropout(x, p, train=None):
+    if train is False or p == 0:
+        return x.clone(), kiln.ones(tuple(x.shape), dtype=kiln.bool)
+    keep = kiln.rand(tuple(x.shape), dtype=kiln.float32) >= p
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    return x * keep * scale, keep
+
+
+@row("rand", "rand.default", draws=True)
+def _rand(size, dtype=None):
+    return kiln.rand(tuple(size), dtype=dtype or kiln.get_default_dtype())
+
+
+@row("randn", "randn.default", draws=True)
+def _randn(size, dtype=None):
+    return kiln.randn(tuple(size), dtype=dtype or kiln.get_default_dtype())
+
+
+@row("rand_like", "rand_like.default", draws=True)
+def _rand_like(x, dtype=None):
+    return kiln.rand(tuple(x.shape), dtype=dtype or x.dtype)
+
+
+@row("randn_like", "randn_like.default", draws=True)
+def _randn_like(x, dtype=None):
+    return kiln.randn(tuple(x.shape), dtype=dtype or x.dtype)
+
+
+@row("randint.low", draws=True)
+def _randint(low, high, size, dtype=None):
+    return kiln.randint(low, high, tuple(size), dtype=dtype or kiln.int64)
+
+
+@row("randint", "randint.default", draws=True)
+def _randint_below(high, size, dtype=None):
+    return kiln.randint(0, high, tuple(size), dtype=dtype or kiln.int64)
+
+
+@row("randint_like.default", draws=True)
+def _randint_like(x, high, dtype=None):
+    return kiln.randint(0, high, tuple(x.shape), dtype=dtype or x.dtype)
+
+
+@row("randint_like.low_dtype", draws=True)
+def _randint_like_from(x, low, high, dtype=None):
+    return kiln.randint(low, high, tuple(x.shape), dtype=dtype or x.dtype)
+
+
+@row("randperm", "randperm.default", draws=True)
+def _randperm(n, dtype=None):
+    return kiln.randperm(n, dtype=dtype or kiln.int64)
+
+
+@row("bernoulli.p", draws=True)
+def _bernoulli(x, p=0.5):
+    return (kiln.rand(tuple(x.shape), dtype=kiln.float32) < p).to(x.dtype)
+
+
+@row("uniform", "uniform.default", draws=True)
+def _uniform(x, low=0.0, high=1.0):
+    return kiln.rand(tuple(x.shape), dtype=x.dtype) * (high - low) + low
+
+
+@row("normal_functional", "normal_functional.default", draws=True)
+def _normal(x, mean=0.0, std=1.0):
+    return kiln.randn(tuple(x.shape), dtype=x.dtype) * std + mean
+
+
+@row("normal.Tensor_float", "normal.float_Tensor", "normal.Tensor_Tensor", draws=True)
+def _normal_of(mean, std=1.0):
+    return kiln.normal(mean, std)
+
+
+@row("normal.float_float", draws=True)
+def _normal_size(mean, std, size, dtype=None):
+    return kiln.randn(tuple(size), dtype=dtype or kiln.get_default_dtype()) * std + mean
+
+
+def _in_place(name):
+    @row(name, f"{name}.default", draws=True)
+    def _draw(x, *args):
+        return getattr(kiln.zeros(tuple(x.shape), dtype=x.dtype), name + "_")(*args)
+
+
+for _name in ("exponential", "cauchy", "geometric", "log_normal"):
+    _in_place(_name)
+
+
+@row("rrelu_with_noise_functional", "rrelu_with_noise_functional.default", draws=True)
+def _rrelu(x, noise, lower=0.125, upper=1 / 3, training=False):
+    if not training:
+        return kiln.where(x >= 0, x, x * ((lower + upper) / 2)), noise
+    slope = kiln.rand(tuple(x.shape), dtype=x.dtype) * (upper - lower) + lower
+    slope = kiln.where(x <= 0, slope, kiln.ones((), dtype=x.dtype))
+    return x * slope, slope
