@@ -170,8 +170,8 @@ static void fill(const kl_port_at *p, kl_memory *m, kl_buffer *b)
     kl_buffer_dense_strides(b);
 }
 
-static kl_status call_interp(const kl_function *f, const kl_sizes *z, const void *const *in,
-                             void *const *out)
+static kl_status call_interp(const kl_function *f, const kl_sizes *z,
+                             const void *const *in, void *const *out)
 {
     kl_buffer *b = kl_alloc_zeroed((size_t)(f->nall + f->nout + 1) * sizeof *b),
               *y = b + f->nall;
@@ -205,8 +205,8 @@ static bool overlap(const void *a, size_t n, const void *b, size_t m)
 
 /* Before anything is written: an output lies apart from all else, or exactly where the
  * input is that it was declared to take over. */
-static kl_status check_memory(const kl_function *f, const kl_sizes *z, const void *const *in,
-                              void *const *out)
+static kl_status check_memory(const kl_function *f, const kl_sizes *z,
+                              const void *const *in, void *const *out)
 {
     for (int i = 0; i < f->nin; i++)
         if (!in[i] && z->in[i].bytes)
@@ -230,12 +230,11 @@ static kl_status check_memory(const kl_function *f, const kl_sizes *z, const voi
     return KL_OK;
 }
 
-kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *const *in,
-                          void *const *out)
+static kl_status run(const kl_function *f, const kl_sizes *z, const void *const *in,
+                     void *const *out)
 {
     enum { FEW = 32 };
     void *few[FEW], **p = few;
-    KL_TRY(check_memory(f, z, in, out));
     if (f->run)
         return call_interp(f, z, in, out);
     if (f->nall > FEW && !(p = kl_alloc((size_t)f->nall * sizeof *p)))
@@ -250,6 +249,13 @@ kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *c
     return st;
 }
 
+kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *const *in,
+                          void *const *out)
+{
+    KL_TRY(check_memory(f, z, in, out));
+    return run(f, z, in, out);
+}
+
 kl_status kl_function_call(const kl_function *f, const void *const *in, void *const *out)
 {
     if (!f)
@@ -260,6 +266,15 @@ kl_status kl_function_call(const kl_function *f, const void *const *in, void *co
                        "kl_function_call_sized",
                        kl_function_dims(f));
     return kl_function_run(f, &(kl_sizes){f->in, f->out, NULL}, in, out);
+}
+
+kl_status kl_function_call_unchecked(const kl_function *f, const int64_t *dims,
+                                     const void *const *in, void *const *out)
+{
+    kl_sizes z = {f->in, f->out, dims};
+    return f->run ? dims ? kl_function_call_sized(f, dims, in, out)
+                         : kl_function_call(f, in, out)
+                  : run(f, &z, in, out);
 }
 
 const kl_program *kl_function_program(const kl_function *f)

@@ -76,15 +76,16 @@ static __thread struct {
 kl_status kl_draw_from_at(const char *at, kl_tensor *seed)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy *n = kl_arg_tensor(seed), *was = from.seed;
-    if (seed && n && (n->dtype != KL_U32 || n->rank != 1 || kl_lazy_numel(n) != 2)) {
-        kl_fail(KL_ERR_ARG, "draw_from: a seed is two numbers of uint32");
+    kl_lazy *n = seed ? kl_arg_tensor(seed) : NULL, *was = from.seed;
+    kl_status st = seed && !n ? kl_error_status() : KL_OK;
+    if (n && (n->dtype != KL_U32 || n->rank != 1 || kl_lazy_numel(n) != 2)) {
+        st = kl_fail(KL_ERR_ARG, "draw_from: a seed is two numbers of uint32");
         n = NULL;
     }
     from.seed = n ? kl_lazy_ref(n) : NULL;
     from.calls = 0;
     kl_lazy_unref(was);
-    return kl_call_done(&c, KL_OK);
+    return kl_call_done(&c, st);
 }
 
 /* One 0-d u32 of the state. */

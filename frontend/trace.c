@@ -57,6 +57,17 @@ static bool constants(kl_lazy *root, kl_list *stack, kl_list *out, uint32_t mark
     return ok;
 }
 
+/* Not what the trace has written: that hangs on parameters without values. */
+static kl_status force_constants(kl_list *found)
+{
+    kl_state *s = kl_thread();
+    size_t n = s->ndirty;
+    s->ndirty = 0;
+    kl_status st = kl_force(found->v, (int)found->n);
+    s->ndirty = n;
+    return st;
+}
+
 static kl_status compute_constants(kl_lazy *const *roots, int n)
 {
     kl_list stack = {0}, found = {0};
@@ -67,7 +78,7 @@ static kl_status compute_constants(kl_lazy *const *roots, int n)
         ok = constants(roots[i], &stack, &found, mark);
     pthread_mutex_unlock(&kl_graph_lock);
     kl_status st = !ok       ? kl_fail(KL_ERR_OOM, "out of memory for a function")
-                   : found.n ? kl_force(found.v, (int)found.n)
+                   : found.n ? force_constants(&found)
                              : KL_OK;
     for (uint32_t i = 0; i < found.n; i++)
         kl_lazy_unref(found.v[i]);
@@ -132,14 +143,17 @@ static kl_status linear_form(kl_tensor *const *in, int nin, kl_lazy *const *root
 static kl_status trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
                        kl_tensor **t, kl_lazy **roots, kl_linear *l)
 {
-    for (int i = 0; i < nin; i++)
-        if (!(t[i] = kl_trace_parameter(&in[i], KL_FREE)))
-            return kl_error_status();
-    bool inner = kl_thread()->tracing;
-    kl_thread()->tracing = true;
-    fn(t, t + nin, user);
-    kl_thread()->tracing = inner;
-    if (kl_failed())
+    kl_state *s = kl_thread();
+    bool inner = s->tracing, made = true;
+    uint32_t pending = s->pending;
+    s->tracing = true;
+    for (int i = 0; i < nin && made; i++)
+        made = (t[i] = kl_trace_parameter(&in[i], KL_FREE)) != NULL;
+    if (made)
+        fn(t, t + nin, user);
+    s->tracing = inner;
+    s->pending = pending; /* what the trace made is not due */
+    if (!made || kl_failed())
         return kl_error_status();
     KL_TRY(results(t + nin, nout, roots));
     return linear_form(t, nin, roots, nout, l);

@@ -104,6 +104,7 @@ if [ "$mode" != --quick ]; then
     python="env OMP_NUM_THREADS=1 PYTHONPATH=$PWD/build/python $PWD/$env/bin/python3"
     opdb="$python tests/python/opdb.py --quick --part"
     script "operators on PyTorch's samples" sh tests/pool.sh "$opdb 0/2" "$opdb 1/2"
+    script "models through torch.compile" $python tests/python/torch_models.py
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
     script "pip install ., neighbours in one process, LLVM 17 and 18 and too old ones" sh tests/pool.sh \

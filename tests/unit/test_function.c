@@ -116,6 +116,37 @@ START_TEST(gradients_inside)
 }
 END_TEST
 
+static void draws(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    kl_draw_from(in[0]);
+    out[0] = kl_rand(kl_shape(8), KL_F32);
+    out[1] = kl_rand(kl_shape(8), KL_F32);
+    kl_draw_from(NULL);
+}
+
+START_TEST(draws_by_a_seed)
+{
+    kl_input in[] = {{"seed", KL_U32, kl_shape(2)}};
+    uint32_t one[2] = {1, 0}, two[2] = {2, 0};
+    float y[4][8];
+    kl_function *f = kl_compile(draws, NULL, in, 1, 2);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    kl_function_call(f, (const void *[]){one}, (void *[]){y[0], y[1]});
+    kl_function_call(f, (const void *[]){two}, (void *[]){y[2], y[3]});
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert(memcmp(y[i], y[k], sizeof y[i]) != 0);
+    kl_function_call(f, (const void *[]){one}, (void *[]){y[2], y[3]});
+    ck_assert(memcmp(y[0], y[2], sizeof y[0]) == 0 &&
+              memcmp(y[1], y[3], sizeof y[1]) == 0);
+    kl_function_free(f);
+    ck_assert_int_eq(kl_draw_from(kl_zeros(kl_shape(3), KL_U32)), KL_ERR_ARG);
+    ck_assert(strstr(kl_error(), "a seed is two numbers of uint32"));
+    kl_error_clear();
+}
+END_TEST
+
 static void scaled_sum(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     for (double k = 2; k < 4; k++) /* numbers are the function's constants */
@@ -433,6 +464,7 @@ int main(void)
     tcase_add_test(tc, as_long_as_it_is);
     tcase_add_test(tc, saved_and_loaded);
     tcase_add_test(tc, gradients_inside);
+    tcase_add_test(tc, draws_by_a_seed);
     tcase_add_test(tc, tracing_rules);
     tcase_add_test(tc, function_pointers);
     tcase_add_test(tc, memory_is_checked);

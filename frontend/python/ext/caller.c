@@ -1,6 +1,6 @@
-/* caller.c: compiled programs called on another library's tensors. DLPack's C exchange API
- * (dmlc/dlpack, version 1.2) tells where a tensor's elements lie without a call of Python;
- * results are written into memory that the other library makes and owns.
+/* caller.c: compiled programs called on another library's tensors. DLPack's C exchange
+ * API (dmlc/dlpack, version 1.2) tells where a tensor's elements lie without a call of
+ * Python; results are written into memory that the other library makes and owns.
  *
  *   caller(list of tensors) --> pointers --> kl_function_call --> tuple of its tensors
  *
@@ -47,7 +47,8 @@ typedef struct in_port {
 } in_port;
 enum { OUT_NEW, OUT_OVER, OUT_VIEW, OUT_ARG, OUT_OBJECT };
 typedef struct out_port {
-    int kind, from; /* the argument, or the result that this is a view of; -1 - argument */
+    int kind,
+        from; /* the argument, or the result that this is a view of; -1 - argument */
     int rank, order[KL_INTS_MAX];
     PyObject *args, *dtype; /* of the call that makes it; the object */
 } out_port;
@@ -58,16 +59,19 @@ typedef struct caller {
     const exchange *api;
     in_port *in;
     out_port *out;
-    int nin, nout, nprogram; /* nprogram: inputs without the seed; results of the program */
-    int nwritten, dims;
+    int nin, nout,
+        nprogram; /* nprogram: inputs without the seed; results of the program */
+    int nhidden, dims;
 } caller;
 
 /* One call's memory. */
 typedef struct call_state {
     caller *c;
-    PyObject *args, *results, *held; /* held: copies that stand in for arguments */
-    void **p;                        /* inputs, then outputs */
-    kl_ints *shapes;                 /* of inputs, where there are dimensions */
+    PyObject *args, *results;
+    PyObject *held,
+        *hidden;     /* copies that stand in for arguments; results of no caller */
+    void **p;        /* inputs, then outputs */
+    kl_ints *shapes; /* of inputs, where there are dimensions */
     int64_t dims[64];
     uint32_t seed[2];
 } call_state;
@@ -174,7 +178,8 @@ static PyObject *new_output(call_state *s, const out_port *p, int k)
     caller *c = s->c;
     dl_tensor d;
     PyObject *at = c->dims ? args_at(s, p, k) : NULL;
-    PyObject *o = c->dims && !at ? NULL : PyObject_CallObject(c->empty, at ? at : p->args);
+    PyObject *o =
+        c->dims && !at ? NULL : PyObject_CallObject(c->empty, at ? at : p->args);
     Py_XDECREF(at);
     if (!o || tensor_of(c, o, &d)) {
         Py_XDECREF(o);
@@ -190,14 +195,20 @@ static PyObject *make_output(call_state *s, const out_port *p, int *k)
     caller *c = s->c;
     PyObject *o;
     switch (p->kind) {
-    case OUT_NEW: return new_output(s, p, (*k)++);
+    case OUT_NEW:
+        return new_output(s, p, (*k)++);
     case OUT_OVER:
         s->p[c->nprogram + (*k)++] = s->p[p->from];
         o = PyList_GetItem(s->args, c->in[p->from].arg);
         break;
-    case OUT_ARG: o = PyList_GetItem(s->args, p->from); break;
-    case OUT_OBJECT: o = p->args; break;
-    default: o = Py_None;
+    case OUT_ARG:
+        o = PyList_GetItem(s->args, p->from);
+        break;
+    case OUT_OBJECT:
+        o = p->args;
+        break;
+    default:
+        o = Py_None;
     }
     Py_XINCREF(o);
     return o;
@@ -207,36 +218,45 @@ static int make_outputs(call_state *s)
 {
     caller *c = s->c;
     int k = 0;
-    s->results = PyTuple_New(c->nout - c->nwritten);
+    s->results = PyTuple_New(c->nout - c->nhidden);
     for (int i = 0; s->results && i < c->nout; i++) {
         PyObject *o = make_output(s, &c->out[i], &k);
         if (!o)
             return -1;
-        if (i < c->nwritten) /* an argument that was written to: nobody's result */
+        int bad = i < c->nhidden ? PyList_Append(s->hidden, o)
+                                 : PyTuple_SetItem(s->results, i - c->nhidden, o);
+        if (i < c->nhidden)
             Py_DECREF(o);
-        else
-            PyTuple_SetItem(s->results, i - c->nwritten, o);
+        if (bad)
+            return -1;
     }
     return s->results ? 0 : -1;
+}
+
+static PyObject *base_of(const call_state *s, int from)
+{
+    int hidden = s->c->nhidden;
+    return from < 0        ? PyList_GetItem(s->args, -1 - from)
+           : from < hidden ? PyList_GetItem(s->hidden, from)
+                           : PyTuple_GetItem(s->results, from - hidden);
 }
 
 /* view(tensor, size, stride, offset) */
 static int make_views(call_state *s)
 {
     caller *c = s->c;
-    for (int i = c->nwritten; i < c->nout; i++) {
+    for (int i = c->nhidden; i < c->nout; i++) {
         const out_port *p = &c->out[i];
         if (p->kind != OUT_VIEW)
             continue;
-        PyObject *base = p->from >= 0
-                             ? PyTuple_GetItem(s->results, p->from - c->nwritten)
-                             : PyList_GetItem(s->args, -1 - p->from);
-        PyObject *o = base ? PyObject_CallFunctionObjArgs(
-                                 c->view, base, PyTuple_GetItem(p->args, 0),
-                                 PyTuple_GetItem(p->args, 1),
-                                 PyTuple_GetItem(p->args, 2), NULL)
-                           : NULL;
-        if (!o || PyTuple_SetItem(s->results, i - c->nwritten, o))
+        PyObject *base = base_of(s, p->from);
+        PyObject *o =
+            base
+                ? PyObject_CallFunctionObjArgs(c->view, base, PyTuple_GetItem(p->args, 0),
+                                               PyTuple_GetItem(p->args, 1),
+                                               PyTuple_GetItem(p->args, 2), NULL)
+                : NULL;
+        if (!o || PyTuple_SetItem(s->results, i - c->nhidden, o))
             return -1;
     }
     return 0;
@@ -251,8 +271,7 @@ static int run(call_state *s)
     PyThreadState *held = PyEval_SaveThread();
     const void *const *in = (const void *const *)s->p;
     void *const *out = s->p + c->nprogram;
-    kl_status st = c->dims ? kl_function_call_sized(c->f, s->dims, in, out)
-                           : kl_function_call(c->f, in, out);
+    kl_status st = kl_function_call_unchecked(c->f, c->dims ? s->dims : NULL, in, out);
     PyEval_RestoreThread(held);
     if (st != KL_OK)
         py_raise();
@@ -288,13 +307,15 @@ static PyObject *caller_call(PyObject *self, PyObject *args, PyObject *kw)
     if (c->dims)
         s.shapes = calloc((size_t)c->nprogram + 1, sizeof *s.shapes);
     s.held = PyList_New(0);
-    int bad = !s.p || !s.held || (c->dims && !s.shapes);
+    s.hidden = PyList_New(0);
+    int bad = !s.p || !s.held || !s.hidden || (c->dims && !s.shapes);
     if (bad)
         PyErr_NoMemory();
     bad = bad || steps(&s);
     if (!bad) /* the caller hands its arguments over */
         bad = PyList_SetSlice(s.args, 0, PyList_Size(s.args), NULL);
     Py_XDECREF(s.held);
+    Py_XDECREF(s.hidden);
     if (s.p != few)
         free(s.p);
     free(s.shapes);
@@ -397,21 +418,21 @@ static int plan(caller *c, PyObject *in, PyObject *out)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Caller(program or None, inputs, outputs, written, empty, view, seed, fix, exchange API):
- * the first `written` outputs are written over arguments and are no results. */
+/* Caller(program or None, inputs, outputs, hidden, empty, view, seed, fix, exchange API):
+ * the first `hidden` outputs are no results: arguments written over, what views share. */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     PyObject *program, *in, *out, *empty, *view, *seed, *fix, *api;
-    int written;
-    if (kw || !PyArg_ParseTuple(args, "OO!O!iOOOOO", &program, &PyTuple_Type, &in,
-                                &PyTuple_Type, &out, &written, &empty, &view, &seed, &fix,
-                                &api))
+    int hidden;
+    if (kw ||
+        !PyArg_ParseTuple(args, "OO!O!iOOOOO", &program, &PyTuple_Type, &in,
+                          &PyTuple_Type, &out, &hidden, &empty, &view, &seed, &fix, &api))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "no keywords");
     const exchange *e = PyCapsule_GetPointer(api, "dlpack_exchange_api");
     if (!e || e->version.major != 1 || !e->tensor)
-        return PyErr_Occurred() ? NULL
-                                : PyErr_Format(PyExc_RuntimeError,
-                                               "kiln: another version of DLPack");
+        return PyErr_Occurred()
+                   ? NULL
+                   : PyErr_Format(PyExc_RuntimeError, "kiln: another version of DLPack");
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     caller *c = (caller *)alloc(type, 0);
     if (!c)
@@ -423,7 +444,7 @@ static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kw)
         *held[i] = given[i];
     }
     c->api = e;
-    c->nwritten = written;
+    c->nhidden = hidden;
     c->f = program == Py_None ? NULL : py_program(program);
     if ((program != Py_None && !c->f) || plan(c, in, out)) {
         Py_DECREF((PyObject *)c);
@@ -462,7 +483,8 @@ static PyMethodDef methods[] = {
 int py_caller_init(PyObject *module)
 {
     PyObject *type = PyType_FromSpec(&spec);
-    int bad = !type || PyModule_AddFunctions(module, methods) || PyObject_SetAttrString(type, "_boxed_call", Py_True) ||
+    int bad = !type || PyModule_AddFunctions(module, methods) ||
+              PyObject_SetAttrString(type, "_boxed_call", Py_True) ||
               PyModule_AddObjectRef(module, "Caller", type);
     Py_XDECREF(type);
     return bad ? -1 : 0;

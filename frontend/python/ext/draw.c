@@ -1,10 +1,11 @@
-/* draw.c: 64 bits from the state of PyTorch's CPU generator, and the state moved on, as its
- * own kernels would: at::mt19937 (Matsumoto and Nishimura, 1998) in the form that
+/* draw.c: 64 bits from the state of PyTorch's CPU generator, and the state moved on, as
+ * its own kernels would: at::mt19937 (Matsumoto and Nishimura, 1998) in the form that
  * torch.Generator.get_state gives. */
 #include "py.h"
 
 enum { N = 624, M = 397 };
-typedef struct state { /* CPUGeneratorImplState; what follows is a normal draw kept back */
+typedef struct state { /* CPUGeneratorImplState; what follows is a normal draw kept back
+                        */
     uint64_t seed;
     int32_t left, seeded;
     uint64_t next, word[N];
@@ -49,7 +50,8 @@ static PyObject *draw(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "Kl", &at, &bytes))
         return NULL;
     if (bytes != (long)sizeof(state))
-        return PyErr_Format(PyExc_RuntimeError, "a generator's state of %ld bytes", bytes);
+        return PyErr_Format(PyExc_RuntimeError, "a generator's state of %ld bytes",
+                            bytes);
     state *s = (state *)(uintptr_t)at;
     uint64_t high = draw32(s);
     return PyLong_FromUnsignedLongLong(high << 32 | draw32(s));

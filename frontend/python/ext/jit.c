@@ -78,7 +78,8 @@ static int input_of(PyObject *o, kl_input *in)
 {
     PyObject *dtype, *shape;
     return PyArg_ParseTuple(o, "sO!O", &in->name, py.dtype, &dtype, &shape) &&
-                   py_as_dtype(dtype, &in->dtype) == 1 && py_as_ints(shape, &in->shape) == 1
+                   py_as_dtype(dtype, &in->dtype) == 1 &&
+                   py_as_ints(shape, &in->shape) == 1
                ? 0
                : -1;
 }
@@ -122,8 +123,8 @@ static int read_plan(plan *p, tracing *t, PyObject *in, PyObject *donated, PyObj
 }
 
 /* _jit_trace(fn, inputs, nout, donated, dims): fn on tensors without values. An input is
- * (name, dtype, shape), an extent -1 - i in it dimension number i; donated: per output, 1 +
- * the input that it may be written over, or 0; a dimension is (name, least, most). */
+ * (name, dtype, shape), an extent -1 - i in it dimension number i; donated: per output, 1
+ * + the input that it may be written over, or 0; a dimension is (name, least, most). */
 static PyObject *jit_trace(PyObject *self, PyObject *args)
 {
     PyObject *in, *donated, *dims, *r = NULL;
@@ -286,7 +287,8 @@ static PyObject *jit_call(PyObject *self, PyObject *args)
     PyObject *o, *inputs;
     a_call c;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &inputs) || !(c.f = py_program(o)))
+    if (!PyArg_ParseTuple(args, "OO!", &o, &PyTuple_Type, &inputs) ||
+        !(c.f = py_program(o)))
         return NULL;
     c.nin = (int)PyTuple_Size(inputs);
     c.nout = kl_function_outputs(c.f);

@@ -73,9 +73,9 @@ def trace(func, example_inputs, **options):
             for name, t in [*func.named_parameters(), *func.named_buffers()]:
                 _kiln._set_name(t, name)
         names = _names(getattr(func, "forward", func), len(inputs))
-        program = _kiln._jit_trace(lambda *args: _tuple(func(*args)),
-                                   tuple((n, t.dtype, tuple(t.shape)) for n, t in zip(names, inputs)),
-                                   len(_tuple(first)), (), ())
+        ports = tuple((n, t.dtype, tuple(t.shape)) for n, t in zip(names, inputs))
+        program = _kiln._jit_trace(lambda *args: _tuple(func(*args)), ports, len(_tuple(first)),
+                                   (), ())
     return TracedFunction(program, isinstance(first, Tensor))
 
 

@@ -21,6 +21,8 @@ VIEWS = {"aten." + n for n in (
     "detach.default diagonal.default as_strided.default _unsafe_view.default unfold.default "
     "_reshape_alias.default").split()}
 
+SPLITS = {"aten.split_with_sizes.default", "aten.split.Tensor", "aten.unbind.int"}
+
 
 class Refused(Exception):
     """A node that kiln does not compute."""
@@ -164,8 +166,13 @@ class Region:
 
     def root(self, node):
         """The node of whose memory this one is a view, with nothing computed."""
-        while target_name(node) in VIEWS and node not in self.inputs:
-            node = node.args[0]
+        while node not in self.inputs:
+            if target_name(node) in VIEWS:
+                node = node.args[0]
+            elif node.target is operator.getitem and target_name(node.args[0]) in SPLITS:
+                node = node.args[0].args[0]
+            else:
+                break
         return node
 
     def compile(self, places, results, symbols):
@@ -196,16 +203,8 @@ class Plan:
             self.donated.append(1 + self.ports.index(target))
             yield (OVER, self.ports.index(target), None, None, ())
 
-    def result(self, node, done):
-        if not isinstance(node, torch.fx.Node):
-            return (OBJECT, 0, node, None, ())
-        if is_host(node):
-            return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
-        if node in self.places:
-            return (ARG, self.places[node], None, None, ())
-        view = self.view(node, done)
-        if view:
-            return view
+    def new(self, node):
+        """Memory for a node's value, which the program writes."""
         val = value_of(node)
         lay = layout_of(val, self.symbols)
         if not lay.dense:
@@ -214,41 +213,52 @@ class Plan:
         self.donated.append(0)
         return (NEW, 0, (lay.size, lay.stride, val.dtype), val.dtype, lay.order)
 
+    def result(self, i, node, done):
+        if not isinstance(node, torch.fx.Node):
+            return (OBJECT, 0, node, None, ())
+        if is_host(node):
+            return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
+        if node in self.places:
+            return (ARG, self.places[node], None, None, ())
+        if done.get(node) == i:
+            return self.new(node)
+        return self.view(node, done) or self.new(node)
+
     def view(self, node, done):
         """A result that shares an argument's memory, or that of another result."""
         root = self.region.root(node)
-        base = value_of(root)
-        if root in self.places:
-            source = -1 - self.places[root]
-        elif root in done:
-            source = done[root]
-        else:
+        base, val = value_of(root), value_of(node)
+        if root not in self.places and root not in done or base.dtype != val.dtype:
             return None
-        val = value_of(node)
-        if base.dtype != val.dtype or (root in done and not base_dense(base, self.symbols)):
-            return None
+        source = -1 - self.places[root] if root in self.places else done[root]
         lay = layout_of(val, self.symbols)
         by = number(val.storage_offset(), self.symbols) - \
             number(base.storage_offset(), self.symbols)
         return (VIEW, source, (lay.size, lay.stride, by), None, ())
 
+    def shared(self, results):
+        """Values whose memory other results are views of: results themselves, or kept for this."""
+        nodes = [r for r in results if isinstance(r, torch.fx.Node) and is_tensor(r)]
+        roots = {n: self.region.root(n) for n in nodes}
+        own = [n for n in nodes if roots[n] is n and n not in self.places]
+        kept = [r for n, r in roots.items() if r not in self.places and r not in own and
+                not layout_of(value_of(n), self.symbols).dense]
+        return ([n for n in dict.fromkeys(own) if layout_of(value_of(n), self.symbols).dense],
+                [n for n in dict.fromkeys(kept) if layout_of(value_of(n), self.symbols).dense])
+
     def caller(self, results):
         outs = list(self.over())
-        written, done = len(outs), {}
-        roots = [r for r in results if isinstance(r, torch.fx.Node) and not is_host(r)
-                 and self.region.root(r) is r]
-        order = {id(r): i for i, r in reversed(list(enumerate(results)))}
-        for r in roots:
-            if r not in self.places:
-                done[r] = written + order[id(r)]
-        for i, r in enumerate(results):
-            first = done.get(r) == written + i if isinstance(r, torch.fx.Node) else False
-            mine = {k: v for k, v in done.items() if k is not r} if first else done
-            outs.append(self.result(r, mine))
+        own, kept = self.shared(results)
+        done = {n: len(outs) + i for i, n in enumerate(kept)}
+        outs += [self.new(n) for n in kept]
+        hidden = len(outs)
+        for n in own:
+            done[n] = hidden + next(i for i, r in enumerate(results) if r is n)
+        outs += [self.result(hidden + i, r, done) for i, r in enumerate(results)]
         program = self.program() if self.computed else None
         seed = random.draw if self.region.draws and program is not None else None
         return _kiln.Caller(program, tuple(self.input_ports()) if program else (), tuple(outs),
-                            written, _empty_strided_cpu, _reinterpret_tensor, seed, self.fix, API)
+                            hidden, _empty_strided_cpu, _reinterpret_tensor, seed, self.fix, API)
 
     def fix(self, t, i):
         """A copy of an argument that lies as the program wants it."""
@@ -286,10 +296,6 @@ class Plan:
         finally:
             if self.region.draws:
                 _kiln._draw_from(None)
-
-
-def base_dense(val, symbols):
-    return layout_of(val, symbols).dense
 
 
 def is_write(node):

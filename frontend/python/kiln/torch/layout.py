@@ -2,7 +2,7 @@
 
     size (2, 3, 4), stride (12, 1, 3)   ->  memory (2, 4, 3), order (0, 2, 1)
     size (2, 3), stride (0, 1)          ->  memory (1, 3): an expanded dimension is kept once
-    size (2, 3), stride (8, 1)          ->  memory (11,), read by as_strided"""
+    size (2, 3), stride (8, 1)          ->  memory (2, 8), of which a program reads (2, 3)"""
 import math
 
 
@@ -16,14 +16,45 @@ class Layout:
         # dimensions of extent 1 lie anywhere: they keep their neighbours' order
         self.order = tuple(sorted(range(n), key=lambda i: (-self._weight(i, kept), i)))
         self.memory = tuple(kept[i] for i in self.order)
-        dense, self.dense = 1, 0 not in kept or True
-        if math.prod(self.size) != 0:
-            for i in reversed(self.order):
-                if kept[i] != 1:
-                    self.dense &= self.stride[i] == dense
-                    dense *= kept[i]
+        self.dense = self._dense(kept)
         self.expanded = tuple(i for i in range(n) if self.stride[i] == 0 and self.size[i] != 1)
         self.plain = self.dense and not self.expanded and self.order == tuple(range(n))
+
+    def _dense(self, kept):
+        dense, ok = 1, True
+        for i in reversed(self.order if math.prod(self.size) else ()):
+            if kept[i] != 1:
+                ok &= self.stride[i] == dense
+                dense *= kept[i]
+        return ok
+
+    def _gaps(self):
+        """Extents of the memory with what lies between the elements, and how many of each are read;
+        None: no such extents."""
+        inner, padded = 1, []
+        for i in reversed(self.order):
+            if self.size[i] == 1 or self.stride[i] == 0:
+                padded.append((1, 1))
+                continue
+            if self.stride[i] % inner:
+                return None
+            padded.append((self.stride[i] // inner, None))
+            inner = self.stride[i]
+        # an entry is the extent of what lies inside of its dimension
+        memory, read, inside = [], [], 1
+        for (gap, one), i in zip(padded, reversed(self.order)):
+            if one:
+                memory.append(1), read.append(1)
+                continue
+            if memory and any(r != 1 for r in read):
+                k = next(k for k in reversed(range(len(read))) if read[k] != 1)
+                if gap < read[k]:
+                    return None
+                memory[k] = gap
+            else:
+                inside = gap
+            memory.append(self.size[i]), read.append(self.size[i])
+        return tuple(reversed(memory)) + (inside,), tuple(reversed(read)) + (1,)
 
     def _weight(self, i, kept):
         if kept[i] != 1:
@@ -39,12 +70,20 @@ class Layout:
         return 1 + sum((s - 1) * st for s, st in zip(self.size, self.stride))
 
     def shape_of_input(self):
-        return self.memory if self.dense else (self.span,)
+        if self.dense:
+            return self.memory
+        gaps = self._gaps()
+        return gaps[0] if gaps else (self.span,)
 
     def read(self, t):
         """The tensor, of kiln, over a program's input."""
-        if not self.dense:
+        gaps = None if self.dense else self._gaps()
+        if not self.dense and not gaps:
             return t.as_strided(self.size, self.stride)
+        if gaps:
+            for i, (a, b) in enumerate(zip(*gaps)):
+                t = t if a == b else t.narrow(i, 0, b)
+            t = t.squeeze(-1)
         if self.order != tuple(range(len(self.order))):
             back = [0] * len(self.order)
             for k, i in enumerate(self.order):

@@ -1,4 +1,5 @@
-"""Rows of layers, and of their gradients: what a layer's function gives when it is differentiated."""
+"""Rows of layers, and of their gradients: mostly, what a layer's function gives when it is
+differentiated."""
 import math
 
 import kiln
@@ -374,7 +375,8 @@ def _embedding_backward(g, index, n, padding_idx, scale_by_freq):
     width = g.shape[index.dim():]
     flat, rows = index.reshape(-1), g.reshape(-1, *width)
     if scale_by_freq:
-        count = kiln.zeros(n, dtype=g.dtype).index_add(0, flat, kiln.ones(flat.shape[0], dtype=g.dtype))
+        one = kiln.ones(flat.shape[0], dtype=g.dtype)
+        count = kiln.zeros(n, dtype=g.dtype).index_add(0, flat, one)
         rows = rows / count[flat].reshape(-1, *[1] * len(width))
     if padding_idx >= 0:
         keep = (flat != padding_idx).reshape(-1, *[1] * len(width))
@@ -458,3 +460,101 @@ def _cdist_backward(g, a, b, p, d):
 @row("_pdist_backward")
 def _pdist_backward(g, x, p, d):
     return vjp(lambda t: kiln.pdist(t, p), (x,), g)[0]
+
+
+# ---- recurrent layers ----
+
+
+def _layer(x, weights, h, c, reverse, mode, has_biases):
+    """One layer in one direction: PyTorch numbers the cells relu, tanh, lstm, gru."""
+    shape = tuple(h.shape)
+    h, c = (t.reshape(1, *t.shape[-2:]) for t in (h, c))
+    x = x.flip(0) if reverse else x
+    y, *last = F._rnn(x, h, c if mode == 2 else None, list(weights[:4 if has_biases else 2]),
+                      (1, 0, 2, 3)[mode], has_biases, 1, 0.0, False, False, False)
+    y = y.flip(0) if reverse else y
+    return (y, last[0].reshape(shape), (last[1] if mode == 2 else last[0]).reshape(shape))
+
+
+@row("mkldnn_rnn_layer")
+def _rnn_layer(x, w0, w1, w2, w3, h, c, reverse, batch_sizes, mode, hidden, layers, has_biases,
+               bidirectional, batch_first, train):
+    if bidirectional or layers != 1 or batch_first or batch_sizes:
+        raise NotImplementedError("several layers in one call")
+    y, hn, cn = _layer(x, (w0, w1, w2, w3), h, c, reverse, mode, has_biases)
+    return y, hn, cn, kiln.zeros(0, dtype=kiln.uint8)
+
+
+@row("mkldnn_rnn_layer_backward")
+def _rnn_layer_backward(x, w0, w1, w2, w3, h, c, y, hn, cn, gy, gh, gc, reverse, mode, hidden,
+                        layers, has_biases, train, bidirectional, batch_sizes, batch_first,
+                        workspace):
+    given = [g for g in (gy, gh, gc) if g is not None]
+
+    def f(x, w0, w1, w2, w3, h, c):
+        out = _layer(x, (w0, w1, w2, w3), h, c, reverse, mode, has_biases)
+        return sum((o * g).sum() for o, g in zip(out, (gy, gh, gc)) if g is not None)
+
+    assert given
+    return vjp(f, (x, w0, w1, w2, w3, h, c), kiln.ones((), dtype=x.dtype))
+
+
+# ---- transformers: what PyTorch runs as one operator in inference ----
+
+
+def _normal(x, w, b, eps):
+    return F.layer_norm(x, (x.shape[-1],), w, b, eps)
+
+
+def _heads(x, n):
+    return x.reshape(x.shape[0], x.shape[1], n, -1).transpose(1, 2)
+
+
+def _self_attention(x, n, qkv_w, qkv_b, out_w, out_b, mask):
+    q, k, v = (_heads(t, n) for t in F.linear(x, qkv_w, qkv_b).chunk(3, -1))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return F.linear(y.transpose(1, 2).reshape(x.shape), out_w, out_b)
+
+
+def _kept(mask, kind, x):
+    """A mask, true where something is left out, as one that scaled_dot_product_attention takes."""
+    if mask is None:
+        return None
+    if kind == 1:  # [N, L]: keys of padding
+        mask = mask.reshape(x.shape[0], 1, 1, x.shape[1])
+    elif kind == 2:
+        raise NotImplementedError("a mask of both kinds")
+    return mask.logical_not() if mask.dtype == kiln.bool else mask
+
+
+@row("_transformer_encoder_layer_fwd")
+def _encoder_layer(x, dim, heads, qkv_w, qkv_b, out_w, out_b, use_gelu, norm_first, eps, n1_w, n1_b,
+                   n2_w, n2_b, w1, b1, w2, b2, mask=None, mask_type=None):
+    act = F.gelu if use_gelu else F.relu
+    kept = _kept(mask, mask_type, x)
+
+    def attend(t):
+        return _self_attention(t, heads, qkv_w, qkv_b, out_w, out_b, kept)
+
+    def feed(t):
+        return F.linear(act(F.linear(t, w1, b1)), w2, b2)
+
+    if norm_first:
+        x = x + attend(_normal(x, n1_w, n1_b, eps))
+        return x + feed(_normal(x, n2_w, n2_b, eps))
+    x = _normal(x + attend(x), n1_w, n1_b, eps)
+    return _normal(x + feed(x), n2_w, n2_b, eps)
+
+
+@row("_native_multi_head_attention")
+def _multihead(q, k, v, dim, heads, qkv_w, qkv_b, out_w, out_b, mask=None, need_weights=True,
+               average=True, mask_type=None):
+    if need_weights:
+        raise NotImplementedError("the attention's weights")
+    one, two, three = qkv_w.chunk(3, 0)
+    bias = qkv_b.chunk(3, 0)
+    q, k, v = (_heads(F.linear(t, w, b), heads) for t, w, b in zip((q, k, v), (one, two, three),
+                                                                 bias))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=_kept(mask, mask_type, k))
+    y = y.transpose(1, 2).reshape(y.shape[0], y.shape[2], -1)
+    return F.linear(y, out_w, out_b), kiln.zeros(0, dtype=y.dtype)

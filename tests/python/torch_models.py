@@ -1,0 +1,179 @@
+"""torch_models.py: small models through torch.compile(backend="kiln") against eager PyTorch.
+
+    python3 tests/python/torch_models.py [NAME..]
+
+Forward and a training step each, with fullgraph=True; every operation native. The last line is
+"N passed, N failed"."""
+import copy
+import os
+import sys
+import warnings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore")
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+
+import kiln.torch  # noqa: E402
+
+MODELS = {}
+
+
+def model(**options):
+    """A function that gives a module and its arguments."""
+    def take(f):
+        MODELS[f.__name__] = (f, options)
+        return f
+
+    return take
+
+
+class Residual(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.c1 = nn.Conv2d(c, c, 3, padding=1, bias=False)
+        self.c2 = nn.Conv2d(c, c, 3, padding=1, bias=False)
+        self.b1, self.b2 = nn.BatchNorm2d(c), nn.BatchNorm2d(c)
+
+    def forward(self, x):
+        return F.relu(x + self.b2(self.c2(F.relu(self.b1(self.c1(x))))))
+
+
+class Last(nn.Module):
+    """A recurrent layer and a linear one over its last step."""
+
+    def __init__(self, layer, width, out):
+        super().__init__()
+        self.layer, self.out = layer, nn.Linear(width, out)
+
+    def forward(self, x):
+        return self.out(self.layer(x)[0][:, -1])
+
+
+class GPT(nn.Module):
+    """Token and position embeddings, one block, a head."""
+
+    def __init__(self, width=32, heads=4, words=50, length=16):
+        super().__init__()
+        self.words, self.heads = nn.Embedding(words, width), heads
+        self.places = nn.Parameter(torch.randn(length, width) * 0.1)
+        self.n1, self.n2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(),
+                                 nn.Linear(4 * width, width))
+        self.head = nn.Linear(width, words)
+
+    def forward(self, tokens):
+        x = self.words(tokens) + self.places[:tokens.shape[1]]
+        b, t, c = x.shape
+        q, k, v = (p.view(b, t, self.heads, -1).transpose(1, 2)
+                   for p in self.qkv(self.n1(x)).split(c, 2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
+        return self.head(x + self.mlp(self.n2(x)))
+
+
+@model()
+def mlp():
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), torch.randn(8, 64)
+
+
+@model(dynamic=True)
+def mlp_dynamic():
+    return mlp()
+
+
+@model()
+def residual():
+    return nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.BatchNorm2d(8), nn.ReLU(),
+                         nn.MaxPool2d(3, 2, 1), Residual(8), Residual(8),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(8, 10)), torch.randn(2, 3, 32, 32)
+
+
+@model(dynamic=True)
+def residual_dynamic():
+    return residual()
+
+
+@model()
+def encoder():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+    return nn.TransformerEncoder(layer, 2), torch.randn(2, 5, 32)
+
+
+@model()
+def lstm():
+    return Last(nn.LSTM(8, 16, 2, batch_first=True), 16, 3), torch.randn(2, 5, 8)
+
+
+@model()
+def gru():
+    return Last(nn.GRU(8, 16, batch_first=True), 16, 3), torch.randn(2, 4, 8)
+
+
+@model()
+def gpt():
+    return GPT(), torch.randint(0, 50, (2, 16))
+
+
+@model(dynamic=True)
+def gpt_dynamic():
+    return GPT(), torch.randint(0, 50, (2, 16))
+
+
+def distance(a, b):
+    scale = max((t.abs().max().item() for t in b if t.numel()), default=0) + 1e-9
+    return max(((x - y).abs().max().item() for x, y in zip(a, b) if x.numel()), default=0) / scale
+
+
+def step(f, m, x):
+    m.train()
+    y = f(x)
+    y.square().mean().backward()
+    return [y.detach()], [p.grad for p in m.parameters() if p.grad is not None], \
+        [b.float() for b in m.buffers()]
+
+
+def check(make, options):
+    """None, or what is wrong."""
+    torch.manual_seed(0)
+    ours, x = make()
+    theirs = copy.deepcopy(ours)
+    f = torch.compile(ours, backend="kiln", fullgraph=True, **options)
+    ours.eval(), theirs.eval()
+    with torch.no_grad():
+        d = distance([f(x)], [theirs(x)])
+    if d > 1e-4:
+        return f"outputs differ by {d:.1e}"
+    for what, a, b in zip(("outputs", "gradients", "buffers"), step(f, ours, x),
+                          step(theirs, theirs, x)):
+        d = distance(a, b)
+        if len(a) != len(b) or d > (1e-3 if what == "gradients" else 1e-4):
+            return f"{what} in training differ by {d:.1e}"
+    left = kiln.torch.report().fallbacks
+    return f"fallbacks {left}" if left else None
+
+
+def main():
+    torch._dynamo.config.allow_rnn = True
+    passed = failed = 0
+    for name, (make, options) in MODELS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        torch._dynamo.reset()
+        kiln.torch.reset()
+        try:
+            why = check(make, options)
+        except Exception as e:  # noqa: BLE001  a failure is what we look for
+            why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"[:300]
+        passed, failed = passed + (why is None), failed + (why is not None)
+        if why:
+            print(f"{name}: {why}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+sys.exit(main())
