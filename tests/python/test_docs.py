@@ -27,7 +27,8 @@ for _row in torch._kiln._table():
 def modules():
     yield torch
     for m in pkgutil.walk_packages(torch.__path__, "kiln."):
-        if not m.name.endswith(("._kiln", ".__main__")):
+        if not m.name.endswith(("._kiln", ".__main__")) and \
+                not m.name.startswith("kiln.torch"):  # that one needs PyTorch
             yield importlib.import_module(m.name)
 
 
