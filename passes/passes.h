@@ -146,7 +146,7 @@ kl_status kl_pass_fuse(kl_unit *u);              /* u->kernels, each with its al
 /* index.c: the element of node r at idx[rank] as an expression, looking through movement
  * and elementwise nodes down to leaves. pred (KL_NONE: true) guards every load on the
  * way. */
-#define KL_MAX_CHECKS 8
+#define KL_MAX_CHECKS 64
 typedef struct kl_memo kl_memo;
 struct kl_memo {
     kl_memo *next;

@@ -59,7 +59,7 @@ script() { # title, command: its last line is "N passed, N failed"
 
 fetch() { # in the background, what later legs need, most of it for PyTorch
     [ "$mode" != --quick ] || return 0
-    "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict' 2>/dev/null ||
+    "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict, onnx' 2>/dev/null ||
         sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
     sh tests/neighbours/run.sh --fetch
     sh tests/llvms.sh --fetch
@@ -107,6 +107,7 @@ if [ "$mode" != --quick ]; then
     script "models through torch.compile" $python tests/python/torch_models.py
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
+    script "ONNX's node tests" $python tests/python/onnx_nodes.py
     script "pip install ., neighbours in one process, LLVM 17 and 18 and too old ones" sh tests/pool.sh \
         "sh tests/install/pip.sh" "sh tests/neighbours/run.sh build" "sh tests/llvms.sh build 17" \
         "sh tests/llvms.sh build 18" "sh tests/llvms.sh build old"

@@ -16,7 +16,7 @@ typedef struct plan {
 static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     const plan *p = user;
-    kl_onnx_call(p->m, in, out, NULL);
+    kl_onnx_run_model(p->m, in, out, NULL, true);
 }
 
 static kl_status refuse(const kl_onnx *m, const kl_onnx_port *p, const char *what)

@@ -100,6 +100,7 @@ typedef struct kl_onnx_block { /* memory of the run */
 typedef struct kl_onnx_run {
     const kl_onnx *m;
     kl_onnx_block *blocks;
+    bool traced; /* inputs are parameters of a function being traced */
 } kl_onnx_run;
 struct kl_onnx_op {
     kl_onnx_run *run;
@@ -113,6 +114,9 @@ void *kl_onnx_alloc(kl_onnx_run *r, size_t size); /* zeroed; NULL is an error */
 /* The graph's nodes with these values for its inputs. */
 kl_status kl_onnx_walk(kl_onnx_run *r, const graph_proto *g, const kl_onnx_frame *up,
                        const kl_onnx_value *in, int nin, kl_onnx_value *out, int nout);
+/* kl_onnx_call, and the same in a function being traced. */
+kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
+                            int *types, bool traced);
 int kl_onnx_opset(const kl_onnx *m, const function_proto *f, const char *domain);
 const function_proto *kl_onnx_function(const kl_onnx *m, const char *domain,
                                        const char *name, const char *overload);

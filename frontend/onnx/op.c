@@ -127,6 +127,18 @@ bool kl_onnx_list_of(kl_onnx_op *n, int i, const char *name, kl_ints *v)
     return true;
 }
 
+bool kl_onnx_known(kl_tensor *t)
+{
+    char byte[64];
+    size_t size = (size_t)kl_nbytes(t);
+    if (!t || kl_failed() || size > sizeof byte)
+        return false;
+    if (kl_peek(t, byte, size) == KL_OK)
+        return true;
+    kl_error_clear();
+    return false;
+}
+
 bool kl_onnx_axis(kl_onnx_op *n, int64_t *axis, int rank)
 {
     if (*axis < -rank || *axis >= rank)

@@ -21,6 +21,9 @@ const int64_t *kl_onnx_ints(kl_onnx_op *n, int i, int64_t *count);
 const double *kl_onnx_numbers(kl_onnx_op *n, int i, int64_t *count);
 /* The same, as a short list: of an operand, or of the attribute in older opsets. */
 bool kl_onnx_list_of(kl_onnx_op *n, int i, const char *name, kl_ints *v);
+/* Whether t's elements can be looked at: no parameter of a traced function is behind it.
+ */
+bool kl_onnx_known(kl_tensor *t);
 /* Axes between 0 and rank; an error otherwise. */
 bool kl_onnx_axes(kl_onnx_op *n, kl_ints *axes, int rank);
 bool kl_onnx_axis(kl_onnx_op *n, int64_t *axis, int rank);

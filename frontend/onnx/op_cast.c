@@ -72,6 +72,7 @@ static kl_tensor *small_bits(const small_float *f, kl_tensor *x, bool saturate)
     kl_tensor *q = kl_round(kl_div(kl_to(a, KL_F64), unit)); /* of 2^m .. 2^(m + 1) */
     kl_tensor *bits = kl_add(
         kl_mul(kl_to(kl_add(e, f->bias - 1), KL_F64), (double)(1 << f->mantissa)), q);
+    bits = kl_where(kl_eq(a, 0.0), 0.0, bits);
     kl_tensor *value = kl_mul(q, unit);
     kl_tensor *over = kl_gt(value, f->most);
     int width = f->exponent + f->mantissa;
@@ -176,5 +177,8 @@ void kl_onnx_op_BitCast(kl_onnx_op *n)
                      kl_onnx_type_name(n->in[0].type), kl_onnx_type_name(to));
         return;
     }
-    give_as(n, 0, kl_bitcast(in(n, 0), dt), to);
+    kl_tensor *x = in(n, 0); /* a bool's bits are those of 0 and 1 */
+    if (kl_dtype_of(x) == KL_BOOL && dt != KL_BOOL)
+        x = kl_to(x, KL_U8);
+    give_as(n, 0, dt == KL_BOOL ? kl_to(x, dt) : kl_bitcast(x, dt), to);
 }

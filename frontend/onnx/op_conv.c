@@ -135,7 +135,7 @@ static bool cuts(kl_onnx_op *n, kl_tensor *x, const kl_onnx_windows *w, kl_ints 
         if (given || same) {
             int64_t size =
                 given ? want.v[want.n - w->d + i] : kl_extent(x, 2 + i) * w->stride.v[i];
-            int64_t total = whole + more.v[i] - size, half = total / 2;
+            int64_t total = whole + more.v[i] - size, half = total >> 1;
             begin = strcmp(how, "SAME_UPPER") == 0 ? half : total - half;
             end = total - begin;
         }

@@ -271,9 +271,14 @@ static void hand_over(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
 kl_status kl_onnx_call(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
                        int *types)
 {
-    kl_onnx_run r = {.m = m};
-    if (!m)
-        return kl_error_set(KL_ERR_ARG, "the model is NULL");
+    return m ? kl_onnx_run_model(m, in, out, types, false)
+             : kl_error_set(KL_ERR_ARG, "the model is NULL");
+}
+
+kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
+                            int *types, bool traced)
+{
+    kl_onnx_run r = {.m = m, .traced = traced};
     kl_scope_begin();
     kl_onnx_value *v = kl_onnx_alloc(&r, ((size_t)m->nin + 1) * sizeof *v);
     kl_onnx_value *w = kl_onnx_alloc(&r, ((size_t)m->nout + 1) * sizeof *w);

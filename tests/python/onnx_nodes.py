@@ -24,7 +24,17 @@ import kiln
 import kiln.onnx.backend as backend
 
 # operator, or test, as a pattern of the whole name: why it fails
-REASONS = {}
+RANDOM = "random numbers are Philox's, not NumPy's"
+REASONS = {
+    "test_bernoulli.*": RANDOM,
+    "test_training_dropout(_default)?(_mask)?": RANDOM,
+    "ImageDecoder": "files of images are not decoded",
+    "TfIdfVectorizer": "not there yet",
+    "TreeEnsemble": "not there yet",
+    "test_attention_4d_causal_fp16.*": "sums of f16 are kept in f32 and rounded once, NumPy's at each "
+                                       "step: one unit in the last place",
+    "test_dft_inverse(_opset19)?": "NumPy's rounding, 2e-7, is wanted where 0 is exact",
+}
 
 
 def numeric(case):

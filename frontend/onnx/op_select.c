@@ -1,0 +1,121 @@
+/* op_select.c: choices of boxes, whose number the elements decide: made here, on the
+ * host. */
+#include <math.h>
+#include <pthread.h>
+
+#include "op.h"
+
+#define OP(name) void kl_onnx_op_##name(kl_onnx_op *n)
+
+typedef struct selection {
+    const double *box, *score; /* [B, N, 4], [B, C, N] */
+    int64_t B, C, N, most;
+    double overlap, least;
+    bool centred;
+    int64_t *found; /* [count, 3] */
+    int64_t count, room;
+} selection;
+
+/* Corners of box i, the lower first. */
+static void corners(const selection *s, int64_t i, double c[4])
+{
+    const double *b = s->box + 4 * i;
+    if (s->centred) {
+        c[0] = b[1] - b[3] / 2, c[1] = b[0] - b[2] / 2;
+        c[2] = b[1] + b[3] / 2, c[3] = b[0] + b[2] / 2;
+        return;
+    }
+    c[0] = fmin(b[0], b[2]), c[1] = fmin(b[1], b[3]);
+    c[2] = fmax(b[0], b[2]), c[3] = fmax(b[1], b[3]);
+}
+
+static double overlap(const selection *s, int64_t i, int64_t j)
+{
+    double a[4], b[4];
+    corners(s, i, a);
+    corners(s, j, b);
+    double h = fmin(a[2], b[2]) - fmax(a[0], b[0]),
+           w = fmin(a[3], b[3]) - fmax(a[1], b[1]);
+    double both = h > 0 && w > 0 ? h * w : 0;
+    double all = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both;
+    return all > 0 ? both / all : 0;
+}
+
+static const double *sorted_by;
+
+static int by_score(const void *a, const void *b)
+{
+    int64_t i = *(const int64_t *)a, j = *(const int64_t *)b;
+    double x = sorted_by[i], y = sorted_by[j];
+    return x > y ? -1 : x < y ? 1 : i < j ? -1 : i > j;
+}
+
+static bool found(selection *s, int64_t batch, int64_t class, int64_t box)
+{
+    if (s->count == s->room) {
+        int64_t room = s->room ? 2 * s->room : 64;
+        int64_t *more = realloc(s->found, (size_t)room * 3 * sizeof *more);
+        if (!more)
+            return kl_error_set(KL_ERR_OOM, "out of memory for a choice of boxes"), false;
+        s->found = more, s->room = room;
+    }
+    int64_t *f = s->found + 3 * s->count++;
+    f[0] = batch, f[1] = class, f[2] = box;
+    return true;
+}
+
+/* The best first; what overlaps one that was taken is left out. */
+static bool select_class(selection *s, int64_t batch, int64_t class, int64_t *order)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const double *score = s->score + (batch * s->C + class) * s->N;
+    int64_t n = 0, first = s->count;
+    for (int64_t i = 0; i < s->N; i++)
+        if (score[i] > s->least)
+            order[n++] = i;
+    pthread_mutex_lock(&lock); /* qsort has no argument for the scores */
+    sorted_by = score;
+    qsort(order, (size_t)n, sizeof *order, by_score);
+    pthread_mutex_unlock(&lock);
+    for (int64_t i = 0; i < n && s->count - first < s->most; i++) {
+        bool free_ = true;
+        for (int64_t k = first; k < s->count && free_; k++)
+            free_ = overlap(s, batch * s->N + order[i],
+                            batch * s->N + s->found[3 * k + 2]) <= s->overlap;
+        if (free_ && !found(s, batch, class, order[i]))
+            return false;
+    }
+    return true;
+}
+
+OP(NonMaxSuppression)
+{
+    int64_t count = 0;
+    kl_tensor *b = in(n, 0), *v = in(n, 1);
+    if (kl_rank(b) != 3 || kl_rank(v) != 3 || kl_extent(b, 2) != 4 ||
+        kl_extent(b, 1) != kl_extent(v, 2) || kl_extent(b, 0) != kl_extent(v, 0)) {
+        kl_onnx_fail(n, KL_ERR_SHAPE, "boxes and scores do not fit together");
+        return;
+    }
+    const int64_t *most = has(n, 2) ? kl_onnx_ints(n, 2, &count) : NULL;
+    selection s = {.most = most && count ? *most : 0,
+                   .B = kl_extent(v, 0),
+                   .C = kl_extent(v, 1),
+                   .N = kl_extent(v, 2),
+                   .least = -INFINITY,
+                   .centred = kl_onnx_int(n, "center_point_box", 0)};
+    const double *iou = has(n, 3) ? kl_onnx_numbers(n, 3, &count) : NULL;
+    s.overlap = iou && count ? *iou : 0;
+    const double *least = has(n, 4) ? kl_onnx_numbers(n, 4, &count) : NULL;
+    s.least = least && count ? *least : s.least;
+    s.box = kl_onnx_numbers(n, 0, &count);
+    s.score = kl_onnx_numbers(n, 1, &count);
+    int64_t *order = kl_onnx_alloc(n->run, ((size_t)s.N + 1) * sizeof *order);
+    bool ok = !kl_failed() && s.box && s.score && order;
+    for (int64_t i = 0; ok && s.most > 0 && i < s.B * s.C; i++)
+        ok = select_class(&s, i / s.C, i % s.C, order);
+    if (ok)
+        give(n, 0,
+             kl_tensor_copy(s.count ? s.found : order, KL_I64, kl_shape(s.count, 3)));
+    free(s.found);
+}
