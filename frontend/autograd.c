@@ -64,9 +64,10 @@ static kl_leaf *leaf_new(void)
     return l;
 }
 
+/* Where t's elements lie in its storage, whose shape gradients come in. */
 static void map_leaf(kl_leaf *l, kl_tensor *t)
 {
-    l->mapped = true;
+    l->mapped = !t->whole;
     l->rank = t->rank;
     l->offset = t->offset;
     memcpy(l->shape, kl_t_shape(t), t->rank * sizeof *l->shape);
@@ -94,7 +95,7 @@ kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
         t->leaf = leaf_new();
         t->detached = t->view = 0; /* a leaf of its own from here on */
         st = t->leaf ? KL_OK : KL_ERR_OOM;
-        if (t->leaf && !t->whole)
+        if (t->leaf)
             map_leaf(t->leaf, t);
     } else if (st == KL_OK && !on) {
         kl_leaf_unref(t->leaf);
@@ -227,6 +228,7 @@ kl_tensor *kl_with_data_at(const char *at, kl_tensor *t, kl_tensor *v)
     if (d && t->leaf) {
         d->leaf = kl_leaf_ref(t->leaf);
         d->detached = d->view = 0;
+        map_leaf(d->leaf, d);
     }
     return d;
 }

@@ -35,7 +35,7 @@ kl_tensor *kl_weight_norm_at(const char *at, kl_tensor *v, kl_tensor *g, int dim
     kl_ints axes = {0};
     int rank = v ? kl_rank(v) : 0;
     for (int i = 0; i < rank; i++)
-        if (i != (dim < 0 ? dim + rank : dim))
+        if (dim == -1 || i != (dim < 0 ? dim + rank : dim))
             axes.v[axes.n++] = i;
     kl_tensor *n = v ? kl_norm_at(at, v, 2, axes, true) : NULL;
     n = n && g ? kl_div_at(at, T(g), T(n)) : NULL;

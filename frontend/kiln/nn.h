@@ -57,7 +57,7 @@ KL_API kl_tensor *kl_softmin_at(const char *at, kl_tensor *x, int dim);
  * largest and 0 else, with the gradient of the shares. */
 KL_API kl_tensor *kl_gumbel_softmax_at(const char *at, kl_tensor *x, double tau,
                                        bool hard, int dim);
-/* v g / |v|, the norm over all axes but dim */
+/* v g / |v|, the norm over all axes but dim (-1: over all) */
 KL_API kl_tensor *kl_weight_norm_at(const char *at, kl_tensor *v, kl_tensor *g, int dim);
 /* Rows of weight [n, d] at index [..]: [.., d]. */
 KL_API kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight);

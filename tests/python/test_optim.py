@@ -31,6 +31,8 @@ SETTINGS = [
     ("RAdam", dict(lr=0.05)), ("RAdam", dict(weight_decay=0.1, decoupled_weight_decay=True)),
     ("Rprop", dict(lr=0.05)), ("Rprop", dict(etas=(0.3, 1.5), step_sizes=(1e-4, 0.1))),
     ("ASGD", dict(lr=0.05)), ("ASGD", dict(lr=0.05, t0=2, lambd=0.1, weight_decay=0.1)),
+    ("Adafactor", dict()), ("Adafactor", dict(lr=0.5, weight_decay=0.1, maximize=True, d=1.5)),
+    ("Adafactor", dict(lr=0.1, beta2_decay=-0.5, eps=(1e-3, 1e-2))),
     ("LBFGS", dict(lr=0.5, max_iter=4)),
     ("LBFGS", dict(max_iter=5, history_size=2, line_search_fn="strong_wolfe")),
 ]
@@ -113,6 +115,57 @@ class Rules(unittest.TestCase):
                 halves.run(3)
                 for a, b in zip(whole.sides[1][1], halves.sides[1][1]):
                     self.assertEqual(a.tolist(), b.tolist())
+
+    def test_muon(self):
+        start = np.random.default_rng(1).standard_normal((4, 6))
+        for settings in (dict(), dict(lr=0.1, nesterov=False, weight_decay=0.3),
+                         dict(lr=0.1, adjust_lr_fn="match_rms_adamw", ns_steps=3),
+                         dict(lr=0.1, adjust_lr_fn="spectral_unclamped", momentum=0.5)):
+            for x in (start, start.T.copy()):
+                ends = []
+                for m in (torch, kiln):
+                    p = m.from_numpy(x.copy()).float().requires_grad_()
+                    opt = m.optim.Muon([p], **settings)
+                    for _ in range(3):
+                        opt.zero_grad()
+                        (p * p * m.arange(p.numel()).reshape(p.shape)).sum().backward()
+                        opt.step()
+                    ends.append(p.detach().numpy())
+                    self.assertEqual(list(opt.state_dict()["state"][0]), ["momentum_buffer"])
+                # made orthogonal in bfloat16, as PyTorch does
+                np.testing.assert_allclose(ends[1], ends[0], 0, 0.02 * settings.get("lr", 1e-3))
+
+    def test_sparse_adam(self):
+        start = np.random.default_rng(2).standard_normal((6, 3)).astype("f4")
+        for settings in (dict(), dict(lr=0.1, betas=(0.5, 0.7), maximize=True)):
+            ends = []
+            for m in (torch, kiln):
+                table = m.nn.Embedding(6, 3, sparse=True)
+                table.load_state_dict({"weight": m.from_numpy(start.copy())})
+                opt = m.optim.SparseAdam(table.parameters(), **settings)
+                for rows in ([0, 2, 2], [1, 2], [0, 5]):
+                    opt.zero_grad()
+                    y = table(m.tensor(rows))
+                    (y * y).sum().backward()
+                    opt.step()
+                ends.append([table.weight.detach().numpy(), plain(opt.state_dict())["state"][0]])
+            np.testing.assert_allclose(ends[1][0], ends[0][0], 1e-5, 1e-6)
+            self.assertEqual(ends[1][1]["step"], ends[0][1]["step"])
+            for k in ("exp_avg", "exp_avg_sq"):
+                np.testing.assert_allclose(ends[1][1][k], ends[0][1][k], 1e-5, 1e-6)
+
+    def test_refused_more(self):
+        for call in ("Adafactor([x], lr=-1)", "Adafactor([x], d=0.5)", "Adafactor([x], beta2_decay=1)",
+                     "Adafactor([x], eps=(-1, 1))", "Muon([x])", "Muon([x], lr=-1)",
+                     "Muon([x], adjust_lr_fn='y')", "SparseAdam([x], lr=0)", "SparseAdam([x], eps=0)",
+                     "SparseAdam([x], betas=(1, 0))", "SparseAdam([x.to(m.cfloat)])"):
+            said = []
+            for m in (torch, kiln):
+                try:
+                    eval("m.optim." + call, {"m": m, "x": m.ones(2)})
+                except Exception as e:
+                    said.append((type(e), str(e)))
+            self.assertEqual(said[1], said[0])
 
     def test_texts(self):
         for name, settings in SETTINGS:

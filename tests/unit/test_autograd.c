@@ -223,6 +223,16 @@ START_TEST(retained_views)
 }
 END_TEST
 
+START_TEST(data_in_another_order)
+{
+    kl_tensor *w = kl_requires_grad_(kl_ones(kl_shape(2, 3), KL_F32));
+    kl_tensor *x = kl_reshape(kl_arange(0, 6, 1, KL_F32), kl_shape(2, 3));
+    w = kl_with_data(w, kl_t(kl_clone(kl_reshape(x, kl_shape(3, 2)))));
+    kl_backward(kl_sum(kl_mul(w, x)));
+    SHOWS(kl_grad_of(w), "tensor([[0., 1., 2.],\n        [3., 4., 5.]])");
+}
+END_TEST
+
 START_TEST(retained_then_written)
 {
     kl_tensor *x = f3(), *y = kl_mul(x, 2), *z = kl_mul(x, 3), *v = kl_view(z, kl_shape(3));
@@ -424,6 +434,7 @@ int main(void)
     tcase_add_test(tc, functional);
     tcase_add_test(tc, retained);
     tcase_add_test(tc, retained_views);
+    tcase_add_test(tc, data_in_another_order);
     tcase_add_test(tc, retained_then_written);
     tcase_add_test(tc, gradient_descent);
     tcase_add_test(tc, adam_and_friends);

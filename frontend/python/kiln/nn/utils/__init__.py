@@ -1,76 +1,13 @@
-"""Helpers for parameters: clipping gradients, parameters as one vector."""
-from ... import _functions as K
-from ... import _kiln
-from ..._grad import no_grad
-from . import rnn  # noqa: F401
+"""Helpers for modules and their parameters: gradients clipped, weights made of others, pruned or
+fused, parameters as one vector."""
+from . import parametrizations, parametrize, prune, rnn, stateless  # noqa: F401
+from .clip_grad import (clip_grad_norm, clip_grad_norm_, clip_grad_value_,  # noqa: F401
+                        clip_grads_with_norm_, get_total_norm)
+from .convert_parameters import parameters_to_vector, vector_to_parameters  # noqa: F401
+from .fusion import (fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval,  # noqa: F401
+                     fuse_linear_bn_weights)
+from .init import skip_init  # noqa: F401
+from .memory_format import (convert_conv2d_weight_memory_format,  # noqa: F401
+                            convert_conv3d_weight_memory_format)
 from .spectral_norm import remove_spectral_norm, spectral_norm  # noqa: F401
 from .weight_norm import remove_weight_norm, weight_norm  # noqa: F401
-
-
-def _with_grads(parameters):
-    one = isinstance(parameters, _kiln.Tensor)
-    return [p for p in ([parameters] if one else parameters) if p.grad is not None]
-
-
-def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=None):
-    """The norm of all tensors as one vector."""
-    tensors = list(tensors)
-    if not tensors:
-        return K.zeros(())
-    norms = K.stack([t.norm(norm_type) for t in tensors])
-    total = norms.norm(norm_type)
-    if error_if_nonfinite and not bool(total.isfinite()):
-        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` "
-                           "is non-finite, so it cannot be clipped.")
-    return total
-
-
-def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
-    """Scale the gradients so that their joint norm is at most max_norm; the norm before.
-
-    >>> p = nn.Parameter(torch.zeros(2))
-    >>> p.grad = torch.tensor([3., 4.])
-    >>> nn.utils.clip_grad_norm_([p], 1.0), p.grad
-    (tensor(5.), tensor([0.6000, 0.8000]))
-    """
-    params = _with_grads(parameters)
-    with no_grad():
-        total = get_total_norm([p.grad for p in params], norm_type, error_if_nonfinite)
-        factor = (float(max_norm) / (total + 1e-6)).clamp(max=1.0)
-        for p in params:
-            p.grad.mul_(factor)
-    return total
-
-
-def clip_grad_value_(parameters, clip_value, foreach=None):
-    """Hold every gradient between -clip_value and clip_value."""
-    with no_grad():
-        for p in _with_grads(parameters):
-            p.grad.clamp_(-float(clip_value), float(clip_value))
-
-
-def parameters_to_vector(parameters):
-    """All parameters one after the other."""
-    return K.cat([p.view(-1) for p in parameters])
-
-
-def vector_to_parameters(vec, parameters):
-    """The reverse of parameters_to_vector."""
-    at = 0
-    for p in parameters:
-        n = p.numel()
-        p.data = vec[at:at + n].view_as(p).data
-        at += n
-
-
-def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
-    """Scale the gradients by max_norm over a norm that is known already, if that is less."""
-    with no_grad():
-        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for p in _with_grads(parameters):
-            p.grad.mul_(factor.to(p.grad.dtype))
-
-
-def skip_init(module_cls, *args, **kwargs):
-    """A module whose parameters are to be filled by the caller."""
-    return module_cls(*args, **kwargs)

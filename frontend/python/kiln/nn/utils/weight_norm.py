@@ -1,7 +1,7 @@
 """Weights whose length is a parameter of its own: w = v g / |v|, made before each call."""
 from ... import _functions as K
 from ..parameter import Parameter
-from ._made_weights import hook_of, refuse_lazy
+from ._made_weights import hook_of, length_except, refuse_lazy
 
 
 class WeightNorm:
@@ -24,10 +24,8 @@ def weight_norm(module, name="weight", dim=0):
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
     fn, weight = WeightNorm(name, dim), getattr(module, name)
     refuse_lazy(weight, WeightNorm, "weight normalization")
-    others = [i for i in range(weight.dim()) if i != fn.dim % weight.dim()] if dim is not None \
-        else list(range(weight.dim()))
     del module._parameters[name]
-    module.register_parameter(name + "_g", Parameter(weight.detach().norm(2, others, True)))
+    module.register_parameter(name + "_g", Parameter(length_except(weight.detach(), fn.dim)))
     module.register_parameter(name + "_v", Parameter(weight.detach()))
     fn(module, ())
     module.register_forward_pre_hook(fn)
