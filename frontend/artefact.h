@@ -8,6 +8,7 @@
 #define KL_FRONT_ARTEFACT_H
 
 #include "codegen/codegen.h"
+#include "kiln/compile.h"
 #include "passes/passes.h"
 
 /* ---- artefact_model.c ---- */
@@ -27,6 +28,7 @@ typedef struct kl_model {
     kl_text weights;    /* as kl_artefact_weights gives them */
     int64_t *weight;
     int *syms; /* the entry's dims in order of first appearance among the inputs */
+    kl_function *function; /* whose graph it is, or NULL */
 } kl_model;
 
 /* A .kl file; with_weights: the file that its head names is read too, and inputs that it
@@ -34,6 +36,8 @@ typedef struct kl_model {
 kl_status kl_model_read(const char *path, bool with_weights, kl_model *m);
 kl_status kl_model_parse(const char *path, const char *text, bool with_weights,
                          kl_model *m);
+/* The model of a traced function, which is m's from here on, also on failure. */
+kl_status kl_model_of(kl_function *f, bool with_weights, kl_model *m);
 void kl_model_free(kl_model *m);
 /* Passes up to `last` (NULL: all) for that target; afterwards m->unit has what they made.
  */

@@ -5,6 +5,7 @@
  * argument graph net(%x: f32[B,64], %w: f32[10,64]) {..} ->  int net(int64_t B, const
  * float *x, float *y) */
 #include "artefact.h"
+#include "function.h"
 
 /* ---- weights ---- */
 
@@ -97,6 +98,25 @@ kl_status kl_model_read(const char *path, bool with_weights, kl_model *m)
     return s;
 }
 
+kl_status kl_model_of(kl_function *f, bool with_weights, kl_model *m)
+{
+    *m = (kl_model){.arena = kl_arena_new(), .function = f};
+    if (!m->arena || !f)
+        return f ? kl_fail(KL_ERR_OOM, "out of memory for a model") : kl_error_status();
+    m->graph = f->graph;
+    m->in = kl_arena_zeroed(m->arena, m->graph->ninputs + 1, sizeof *m->in);
+    if (!m->in)
+        return kl_fail(KL_ERR_OOM, "out of memory for a model");
+    for (int i = f->nin; with_weights && i < f->nall; i++) {
+        kl_buffer *b = &m->in[i];
+        *b = (kl_buffer){
+            .mem = f->held[i], .dtype = f->in[i].dtype, .rank = f->in[i].shape.n};
+        memcpy(b->shape, f->in[i].shape.v, (size_t)b->rank * sizeof *b->shape);
+        kl_buffer_dense_strides(b);
+    }
+    return KL_OK;
+}
+
 void kl_model_free(kl_model *m)
 {
     kl_program_unref(m->unit.program);
@@ -104,6 +124,7 @@ void kl_model_free(kl_model *m)
     kl_text_free(&m->weights);
     if (m->arena)
         kl_arena_free(m->arena);
+    kl_function_free(m->function);
     *m = (kl_model){0};
 }
 

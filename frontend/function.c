@@ -139,9 +139,18 @@ static kl_status find_or_compile(kl_function *f, kl_arena *a, const char *text)
     return st;
 }
 
+static _Thread_local bool graphs_only;
+
+void kl_function_programs(bool on)
+{
+    graphs_only = !on;
+}
+
 /* The program; the traced graph stays as it is, for saving. */
 static kl_status build(kl_function *f)
 {
+    if (graphs_only)
+        return KL_OK;
     kl_text text = {0};
     kl_graph_print(f->graph, &text);
     kl_arena *a = kl_arena_new();

@@ -40,6 +40,10 @@ typedef struct kl_open { /* sizes that the user left open (sizes.h) */
 kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
                               const int *donated, const kl_open *open);
 
+/* Whether this thread's new functions get a program; without, they are graphs to be
+ * compiled ahead of time. */
+void kl_function_programs(bool on);
+
 /* NULL when it is interpreted. */
 const kl_program *kl_function_program(const kl_function *f);
 

@@ -1,6 +1,7 @@
 /* kilnc.h: the command's parts.
  *
  *   main.c     options, targets, files in and out
+ *   model.c    models of all kinds of files
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
  *   cache.c    kilnc cache
@@ -15,6 +16,10 @@ typedef struct kl_options {
     const char *target, *cpu, *arch, *weights, *scratch, *name;
     bool check, lines, list_ops, help, version;
 } kl_options;
+
+/* A .kl or .onnx file, as kl_model_read. says (may be NULL): an ONNX model's operators. */
+kl_status kl_model_open(const char *path, bool with_weights, kl_text *says, kl_model *m);
+bool kl_is_onnx(const char *path);
 
 /* Text of a stage of m (read, not compiled) for that target, appended. */
 kl_status kl_emit_stage(kl_model *m, const char *stage, const kl_target *t, kl_text *out);

@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "kilnc MODEL.kl [OPTION..]\n"
+    "kilnc MODEL.kl|MODEL.onnx [OPTION..]\n"
     "  -o OUT.{o,a,so}          an object, a static or a shared library\n"
     "  --header OUT.h           its C header\n"
     "  --emit=STAGE             graph, kernel, loops, plan, llvm, asm, cuda, ptx, cubin "
     "or dot,\n"
     "                           to standard output, or to -o\n"
-    "  --check                  read and compile only\n"
+    "  --check                  read and compile only; an ONNX model's operators\n"
     "  -g                       a line table; the loops' text goes to OUT.loops\n"
     "  --target=TRIPLE --cpu=NAME --arch=sm_NN\n"
     "                           the machine; this one's CPU unless given\n"
@@ -127,10 +127,7 @@ static kl_status check_options(const kl_options *o)
 {
     if (!o->model)
         return kl_fail(KL_ERR_ARG, "no model; kilnc --help shows what can be given");
-    if (ends_with(o->model, ".onnx"))
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: ONNX models are not read by this version",
-                       o->model);
-    if (!ends_with(o->model, ".kl"))
+    if (!ends_with(o->model, ".kl") && !kl_is_onnx(o->model))
         return kl_fail(KL_ERR_ARG, "%s: a model is a .kl or .onnx file", o->model);
     if (o->report)
         return kl_fail(KL_ERR_UNSUPPORTED, "--report is not there in this version");
@@ -372,7 +369,7 @@ static kl_status make_stage(const kl_options *o, const kl_target *t, product *p)
     kl_model m;
     if (!stage)
         return KL_OK;
-    kl_status s = kl_model_read(o->model, false, &m);
+    kl_status s = kl_model_open(o->model, false, NULL, &m);
     if (s == KL_OK)
         s = kl_emit_stage(&m, stage, t, o->out ? add_file(p, o->out) : &p->text);
     kl_model_free(&m);
@@ -389,7 +386,8 @@ static kl_status make_native(const kl_options *o, const kl_target *t, product *p
     if (t->kind != KL_TARGET_CPU)
         return kl_fail(KL_ERR_ARG, "--header and --check are for a CPU, not for %s",
                        t->name);
-    kl_status s = kl_model_read(o->model, weights_mode(o) != KL_WEIGHTS_ARGS, &m);
+    kl_status s = kl_model_open(o->model, weights_mode(o) != KL_WEIGHTS_ARGS,
+                                o->check ? &p->text : NULL, &m);
     if (s == KL_OK)
         s = kl_model_compile(&m, t, NULL);
     if (s == KL_OK)

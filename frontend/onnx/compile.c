@@ -1,4 +1,4 @@
-/* compile.c: a model as one program, by tracing its walk; what it needs that has no row.
+/* compile.c: a model as one program, by tracing its walk; which operators it needs.
  */
 #include "op.h"
 
@@ -56,6 +56,18 @@ static kl_status plan_input(plan *p, int i, const kl_ints *shapes)
     return KL_OK;
 }
 
+/* A name as kiln's text has it: a letter, then letters, digits and '_'. */
+static bool is_plain(const char *s)
+{
+    if (!s || !((*s | 32) >= 'a' && (*s | 32) <= 'z'))
+        return false;
+    for (; *s; s++)
+        if (!((*s | 32) >= 'a' && (*s | 32) <= 'z') && !(*s >= '0' && *s <= '9') &&
+            *s != '_')
+            return false;
+    return true;
+}
+
 kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
 {
     static const char *const names[DIMS] = {"d0",  "d1",  "d2",  "d3", "d4",  "d5",
@@ -71,7 +83,7 @@ kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
     for (int i = 0; i < m->nin && s == KL_OK; i++)
         s = plan_input(&p, i, shapes);
     for (int i = 0; i < p.ndims; i++)
-        p.dim[i].name = p.dim[i].name ? p.dim[i].name : names[i];
+        p.dim[i].name = is_plain(p.dim[i].name) ? p.dim[i].name : names[i];
     const char *before = kl_onnx_here;
     kl_onnx_here = kl_onnx_intern(m->name);
     if (s == KL_OK && p.ndims)
@@ -83,48 +95,56 @@ kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
     return f;
 }
 
-/* ---- what is missing ---- */
+/* ---- operators ---- */
 
 typedef struct survey {
     const kl_onnx *m;
-    kl_onnx_names seen; /* text -> n: how many, where type: 1 has a row */
+    kl_onnx_names seen; /* text -> n: how many, type: 1 where there is a row */
     kl_onnx_run run;
     int depth;
 } survey;
 
-static void look_at(survey *s, const function_proto *f, node_proto *const *node,
-                    size_t n);
+/* "ai.onnx.ml.Binarizer opset 1"; what is near to one that is missing goes to after. */
+static bool describe(const survey *s, const function_proto *f, const node_proto *node,
+                     char *text, size_t cap, char *after)
+{
+    const kl_onnx_row *near = NULL;
+    int opset = kl_onnx_opset(s->m, f, node->domain);
+    bool row = kl_onnx_find(node->domain, node->op_type, opset, &near) != NULL;
+    snprintf(text, cap, "%.80s%s%.80s opset %d", node->domain, *node->domain ? "." : "",
+             node->op_type, opset);
+    after[0] = 0;
+    if (row || !near)
+        return row;
+    if (strcmp(near->name, node->op_type) == 0)
+        snprintf(after, 80, " (there from opset %d)", near->first);
+    else
+        snprintf(after, 80, " (nearest: %s)", near->name);
+    return false;
+}
 
 static void count_node(survey *s, const function_proto *f, const node_proto *node)
 {
-    const kl_onnx_row *near = NULL;
-    char text[400];
-    int opset = kl_onnx_opset(s->m, f, node->domain);
-    bool row = kl_onnx_find(node->domain, node->op_type, opset, &near) != NULL;
-    bool ours = near && strcmp(near->name, node->op_type) == 0;
-    int at = snprintf(text, sizeof text, "%.80s%s%.80s opset %d", node->domain,
-                      *node->domain ? "." : "", node->op_type, opset);
-    if (ours)
-        snprintf(text + at, sizeof text - (size_t)at, " (opsets from %d are supported)",
-                 near->first);
-    else if (near)
-        snprintf(text + at, sizeof text - (size_t)at, " (nearest: %s)", near->name);
+    char text[400], after[80];
+    bool row = describe(s, f, node, text, sizeof text, after);
     kl_onnx_value *v = kl_onnx_get(&s->seen, text);
+    size_t n = strlen(text) + 1;
     if (v) {
         v->n++;
         return;
     }
-    char *key = kl_onnx_alloc(&s->run, strlen(text) + 1);
-    if (key &&
-        kl_onnx_put(&s->seen, strcpy(key, text), (kl_onnx_value){.n = 1, .type = row}))
+    char *key = kl_onnx_alloc(&s->run, n + sizeof after); /* what is near stands behind */
+    if (!key)
         return;
+    memcpy(key, text, n);
+    memcpy(key + n, after, sizeof after);
+    kl_onnx_put(&s->seen, key, (kl_onnx_value){.n = 1, .type = row});
 }
 
 static void look_at(survey *s, const function_proto *f, node_proto *const *node, size_t n)
 {
-    if (++s->depth > 64)
-        n = 0;
-    for (size_t i = 0; i < n && !kl_failed(); i++) {
+    s->depth++;
+    for (size_t i = 0; i < n && s->depth < 64 && !kl_failed(); i++) {
         const function_proto *body =
             kl_onnx_function(s->m, node[i]->domain, node[i]->op_type, node[i]->overload);
         if (!body)
@@ -138,32 +158,42 @@ static void look_at(survey *s, const function_proto *f, node_proto *const *node,
     s->depth--;
 }
 
-char *kl_onnx_missing(const kl_onnx *m, int *known)
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const kl_onnx_entry *)a)->key, ((const kl_onnx_entry *)b)->key);
+}
+
+/* Those that are missing, or there, in order. */
+static char *listed(survey *s, bool missing)
+{
+    size_t len = 0, cap = 1, n = 0;
+    kl_onnx_entry *v = s->seen.v; /* no table any more */
+    for (size_t i = 0; i < s->seen.cap; i++)
+        if (v[i].key && (v[i].value.type == 0) == missing) {
+            cap += strlen(v[i].key) + 120;
+            v[n++] = v[i];
+        }
+    if (n)
+        qsort(v, n, sizeof *v, by_name);
+    char *text = kl_failed() ? NULL : calloc(1, cap);
+    for (size_t i = 0; text && i < n; i++) {
+        const char *name = v[i].key;
+        len += (size_t)snprintf(text + len, cap - len, "%s: %d node%s%s\n", name,
+                                v[i].value.n, v[i].value.n == 1 ? "" : "s",
+                                name + strlen(name) + 1);
+    }
+    return text;
+}
+
+char *kl_onnx_operators(const kl_onnx *m, bool missing)
 {
     survey s = {.m = m, .run = {.m = m}};
-    size_t len = 0, cap = 1;
     look_at(&s, NULL, m->proto->graph->node, m->proto->graph->n_node);
     for (size_t i = 0; i < m->proto->n_functions; i++)
         look_at(&s, m->proto->functions[i], m->proto->functions[i]->node,
                 m->proto->functions[i]->n_node);
-    for (size_t i = 0; i < s.seen.cap; i++)
-        cap += s.seen.v[i].key ? strlen(s.seen.v[i].key) + 40 : 0;
-    char *text = kl_failed() ? NULL : calloc(1, cap);
-    if (known)
-        *known = 0;
-    for (size_t i = 0; text && i < s.seen.cap; i++) {
-        const kl_onnx_entry *e = &s.seen.v[i];
-        if (e->key && known)
-            *known += e->value.type != 0;
-        if (e->key && !e->value.type)
-            len += (size_t)snprintf(text + len, cap - len, "%s, %d nodes\n",
-                                    (const char *)e->key, e->value.n);
-    }
+    char *text = listed(&s, missing);
     kl_onnx_names_free(&s.seen);
-    while (s.run.blocks) {
-        kl_onnx_block *next = s.run.blocks->next;
-        free(s.run.blocks);
-        s.run.blocks = next;
-    }
+    kl_onnx_run_free(&s.run);
     return text;
 }

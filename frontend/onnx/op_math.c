@@ -189,8 +189,10 @@ OP(IsInf)
 
 OP(PRelu)
 {
-    kl_tensor *x = in(n, 0);
-    give(n, 0, kl_where(kl_lt(x, 0), kl_mul(x, in(n, 1)), x));
+    kl_tensor *x = in(n, 0), *slope = in(n, 1);
+    if (n->opset < 7 && kl_numel(slope) > 1) /* one a channel */
+        slope = channels(slope, kl_rank(x));
+    give(n, 0, kl_where(kl_lt(x, 0), kl_mul(x, slope), x));
 }
 
 OP(Where)

@@ -19,6 +19,15 @@ void *kl_onnx_alloc(kl_onnx_run *r, size_t size)
     return b->bytes;
 }
 
+void kl_onnx_run_free(kl_onnx_run *r)
+{
+    while (r->blocks) {
+        kl_onnx_block *next = r->blocks->next;
+        free(r->blocks);
+        r->blocks = next;
+    }
+}
+
 static bool same_domain(const char *a, const char *b)
 {
     static const char own[] = "ai.onnx";
@@ -81,6 +90,19 @@ static bool operands(kl_onnx_op *n)
     return true;
 }
 
+/* Opset 6: the second operand stands at attribute axis of the first. */
+static void stand_at_axis(kl_onnx_op *n)
+{
+    if (n->opset > 6 || n->nin < 2 || !kl_onnx_attribute(n, "broadcast"))
+        return;
+    int64_t axis = kl_onnx_int(n, "axis", -1);
+    kl_tensor *a = in(n, 0), *b = in(n, 1);
+    kl_ints s = kl_shape_of(b);
+    for (int i = (int)axis + s.n; a && b && axis >= 0 && i < kl_rank(a); i++)
+        push(&s, 1);
+    n->in[1].t = b ? kl_reshape(b, s) : NULL;
+}
+
 static bool results(kl_onnx_op *n, kl_onnx_frame *f)
 {
     for (int i = 0; i < n->nout; i++)
@@ -122,8 +144,8 @@ static void missing_row(const kl_onnx_op *n, const kl_onnx_row *near)
                      "the model imports no opset of its domain '%.60s'", n->node->domain);
     else if (near && strcmp(near->name, name) == 0)
         kl_onnx_fail(n, KL_ERR_UNSUPPORTED,
-                     "not supported in this opset; it is in opsets %d to %d", near->first,
-                     near->last);
+                     "not supported in this opset; it is there from opset %d on",
+                     near->first);
     else
         kl_onnx_fail(n, KL_ERR_UNSUPPORTED,
                      "no such operator is supported; the nearest is %s",
@@ -184,8 +206,10 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
         missing_row(&n, near);
     else if (operands(&n) && body)
         call_function(&n, body);
-    else if (!kl_failed() && check_operands(&n))
+    else if (!kl_failed() && check_operands(&n)) {
+        stand_at_axis(&n);
         carry_out(&n);
+    }
     for (int i = 0; !kl_failed() && i < n.nout; i++)
         if (!body && *node->output[i] && !n.out[i].t && n.out[i].n < 0 && i == 0)
             kl_onnx_fail(&n, KL_ERR_UNSUPPORTED, "gives no result");
@@ -251,8 +275,9 @@ kl_status kl_onnx_walk(kl_onnx_run *r, const graph_proto *g, const kl_onnx_frame
 
 /* ---- a model ---- */
 
+/* A program's outputs are called as the model's. */
 static void hand_over(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
-                      int *types)
+                      int *types, bool traced)
 {
     char line[300];
     for (int i = 0; i < m->nout && !kl_failed(); i++) {
@@ -263,6 +288,8 @@ static void hand_over(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
             return;
         }
         out[i] = kl_tensor_ref(v[i].t);
+        if (traced && !*kl_name(v[i].t))
+            kl_named(v[i].t, m->out[i].name);
         if (types)
             types[i] = v[i].type;
     }
@@ -289,17 +316,13 @@ kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **
     if (v && w)
         kl_onnx_walk(&r, m->proto->graph, NULL, v, m->nin, w, m->nout);
     if (v && w && !kl_failed())
-        hand_over(m, w, out, types);
+        hand_over(m, w, out, types, traced);
     kl_scope_drop();
     for (int i = 0; i < m->nout; i++)
         if (out[i]) {
             kl_scope_hold(out[i]);
             kl_tensor_unref(out[i]);
         }
-    while (r.blocks) {
-        kl_onnx_block *next = r.blocks->next;
-        free(r.blocks);
-        r.blocks = next;
-    }
+    kl_onnx_run_free(&r);
     return kl_error_status();
 }

@@ -5,6 +5,11 @@
  * printed at every level, packed plans, an object, arrays, archives). Damage is by bytes,
  * numbers, words and pieces of other inputs. */
 #include "readers.h"
+#ifdef KILN_ONNX
+#include "../unit/onnx_bytes.h"
+#include "kiln.h"
+#include "kiln/onnx.h"
+#endif
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -369,6 +374,55 @@ static void make_csv(corpus *c)
         add(c, texts[i], strlen(texts[i]));
 }
 
+#ifdef KILN_ONNX
+
+/* A model's values at small sizes, lazily: rows see every attribute; nothing is computed
+ * but what a shape asks for. */
+static void call_model(const kl_onnx *m)
+{
+    kl_tensor *in[8], *out[8];
+    int n = kl_onnx_inputs(m);
+    bool fits = n <= 8 && kl_onnx_outputs(m) <= 8;
+    kl_scope_begin();
+    for (int i = 0; i < n && fits; i++) {
+        kl_onnx_port p = kl_onnx_input(m, i);
+        int64_t all = 1;
+        for (int k = 0; k < p.shape.n && all < 4096; k++)
+            all *= p.shape.v[k] = p.shape.v[k] < 0 ? 2 : KL_MIN(p.shape.v[k], 4096);
+        fits = p.dtype != KL_DTYPE_NONE && all < 4096;
+        in[i] = fits ? kl_zeros(p.shape, p.dtype) : NULL;
+    }
+    if (fits)
+        kl_onnx_call(m, in, out, NULL);
+    kl_scope_drop();
+}
+
+static bool read_onnx(const bytes *b)
+{
+    kl_onnx *m = kl_onnx_read("fuzz.onnx", b->s, b->n, NULL);
+    char *missing = m ? kl_onnx_operators(m, true) : NULL;
+    bool ok = m || *kl_error() ? true : fail("refused without a word");
+    if (m && missing && !*missing)
+        call_model(m);
+    ok = ok && strchr(kl_error(), '\n') ? fail("more than a line") : ok;
+    free(missing);
+    kl_onnx_free(m);
+    kl_cleanup();
+    return ok;
+}
+
+static void make_onnx(corpus *c)
+{
+    pb head = onnx_head();
+    add(c, head.s, head.n);
+    for (int i = 0; i < onnx_row_models(); i++) {
+        pb m = onnx_row_model(i);
+        add(c, m.s, m.n);
+    }
+}
+
+#endif
+
 const reader readers[] = {
     {"graph", make_graphs, read_graph},
     {"kernel", make_kernels, read_kernel},
@@ -380,6 +434,9 @@ const reader readers[] = {
     {"csv", make_csv, read_csv},
     {"safetensors", make_safetensors, read_safetensors},
     {"elf", make_elfs, read_elf},
+#ifdef KILN_ONNX
+    {"onnx", make_onnx, read_onnx},
+#endif
     {NULL, NULL, NULL},
 };
 

@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-20}
 [ $# -eq 0 ] || shift
-all="graph kernel loops plan pack npy npz csv safetensors elf"
+all="graph kernel loops plan pack npy npz csv safetensors elf onnx"
 build=build-fuzz
 [ -f $build/build.ninja ] ||
     CC=clang meson setup $build -Ddebug=true -Doptimization=1 -Dc_args=-g1 -Db_ndebug=false -Db_lundef=false \

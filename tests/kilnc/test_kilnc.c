@@ -7,6 +7,7 @@
  *
  *   test_kilnc KILNC SOURCE-FOLDER [--bless] */
 #include "passes/passes.h"
+#include "../unit/onnx_bytes.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -443,7 +444,7 @@ static const struct {
     {"../scale.kl -o no/such/folder/a.o --header h.h", "no/such/folder"},
     {"../scale.kl -o a.o --header no/such/folder/h.h", "no/such/folder"},
     {"../missing.kl --check", "missing.kl"},
-    {"../net.onnx --check", "net.onnx: ONNX models are not read by this version"},
+    {"../net.onnx --check", "net.onnx: a model without a graph"},
     {"../scale.txt --check", "a model is a .kl or .onnx file"},
     {"../orphan.kl -o a.o", "none.safetensors"},
     {"../misfit.kl -o a.o", "w_ is f32[3,3] in the graph and f32[10,64] in the file"},
@@ -601,6 +602,58 @@ START_TEST(bisect_finds_nothing)
 }
 END_TEST
 
+/* y = softmax(relu(x w)) of an ONNX file: its operators, its stages by the nodes' names,
+ * and a program that links the object alone. */
+static const char onnx_user[] =
+    "#include \"head.h\"\n#include <math.h>\n#include <stdio.h>\n"
+    "int main(void) { float x[6] = {1, -2, 3, -1, -1, -1}, y[8];\n"
+    "  if (head(2, x, y) != HEAD_OK || head(0, x, y) != HEAD_DIM) return 1;\n"
+    "  double e[4], s = 0;\n"
+    "  for (int j = 0; j < 4; j++) s += e[j] = exp((j - 2 * (4 + j) + 3 * (8 + j)) / 10.);\n"
+    "  for (int j = 0; j < 4; j++)\n"
+    "    if (fabs(y[j] - e[j] / s) > 1e-6 || y[4 + j] != 0.25f) return 2;\n"
+    "  return 0; }\n";
+
+START_TEST(onnx_models_compile)
+{
+    pb m = onnx_head();
+    kl_text got = {0};
+    ck_assert(kl_file_write("head.onnx", m.s, m.n) == KL_OK);
+    write_text("user.c", onnx_user);
+    expect_ok(sh("%s head.onnx --check >out 2>err", kilnc), "--check");
+    slurp("out", &got);
+    ck_assert_msg(strncmp(got.s,
+                          "MatMul opset 17: 1 node\nRelu opset 17: 1 node\n"
+                          "Softmax opset 17: 1 node\nhead.onnx: ok: ",
+                          84) == 0,
+                  "%s", got.s);
+    kl_text_free(&got);
+    expect_ok(sh("%s head.onnx --emit=graph >out 2>err", kilnc), "--emit");
+    ck_assert_int_eq(sh("grep -q \"contract %%x, %%w .*head.onnx: node 'h' (MatMul\" out"), 0);
+    expect_ok(sh("%s head.onnx -o head.o --header head.h 2>err", kilnc), "-o");
+    expect_ok(sh("cc -std=c99 -Wall -Wextra -Werror user.c head.o -o user -lm 2>err"), "cc");
+    ck_assert_int_eq(sh("./user"), 0);
+    expect_ok(sh("%s bisect head.onnx >out 2>err", kilnc), "bisect");
+}
+END_TEST
+
+START_TEST(what_onnx_models_lack_is_told)
+{
+    pb g = {0}, a = onnx_node("Foo", "x", "h"), b = onnx_node("Relux", "h", "y");
+    pb x = onnx_value("x", ONNX_FLOAT, "3"), y = onnx_value("y", ONNX_FLOAT, "3");
+    pb_part(&g, 1, &a);
+    pb_part(&g, 1, &b);
+    pb_part(&g, 11, &x);
+    pb_part(&g, 12, &y);
+    pb m = onnx_model(&g, 17);
+    ck_assert(kl_file_write("lacks.onnx", m.s, m.n) == KL_OK);
+    sh("mkdir -p fresh");
+    expect_refusal("../lacks.onnx --check",
+                   "2 operators are missing: Foo opset 17: 1 node (nearest: Cos),Relux "
+                   "opset 17: 1 node (nearest: Relu)");
+}
+END_TEST
+
 START_TEST(cache_is_listed)
 {
     sh("mkdir -m 700 -p cache");
@@ -630,6 +683,8 @@ static Suite *suite(void)
     tcase_add_test(tc, code_prints);
     tcase_add_loop_test(tc, check_says_ok, 0, n);
     tcase_add_loop_test(tc, bisect_finds_nothing, 0, n);
+    tcase_add_test(tc, onnx_models_compile);
+    tcase_add_test(tc, what_onnx_models_lack_is_told);
     tcase_add_test(tc, cache_is_listed);
     suite_add_tcase(s, tc);
     return s;

@@ -40,10 +40,10 @@ KL_API int kl_onnx_outputs(const kl_onnx *m);
 KL_API kl_onnx_port kl_onnx_input(const kl_onnx *m, int i);
 KL_API kl_onnx_port kl_onnx_output(const kl_onnx *m, int i);
 
-/* Operators of the model that have no row, one line each: "name opset n, k nodes, .."; ""
- * when all are there. *known: how many there are in all, may be NULL. To be freed with
+/* The model's operators that are supported, or those that are missing, a line each:
+ * "Conv opset 13: 20 nodes", with what is nearest to a missing one. To be freed with
  * free(); NULL: out of memory. */
-KL_API char *kl_onnx_missing(const kl_onnx *m, int *known);
+KL_API char *kl_onnx_operators(const kl_onnx *m, bool missing);
 
 /* out[0 .. outputs) of in[0 .. inputs), in the open scope; in[i] of the i-th dtype. types
  * (may be NULL): the ONNX types of the results. What depends on elements (the size of

@@ -1,5 +1,5 @@
-/* module.c: the extension module kiln._onnx: models read, called and compiled. Tensors are
- * kiln._kiln's, whose functions this one is linked to; a program is kiln.jit's. */
+/* module.c: the extension module kiln._onnx: models read, called and compiled. Tensors
+ * are kiln._kiln's, whose functions this one is linked to; a program is kiln.jit's. */
 #include "py.h"
 
 #include "kiln/onnx.h"
@@ -52,7 +52,8 @@ static PyObject *read_bytes(PyObject *self, PyObject *args)
     return wrap(m);
 }
 
-/* (name, type, dtype or None, dimensions or None): an extent is a number, a name or None */
+/* (name, type, dtype or None, dimensions or None): an extent is a number, a name or None
+ */
 static PyObject *port(kl_onnx_port p)
 {
     PyObject *dims = p.shaped ? PyTuple_New(p.shape.n) : Py_NewRef(Py_None);
@@ -81,8 +82,8 @@ static PyObject *about(PyObject *self, PyObject *o)
     bool bad = !in || !out;
     for (int i = 0; !bad && i < kl_onnx_inputs(m) + kl_onnx_outputs(m); i++) {
         bool input = i < kl_onnx_inputs(m);
-        PyObject *p = port(input ? kl_onnx_input(m, i)
-                                 : kl_onnx_output(m, i - kl_onnx_inputs(m)));
+        PyObject *p =
+            port(input ? kl_onnx_input(m, i) : kl_onnx_output(m, i - kl_onnx_inputs(m)));
         bad = !p || PyList_Append(input ? in : out, p);
         Py_XDECREF(p);
     }
@@ -93,16 +94,16 @@ static PyObject *about(PyObject *self, PyObject *o)
     return r;
 }
 
-/* missing(model): (text, how many operators there are) */
-static PyObject *missing(PyObject *self, PyObject *o)
+/* operators(model, missing): a line each */
+static PyObject *operators(PyObject *self, PyObject *args)
 {
-    kl_onnx *m = model(o);
-    int known;
+    PyObject *o;
+    int missing;
     (void)self;
-    char *text = m ? kl_onnx_missing(m, &known) : NULL;
-    if (!text)
-        return m ? py_raise() : NULL;
-    PyObject *r = Py_BuildValue("si", text, known);
+    if (!PyArg_ParseTuple(args, "Op", &o, &missing) || !model(o))
+        return NULL;
+    char *text = kl_onnx_operators(model(o), missing);
+    PyObject *r = text ? PyUnicode_FromString(text) : py_raise();
     free(text);
     return r;
 }
@@ -170,7 +171,7 @@ static PyMethodDef methods[] = {
     {"load", load, METH_VARARGS, "A model of a file."},
     {"read", read_bytes, METH_VARARGS, "A model of bytes."},
     {"about", about, METH_O, "A model's inputs and outputs."},
-    {"missing", missing, METH_O, "Operators that are not supported."},
+    {"operators", operators, METH_VARARGS, "Operators that are there, or missing."},
     {"call", call, METH_VARARGS, "A model's results."},
     {"compile", compile, METH_VARARGS, "A model as a program."},
     {0},

@@ -43,7 +43,7 @@ class Model:
 
     def missing(self):
         """Operators of the model that kiln lacks, one a line; '' when all are there."""
-        return _onnx.missing(self._model)[0]
+        return _onnx.operators(self._model, True)
 
     def _arguments(self, args, named):
         names = [p.name for p in self.inputs]

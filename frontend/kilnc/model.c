@@ -1,0 +1,72 @@
+/* model.c: a model's file by its name's ending: kiln's text, or ONNX, whose operators are
+ * looked at before anything else. */
+#include "kilnc.h"
+
+#include "function.h"
+#ifdef KILN_ONNX
+#include "kiln/onnx.h"
+#endif
+
+#include <stdlib.h>
+
+bool kl_is_onnx(const char *path)
+{
+    size_t n = strlen(path);
+    return n >= 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+#ifdef KILN_ONNX
+
+/* All in one line: "2 operators are missing: X opset 13: 3 nodes; .." */
+static kl_status check_operators(const char *path, const kl_onnx *m, kl_text *says)
+{
+    char *missing = kl_onnx_operators(m, true), *there = kl_onnx_operators(m, false);
+    kl_status s =
+        missing && there ? KL_OK : kl_fail(KL_ERR_OOM, "%s: out of memory", path);
+    int count = 0;
+    for (char *c = missing; c && *c; c++)
+        if (*c == '\n') {
+            *c = c[1] ? ',' : 0;
+            count++;
+        }
+    if (count)
+        s = kl_fail(KL_ERR_UNSUPPORTED, "%s: %d operator%s missing: %s", path, count,
+                    count == 1 ? " is" : "s are", missing);
+    if (s == KL_OK && says)
+        kl_text_printf(says, "%s", there);
+    free(missing);
+    free(there);
+    return s;
+}
+
+static kl_status open_onnx(const char *path, bool with_weights, kl_text *says,
+                           kl_model *m)
+{
+    kl_onnx *o = kl_onnx_load(path);
+    kl_function *f = NULL;
+    kl_status s = o ? check_operators(path, o, says) : kl_error_status();
+    kl_function_programs(false);
+    if (s == KL_OK && !(f = kl_onnx_compile(o, NULL)))
+        s = kl_error_status();
+    kl_function_programs(true);
+    kl_onnx_free(o);
+    return s == KL_OK ? kl_model_of(f, with_weights, m) : s;
+}
+
+#else
+
+static kl_status open_onnx(const char *path, bool with_weights, kl_text *says,
+                           kl_model *m)
+{
+    (void)with_weights, (void)says, (void)m;
+    return kl_fail(KL_ERR_UNSUPPORTED, "%s: kilnc was built without protobuf-c", path);
+}
+
+#endif
+
+kl_status kl_model_open(const char *path, bool with_weights, kl_text *says, kl_model *m)
+{
+    *m = (kl_model){0};
+    return kl_is_onnx(path) ? open_onnx(path, with_weights, says, m)
+                            : kl_model_read(path, with_weights, m);
+}
