@@ -180,7 +180,8 @@ static bool stream(uint64_t *seed, uint64_t *call)
     return !d || d->replay || note(d, *seed, *call);
 }
 
-/* Two words of 32 random bits an element. */
+/* Two words of 32 random bits an element, in its own shape from the counter on: for all
+ * of it to be one kernel. */
 static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
 {
     int64_t four = 4, n = kl_count(rank, shape);
@@ -195,14 +196,15 @@ static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
     uint32_t s[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)call,
                      (uint32_t)(call >> 32)};
     kl_lazy *state = kl_lazy_small(KL_U32, 1, &four, s);
-    kl_lazy *index = kl_n_iota(KL_U64, 1, &n, 0);
+    kl_lazy *index = kl_n_reshape(kl_n_iota(KL_U64, 1, &n, 0), rank, shape);
     kl_lazy *c[4] = {kl_n_cast(index, KL_U32), high(index), NULL, NULL};
-    c[2] = kl_n_fill(state_word(state, 2), 1, &n);
-    c[3] = kl_n_fill(state_word(state, 3), 1, &n);
     kl_lazy *key = from.seed ? from.seed : state;
-    philox(c, kl_n_fill(state_word(key, 0), 1, &n), kl_n_fill(state_word(key, 1), 1, &n));
-    *w0 = kl_n_reshape(c[0], rank, shape);
-    *w1 = kl_n_reshape(c[1], rank, shape);
+    c[2] = kl_n_fill(state_word(state, 2), rank, shape);
+    c[3] = kl_n_fill(state_word(state, 3), rank, shape);
+    philox(c, kl_n_fill(state_word(key, 0), rank, shape),
+           kl_n_fill(state_word(key, 1), rank, shape));
+    *w0 = c[0];
+    *w1 = c[1];
 }
 
 /* [0, 1): 24 bits of one word, or 53 of two. */

@@ -10,7 +10,7 @@
  * Reduced axes of one root are one axis of their product, in logical order. */
 #include "passes/passes.h"
 
-enum { PARTS_MAX = 32 };
+enum { PARTS_MAX = 32, LONG_BODY = 160 /* expressions */ };
 
 typedef struct builder {
     kl_fusion *f;
@@ -498,7 +498,9 @@ static bool anything_stored(const kl_fusion *f, const kl_group *g)
     return false;
 }
 
-/* Elementwise groups that nobody waits for (an optimiser's updates) share one launch. */
+/* Elementwise groups that nobody waits for (an optimiser's updates) share one launch, but
+ * a launch is nothing beside a long body (random numbers): kernels of its own, one for
+ * all that are alike, compile sooner. */
 static bool is_sibling(const kl_fusion *f, int group)
 {
     if (f->u->fuse_off || f->groups[group].heavy)
@@ -525,9 +527,12 @@ static kl_status build_siblings(kl_fusion *f, const int *groups, int n)
             k = next_kernel(f);
         if (!k)
             return kl_fail(KL_ERR_OOM, "fuse: no memory");
+        uint32_t before = k->x->count;
         KL_TRY(build_group(f, groups[i], k, false));
         if (k->nparts == 2)
             k->name = kl_arena_printf(k->arena, "siblings_%s", k->name);
+        if (k->x->count - before > LONG_BODY)
+            k = NULL;
     }
     return KL_OK;
 }

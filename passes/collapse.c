@@ -4,7 +4,8 @@
  * = x[j]
  *
  * Two axes i, j (j inside) may merge when every index is affine in both with coefficient
- * of i = extent of j times coefficient of j, and neither occurs anywhere else. */
+ * of i = extent of j times coefficient of j, and neither occurs anywhere else. What is
+ * cast from an index (the counter of random numbers) counts as one. */
 #include "passes/passes.h"
 
 typedef struct merge {
@@ -41,7 +42,8 @@ static void judge(kl_exprs *x, uint32_t count, uint32_t i, uint32_t j, int64_t e
             kl_x src = n->src[s];
             if (src == KL_NONE)
                 continue;
-            bool index = n->op == KL_X_LOAD && s == 0;
+            bool index = (n->op == KL_X_LOAD && s == 0) ||
+                         (n->op == KL_OP_cast && x->nodes[src].dtype == KL_I64);
             bad[e] |= index ? bad[src] && !walks_as_one(x, src, i, j, extent) : bad[src];
             n = &x->nodes[e]; /* asking may have grown the table */
         }

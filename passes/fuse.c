@@ -13,7 +13,7 @@
  * works. */
 #include "passes/passes.h"
 
-enum { ENOUGH_WORKERS = 8, SMALL_WORK = 32768, COST_MAX = 1500, MEMBERS_MAX = 24 };
+enum { ENOUGH_WORKERS = 8, SMALL_WORK = 32768, COST_MAX = 1500, MEMBERS_MAX = 64 };
 
 /* ---- dependence between groups: a bit set of what each needs, transitively ---- */
 
