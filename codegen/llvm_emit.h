@@ -1,6 +1,6 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
  * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c
- * llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_mask.c (values), llvm_memory.c
+ * llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_index.c (values), llvm_memory.c
  * llvm_clamp.c (loads, stores).
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
@@ -30,10 +30,11 @@ typedef struct kl_ll_val {
     int32_t level;      /* the frame it was put in */
     uint32_t stamp;     /* when; regs or mem changed since: no longer true */
     uint64_t regs, mem; /* what it depends on, hashed to a bit each */
-    bool vary;
+    bool vary, narrow;  /* narrow: an index whose lanes are 32 bits wide */
     int n;              /* chunks; 1 when uniform */
     LLVMValueRef splat; /* of a uniform value, for splat_lanes lanes */
     int splat_lanes;
+    LLVMValueRef splat32, *wide; /* a uniform index as narrow lanes; narrow lanes as wide */
     LLVMValueRef v[];
 } kl_ll_val;
 
@@ -202,10 +203,13 @@ LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValue
 LLVMValueRef kl_ll_cast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a);
 
-/* ---- llvm_mask.c ---- */
+/* ---- llvm_index.c ---- */
 
-/* x as a comparison of the lane's number; NULL: it is none. */
-kl_ll_val *kl_ll_mask(kl_ll *e, kl_x x, const kl_xnode *n);
+/* x in 32 bits, or as a comparison of the lane's number; NULL: it is no such index. */
+kl_ll_val *kl_ll_index(kl_ll *e, kl_x x, const kl_xnode *n);
+/* base + chunk * vec + lane, for every lane of every chunk. */
+kl_ll_val *kl_ll_lane_numbers(kl_ll *e, kl_x x);
+LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c); /* a narrow value's chunk */
 
 /* ---- llvm_scale.c ---- */
 
@@ -224,6 +228,7 @@ LLVMValueRef kl_ll_fma(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
  */
 LLVMValueRef kl_ll_rem_function(kl_ll *e, kl_dtype dt);
 /* Division of non-negative by positive: index arithmetic. */
+bool kl_ll_divides_plainly(const kl_ll *e, const kl_xnode *n);
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- llvm_stream.c ---- */

@@ -116,34 +116,17 @@ LLVMValueRef kl_ll_splat(kl_ll *e, kl_ll_val *v, int lanes)
 
 LLVMValueRef kl_ll_chunk(kl_ll *e, kl_ll_val *v, int c)
 {
+    if (v->narrow)
+        return kl_ll_wide(e, v, c);
     return v->vary ? v->v[c] : kl_ll_splat(e, v, e->lane.vec);
 }
 
 /* ---- leaves ---- */
 
-/* base + chunk * vec + lane, for every lane of every chunk. */
-static kl_ll_val *lane_numbers(kl_ll *e, kl_x x)
-{
-    kl_ll_val *v = kl_ll_new(e, x, e->lane.level, true, 0, 0);
-    if (!v)
-        return NULL;
-    LLVMValueRef lanes[256];
-    int vec = e->lane.vec;
-    kl_ll_place(e, v->level);
-    LLVMValueRef base = kl_ll_broadcast(e, e->lane.base, vec);
-    for (int c = 0; c < v->n; c++) {
-        for (int l = 0; l < vec; l++)
-            lanes[l] = kl_ll_i64(e, c * vec + l);
-        LLVMValueRef add = vec > 1 ? LL.ConstVector(lanes, (unsigned)vec) : lanes[0];
-        v->v[c] = LL.BuildAdd(e->b, base, add, "");
-    }
-    return v;
-}
-
 static kl_ll_val *variable(kl_ll *e, kl_x x, uint32_t var)
 {
     if (e->lane.on && var == e->lane.var)
-        return lane_numbers(e, x);
+        return kl_ll_lane_numbers(e, x);
     if (var >= e->nvars || !e->var[var]) {
         kl_ll_fail(e, KL_ERR_INTERNAL, "a variable outside its loop");
         return NULL;
@@ -216,7 +199,7 @@ int kl_ll_element(kl_ll *e, uint32_t r, const kl_x *index)
 /* ---- rows ---- */
 
 /* Index arithmetic on what is known not to be negative divides without a sign. */
-static bool divides_plainly(const kl_ll *e, const kl_xnode *n)
+bool kl_ll_divides_plainly(const kl_ll *e, const kl_xnode *n)
 {
     bool div = n->op == KL_OP_floordiv || n->op == KL_OP_div || n->op == KL_OP_mod ||
                n->op == KL_OP_rem;
@@ -238,7 +221,7 @@ LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef
         return kl_ll_cast(e, n->dtype, from, a);
     if (n->op == KL_OP_bitcast)
         return kl_ll_bitcast(e, n->dtype, from, a);
-    if (divides_plainly(e, n))
+    if (kl_ll_divides_plainly(e, n))
         return kl_ll_udiv(e, n->op, a, b);
     return kl_ll_op(e, n->op, n->op == KL_OP_where ? n->dtype : from, a, b, c);
 }
@@ -310,10 +293,11 @@ kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x)
     case KL_X_LOAD:
         return kl_ll_load(e, x);
     case KL_OP_mul:
-        v = scale(e, x, n.dtype);
-        return v ? v : apply(e, x, &n);
+        if ((v = scale(e, x, n.dtype)))
+            return v;
+        /* fall through */
     default:
-        v = n.dtype == KL_BOOL ? kl_ll_mask(e, x, &n) : NULL;
+        v = kl_ll_index(e, x, &n);
         return v ? v : apply(e, x, &n);
     }
 }

@@ -409,6 +409,23 @@ static LLVMValueRef load_for_all(kl_ll *e, const access *m, LLVMValueRef mask,
     return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
 }
 
+/* Every other element: of two vectors, the second one back by one so that it ends with
+ * the last element asked for. */
+static LLVMValueRef every_other(kl_ll *e, const access *m, int c)
+{
+    LLVMValueRef order[256];
+    int vec = e->lane.vec;
+    LLVMValueRef p = lane_address(e, m, c, 0);
+    LLVMValueRef q = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, kl_ll_i64(e, vec - 1));
+    for (int l = 0; l < vec; l++)
+        order[l] =
+            kl_ll_const_int(e, 32, (uint64_t)(2 * l < vec ? 2 * l : 2 * l + 1), 1);
+    LLVMValueRef a = plain_load(e, m->dt, vec, p), b = plain_load(e, m->dt, vec, q);
+    LLVMValueRef v =
+        LL.BuildShuffleVector(e->b, a, b, LL.ConstVector(order, (unsigned)vec), "");
+    return from_memory(e, m->dt, v);
+}
+
 static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in,
                                LLVMValueRef mask, LLVMValueRef other)
 {
@@ -417,6 +434,8 @@ static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in
         return load_for_all(e, m, mask, other);
     if (m->shape == SCATTERED && e->t->gather && vec > 1 && kl_dtypes[m->dt].size >= 4)
         return gather(e, m, c, mask, other);
+    if (m->shape == STRIDED && m->coef == 2 && vec >= 4 && !mask && !in)
+        return every_other(e, m, c);
     bool vector = m->shape == VECTOR || (m->shape == REVERSED && vec > 1);
     if (!vector || vec == 1 || (mask && !has_masked(e, m->dt)))
         return by_lanes(e, m, c, mask, other);
@@ -504,6 +523,8 @@ static kl_ll_val *same_as(kl_ll *e, kl_x x, kl_x y)
 {
     const kl_ll_val *v = kl_ll_eval(e, y);
     kl_ll_val *w = v ? kl_ll_new(e, x, v->level, v->vary, v->regs, v->mem) : NULL;
+    if (w)
+        w->narrow = v->narrow;
     for (int c = 0; w && c < v->n; c++)
         w->v[c] = v->v[c];
     return w;

@@ -381,7 +381,7 @@ static void declare(kl_ll *e, const kl_stmt *s)
 static LLVMValueRef set_chunk(kl_ll *e, kl_ll_val *v, const kl_ll_reg *g, int c,
                               LLVMValueRef was)
 {
-    LLVMValueRef x = v->vary ? v->v[c] : kl_ll_splat(e, v, g->vec);
+    LLVMValueRef x = v->vary ? kl_ll_chunk(e, v, c) : kl_ll_splat(e, v, g->vec);
     LLVMValueRef mask = g->level < e->lane.level ? e->mask[c] : e->side[c];
     if (!e->lane.on || !mask)
         return x;

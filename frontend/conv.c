@@ -100,11 +100,13 @@ static kl_lazy *convolve(kl_lazy *x, kl_lazy *w, const conv *o)
     char labels[64];
     kl_dtype dt = (kl_dtype)x->dtype, acc = dt == KL_F16 || dt == KL_BF16 ? KL_F32 : dt;
     const char *g = o->groups > 1 ? "g" : "", *channels = o->transposed ? "co" : "oc";
+    if (o->groups > 1) /* before the window: its derivative looks for the contraction */
+        x = grouped(x, 1, o->groups);
     kl_lazy *v = windows(padded(x, w, o), w, o);
     if (o->transposed)
         w = kl_n_flip(w, ((UINT64_C(1) << o->dims) - 1) << 2);
     if (o->groups > 1)
-        v = grouped(v, 1, o->groups), w = grouped(w, 0, o->groups);
+        w = grouped(w, 0, o->groups);
     snprintf(labels, sizeof labels, "n%sc%s%s,%s%s%s->n%so%s", g, space[o->dims],
              tap[o->dims], g, channels, tap[o->dims], g, space[o->dims]);
     kl_lazy *y = v && w ? kl_n_contract(v, w, labels, acc) : NULL;

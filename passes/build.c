@@ -570,9 +570,7 @@ static kl_dim at_least_4(kl_dims *d, kl_dim e)
     return lo >= 4 ? 1 : hi < 4 ? 0 : kl_dim_min(d, 1, kl_dim_div(d, e, 4));
 }
 
-/* 1 where k is added up in order, 0 where over lanes: M and N, the products of each
- * side's free extents without the batch, decide, by what they are at the launch. */
-static kl_dim in_order(const kl_graph *g, kl_ref r)
+kl_dim kl_contract_in_order(const kl_graph *g, kl_ref r)
 {
     const int64_t *at = kl_graph_attr(g, r), *la = at + 3, *lb = la + at[0],
                   *y = lb + at[1];
@@ -596,7 +594,7 @@ static kl_dim group_in_order(const kl_fusion *f, const kl_group *G)
 {
     for (int i = 0; i < G->nmembers; i++)
         if (kl_graph_at(f->g, f->roots[G->members[i]].node)->op == KL_OP_contract)
-            return in_order(f->g, f->roots[G->members[i]].node);
+            return kl_contract_in_order(f->g, f->roots[G->members[i]].node);
     return 1;
 }
 

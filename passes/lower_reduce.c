@@ -158,17 +158,19 @@ static kl_x few_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, 
     return dst;
 }
 
-/* Of at most as many elements as the order has lanes: lane q's and those that fold into
- * it; KL_NONE: there are none. One element alone is what it is. */
+/* Of few elements: lane q's and those that fold into it; KL_NONE: there are none. One
+ * element alone is what it is; only a contraction's lanes may have several. */
 static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int lanes,
                      int64_t n)
 {
     if (q >= n)
         return KL_NONE;
     if (half == lanes) {
-        kl_x at = kl_x_int(l->x, q), start = kl_lower_identity(l, s);
-        kl_x v = kl_lower_accumulate(l, s, start, at);
-        kl_lower_checks(l, b, s);
+        kl_x v = kl_lower_identity(l, s);
+        for (int64_t at = q; at < n; at += lanes) {
+            v = kl_lower_accumulate(l, s, v, kl_x_int(l->x, at));
+            kl_lower_checks(l, b, s);
+        }
         return s->kind == KL_STAGE_CONTRACT ? v : kl_lower_expr(l, s->value);
     }
     kl_x a = fold_few(l, b, s, q, 2 * half, lanes, n);
@@ -181,11 +183,11 @@ static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int
 }
 
 /* Few enough that every element stands in the code by itself. */
-static bool is_few(const kl_lower *l, kl_x start, kl_x len, int32_t lanes, int64_t *n)
+static bool is_few(const kl_lower *l, kl_x start, kl_x len, int64_t most, int64_t *n)
 {
     int64_t from;
     return kl_param(l->k, l->part, "few", 0) && kl_x_is_int(l->x, start, &from) &&
-           from == 0 && kl_x_is_int(l->x, len, n) && *n > 0 && *n <= lanes;
+           from == 0 && kl_x_is_int(l->x, len, n) && *n > 0 && *n <= most;
 }
 
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
@@ -195,7 +197,7 @@ kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len)
     if (contract && !s->dot)
         return block_in_order(l, b, s, start, len);
     int32_t lanes = contract ? KL_DOT_LANES : KL_LANES;
-    if (l->in_lanes && is_few(l, start, len, lanes, &n)) {
+    if (l->in_lanes && is_few(l, start, len, contract ? 4 * lanes : lanes, &n)) {
         kl_x dst = kl_b_reg(b, "r", s->dtype, l->lanes, 0, NULL);
         kl_b_set(b, dst, fold_few(l, b, s, 0, 1, lanes, n));
         return dst;

@@ -140,6 +140,9 @@ void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exp
 kl_status kl_split_wide(kl_unit *u);             /* wide.c */
 kl_status kl_group_roots(kl_fusion *f);          /* fuse.c */
 kl_status kl_build_kernels(kl_fusion *f);        /* build.c */
+/* 1 where k is added up in order, 0 where over lanes: M and N, the products of each
+ * side's free extents without the batch, decide, by what they are at the launch. */
+kl_dim kl_contract_in_order(const kl_graph *g, kl_ref r);
 kl_status kl_collapse(kl_kernel *k, kl_part *p); /* collapse.c */
 kl_status kl_pass_fuse(kl_unit *u);              /* u->kernels, each with its algorithm */
 

@@ -100,6 +100,29 @@ static void measure(kl_fusion *f, tally *t, kl_ref r, bool again)
     t->loads[r] = (uint16_t)KL_MIN(loads, 60000u);
 }
 
+/* Windows over a padded tensor, summed a tap at a time (pooling, a convolution of each
+ * channel alone): every tap would ask where the edges are. A large contraction asks once,
+ * when it packs. */
+static bool pads_first(const kl_fusion *f, const kl_node *n, kl_ref r, kl_ref window,
+                       kl_ref s)
+{
+    const kl_graph *g = f->g;
+    int64_t all = 1, padded = 1, v;
+    if (window == KL_NONE || kl_graph_at(g, s)->op != KL_OP_pad ||
+        (n->op == KL_OP_contract && kl_contract_in_order(g, r) != 0) ||
+        (n->op != KL_OP_contract && n->op != KL_OP_reduce))
+        return false;
+    for (int i = 0; i < kl_graph_at(g, window)->rank; i++)
+        if (!kl_dim_is_const(g->dims, kl_graph_shape(g, window)[i], &v) ||
+            kl_mul_overflow(all, v, &all))
+            return false;
+    for (int i = 0; i < kl_graph_at(g, s)->rank; i++)
+        if (!kl_dim_is_const(g->dims, kl_graph_shape(g, s)[i], &v) ||
+            kl_mul_overflow(padded, v, &padded))
+            return false;
+    return all >= 2 * padded;
+}
+
 /* The operands of a contraction are read many times: only the cheapest arithmetic may
  * ride along. A sort or a scatter reads its operands in data order: nothing rides along.
  */
@@ -108,13 +131,17 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
     const kl_node *n = kl_graph_at(f->g, r);
     int limit = n->op == KL_OP_contract ? PROLOGUE : n->op == KL_OP_sort ? 0 : 1 << 20;
     for (uint32_t i = 0; i < n->nsrc; i++) {
-        kl_ref s = kl_graph_src(f->g, r, i);
+        kl_ref s = kl_graph_src(f->g, r, i), window = KL_NONE;
         const kl_node *m = kl_graph_at(f->g, s);
         bool call =
             kl_ops[n->op].kind == KL_KIND_CALL || kl_ops[n->op].kind == KL_KIND_CONTROL;
         while (!call && kl_ops[m->op].kind == KL_KIND_MOVE && m->nsrc == 1 &&
-               f->root_of[s] < 0)
+               f->root_of[s] < 0) {
+            window = m->op == KL_OP_window ? s : window;
             m = kl_graph_at(f->g, s = kl_graph_src(f->g, s, 0));
+        }
+        if (pads_first(f, n, r, window, s))
+            mark_root(f, s, "many taps read it: edges are looked for once");
         if (m->op == KL_OP_input || m->op == KL_OP_pick)
             continue;
         if (call || (m->nsrc > 0 && t->cost[s] > limit))
