@@ -101,7 +101,7 @@ static kl_status find_formulas(traces *t)
 }
 
 static kl_function *from_traces(traces *t, kl_trace_fn fn, void *user, const kl_input *in,
-                                int nin, int nout)
+                                int nin, int nout, const int *donated)
 {
     kl_input sized[KL_SIZE_SYMBOLS * 4];
     const char *names[KL_SIZE_SYMBOLS * 4], *dims[KL_SIZE_SYMBOLS];
@@ -122,16 +122,24 @@ static kl_function *from_traces(traces *t, kl_trace_fn fn, void *user, const kl_
         names[i] = in[i].name;
     for (int i = 0; i < t->ndims; i++)
         dims[i] = t->dims[i].name;
-    return kl_function_from(&t->l[0], nin, names, NULL, &(kl_open){&t->guess, dims});
+    return kl_function_from(&t->l[0], nin, names, donated, &(kl_open){&t->guess, dims});
 }
 
 kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *user,
                                  const kl_input *in, int nin, int nout,
                                  const kl_dimension *dims, int ndims)
 {
+    return kl_compile_sized_donating_at(at, fn, user, in, nin, nout, NULL, dims, ndims);
+}
+
+kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn, void *user,
+                                          const kl_input *in, int nin, int nout,
+                                          const int *donated, const kl_dimension *dims,
+                                          int ndims)
+{
     kl_call c = kl_call_begin(at);
     traces t = {.dims = dims, .ndims = ndims};
-    kl_function *f = from_traces(&t, fn, user, in, nin, nout);
+    kl_function *f = from_traces(&t, fn, user, in, nin, nout, donated);
     for (int k = 0; k < KL_EXAMPLES; k++) {
         kl_linear_free(&t.l[k]);
         kl_free(t.example[k], t.shape.nwords * sizeof(int64_t) + 1);

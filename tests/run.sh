@@ -104,7 +104,9 @@ if [ "$mode" != --quick ]; then
     python="env OMP_NUM_THREADS=1 PYTHONPATH=$PWD/build/python $PWD/$env/bin/python3"
     opdb="$python tests/python/opdb.py --quick --part"
     script "operators on PyTorch's samples" sh tests/pool.sh "$opdb 0/2" "$opdb 1/2"
-    script "models through torch.compile" $python tests/python/torch_models.py
+    opdb="$python tests/python/torch_opdb.py --quick --part"
+    script "models and operators through torch.compile" sh tests/pool.sh \
+        "$python tests/python/torch_models.py" "$opdb 0/2" "$opdb 1/2"
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
     script "ONNX's node tests" $python tests/python/onnx_nodes.py

@@ -68,6 +68,11 @@ KL_API kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *us
                                         const kl_dimension *dims, int ndims);
 #define kl_compile_sized(fn, user, in, nin, nout, dims, ndims)                           \
     kl_compile_sized_at(KL_HERE, fn, user, in, nin, nout, dims, ndims)
+/* Both: sizes left open, outputs written over inputs. */
+KL_API kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn, void *user,
+                                                 const kl_input *in, int nin, int nout,
+                                                 const int *donated,
+                                                 const kl_dimension *dims, int ndims);
 
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);

@@ -93,13 +93,14 @@ def array(t):
     return np.asarray(t)
 
 
-def differs(want, got, name, scale=1):
+def differs(want, got, name, scale=1, kind=kiln.Tensor):
+    """None, or what is wrong with got, whose tensors are of that kind."""
     a, b = flat(want), flat(got)
     if len(a) != len(b):
         return f"{len(a)} results, got {len(b)}"
     for x, y in zip(a, b):
         if isinstance(x, torch.Tensor):
-            if not isinstance(y, kiln.Tensor):
+            if not isinstance(y, kind):
                 return f"a tensor, got {type(y).__name__}"
             if str(x.dtype) != str(y.dtype):
                 return f"dtype {x.dtype}, got {y.dtype}"
@@ -139,7 +140,7 @@ CHOICE = {"kthvalue": 1, "topk": 1, "mode": 0, "sort": 0, "argsort": 0, "median"
           "nanmedian": 0}
 
 
-def chosen(op, s, want, got):
+def chosen(op, s, want, got, of=kiln):
     """The results with what the indices name in place of the indices."""
     place = CHOICE[op.name]
     dim = s.kwargs.get("dim", s.args[place] if len(s.args) > place else -1)
@@ -147,7 +148,7 @@ def chosen(op, s, want, got):
         return want, got
     keep = s.input.dim() == flat(want)[-1].dim()
     results = []
-    for r, module, x in ((want, torch, s.input), (got, kiln, to_kiln(s.input))):
+    for r, module, x in ((want, torch, s.input), (got, of, to_kiln(s.input) if of is kiln else s.input)):
         *values, index = flat(r)
         index = index if keep else index.unsqueeze(dim)
         results.append([*values, module.gather(x, dim, index)])

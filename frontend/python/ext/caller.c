@@ -39,6 +39,7 @@ typedef struct exchange {
 
 /* ---- what a call does ---- */
 
+enum { DIMS = 16 };
 typedef struct in_port {
     int arg, rank; /* its place in the list */
     int bits;      /* of an element */
@@ -61,7 +62,7 @@ typedef struct caller {
     out_port *out;
     int nin, nout,
         nprogram; /* nprogram: inputs without the seed; results of the program */
-    int nhidden, dims;
+    int nhidden, dims, at[DIMS]; /* at: the dimensions' places among the arguments */
 } caller;
 
 /* One call's memory. */
@@ -72,7 +73,7 @@ typedef struct call_state {
         *hidden;     /* copies that stand in for arguments; results of no caller */
     void **p;        /* inputs, then outputs */
     kl_ints *shapes; /* of inputs, where there are dimensions */
-    int64_t dims[64];
+    int64_t dims[DIMS];
     uint32_t seed[2];
 } call_state;
 
@@ -119,11 +120,6 @@ static int take_input(call_state *s, int i)
             return -1;
     }
     s->p[i] = (char *)d.data + d.byte_offset;
-    if (c->dims) {
-        s->shapes[i].n = p->rank;
-        for (int k = 0; k < p->rank; k++)
-            s->shapes[i].v[k] = d.shape[p->order[k]];
-    }
     return 0;
 }
 
@@ -138,8 +134,6 @@ static int take_seed(call_state *s)
     s->seed[0] = (uint32_t)v;
     s->seed[1] = (uint32_t)(v >> 32);
     s->p[c->nin] = s->seed;
-    if (c->dims)
-        s->shapes[c->nin] = kl_shape(2);
     return PyErr_Occurred() ? -1 : 0;
 }
 
@@ -278,6 +272,23 @@ static int run(call_state *s)
     return st == KL_OK ? 0 : -1;
 }
 
+/* Dimensions are numbers among the arguments. */
+static int take_dims(call_state *s)
+{
+    caller *c = s->c;
+    for (int i = 0; i < c->dims; i++) {
+        int64_t min, max, v = PyLong_AsLongLong(PyList_GetItem(s->args, c->at[i]));
+        const char *name = kl_function_dim(c->f, i, &min, &max, NULL);
+        if (!PyErr_Occurred() && (v < min || v > max))
+            PyErr_Format(PyExc_RuntimeError, "kiln: dimension %s = %lld", name,
+                         (long long)v);
+        if (PyErr_Occurred())
+            return -1;
+        s->dims[i] = v;
+    }
+    return 0;
+}
+
 static int steps(call_state *s)
 {
     caller *c = s->c;
@@ -286,10 +297,8 @@ static int steps(call_state *s)
             return -1;
     if (take_seed(s))
         return -1;
-    if (c->dims && kl_function_bind(c->f, s->shapes, s->dims)) {
-        py_raise();
+    if (c->dims && take_dims(s))
         return -1;
-    }
     return make_outputs(s) || run(s) || make_views(s) ? -1 : 0;
 }
 
@@ -304,11 +313,9 @@ static PyObject *caller_call(PyObject *self, PyObject *args, PyObject *kw)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "no keywords");
     if (n > FEW)
         s.p = malloc((size_t)n * sizeof *s.p);
-    if (c->dims)
-        s.shapes = calloc((size_t)c->nprogram + 1, sizeof *s.shapes);
     s.held = PyList_New(0);
     s.hidden = PyList_New(0);
-    int bad = !s.p || !s.held || !s.hidden || (c->dims && !s.shapes);
+    int bad = !s.p || !s.held || !s.hidden;
     if (bad)
         PyErr_NoMemory();
     bad = bad || steps(&s);
@@ -318,7 +325,6 @@ static PyObject *caller_call(PyObject *self, PyObject *args, PyObject *kw)
     Py_XDECREF(s.hidden);
     if (s.p != few)
         free(s.p);
-    free(s.shapes);
     if (bad)
         Py_CLEAR(s.results);
     return s.results;
@@ -394,7 +400,7 @@ static void caller_dealloc(PyObject *self)
     Py_DECREF(t);
 }
 
-static int plan(caller *c, PyObject *in, PyObject *out)
+static int plan(caller *c, PyObject *in, PyObject *out, PyObject *at)
 {
     c->nin = (int)PyTuple_Size(in);
     int nout = (int)PyTuple_Size(out);
@@ -413,20 +419,24 @@ static int plan(caller *c, PyObject *in, PyObject *out)
             return -1;
     c->nprogram = c->nin + (c->seed != Py_None);
     c->dims = c->f ? kl_function_dims(c->f) : 0;
-    if (c->f && (c->nprogram != kl_function_inputs(c->f) || c->dims > 64))
+    for (int i = 0; i < c->dims && i < DIMS && i < PyTuple_Size(at); i++)
+        c->at[i] = (int)PyLong_AsLong(PyTuple_GetItem(at, i));
+    if (c->f && (c->nprogram != kl_function_inputs(c->f) || c->dims > DIMS ||
+                 c->dims != PyTuple_Size(at)))
         PyErr_SetString(PyExc_ValueError, "kiln: the plan is not the program's");
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Caller(program or None, inputs, outputs, hidden, empty, view, seed, fix, exchange API):
- * the first `hidden` outputs are no results: arguments written over, what views share. */
+/* Caller(program or None, inputs, outputs, hidden, places of dimensions, empty, view,
+ * seed, fix, exchange API): the first `hidden` outputs are no results: arguments written
+ * over, and what views share. */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
-    PyObject *program, *in, *out, *empty, *view, *seed, *fix, *api;
+    PyObject *program, *in, *out, *at, *empty, *view, *seed, *fix, *api;
     int hidden;
-    if (kw ||
-        !PyArg_ParseTuple(args, "OO!O!iOOOOO", &program, &PyTuple_Type, &in,
-                          &PyTuple_Type, &out, &hidden, &empty, &view, &seed, &fix, &api))
+    if (kw || !PyArg_ParseTuple(args, "OO!O!iO!OOOOO", &program, &PyTuple_Type, &in,
+                                &PyTuple_Type, &out, &hidden, &PyTuple_Type, &at, &empty,
+                                &view, &seed, &fix, &api))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "no keywords");
     const exchange *e = PyCapsule_GetPointer(api, "dlpack_exchange_api");
     if (!e || e->version.major != 1 || !e->tensor)
@@ -446,7 +456,7 @@ static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     c->api = e;
     c->nhidden = hidden;
     c->f = program == Py_None ? NULL : py_program(program);
-    if ((program != Py_None && !c->f) || plan(c, in, out)) {
+    if ((program != Py_None && !c->f) || plan(c, in, out, at)) {
         Py_DECREF((PyObject *)c);
         return NULL;
     }

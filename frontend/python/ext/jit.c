@@ -136,10 +136,11 @@ static PyObject *jit_trace(PyObject *self, PyObject *args)
         return NULL;
     t.nout = t.nout < 0 ? 0 : t.nout;
     if (read_plan(&p, &t, in, donated, dims) == 0)
-        r = wrap(p.ndims ? kl_compile_sized_at(py_place(), trace, &t, p.in, t.nin, t.nout,
-                                               p.dims, p.ndims)
-                         : kl_compile_donating_at(py_place(), trace, &t, p.in, t.nin,
-                                                  t.nout, p.donated));
+        r = wrap(p.ndims
+                     ? kl_compile_sized_donating_at(py_place(), trace, &t, p.in, t.nin,
+                                                    t.nout, p.donated, p.dims, p.ndims)
+                     : kl_compile_donating_at(py_place(), trace, &t, p.in, t.nin, t.nout,
+                                              p.donated));
     free(p.in);
     free(p.donated);
     free(p.dims);

@@ -40,6 +40,7 @@ extern KL_API py_state py;
 /* ---- place.c: where in the user's program the running call stands ---- */
 /* "net.py:12", interned: the innermost line outside kiln's own package; NULL: unknown. */
 KL_API const char *py_place(void);
+int py_place_init(PyObject *module);
 
 /* ---- types.c: dtype and device ---- */
 int py_types_init(PyObject *module);

@@ -14,6 +14,7 @@ if getattr(_sys.modules.get("torch"), "__name__", "torch") != "torch":
 import torch._dynamo as _dynamo  # noqa: E402
 
 from .backend import kiln_backend  # noqa: E402
+from .export import export  # noqa: E402,F401
 from .report import report, reset  # noqa: E402,F401
 
 if "kiln" not in _dynamo.list_backends(exclude_tags=()):

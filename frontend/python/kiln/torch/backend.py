@@ -5,11 +5,12 @@ import operator
 import torch
 from functorch.compile import min_cut_rematerialization_partition
 from torch._dynamo.backends.common import AotAutograd
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _kiln
 from . import graph as g
 from . import report, rows
-from .graph import Refused, Region, is_host, number, value_of
+from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
 
 
 def decompositions():
@@ -31,7 +32,7 @@ reflection_pad1d.default reflection_pad2d.default reflection_pad3d.default
 reflection_pad1d_backward.default reflection_pad2d_backward.default
 reflection_pad3d_backward.default replication_pad1d.default replication_pad2d.default
 replication_pad3d.default index_add.default index_copy.default lerp.Scalar lerp.Tensor
-addcmul.default addcdiv.default
+addcmul.default addcdiv.default index_fill.int_Scalar index_fill.int_Tensor
 """.split()}
 
 
@@ -47,44 +48,100 @@ class Compiled:
     def __init__(self, gm):
         self.gm, self.graph = gm, gm.graph
         self.inputs = [n for n in self.graph.nodes if n.op == "placeholder"]
-        self.results = list(self.graph.output_node().args[0])
-        self.refused = {}
+        self.results = [r.args[0] if isinstance(r, torch.fx.Node) and is_write(r) and
+                        r.args[0].op == "placeholder" else r
+                        for r in self.graph.output_node().args[0]]
+        self.refused, self.least_of = {}, {}
         self.sizes = [i for i, n in enumerate(self.inputs) if is_host(n)]
+        self.extents = self.open_extents()
         self.callers = {}
+        self.sized = None  # serves all sizes; False: there is no such program
         self._boxed_call = True
+
+    def open_extents(self):
+        """(argument, axis, symbol) of those symbols that no argument is alone."""
+        known = {value_of(self.inputs[i]).node.expr for i in self.sizes
+                 if isinstance(value_of(self.inputs[i]), torch.SymInt)}
+        found = []
+        for i, n in enumerate(self.inputs):
+            for axis, s in enumerate(getattr(value_of(n), "shape", ())):
+                if isinstance(s, torch.SymInt) and s.node.expr.is_Symbol and \
+                        s.node.expr not in known:
+                    known.add(s.node.expr)
+                    found.append((i, axis, s.node.expr))
+        return found
 
     def symbols(self, args):
         """What the symbols among the arguments are now."""
-        known = {}
+        known = {s: args[i].shape[axis] for i, axis, s in self.extents}
         for i in self.sizes:
             val = value_of(self.inputs[i])
-            if isinstance(val, torch.SymInt):
+            if isinstance(val, torch.SymInt) and val.node.expr.is_Symbol:
                 known[val.node.expr] = args[i]
         return known
 
     def build(self, symbols):
         """A callable for these sizes; nodes that refuse go to PyTorch."""
         while True:
-            steps = g.levels(self.graph, self.refused)
+            steps = g.levels(self.graph, self.refused, self.least_of)
             try:
                 return self.assemble(steps, symbols)
             except Refused as e:
                 self.refused[e.node] = e.why
+            except Uncompiled as e:
+                self.halve(e, steps)
+
+    def halve(self, e, steps):
+        """Two programs for one that could not be compiled; of one node: it goes to PyTorch."""
+        nodes = [n for n in e.nodes if n.target is not operator.getitem]
+        if len(nodes) < 2 or len(self.least_of) > 10 * len(self.graph.nodes):
+            self.refused.update((n, f"not compiled: {e.why}"[:200]) for n in e.nodes)
+            return
+        at = next(k for k, found in steps if nodes[0] in found)
+        for n in e.nodes[e.nodes.index(nodes[len(nodes) // 2]):]:
+            self.least_of[n] = at + 2
 
     def assemble(self, steps, symbols):
-        if all(native for native, _ in steps) and len(steps) <= 1:
+        if len(steps) <= 1 and all(k % 2 == 0 for k, _ in steps):
             places = {n: i for i, n in enumerate(self.inputs)}
             nodes = steps[0][1] if steps else []
             used = {r for r in self.results if isinstance(r, torch.fx.Node)}
-            return Region(nodes, used).compile(places, self.results, symbols)
+            region = Region(nodes, used)
+            if self.sized is None and symbols and not self.extents:
+                self.sized = self.of_all_sizes(region, places, symbols)
+            return self.sized or region.compile(places, self.results, symbols)
         return Sequence(self, steps, symbols)
 
+    def of_all_sizes(self, region, places, symbols):
+        try:
+            return region.compile_sized(places, self.results, symbols)
+        except Refused:
+            raise
+        except Exception as e:  # noqa: BLE001  then each size has a program of its own
+            self.why_sized = str(e)
+            return False
+
+    def numbers(self, symbols):
+        """Results that Python computes from the sizes."""
+        return [(i, number(value_of(r), symbols)) for i, r in enumerate(self.results)
+                if isinstance(r, torch.fx.Node) and is_host(r) and r not in self.inputs]
+
     def __call__(self, args):
-        key = tuple(args[i] for i in self.sizes)
-        caller = self.callers.get(key)
-        if caller is None:
-            caller = self.callers[key] = self.build(self.symbols(args))
-        return caller(args)
+        key = (*[args[i] for i in self.sizes], *[args[i].shape[k] for i, k, _ in self.extents])
+        found = self.callers.get(key)
+        if found is None:
+            symbols = self.symbols(args)
+            with _disable_current_modes():
+                caller = self.sized or self.build(symbols)
+            found = self.callers[key] = (caller, self.numbers(symbols) if caller is self.sized
+                                         else ())
+        caller, numbers = found
+        out = caller(args)
+        if numbers:
+            out = list(out)
+            for i, v in numbers:
+                out[i] = v
+        return out
 
 
 class Sequence:
@@ -96,8 +153,8 @@ class Sequence:
         self.inputs, self.results, self.symbols = compiled.inputs, compiled.results, symbols
         self.refused = compiled.refused
         self.steps = []
-        for i, (native, nodes) in enumerate(steps):
-            if native:
+        for k, nodes in steps:
+            if k % 2 == 0:
                 self.steps.append(self.native(nodes))
             else:
                 self.steps += [self.eager(n) for n in nodes]
@@ -108,7 +165,7 @@ class Sequence:
         used = {n for n in nodes if any(u not in inside for u in n.users)}
         region = Region(nodes, used)
         reads = list(region.inputs)
-        unknown = any(free_size(n) for n in reads) or any(free_size(n) for n in nodes)
+        unknown = any(g.unbacked(n) for n in (*reads, *nodes))
         cache = {}
 
         def run(env):
@@ -140,8 +197,8 @@ class Sequence:
             try:
                 cache[key] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
                                             symbols)
-            except Refused as e:
-                self.refused[e.node] = e.why
+            except (Refused, Uncompiled) as e:
+                self.refused.setdefault(getattr(e, "node", None), e.why)
                 cache[key] = self.by_pytorch(region, reads)
         return cache[key]
 
@@ -170,8 +227,10 @@ class Sequence:
 
     def eager(self, node):
         counted = node.target is not operator.getitem and not is_host(node)
-        why = self.refused.get(node) or ("no row" if rows.find(node.target) is None
-                                         else "a dtype or layout that kiln has not")
+        why = self.refused.get(node) or (
+            "no row" if rows.find(node.target) is None else
+            "its result's size follows from data" if g.new_sizes(node) else
+            "a dtype or layout that kiln has not")
         name = g.target_name(node)
 
         def run(env):
@@ -210,23 +269,13 @@ class Sequence:
         return tuple(self.argument(r, env) for r in self.results)
 
 
-def free_size(node):
-    """Whether its sizes follow from data."""
-    val = value_of(node)
-    vals = val if isinstance(val, (list, tuple)) else [val]
-    sizes = [s for v in vals if isinstance(v, torch.Tensor) for s in v.shape] + \
-        [v for v in vals if isinstance(v, torch.SymInt)]
-    return any(isinstance(s, torch.SymInt) and any(str(x).startswith("u")
-                                                   for x in s.node.expr.free_symbols)
-               for s in sizes)
-
-
 def compile_graph(gm, example_inputs):
     """A graph of ATen operators as a callable that takes a list of tensors."""
     c = Compiled(gm)
-    if not c.sizes:
+    if c.sizes or c.extents:
+        return c
+    with _disable_current_modes():  # not of fake tensors
         return c.build({})
-    return c
 
 
 def compile_backward(gm, example_inputs):

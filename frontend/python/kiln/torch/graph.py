@@ -3,7 +3,9 @@ of rows. What the table has no row for, or a row refuses, runs by PyTorch's kern
 programs.
 
     x -> [add, softmax] -> (aten.no_row) -> [mul, sum] -> y      two programs, one fallback"""
+import math
 import operator
+import re
 
 import torch
 from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
@@ -30,6 +32,14 @@ class Refused(Exception):
     def __init__(self, node, why):
         super().__init__(f"{node.target}: {why}")
         self.node, self.why = node, why
+
+
+class Uncompiled(Exception):
+    """Nodes that were traced, and whose program could not be compiled."""
+
+    def __init__(self, nodes, why):
+        super().__init__(why)
+        self.nodes, self.why = nodes, why
 
 
 def value_of(node):
@@ -101,14 +111,18 @@ class Tracer:
         row = rows.find(node.target)
         if row is None:
             raise Refused(node, "no row")
+        _kiln._set_place(place_of(node))
         try:
-            args = [self.argument(a) for a in node.args]
+            tokens = target_name(node) == "with_effects"
+            args = [self.argument(a) for a in (node.args[1:] if tokens else node.args)]
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items() if k not in rows.IGNORED}
             got = row(node, *args, **kwargs) if row.wants_node else row(*args, **kwargs)
             self.env[node] = self.checked(node, got)
         except Exception as e:  # noqa: BLE001  whatever a row refuses, PyTorch's kernel does
             text = str(e).splitlines()
             raise Refused(node, f"{type(e).__name__}: {text[0] if text else ''}"[:200]) from e
+        finally:
+            _kiln._set_place(None)
 
     def checked(self, node, got):
         """The result, of the dtype and shape that PyTorch says."""
@@ -135,6 +149,17 @@ class Tracer:
         return t
 
 
+LINE = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def place_of(node):
+    """The user's line that a node comes from, "net.py:12"; None: unknown."""
+    trace = node.meta.get("stack_trace")
+    at = LINE.findall(trace) if trace else ()
+    mine = [a for a in at if "/site-packages/torch/" not in a[0]] or at
+    return f"{mine[-1][0]}:{mine[-1][1]}" if mine else None
+
+
 def constant(node):
     """A tensor that is part of the graph, with the value it has now."""
     from .. import from_dlpack
@@ -159,7 +184,8 @@ class Region:
         inputs = {}
         for n in nodes:
             for a in n.all_input_nodes:
-                if a not in inside and not is_host(a):
+                token = target_name(n) == "with_effects" and a is n.args[0]
+                if a not in inside and not is_host(a) and not token:
                     inputs.setdefault(a)
         self.inputs = list(inputs)
         self.outputs = [n for n in self.nodes if n in used_later and not is_host(n)]
@@ -179,13 +205,17 @@ class Region:
         """A caller: arguments at places[node] of its list; results: nodes or constants."""
         return Plan(self, places, symbols).caller(results)
 
+    def compile_sized(self, places, results, symbols):
+        """The same for all sizes: these are an example."""
+        return Sized(self, places, symbols).caller(results)
+
 
 class Plan:
     """A region at given sizes."""
 
     def __init__(self, region, places, symbols):
         self.region, self.places, self.symbols = region, places, symbols
-        self.layouts = {n: layout_of(value_of(n), symbols) for n in region.inputs}
+        self.layouts = {n: self.layout_of(n) for n in region.inputs}
         self.ports = [n for n in region.inputs]
         self.computed = []  # (node, layout): what the program gives
         self.donated = []
@@ -203,10 +233,21 @@ class Plan:
             self.donated.append(1 + self.ports.index(target))
             yield (OVER, self.ports.index(target), None, None, ())
 
+    def layout_of(self, node):
+        """Where sizes vary, what would lie with gaps lies dense: in the graph that makes it and in
+        that which reads it."""
+        lay = layout_of(value_of(node), self.symbols)
+        gaps = self.symbols and not (lay.dense and not lay.expanded)
+        return Layout(lay.size, contiguous(lay.size)) if gaps else lay
+
+    def shape_of(self, node):
+        """Of the program's input."""
+        return self.layouts[node].shape_of_input()
+
     def new(self, node):
         """Memory for a node's value, which the program writes."""
         val = value_of(node)
-        lay = layout_of(val, self.symbols)
+        lay = self.layout_of(node)
         if not lay.dense:
             lay = Layout(lay.size, contiguous(lay.size))
         self.computed.append((node, lay))
@@ -216,10 +257,10 @@ class Plan:
     def result(self, i, node, done):
         if not isinstance(node, torch.fx.Node):
             return (OBJECT, 0, node, None, ())
-        if is_host(node):
-            return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
         if node in self.places:
             return (ARG, self.places[node], None, None, ())
+        if is_host(node):
+            return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
         if done.get(node) == i:
             return self.new(node)
         return self.view(node, done) or self.new(node)
@@ -232,6 +273,8 @@ class Plan:
             return None
         source = -1 - self.places[root] if root in self.places else done[root]
         lay = layout_of(val, self.symbols)
+        if lay.stride != self.layout_of(node).stride:
+            return None
         by = number(val.storage_offset(), self.symbols) - \
             number(base.storage_offset(), self.symbols)
         return (VIEW, source, (lay.size, lay.stride, by), None, ())
@@ -242,9 +285,9 @@ class Plan:
         roots = {n: self.region.root(n) for n in nodes}
         own = [n for n in nodes if roots[n] is n and n not in self.places]
         kept = [r for n, r in roots.items() if r not in self.places and r not in own and
-                not layout_of(value_of(n), self.symbols).dense]
-        return ([n for n in dict.fromkeys(own) if layout_of(value_of(n), self.symbols).dense],
-                [n for n in dict.fromkeys(kept) if layout_of(value_of(n), self.symbols).dense])
+                not self.layout_of(n).dense]
+        return tuple([n for n in dict.fromkeys(some) if self.layout_of(n).dense]
+                     for some in (own, kept))
 
     def caller(self, results):
         outs = list(self.over())
@@ -258,7 +301,8 @@ class Plan:
         program = self.program() if self.computed else None
         seed = random.draw if self.region.draws and program is not None else None
         return _kiln.Caller(program, tuple(self.input_ports()) if program else (), tuple(outs),
-                            hidden, _empty_strided_cpu, _reinterpret_tensor, seed, self.fix, API)
+                            hidden, self.dimension_places(program), _empty_strided_cpu,
+                            _reinterpret_tensor, seed, self.fix, API)
 
     def fix(self, t, i):
         """A copy of an argument that lies as the program wants it."""
@@ -274,19 +318,36 @@ class Plan:
 
     def program(self):
         r = self.region
-        inputs = [(n.name, dtype_of(value_of(n).dtype), self.layouts[n].shape_of_input())
-                  for n in self.ports]
+        inputs = [(n.name, dtype_of(value_of(n).dtype), self.shape_of(n)) for n in self.ports]
         if r.draws:
             inputs.append(("seed", _kiln.uint32, (2,)))
-        program = _kiln._jit_trace(self.trace, tuple(inputs), len(self.computed),
-                                   tuple(self.donated), ())
+        try:
+            program = _kiln._jit_trace(self.trace, tuple(inputs), len(self.computed),
+                                       tuple(self.donated), self.dimensions())
+        except (Refused, MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as e:  # noqa: BLE001  what no pass can compile
+            raise Uncompiled(r.nodes, str(e)) from e
         report.native(target_name(n) for n in r.nodes)
         return program
 
+    def dimensions(self):
+        return ()
+
+    def dimension_places(self, program):
+        return ()
+
+    def whole(self, node, t):
+        """A program's input with the extents that its layout has."""
+        return t
+
+    def symbols_of(self, tensors):
+        return self.symbols
+
     def trace(self, *tensors):
-        tracer = Tracer(self.symbols)
+        tracer = Tracer(self.symbols_of(tensors))
         for n, t in zip(self.ports, tensors):
-            tracer.env[n] = self.layouts[n].read(t)
+            tracer.env[n] = self.layouts[n].read(self.whole(n, t))
         if self.region.draws:
             _kiln._draw_from(tensors[-1])
         try:
@@ -298,6 +359,78 @@ class Plan:
                 _kiln._draw_from(None)
 
 
+class Sized(Plan):
+    """A region at all sizes: its symbols are dimensions of the program, told by the inputs. An
+    extent that is a product of symbols is as many extents of the program's input."""
+
+    MOST = 2 ** 31 - 1
+
+    def __init__(self, region, places, symbols):
+        self.numbers = {s: i for i, s in enumerate(symbols)}
+        super().__init__(region, places, symbols)
+        self.where = {}  # number of a dimension -> (input, axis of the program's)
+        for k, n in enumerate(self.ports):
+            for axis, d in enumerate(self.shape_of(n)):
+                if d < 0:
+                    self.where.setdefault(-1 - d, (k, axis))
+        if len(self.where) < len(self.numbers):
+            raise NotImplementedError("a size that is no input's extent alone")
+
+    def factors(self, node):
+        """The extents of a program's input, in memory order, each as its factors."""
+        shape = value_of(node).shape
+        return [self.extent(shape[i]) for i in self.layouts[node].order]
+
+    def shape_of(self, node):
+        return tuple(e for extents in self.factors(node) for e in extents)
+
+    def extent(self, s):
+        if not isinstance(s, torch.SymInt):
+            return (s,)
+        expr = s.node.expr
+        parts = expr.args if expr.is_Mul else (expr,)
+        if all(p.is_Integer or p in self.numbers for p in parts):
+            return tuple(int(p) if p.is_Integer else -1 - self.numbers[p] for p in parts)
+        raise NotImplementedError(f"an input's extent {expr}")
+
+    def whole(self, node, t):
+        extents, shape, at = self.factors(node), [], 0
+        for e in extents:
+            shape.append(math.prod(t.shape[at:at + len(e)]))
+            at += len(e)
+        return t if len(shape) == t.dim() else t.reshape(shape)
+
+    def dimension_places(self, program):
+        """Where the program's dimensions, in its order, stand among the arguments."""
+        symbols = list(self.numbers)
+        names = _kiln._jit_about(program)[3] if program else ()
+        at = {value_of(n).node.expr: i for n, i in self.places.items()
+              if isinstance(value_of(n), torch.SymInt)}
+        return tuple(at[symbols[int(name[1:])]] for name in names)
+
+    def view(self, node, done):
+        """Only with sizes that are known."""
+        fixed = all(isinstance(s, int) for v in (value_of(node), value_of(self.region.root(node)))
+                    for s in (*v.shape, *v.stride(), v.storage_offset()))
+        return super().view(node, done) if fixed else None
+
+    def dimensions(self):
+        env = next(s.node.shape_env for n in self.ports for s in value_of(n).shape
+                   if isinstance(s, torch.SymInt))
+        r = [env.var_to_range.get(s) for s in self.numbers]
+        return tuple((f"s{i}", max(int(v.lower), 2), self.most(v)) for i, v in enumerate(r))
+
+    def most(self, v):
+        return int(v.upper) if v.upper.is_Integer and v.upper < self.MOST else self.MOST
+
+    def symbols_of(self, tensors):
+        known = {}
+        for s, i in self.numbers.items():
+            k, axis = self.where[i]
+            known[s] = tensors[k].shape[axis]
+        return known
+
+
 def is_write(node):
     return target_name(node) == "aten.copy_.default"
 
@@ -306,7 +439,8 @@ def is_write(node):
 
 
 def supported(node, refused):
-    if node in refused:
+    """A row does it; written arguments are written by the program that makes their values."""
+    if node in refused or is_host(node):
         return False
     if node.op == "get_attr":
         return True
@@ -316,10 +450,25 @@ def supported(node, refused):
         target, value = node.args[0], node.args[1]
         a, b = value_of(target), value_of(value)
         return (target.op == "placeholder" and a.dtype == b.dtype and a.shape == b.shape and
-                not node.users)
-    if not all(is_native_dtype(a) for a in (*node.all_input_nodes, node)):
+                all(u.op == "output" for u in node.users))
+    if not all(is_native_dtype(a) for a in (*node.all_input_nodes, node)) or new_sizes(node):
         return False
     return rows.find(node.target) is not None
+
+
+def unbacked(node):
+    """Symbols that data decided."""
+    val = value_of(node)
+    vals = val if isinstance(val, (list, tuple)) else [val]
+    sizes = [s for v in vals if isinstance(v, torch.Tensor) for s in v.shape] + \
+        [v for v in vals if isinstance(v, torch.SymInt)]
+    return {x for s in sizes if isinstance(s, torch.SymInt) for x in s.node.expr.free_symbols
+            if str(x).startswith(("u", "zu"))}
+
+
+def new_sizes(node):
+    """Whether its sizes follow from its data."""
+    return bool(unbacked(node) - set().union(*map(unbacked, node.all_input_nodes)))
 
 
 def is_native_dtype(node):
@@ -329,8 +478,9 @@ def is_native_dtype(node):
                v.device.type == "cpu" for v in vals if isinstance(v, torch.Tensor))
 
 
-def levels(graph, refused):
-    """Nodes by step: even steps are kiln's, odd ones PyTorch's; a step needs only earlier ones."""
+def levels(graph, refused, least_of=()):
+    """Nodes by step: even steps are kiln's, odd ones PyTorch's; a step needs only earlier ones.
+    least_of: node -> the first step that it may be in."""
     level, writes = {}, []
     for n in graph.nodes:
         if n.op in ("placeholder", "output"):
@@ -347,7 +497,7 @@ def levels(graph, refused):
         for a in n.all_input_nodes:
             if level[a] >= 0:
                 least = max(least, level[a] + (level[a] % 2 != (not native)))
-        level[n] = least
+        level[n] = max(least, least_of[n]) if n in least_of and native else least
     last = max((v for v in level.values() if v >= 0), default=0)
     last += last % 2
     for n in writes:  # when everybody has read what stood there
@@ -356,7 +506,7 @@ def levels(graph, refused):
     for n in graph.nodes:
         if level[n] >= 0:
             steps.setdefault(level[n], []).append(n)
-    return [(k % 2 == 0, steps[k]) for k in sorted(steps)]
+    return [(k, steps[k]) for k in sorted(steps)]
 
 
 def symbolic(node):

@@ -2,6 +2,7 @@
 name and arguments (SAME, and RENAMED by another name), or a function here, in rows_nn.py or
 rows_more.py. A row may refuse by any exception: PyTorch's kernel then does it."""
 import functools
+import math
 
 import kiln
 from kiln.nn import functional as F
@@ -36,9 +37,9 @@ full zeros ones eye linspace logspace tril_indices triu_indices full_like ones_l
 empty_like native_group_norm native_layer_norm native_batch_norm
 grid_sampler_2d grid_sampler_3d cholesky cholesky_inverse cholesky_solve
 channel_shuffle pixel_shuffle pixel_unshuffle celu selu prelu threshold triangular_solve lu_unpack
-ormqr geqrf repeat_interleave pdist bernoulli multinomial randperm isin unfold_copy nonzero_static
+ormqr geqrf repeat_interleave pdist bernoulli multinomial randperm isin unfold_copy
 narrow squeeze_copy unsqueeze_copy expand_copy permute_copy t_copy transpose_copy diagonal_copy
-frexp segment_reduce unravel_index
+frexp unravel_index
 """
 FUNCTIONAL = """
 elu hardtanh leaky_relu hardswish hardsigmoid mish silu softplus hardshrink softshrink relu6 glu
@@ -59,7 +60,9 @@ RENAMED = {
     "linalg_lu_factor_ex": "linalg.lu_factor_ex", "linalg_lu_solve": "linalg.lu_solve",
     "linalg_solve_triangular": "linalg.solve_triangular", "linalg_eig": "linalg.eig",
     "linalg_matrix_exp": "linalg.matrix_exp", "linalg_pinv": "linalg.pinv",
-    "linalg_lstsq": "linalg.lstsq", 
+    "linalg_lstsq": "linalg.lstsq", "linalg_matrix_sqrth": "linalg.matrix_sqrth",
+    "narrow_copy": "narrow", "view_copy": "reshape",
+    "unbind_copy": "unbind", "split_copy": "split", "split_with_sizes_copy": "split_with_sizes",
 }
 for _name in ("bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 "
               "modified_bessel_k0 modified_bessel_k1 scaled_modified_bessel_k0 "
@@ -85,7 +88,8 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    ROWS["aten." + name if "." not in name or not name.startswith("prims.") else name] = row
+    whole = name.startswith("prims.") or name == "with_effects"
+    ROWS[name if whole else "aten." + name] = row
 
 
 def row(*names, wants_node=False, draws=False):
@@ -153,14 +157,14 @@ def _index(x, indices):
 
 @row("index_put", "_unsafe_index_put", "_index_put_impl")
 def _index_put(x, indices, values, accumulate=False, unsafe=False):
+    if any(i is not None and i.dtype == kiln.bool for i in indices):
+        return _put_masked(x, indices, values, accumulate)
     if all(i is not None for i in indices):
         return kiln.index_put(x, tuple(indices), values, accumulate)
     # whole dimensions move behind the indexed ones
     given = [d for d, i in enumerate(indices) if i is not None]
     together = given == list(range(given[0], given[-1] + 1))
     rest = [d for d in range(x.dim()) if d not in given]
-    if any(indices[d].dtype == kiln.bool for d in given):
-        raise NotImplementedError("a mask among whole dimensions")
     moved = x.permute(given + rest)
     picked = kiln.broadcast_tensors(*[indices[d] for d in given])
     shape = tuple(picked[0].shape)
@@ -177,6 +181,31 @@ def _index_put(x, indices, values, accumulate=False, unsafe=False):
     for i, d in enumerate(given + rest):
         back[d] = i
     return r.permute(back)
+
+
+def _put_masked(x, indices, values, accumulate):
+    """One value where a mask of the first dimensions is true."""
+    if len(indices) != 1 or values.numel() != 1:
+        raise NotImplementedError("how many values are put depends on a mask's values")
+    mask = indices[0].reshape(*indices[0].shape, *[1] * (x.dim() - indices[0].dim()))
+    value = values.reshape(()).to(x.dtype)
+    return kiln.where(mask, x + value if accumulate else value, x)
+
+
+@row("nonzero_static")
+def _nonzero_static(x, size, fill_value=-1):
+    """The first `size` places, found by counting."""
+    flat = (x != 0).reshape(-1)
+    n = flat.shape[0]
+    to = flat.to(kiln.int64).cumsum(0) - 1
+    to = kiln.where(flat & (to < size), to, size)
+    places = kiln.full((size + 1,), -1, dtype=kiln.int64)
+    places = places.scatter(0, to, kiln.arange(n, dtype=kiln.int64))[:size]
+    there, columns = places >= 0, []
+    for extent in reversed(x.shape):
+        columns.append(kiln.where(there, places % max(extent, 1), fill_value))
+        places = kiln.where(there, places // max(extent, 1), places)
+    return kiln.stack(columns[::-1], 1) if columns else kiln.zeros((size, 0), dtype=kiln.int64)
 
 
 @row("_to_copy", "prims.convert_element_type")
@@ -396,6 +425,9 @@ def _bitcast(x, dtype):
 
 @row("scatter.value", "scatter.src")
 def _scatter(x, dim, index, src):
+    if x.dim() == 0 or index.dim() == 0:
+        src = src.reshape(-1) if isinstance(src, kiln.Tensor) else src
+        return kiln.scatter(x.reshape(-1), 0, index.reshape(-1), src).reshape(x.shape)
     return kiln.scatter(x, dim, index, src)
 
 
@@ -430,6 +462,45 @@ def _addmm(node, x, a, b, beta=1, alpha=1):
     return getattr(kiln, name)(x, a, b, beta=beta, alpha=alpha)
 
 
+@row("_efficientzerotensor")
+def _zero_tensor(size, dtype=None):
+    return kiln.zeros(tuple(size), dtype=dtype)
+
+
+@row("masked_scatter_backward")
+def _masked_scatter_backward(g, mask, sizes):
+    """The gradients under the mask, in order, then zeros."""
+    mask = mask.expand(g.shape).reshape(-1)
+    n = math.prod(sizes)
+    to = mask.to(kiln.int64).cumsum(0) - 1
+    to = kiln.where(mask & (to < n), to, n)
+    flat = kiln.zeros(n + 1, dtype=g.dtype).index_add(0, to, g.reshape(-1))
+    return flat[:n].reshape(tuple(sizes))
+
+
+@row("_trilinear")
+def _trilinear(a, b, c, expand1, expand2, expand3, sumdim, unroll_dim=1):
+    for t, dims in ((0, expand1), (1, expand2), (2, expand3)):
+        x = (a, b, c)[t]
+        for d in sorted(dims):
+            x = x.unsqueeze(d)
+        a, b, c = (x if t == 0 else a, x if t == 1 else b, x if t == 2 else c)
+    return (a * b * c).sum(list(sumdim)) if sumdim else a * b * c
+
+
+@row("_make_token")
+def _make_token():
+    return kiln.zeros(0)
+
+
+@row("with_effects")
+def _with_effects(op, *args, **kwargs):
+    """Effects in order: what is checked of a factorization is told by its `info`."""
+    if str(op) != "aten._linalg_check_errors.default":
+        raise NotImplementedError(f"the effect {op}")
+    return kiln.zeros(0), None
+
+
 @row("sym_size.int")
 def _sym_size(x, dim):
     return x.shape[dim]
@@ -440,7 +511,7 @@ def _sym_numel(x):
     return x.numel()
 
 
-@row("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range",
+@row("_linalg_check_errors", "_sink_tokens", "_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range",
      "sym_constrain_range_for_size")
 def _nothing(*args, **kwargs):
     return None

@@ -271,6 +271,22 @@ def _max_unpool3d(x, indices, size, stride=None, padding=None):
     return flat.scatter(-1, indices.flatten(-3), x.flatten(-3)).reshape(lead + tuple(size))
 
 
+def _fractional_rows(n):
+    f = getattr(F, f"fractional_max_pool{n}d_with_indices")
+
+    @row(f"fractional_max_pool{n}d")
+    def _fractional(x, kernel, size, samples):
+        return f(x, tuple(kernel), output_size=tuple(size), _random_samples=samples)
+
+    @row(f"fractional_max_pool{n}d_backward")
+    def _fractional_backward(g, x, kernel, size, indices):
+        flat = kiln.zeros(tuple(x.shape[:-n]) + (math.prod(x.shape[-n:]),), dtype=g.dtype)
+        return flat.scatter_add(-1, indices.flatten(-n), g.flatten(-n)).reshape(x.shape)
+
+
+for _n in (2, 3):
+    _fractional_rows(_n)
+
 # ---- padding ----
 
 
@@ -384,23 +400,59 @@ def _embedding_backward(g, index, n, padding_idx, scale_by_freq):
     return kiln.zeros((n, *width), dtype=g.dtype).index_add(0, flat, rows)
 
 
-@row("_embedding_bag", "_embedding_bag_forward_only")
-def _embedding_bag(w, index, offsets, scale_grad_by_freq=False, mode=0, sparse=False,
+def _bags(index, offsets, include_last):
+    """Which bag each index is in."""
+    n = offsets.shape[0] - bool(include_last)
+    at = kiln.arange(index.shape[0], dtype=index.dtype)
+    return n, kiln.searchsorted(offsets[:n].contiguous(), at, right=True).to(index.dtype) - 1
+
+
+@row("_embedding_bag", "_embedding_bag_forward_only", wants_node=True)
+def _embedding_bag(node, w, index, offsets, scale_grad_by_freq=False, mode=0, sparse=False,
                    per_sample_weights=None, include_last_offset=False, padding_idx=-1):
-    y = F.embedding_bag(index, w, offsets, mode=("sum", "mean", "max")[mode],
+    if mode == 2:
+        raise NotImplementedError("the rows of the largest")
+    index, offsets = index.to(kiln.int64), offsets.to(kiln.int64)
+    y = F.embedding_bag(index, w, offsets, mode=("sum", "mean")[mode],
                         per_sample_weights=per_sample_weights,
                         include_last_offset=include_last_offset,
                         padding_idx=None if padding_idx < 0 else padding_idx)
-    raise_unless_sum = y  # the three other results are the gradient's; made like PyTorch's
-    bags = offsets.shape[0] - bool(include_last_offset)
-    position = kiln.arange(index.shape[0], dtype=index.dtype)
-    of = kiln.searchsorted(offsets[:bags], position, right=True).to(index.dtype) - 1
-    size = kiln.zeros(bags, dtype=index.dtype).index_add(
-        0, of, kiln.where(index == padding_idx, 0, kiln.ones(index.shape[0], dtype=index.dtype)))
-    most = kiln.zeros((bags, w.shape[1]) if mode == 2 else (0,), dtype=index.dtype)
-    if mode == 2:
+    _, of, sizes, most = node.meta["val"]
+    n, bag = _bags(index, offsets, include_last_offset)
+    counted = (index != padding_idx).to(kiln.int64)
+    size = kiln.zeros(n, dtype=kiln.int64).index_add(0, bag, counted)
+
+    def shaped(t, like):
+        short = t.shape[0] - like.shape[0] if like.dim() else 0
+        t = t[:like.shape[0]] if short > 0 else t
+        return kiln.cat([t, kiln.zeros(-short, dtype=t.dtype)]) if short < 0 else t
+
+    return (y, shaped(bag, of), shaped(size, sizes),
+            kiln.zeros(tuple(most.shape), dtype=kiln.int64))
+
+
+@row("_embedding_bag_backward")
+def _embedding_bag_backward(g, index, offsets, bag, size, most, n, scale_by_freq, mode, sparse,
+                            per_sample_weights=None, padding_idx=-1):
+    if mode == 2 or scale_by_freq:
         raise NotImplementedError("the rows of the largest")
-    return raise_unless_sum, of, size, most
+    index, offsets = index.to(kiln.int64), offsets.to(kiln.int64)
+    last = offsets.shape[0] > g.shape[0]
+
+    def f(w):
+        return F.embedding_bag(index, w, offsets, mode=("sum", "mean")[mode],
+                               per_sample_weights=per_sample_weights, include_last_offset=last,
+                               padding_idx=None if padding_idx < 0 else padding_idx)
+
+    return vjp(f, (kiln.zeros((n, g.shape[1]), dtype=g.dtype),), g)[0]
+
+
+@row("_embedding_bag_per_sample_weights_backward")
+def _embedding_bag_weights_backward(g, w, index, offsets, bag, mode, padding_idx=-1):
+    index = index.to(kiln.int64)
+    _, bag = _bags(index, offsets.to(kiln.int64), offsets.shape[0] > g.shape[0])
+    r = (g[bag] * w[index]).sum(1)
+    return kiln.where(index == padding_idx, kiln.zeros((), dtype=r.dtype), r)
 
 
 # ---- losses ----
@@ -457,9 +509,14 @@ def _cdist_backward(g, a, b, p, d):
     return vjp(lambda t: kiln.cdist(t, b, p), (a,), g)[0]
 
 
+@row("_pdist_forward")
+def _pdist(x, p=2.0):
+    return F.pdist(x, p)
+
+
 @row("_pdist_backward")
 def _pdist_backward(g, x, p, d):
-    return vjp(lambda t: kiln.pdist(t, p), (x,), g)[0]
+    return vjp(lambda t: F.pdist(t, p), (x,), g)[0]
 
 
 # ---- recurrent layers ----

@@ -75,7 +75,9 @@ def _normal(x, mean=0.0, std=1.0):
 
 @row("normal.Tensor_float", "normal.float_Tensor", "normal.Tensor_Tensor", draws=True)
 def _normal_of(mean, std=1.0):
-    return kiln.normal(mean, std)
+    like = mean if isinstance(mean, kiln.Tensor) else std
+    shape = kiln.broadcast_shapes(*[t.shape for t in (mean, std) if isinstance(t, kiln.Tensor)])
+    return kiln.randn(tuple(shape), dtype=like.dtype) * std + mean
 
 
 @row("normal.float_float", draws=True)
