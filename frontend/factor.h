@@ -107,6 +107,8 @@ kl_tensor *kl_identity_like(const char *at, kl_tensor *a); /* of a's square shap
 
 /* ---- linalg_solve.c: without checks, for rules ---- */
 
+/* Operands of one batch shape. */
+bool kl_join_batches(const char *at, kl_tensor **a, kl_tensor **b);
 kl_tensor *kl_triangular(const char *at, kl_tensor *a, kl_tensor *b, bool is_upper,
                          bool left, bool unit);
 kl_tensor *kl_solve_square(const char *at, kl_tensor *a, kl_tensor *b); /* A X = B */

@@ -37,13 +37,19 @@ typedef enum fortran {
     SYEVD,
     GEEV,
     GELSD,
+    SYTRF,
+    HETRF,
+    SYTRS,
+    HETRS,
     FORTRAN
 } fortran;
 static const char *const fortran_names[FORTRAN][2] =
     {/* real, complex */
      {"potrf", "potrf"}, {"getrf", "getrf"}, {"trsm", "trsm"},
      {"geqrf", "geqrf"}, {"orgqr", "ungqr"}, {"gesdd", "gesdd"},
-     {"syevd", "heevd"}, {"geev", "geev"},   {"gelsd", "gelsd"}};
+     {"syevd", "heevd"}, {"geev", "geev"},   {"gelsd", "gelsd"},
+     {"sytrf", "sytrf"}, {"sytrf", "hetrf"}, {"sytrs", "sytrs"},
+     {"sytrs", "hetrs"}};
 static any table[FORTRAN][4];
 static bool opened;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -535,6 +541,58 @@ static void lstsq(job *j)
     drop(b, most * k, size);
 }
 
+/* A -> LD, pivots, info; flag: A is Hermitian. */
+static void ldl(job *j)
+{
+    typedef void (*fn)(const char *, integer *, void *, integer *, integer *, void *,
+                       integer *, integer *, size_t);
+    int64_t n = j->n[KL_LA_N];
+    integer in = (integer)n, ask = -1, info;
+    fortran f = j->n[KL_LA_FLAG0] ? HETRF : SYTRF;
+    size_t size = j->t->size;
+    double query[2];
+    if (empty(j, 3, n))
+        return;
+    CALL(f, fn)("L", &in, NULL, &in, NULL, query, &ask, &info, 1);
+    int64_t nwork = asked(j, query);
+    integer lwork = (integer)nwork;
+    void *c = room(j, n * n, size), *work = room(j, nwork, size);
+    for (int64_t i = 0; !j->bad && i < j->n[KL_LA_BATCH]; i++) {
+        char *ld = at(j, 1, i, n * n, size);
+        turn(size, n, n, at(j, 0, i, n * n, size), c);
+        CALL(f, fn)
+        ("L", &in, c, &in, (integer *)j->p[2] + i * n, work, &lwork,
+         (integer *)j->p[3] + i, 1);
+        turn(size, n, n, c, ld);
+        for (int64_t r = 0; r < n; r++)
+            memset(ld + (size_t)(r * n + r + 1) * size, 0, (size_t)(n - r - 1) * size);
+    }
+    drop(c, n * n, size);
+    drop(work, nwork, size);
+}
+
+/* LD, pivots, B -> X of A X = B; flag: A is Hermitian. */
+static void ldl_solve(job *j)
+{
+    typedef void (*fn)(const char *, integer *, integer *, void *, integer *, integer *,
+                       void *, integer *, integer *, size_t);
+    int64_t n = j->n[KL_LA_N], k = j->n[KL_LA_K];
+    integer in = (integer)n, ik = (integer)k, info;
+    size_t size = j->t->size;
+    if (n == 0 || k == 0)
+        return;
+    void *c = room(j, n * n, size), *b = room(j, n * k, size);
+    for (int64_t i = 0; !j->bad && i < j->n[KL_LA_BATCH]; i++) {
+        turn(size, n, n, at(j, 0, i, n * n, size), c);
+        turn(size, n, k, at(j, 2, i, n * k, size), b);
+        CALL(j->n[KL_LA_FLAG0] ? HETRS : SYTRS, fn)
+        ("L", &in, &ik, c, &in, (integer *)j->p[1] + i * n, b, &in, &info, 1);
+        turn(size, k, n, b, at(j, 3, i, n * k, size));
+    }
+    drop(c, n * n, size);
+    drop(b, n * k, size);
+}
+
 /* ---- names ---- */
 
 static int enter(void (*routine)(job *), int type, int nin, int n, void **p)
@@ -565,7 +623,8 @@ static int enter(void (*routine)(job *), int type, int nin, int n, void **p)
     F(orgqr, orthogonal, 3, 4, letter, type) F(gesdd, svd, 2, 6, letter, type) \
     F(gesddn, svdvals, 2, 4, letter, type) F(syevd, eigh, 2, 5, letter, type) \
     F(geev, eig, 2, 5, letter, type) F(gelsd, lstsq, 4, 8, letter, type) \
-    F(laswp, exchanges, 2, 3, letter, type)
+    F(laswp, exchanges, 2, 3, letter, type) F(sytrf, ldl, 2, 5, letter, type) \
+    F(sytrs, ldl_solve, 4, 5, letter, type)
 /* clang-format on */
 #define DEFINE(name, routine, nin, n, letter, type)                                      \
     KL_API int kl_lapack_##letter##name(P##n, const int64_t *const *shapes);             \

@@ -30,6 +30,8 @@ typedef enum kl_lapack_routine {
     KL_LA_EIG,
     KL_LA_LSTSQ,
     KL_LA_EXCHANGES,
+    KL_LA_LDL,
+    KL_LA_LDL_SOLVE,
     KL_LA_ROUTINES
 } kl_lapack_routine;
 

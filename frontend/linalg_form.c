@@ -74,6 +74,100 @@ kl_tensor *kl_ormqr_at(const char *at, kl_tensor *a, kl_tensor *tau, kl_tensor *
     return kl_composed(&c, __func__, left ? mm(at, q, other) : mm(at, other, q));
 }
 
+/* ---- L D L*, D of blocks of one and two ---- */
+
+kl_tensor *kl_linalg_ldl_factor_ex_at(const char *at, kl_tensor *a, bool hermitian,
+                                      kl_tensor **pivots, kl_tensor **info)
+{
+    kl_call c = kl_compose(at);
+    kl_tensor *out[3] = {NULL};
+    bool ok = !kl_check_matrix("torch.linalg.ldl_factor_ex", a, true);
+    if (ok) {
+        int64_t sizes[KL_LA_SIZES], n = kl_extent(a, -1);
+        kl_lapack_out types[3] = {kl_lapack_like(a, (kl_dtype)a->dtype, 2, n, n),
+                                  kl_lapack_like(a, KL_I32, 1, n, 0),
+                                  kl_lapack_like(a, KL_I32, 0, 0, 0)};
+        kl_lapack_sizes(a, 0, sizes);
+        sizes[KL_LA_FLAG0] = hermitian;
+        kl_tensor *in = kl_detach_at(at, a);
+        ok = in && kl_lapack_tensors(at, KL_LA_LDL, &in, 1, sizes, types, 3, out);
+    }
+    ok = kl_composed_all(&c, __func__, ok, out, 3);
+    *pivots = out[1];
+    *info = out[2];
+    return ok ? out[0] : NULL;
+}
+
+kl_tensor *kl_linalg_ldl_factor_at(const char *at, kl_tensor *a, bool hermitian,
+                                   kl_tensor **pivots)
+{
+    kl_call c = kl_compose(at);
+    kl_tensor *info, *out[2];
+    char batch[40];
+    int order;
+    out[0] = kl_linalg_ldl_factor_ex_at(at, a, hermitian, &out[1], &info);
+    int64_t bad = out[0] ? kl_info_first(at, info, out, 2, &order) : -1;
+    if (bad >= 0)
+        kl_fail(KL_ERR_NUMERIC,
+                "torch.linalg.ldl_factor: %sD[%d,%d] is zero: ldl_solve would divide by "
+                "it. linalg.ldl_factor_ex gives what there is",
+                kl_info_batch(info, bad, batch), order - 1, order - 1);
+    bool ok = kl_composed_all(&c, __func__, out[0] && bad < 0, out, 2);
+    *pivots = out[1];
+    return ok ? out[0] : NULL;
+}
+
+static kl_status check_ldl(kl_tensor *ld, kl_tensor *pivots, kl_tensor *b)
+{
+    char text[200];
+    KL_TRY(kl_check_matrix("torch.linalg.ldl_solve", ld, true));
+    KL_TRY(kl_check_matrix("torch.linalg.ldl_solve", b, false));
+    int64_t n = kl_extent(ld, -1);
+    if (kl_extent(b, -2) != n)
+        return kl_fail(KL_ERR_SHAPE,
+                       "Incompatible matrix sizes for torch.linalg.ldl_solve: each A "
+                       "matrix is %lld by %lld but each b matrix is %lld by %lld",
+                       (long long)n, (long long)n, (long long)kl_extent(b, -2),
+                       (long long)kl_extent(b, -1));
+    if (!pivots || !kl_is_int((kl_dtype)pivots->dtype))
+        return kl_fail(KL_ERR_DTYPE,
+                       "torch.linalg.ldl_solve: Expected pivots to be integers. Got %s",
+                       pivots ? kl_dtypes[pivots->dtype].scalar : "NULL");
+    if (pivots->rank != ld->rank - 1 ||
+        memcmp(kl_t_shape(pivots), kl_t_shape(ld), pivots->rank * sizeof(int64_t)) != 0)
+        return kl_fail(KL_ERR_SHAPE,
+                       "torch.linalg.ldl_solve: Expected LD.shape[:-1] and pivots.shape "
+                       "to be the same, but got pivots with shape %s instead",
+                       kl_ints_text(kl_shape_of(pivots), text, sizeof text));
+    if (ld->dtype != b->dtype)
+        return kl_fail(KL_ERR_DTYPE,
+                       "torch.linalg.ldl_solve: Expected LD and B to have the same dtype, "
+                       "but found LD of type %s and B of type %s instead",
+                       kl_dtypes[ld->dtype].scalar, kl_dtypes[b->dtype].scalar);
+    return KL_OK;
+}
+
+kl_tensor *kl_linalg_ldl_solve_at(const char *at, kl_tensor *ld, kl_tensor *pivots,
+                                  kl_tensor *b, bool hermitian)
+{
+    kl_call c = kl_compose(at);
+    kl_tensor *x = NULL;
+    if (check_ldl(ld, pivots, b) || !kl_join_batches(at, &ld, &b))
+        return kl_composed(&c, NULL, NULL);
+    kl_ints shape = kl_shape_of(ld);
+    shape.n--;
+    kl_tensor *in[3] = {kl_detach_at(at, ld),
+                        kl_to_at(at, kl_expand_at(at, pivots, shape), KL_I32),
+                        kl_detach_at(at, b)};
+    int64_t sizes[KL_LA_SIZES], n = kl_extent(b, -2), k = kl_extent(b, -1);
+    kl_lapack_sizes(ld, k, sizes);
+    sizes[KL_LA_FLAG0] = hermitian;
+    kl_lapack_out type = kl_lapack_like(b, (kl_dtype)b->dtype, 2, n, k);
+    bool ok = in[0] && in[1] && in[2] &&
+              kl_lapack_tensors(at, KL_LA_LDL_SOLVE, in, 3, sizes, &type, 1, &x);
+    return kl_composed(&c, __func__, ok ? x : NULL);
+}
+
 /* ---- low rank ---- */
 
 /* Columns that nearly span a's, from q random ones, sharpened niter times. */

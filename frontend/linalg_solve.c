@@ -36,8 +36,7 @@ static void triangular_back(const kl_diff *d)
 
 static const kl_factor triangular_rule = {2, 1, 1, triangular_forward, triangular_back};
 
-/* Operands of one batch shape. */
-static bool join_batches(const char *at, kl_tensor **a, kl_tensor **b)
+bool kl_join_batches(const char *at, kl_tensor **a, kl_tensor **b)
 {
     int64_t shape[KL_MAX_RANK];
     int rank;
@@ -61,7 +60,7 @@ kl_tensor *kl_triangular(const char *at, kl_tensor *a, kl_tensor *b, bool is_upp
                          bool left, bool unit)
 {
     kl_tensor *x = NULL;
-    if (!join_batches(at, &a, &b))
+    if (!kl_join_batches(at, &a, &b))
         return NULL;
     kl_tensor *in[2] = {a, b};
     return kl_factor_apply(at, &triangular_rule, in,
@@ -138,7 +137,7 @@ kl_tensor *kl_cholesky_solve_at(const char *at, kl_tensor *b, kl_tensor *l, bool
                 b->rank);
         return kl_composed(&c, NULL, NULL);
     }
-    if (check_pair("cholesky_solve", l, b, true) || !join_batches(at, &l, &b))
+    if (check_pair("cholesky_solve", l, b, true) || !kl_join_batches(at, &l, &b))
         return kl_composed(&c, NULL, NULL);
     bool ok = kl_factor_apply(at, &cholesky_solve_rule, (kl_tensor *[]){b, l},
                               (const int64_t[]){is_upper, 0, 0}, &x);
@@ -169,7 +168,7 @@ static kl_tensor *by_lu(const char *at, kl_tensor *lu, kl_tensor *pivots, kl_ten
 {
     kl_tensor *order = kl_lu_order_at(at, pivots, kl_extent(lu, -1));
     kl_tensor *as_matrix = column(at, order);
-    if (!as_matrix || !join_batches(at, &as_matrix, &b))
+    if (!as_matrix || !kl_join_batches(at, &as_matrix, &b))
         return NULL;
     kl_tensor *x = rows_in(at, b, kl_squeeze_at(at, as_matrix, kl_axes(-1)));
     x = kl_triangular(at, lu, x, false, true, true);
@@ -224,7 +223,7 @@ static const kl_factor solve_rule = {2, 4, 1, solve_forward, solve_back};
 
 static bool solve(const char *at, kl_tensor *a, kl_tensor *b, kl_tensor **out)
 {
-    if (!join_batches(at, &a, &b))
+    if (!kl_join_batches(at, &a, &b))
         return false;
     kl_tensor *in[2] = {a, b};
     return kl_factor_apply(at, &solve_rule, in, no_options, out);

@@ -105,6 +105,20 @@ KL_API kl_tensor *kl_geqrf_at(const char *at, kl_tensor *a, kl_tensor **tau);
 #define kl_geqrf(a, tau) kl_geqrf_at(KL_HERE, a, tau)
 KL_API kl_tensor *kl_ormqr_at(const char *at, kl_tensor *a, kl_tensor *tau,
                               kl_tensor *other, bool left, bool transpose);
+/* A = L D L^T, or L D L* (hermitian), by the lower triangle: LD [.., n, n], L's diagonal of ones
+ * left out, D's blocks of one and two on the diagonal; *pivots i32 [.., n] and *info i32 as
+ * LAPACK's sytrf gives them; without _ex a D that is singular is an error. X of A X = B, B
+ * [.., n, k], by these. Without derivatives. */
+KL_API kl_tensor *kl_linalg_ldl_factor_ex_at(const char *at, kl_tensor *a, bool hermitian,
+                                             kl_tensor **pivots, kl_tensor **info);
+KL_API kl_tensor *kl_linalg_ldl_factor_at(const char *at, kl_tensor *a, bool hermitian,
+                                          kl_tensor **pivots);
+#define kl_linalg_ldl_factor(a, hermitian, pivots)                                       \
+    kl_linalg_ldl_factor_at(KL_HERE, a, hermitian, pivots)
+KL_API kl_tensor *kl_linalg_ldl_solve_at(const char *at, kl_tensor *ld, kl_tensor *pivots,
+                                         kl_tensor *b, bool hermitian);
+#define kl_linalg_ldl_solve(ld, pivots, b, hermitian)                                    \
+    kl_linalg_ldl_solve_at(KL_HERE, ld, pivots, b, hermitian)
 /* U and H of A = U H: U's columns orthonormal, H positive semidefinite; m >= n. The positive
  * definite root of a positive definite matrix, whose lower triangle is read. */
 KL_API kl_tensor *kl_linalg_polar_at(const char *at, kl_tensor *a, kl_tensor **h);

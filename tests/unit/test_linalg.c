@@ -98,6 +98,9 @@ START_TEST(squares)
     close_to(kl_matmul(a, v), kl_mul(v, kl_unsqueeze(w, -2)), "eigh");
     orthonormal(v, "eigenvectors");
     close_to(kl_linalg_eigvalsh_at(KL_HERE, a, false), w, "eigvalsh");
+    kl_tensor *sym = kl_sub(a, kl_mul(eye(5, dt), 2.5)), *ld, *order;
+    ld = kl_linalg_ldl_factor(sym, true, &order);
+    close_to(kl_matmul(sym, kl_linalg_ldl_solve(ld, order, b, true)), b, "ldl_solve");
     a = noise(kl_shape(2, 5, 5), dt);
     w = kl_linalg_eig_at(KL_HERE, a, &v);
     close_to(kl_matmul(kl_to(a, kl_dtype_of(v)), v), kl_mul(v, kl_unsqueeze(w, -2)),

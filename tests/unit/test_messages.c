@@ -164,6 +164,17 @@ START_TEST(test_reduce)
           "mean only support floating point and complex dtypes");
     FAILS(kl_norm(i64s(3), 2, kl_axes(), false),
           "linalg.vector_norm: Expected a floating point");
+    kl_tensor *order;
+    FAILS(kl_linalg_ldl_factor(kl_zeros(kl_shape(2, 2), KL_F32), false, &order),
+          "is zero: ldl_solve would divide by it");
+    order = kl_of(KL_I32, kl_shape(2), 1, 2);
+    FAILS(kl_linalg_ldl_solve(f(2, 2), order, f(3, 1), false),
+          "each A matrix is 2 by 2 but each b matrix is 3 by 1");
+    FAILS(kl_linalg_ldl_solve(f(2, 2), f(1, 2), f(2, 1), false), "pivots to be integers");
+    FAILS(kl_linalg_ldl_solve(f(2, 2), kl_reshape(order, kl_shape(1, 2)), f(2, 1), false),
+          "got pivots with shape [1, 2] instead");
+    FAILS(kl_linalg_ldl_solve(f(2, 2), order, kl_to(f(2, 1), KL_F64), false),
+          "ldl_solve: Expected LD and B to have the same dtype");
     FAILS(kl_topk_at(KL_HERE, f(2, 3), 9, 1, true, NULL),
           "topk: selected index k out of range: 9 of 3");
     FAILS(kl_item(f(2, 3)) != 0,
