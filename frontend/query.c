@@ -100,20 +100,21 @@ typedef struct name {
     struct name *next;
     char text[];
 } name;
-static name *names;
+static name *names[1024];
 static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 
 const char *kl_intern(const char *s)
 {
     size_t size = strlen(s) + 1;
+    name **chain = &names[kl_hash_bytes(s, size).lo % KL_COUNT(names)];
     pthread_mutex_lock(&names_lock);
-    name *n = names;
+    name *n = *chain;
     while (n && strcmp(n->text, s) != 0)
         n = n->next;
     if (!n && (n = malloc(sizeof *n + size))) { /* not counted as live: never released */
         memcpy(n->text, s, size);
-        n->next = names;
-        names = n;
+        n->next = *chain;
+        *chain = n;
     }
     pthread_mutex_unlock(&names_lock);
     return n ? n->text : "";

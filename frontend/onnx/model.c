@@ -4,6 +4,8 @@
 
 #include "op.h"
 
+enum { FUNCTIONS = 4096 };
+
 __thread const char *kl_onnx_here;
 
 static kl_status fail(const kl_onnx *m, kl_status s, const char *what, const char *name)
@@ -64,14 +66,6 @@ static bool add_graph(kl_onnx *m, const graph_proto *g)
 
 /* ---- inputs and outputs ---- */
 
-static bool is_initialiser(const graph_proto *g, const char *name)
-{
-    for (size_t i = 0; i < g->n_initializer; i++)
-        if (strcmp(g->initializer[i]->name, name) == 0)
-            return true;
-    return false;
-}
-
 static bool shape_port(kl_onnx_port *p, const Onnx__TensorShapeProto *s)
 {
     const char **dims = calloc(s->n_dim + 1, sizeof *dims);
@@ -103,20 +97,30 @@ static bool make_port(kl_onnx *m, const Onnx__ValueInfoProto *v, kl_onnx_port *p
            (kl_error_set(KL_ERR_OOM, "out of memory for a model"), false);
 }
 
-static bool make_ports(kl_onnx *m, const graph_proto *g)
+static bool initialisers(const graph_proto *g, kl_onnx_names *names)
 {
-    m->in = calloc(g->n_input + 1, sizeof *m->in);
-    m->out = calloc(g->n_output + 1, sizeof *m->out);
-    if (!m->in || !m->out)
-        return kl_error_set(KL_ERR_OOM, "out of memory for a model"), false;
-    for (size_t i = 0; i < g->n_input; i++)
-        if (!is_initialiser(g, g->input[i]->name) &&
-            !make_port(m, g->input[i], &m->in[m->nin++]))
-            return false;
-    for (size_t i = 0; i < g->n_output; i++)
-        if (!make_port(m, g->output[i], &m->out[m->nout++]))
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (!kl_onnx_put(names, g->initializer[i]->name, (kl_onnx_value){0}))
             return false;
     return true;
+}
+
+static bool make_ports(kl_onnx *m, const graph_proto *g)
+{
+    kl_onnx_names names = {0};
+    m->in = calloc(g->n_input + 1, sizeof *m->in);
+    m->out = calloc(g->n_output + 1, sizeof *m->out);
+    bool ok = m->in && m->out;
+    if (!ok)
+        kl_error_set(KL_ERR_OOM, "out of memory for a model");
+    ok = ok && initialisers(g, &names);
+    for (size_t i = 0; ok && i < g->n_input; i++)
+        if (!kl_onnx_get(&names, g->input[i]->name))
+            ok = make_port(m, g->input[i], &m->in[m->nin++]);
+    for (size_t i = 0; ok && i < g->n_output; i++)
+        ok = make_port(m, g->output[i], &m->out[m->nout++]);
+    kl_onnx_names_free(&names);
+    return ok;
 }
 
 int kl_onnx_inputs(const kl_onnx *m)
@@ -167,6 +171,8 @@ static bool read_all(kl_onnx *m, const void *bytes, size_t size)
         return fail(m, KL_ERR_PARSE, "a model without a graph", ""), false;
     if (!m->proto->n_opset_import)
         return fail(m, KL_ERR_PARSE, "a model that imports no opset", ""), false;
+    if (m->proto->n_functions > FUNCTIONS)
+        return fail(m, KL_ERR_UNSUPPORTED, "more than 4096 functions", ""), false;
     if (!add_graph(m, m->proto->graph) || !make_ports(m, m->proto->graph))
         return false;
     for (size_t i = 0; i < m->proto->n_functions; i++)

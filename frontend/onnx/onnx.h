@@ -100,7 +100,9 @@ typedef struct kl_onnx_block { /* memory of the run */
 typedef struct kl_onnx_run {
     const kl_onnx *m;
     kl_onnx_block *blocks;
-    bool traced; /* inputs are parameters of a function being traced */
+    int64_t nodes; /* carried out so far */
+    size_t bytes;  /* in blocks */
+    bool traced;   /* inputs are parameters of a function being traced */
 } kl_onnx_run;
 struct kl_onnx_op {
     kl_onnx_run *run;

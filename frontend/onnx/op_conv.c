@@ -205,7 +205,7 @@ static bool pool_windows(kl_onnx_op *n, kl_onnx_windows *w)
     if (!kl_onnx_windows_of(n, in(n, 0), size, w))
         return false;
     for (int i = 0; i < w->d; i++)
-        if (w->out.v[i] < 1)
+        if (w->out.v[i] < 1 || w->size.v[i] > (1 << 26) / w->out.v[i])
             return kl_onnx_fail(n, KL_ERR_SHAPE, "windows of %lld do not fit into %lld",
                                 (long long)w->size.v[i],
                                 (long long)kl_extent(in(n, 0), 2 + i)),

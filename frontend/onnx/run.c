@@ -5,13 +5,19 @@
  *   node Add(a, b) -> c      row Add: kl_add(value of a, value of b) becomes c's value */
 #include "op.h"
 
-enum { DEEPEST = 64 };
+/* Nodes of one call, also of bodies: what a model of functions and loops may blow up to.
+ */
+enum { DEEPEST = 64, MOST = 1 << 20 };
+/* What shapes and lists of one call may take; tensors' elements are not among it. */
+static const size_t BYTES = (size_t)512 << 20;
 
 void *kl_onnx_alloc(kl_onnx_run *r, size_t size)
 {
-    kl_onnx_block *b = calloc(1, sizeof *b + size);
+    bool fits = size <= BYTES - r->bytes;
+    kl_onnx_block *b = fits ? calloc(1, sizeof *b + size) : NULL;
+    r->bytes += fits ? size : 0;
     if (!b) {
-        kl_error_set(KL_ERR_OOM, "out of memory for a model's values");
+        kl_error_set(KL_ERR_OOM, "out of memory for a model's shapes and lists");
         return NULL;
     }
     b->next = r->blocks;
@@ -202,7 +208,9 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
     n.opset = kl_onnx_opset(r->m, f->function, node->domain);
     kl_onnx_here = place(&n);
     n.row = body ? NULL : kl_onnx_find(node->domain, node->op_type, n.opset, &near);
-    if (!body && !n.row)
+    if (++r->nodes > MOST)
+        kl_onnx_fail(&n, KL_ERR_UNSUPPORTED, "more than %d nodes in one call", MOST);
+    else if (!body && !n.row)
         missing_row(&n, near);
     else if (operands(&n) && body)
         call_function(&n, body);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""onnx_nodes.py: ONNX's own node tests through kiln.onnx.backend, by operator.
+"""onnx_nodes.py: ONNX's own node tests through kiln.onnx.backend, by operator, and its tests of
+models that PyTorch once made.
 
     onnx_nodes.py [--quick] [--only TEXT] [--part I/N] [--verbose]
 
@@ -10,14 +11,18 @@ reasons that no test needs. --quick: every third test and all that have a reason
 
 import argparse
 import collections
+import glob
+import os
 import re
 import sys
 import warnings
 
 warnings.filterwarnings("ignore")
 import numpy as np
+import onnx
 from onnx import TensorProto
 from onnx.backend.test.case.node import collect_testcases
+from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner, _normalize_tensor
 
 import kiln
@@ -31,6 +36,7 @@ REASONS = {
     "ImageDecoder": "files of images are not decoded",
     "TfIdfVectorizer": "not there yet",
     "TreeEnsemble": "not there yet",
+    "test_gradient_of.*": "the Gradient operator of the training domain is not there",
     "test_attention_4d_causal_fp16.*": "sums of f16 are kept in f32 and rounded once, NumPy's at each "
                                        "step: one unit in the last place",
     "test_dft_inverse(_opset19)?": "NumPy's rounding, 2e-7, is wanted where 0 is exact",
@@ -73,6 +79,22 @@ def run(case):
     return None
 
 
+def models(kinds):
+    """Cases of ONNX's model tests: a folder each, with protobuf files of inputs and outputs."""
+    for case in (c for kind in kinds for c in load_model_tests(kind=kind) if c.model_dir):
+        case.model = onnx.load(os.path.join(case.model_dir, "model.onnx"))
+        if not numeric(case):
+            continue
+        case.data_sets = []
+        for folder in glob.glob(os.path.join(case.model_dir, "test_data_set*")):
+            def tensors(what):
+                count = len(glob.glob(os.path.join(folder, f"{what}_*.pb")))
+                return [onnx.load_tensor(os.path.join(folder, f"{what}_{i}.pb")) for i in range(count)]
+            case.data_sets.append((tensors("input"), tensors("output")))
+        OPERATORS[case.name] = os.path.basename(os.path.dirname(case.model_dir))
+        yield case
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -85,6 +107,8 @@ def main():
         if len(case.model.graph.node) == 1:
             OPERATORS[case.name] = case.model.graph.node[0].op_type
     cases = [c for c in every if numeric(c)]
+    nodes = len(cases)
+    cases += models(["simple", "pytorch-operator", "pytorch-converted"])
     part, parts = map(int, options.part.split("/"))
     passed, failed, used = collections.Counter(), collections.defaultdict(list), set()
     for i, case in enumerate(cases):
@@ -103,6 +127,7 @@ def main():
             if options.verbose:
                 print(f"{case.name}: {wrong}", flush=True)
     report(passed, failed)
+    print(f"{nodes} node tests and {len(cases) - nodes} models of numbers")
     stale = []
     if not options.only and parts == 1:
         stale = [r for r in REASONS if r not in used]

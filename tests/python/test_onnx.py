@@ -1,0 +1,147 @@
+"""kiln.onnx without any package beside it: models written here, field by field."""
+import os
+import struct
+import sys
+import tempfile
+
+import kiln
+import kiln.onnx
+from kiln.testing import assert_close
+
+FLOAT, INT64 = 1, 7
+
+
+# ---- protobuf's wire format, ONNX's numbers of fields ----
+
+def varint(v):
+    out = b""
+    while v > 127:
+        out, v = out + bytes([v & 127 | 128]), v >> 7
+    return out + bytes([v])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def value(name, type, dims):
+    shape = b"".join(field(1, field(1, d) if isinstance(d, int) else field(2, d)) for d in dims)
+    return field(1, name) + field(2, field(1, field(1, type) + field(2, shape)))
+
+
+def node(op, inputs, outputs, **attributes):
+    out = b"".join(field(1, i) for i in inputs) + b"".join(field(2, o) for o in outputs)
+    for name, v in attributes.items():
+        out += field(5, field(1, name) + field(3, v) + field(20, 2))
+    return out + field(4, op)
+
+
+def tensor(name, type, dims, raw):
+    return (b"".join(field(1, d) for d in dims) + field(2, type) + field(8, name) + field(9, raw))
+
+
+def model(nodes, inputs, outputs, tensors=(), opset=17):
+    graph = b"".join([*(field(1, n) for n in nodes), *(field(5, t) for t in tensors),
+                      *(field(11, value(*i)) for i in inputs), *(field(12, value(*o)) for o in outputs)])
+    return field(1, 8) + field(8, field(2, opset)) + field(7, graph)
+
+
+W = tensor("w", FLOAT, (3, 2), struct.pack("6f", 1, 2, 3, 4, 5, 6))
+LINEAR = model([node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["y"])],
+               [("x", FLOAT, ("n", 3)), ("b", FLOAT, (2,)), ("w", FLOAT, (3, 2))],
+               [("y", FLOAT, ("n", 2))], [W])
+
+
+def raises(kind, text, f):
+    try:
+        f()
+    except kind as e:
+        assert text in str(e), f"'{text}' is not in '{e}'"
+        assert "\n" not in str(e), str(e)
+    else:
+        raise AssertionError(f"nothing was raised: {text}")
+
+
+def test_inputs_by_position_and_name():
+    m = kiln.onnx.load(LINEAR)
+    assert [p.name for p in m.inputs] == ["x", "b"]  # w is an initialiser
+    assert m.inputs[0].shape == ("n", 3) and m.inputs[0].dtype == kiln.float32
+    x, b = kiln.ones(1, 3), kiln.tensor([0.5, -0.5])
+    want = kiln.tensor([[9.5, 11.5]])
+    for y in (m(x, b), m(x, b=b), m(b=b, x=x)):
+        assert_close(y, want)
+    assert_close(m(x, [0.5, -0.5]), want)
+    raises(TypeError, "input 'b' is missing", lambda: m(x))
+    raises(TypeError, "there is no input 'c'; inputs are x, b", lambda: m(x, c=b))
+    raises(TypeError, "input 'x' is given twice", lambda: m(x, x=x))
+    raises(TypeError, "2 inputs, but 3 were given", lambda: m(x, b, b))
+    raises(TypeError, "input 'x' is torch.float32, but got torch.int64", lambda: m(x.long(), b))
+    raises(ValueError, "input 'x' has shape ['n', 3], but got [3]", lambda: m(x[0], b))
+
+
+def test_one_program_serves_all_sizes():
+    m = kiln.onnx.load(LINEAR)
+    b = kiln.zeros(2)
+    m(kiln.ones(2, 3), b)
+    m(kiln.ones(3, 3), b)
+    before = kiln.stats()["programs_compiled"]
+    for n in (4, 5, 17):
+        y = m(kiln.ones(n, 3), b)
+        assert y.tolist() == [[9., 12.]] * n
+    assert kiln.stats()["programs_compiled"] == before
+
+
+def test_sizes_that_elements_decide():
+    m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, (4,))],
+                             [("y", INT64, (1, "k"))]))
+    for x, want in (([0., 1., 0., 2.], [[1, 3]]), ([1., 1., 1., 0.], [[0, 1, 2]])):
+        assert m(kiln.tensor(x)).tolist() == want
+
+
+def test_several_outputs():
+    m = kiln.onnx.load(model([node("TopK", ["x", "k"], ["v", "i"])], [("x", FLOAT, (4,))],
+                             [("v", FLOAT, (2,)), ("i", INT64, (2,))],
+                             [tensor("k", INT64, (1,), struct.pack("q", 2))]))
+    v, i = m(kiln.tensor([3., 1., 4., 1.]))
+    assert v.tolist() == [4., 3.] and i.tolist() == [2, 0]
+
+
+def test_random_numbers_are_drawn_at_each_call():
+    like = model([node("RandomNormalLike", ["x"], ["y"])], [("x", FLOAT, (8,))], [("y", FLOAT, (8,))])
+    m = kiln.onnx.load(like)
+    x = kiln.zeros(8)
+    assert m(x).tolist() != m(x).tolist()
+
+
+def test_files_and_errors():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "net.onnx")
+        with open(path, "wb") as f:
+            f.write(LINEAR)
+        assert_close(kiln.onnx.load(path)(kiln.ones(1, 3), kiln.zeros(2)), kiln.tensor([[9., 12.]]))
+        raises(Exception, "none.onnx: cannot read", lambda: kiln.onnx.load(path[:-8] + "none.onnx"))
+        with open(path, "wb") as f:
+            f.write(LINEAR[:-3])
+        raises(Exception, "net.onnx: cut short, or no protobuf", lambda: kiln.onnx.load(path))
+    lacks = kiln.onnx.load(model([node("Foo", ["x"], ["y"])], [("x", FLOAT, (4,))], [("y", FLOAT, ())]))
+    assert lacks.missing().startswith("Foo opset 17: 1 node (nearest: ")
+    raises(NotImplementedError, "(Foo, opset 17): no such operator is supported",
+           lambda: lacks(kiln.zeros(4)))
+
+
+def test_a_model_can_be_freed_before_its_results():
+    m = kiln.onnx.load(model([node("Identity", ["w"], ["y"])], [], [("y", FLOAT, (3, 2))], [W]))
+    y = m()
+    del m
+    assert y.tolist() == [[1., 2.], [3., 4.], [5., 6.]]
+
+
+if __name__ == "__main__":
+    for name, test in list(globals().items()):
+        if name.startswith("test_"):
+            test()
+            print(f"{name} ok")
+    sys.exit(0)
