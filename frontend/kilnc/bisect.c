@@ -332,7 +332,7 @@ kl_status kl_command_bisect(int argc, char **argv, kl_text *out)
     int64_t seed = 1;
     kl_model m;
     KL_TRY(read_arguments(argc, argv, &model, &seed));
-    kl_status s = kl_model_open(model, false, NULL, &m);
+    kl_status s = kl_model_open(model, NULL, false, NULL, &m);
     if (s == KL_OK) { /* the interpreter knows no derivatives: they are expanded first */
         kl_unit u = {.arena = m.arena, .target = kl_target_host(), .graph = m.graph};
         s = u.target ? kl_pipeline_run(&u, NULL, "autodiff") : kl_error_status();

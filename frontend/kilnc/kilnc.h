@@ -13,12 +13,14 @@
 
 typedef struct kl_options {
     const char *model, *out, *header, *emit, *report;
-    const char *target, *cpu, *arch, *weights, *scratch, *name;
+    const char *target, *cpu, *arch, *weights, *scratch, *name, *dims;
     bool check, lines, list_ops, help, version;
 } kl_options;
 
-/* A .kl or .onnx file, as kl_model_read. says (may be NULL): an ONNX model's operators. */
-kl_status kl_model_open(const char *path, bool with_weights, kl_text *says, kl_model *m);
+/* A .kl or .onnx file, as kl_model_read. dims (may be NULL): bounds of an ONNX model's open
+ * dimensions, "batch=1..64,seq=128". says (may be NULL): its operators. */
+kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
+                        kl_text *says, kl_model *m);
 bool kl_is_onnx(const char *path);
 
 /* Text of a stage of m (read, not compiled) for that target, appended. */

@@ -28,6 +28,7 @@ static const char usage[] =
     "file\n"
     "  --scratch=static|caller  whose the working memory is\n"
     "  --name=NAME              the function's name; the model's unless given\n"
+    "  --dims=D=N,E=LOW..HIGH   sizes of an ONNX model's open dimensions\n"
     "  --list-ops               the table of operations\n"
     "kilnc cache list | trim BYTES | why KEY\n"
     "kilnc bisect MODEL.kl      the first pass that changes a result\n";
@@ -57,6 +58,7 @@ static const option_row rows[] = {TEXT("-o", out),
                                   TEXT("--weights", weights),
                                   TEXT("--scratch", scratch),
                                   TEXT("--name", name),
+                                  TEXT("--dims", dims),
                                   FLAG("--check", check),
                                   FLAG("-g", lines),
                                   FLAG("--list-ops", list_ops),
@@ -369,7 +371,7 @@ static kl_status make_stage(const kl_options *o, const kl_target *t, product *p)
     kl_model m;
     if (!stage)
         return KL_OK;
-    kl_status s = kl_model_open(o->model, false, NULL, &m);
+    kl_status s = kl_model_open(o->model, o->dims, false, NULL, &m);
     if (s == KL_OK)
         s = kl_emit_stage(&m, stage, t, o->out ? add_file(p, o->out) : &p->text);
     kl_model_free(&m);
@@ -386,7 +388,7 @@ static kl_status make_native(const kl_options *o, const kl_target *t, product *p
     if (t->kind != KL_TARGET_CPU)
         return kl_fail(KL_ERR_ARG, "--header and --check are for a CPU, not for %s",
                        t->name);
-    kl_status s = kl_model_open(o->model, weights_mode(o) != KL_WEIGHTS_ARGS,
+    kl_status s = kl_model_open(o->model, o->dims, weights_mode(o) != KL_WEIGHTS_ARGS,
                                 o->check ? &p->text : NULL, &m);
     if (s == KL_OK)
         s = kl_model_compile(&m, t, NULL);

@@ -39,16 +39,42 @@ static kl_status check_operators(const char *path, const kl_onnx *m, kl_text *sa
     return s;
 }
 
-static kl_status open_onnx(const char *path, bool with_weights, kl_text *says,
-                           kl_model *m)
+/* "batch=1..64,seq=128" */
+static kl_status bound_dims(kl_onnx *o, const char *dims)
+{
+    char name[80];
+    long long low, high;
+    for (int n = 0; dims && *dims; dims += n + (dims[n] == ',')) {
+        if (sscanf(dims, "%79[^=]=%lld..%lld%n", name, &low, &high, &n) < 3) {
+            n = 0;
+            if (sscanf(dims, "%79[^=]=%lld%n", name, &low, &n) < 2)
+                n = 0;
+            high = low;
+        }
+        if (n == 0 || (dims[n] && dims[n] != ','))
+            return kl_fail(KL_ERR_ARG,
+                           "--dims: '%.60s' is not NAME=SIZE or NAME=LOW..HIGH", dims);
+        if (kl_onnx_bound(o, name, low, high))
+            return kl_error_status();
+    }
+    return KL_OK;
+}
+
+static kl_status open_onnx(const char *path, const char *dims, bool with_weights,
+                           kl_text *says, kl_model *m)
 {
     kl_onnx *o = kl_onnx_load(path);
     kl_function *f = NULL;
     kl_status s = o ? check_operators(path, o, says) : kl_error_status();
+    if (s == KL_OK)
+        s = bound_dims(o, dims);
+    bool traced = s == KL_OK;
     kl_function_programs(false);
     if (s == KL_OK && !(f = kl_onnx_compile(o, NULL)))
         s = kl_error_status();
     kl_function_programs(true);
+    if (s == KL_ERR_UNSUPPORTED && traced && !dims)
+        kl_fail_more("; --dims=NAME=SIZE gives a dimension one size");
     kl_onnx_free(o);
     return s == KL_OK ? kl_model_of(f, with_weights, m) : s;
 }
@@ -64,9 +90,13 @@ static kl_status open_onnx(const char *path, bool with_weights, kl_text *says,
 
 #endif
 
-kl_status kl_model_open(const char *path, bool with_weights, kl_text *says, kl_model *m)
+kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
+                        kl_text *says, kl_model *m)
 {
     *m = (kl_model){0};
-    return kl_is_onnx(path) ? open_onnx(path, with_weights, says, m)
-                            : kl_model_read(path, with_weights, m);
+    if (kl_is_onnx(path))
+        return open_onnx(path, dims, with_weights, says, m);
+    return dims ? kl_fail(KL_ERR_ARG,
+                          "--dims is for ONNX models; a graph's text has its own")
+                : kl_model_read(path, with_weights, m);
 }

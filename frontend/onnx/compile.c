@@ -4,12 +4,11 @@
 
 /* ---- one program ---- */
 
-enum { DIMS = 16 };
-
 typedef struct plan {
     const kl_onnx *m;
     kl_input *in;
-    kl_dimension dim[DIMS];
+    kl_dimension dim[KL_ONNX_DIMS];
+    int number[KL_ONNX_DIMS]; /* of a model's dimension among the program's */
     int ndims;
 } plan;
 
@@ -19,60 +18,46 @@ static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
     kl_onnx_run_model(p->m, in, out, NULL, true);
 }
 
-static kl_status refuse(const kl_onnx *m, const kl_onnx_port *p, const char *what)
+static kl_status refuse(const kl_onnx *m, const char *name, const char *what)
 {
     char line[500];
-    snprintf(line, sizeof line, "%.120s: input '%.120s' %s", m->name, p->name, what);
+    snprintf(line, sizeof line, "%.120s: input '%.120s' %s", m->name, name, what);
     return kl_error_set(KL_ERR_UNSUPPORTED, line);
 }
 
-/* Extents of one name are one dimension; those without a name each their own. */
-static int dimension(plan *p, const char *name)
+/* Those of more than one size are the program's. */
+static void plan_dimensions(plan *p)
 {
-    for (int i = 0; *name && i < p->ndims; i++)
-        if (strcmp(p->dim[i].name, name) == 0)
-            return i;
-    if (p->ndims == DIMS)
-        return -1;
-    p->dim[p->ndims] = (kl_dimension){*name ? name : NULL, 1, 1 << 20};
-    return p->ndims++;
+    for (int i = 0; i < p->m->ndims && i < KL_ONNX_DIMS; i++) {
+        const kl_onnx_dim *d = &p->m->dims[i];
+        if (d->min == d->max)
+            continue;
+        p->number[i] = p->ndims;
+        p->dim[p->ndims++] = (kl_dimension){d->name, d->min, d->max};
+    }
 }
 
 static kl_status plan_input(plan *p, int i, const kl_ints *shapes)
 {
     const kl_onnx_port *port = &p->m->in[i];
     if (port->dtype == KL_DTYPE_NONE)
-        return refuse(p->m, port, "is no tensor of numbers");
+        return refuse(p->m, port->name, "is no tensor of numbers");
     if (!shapes && !port->shaped)
-        return refuse(p->m, port, "has no known number of dimensions");
+        return refuse(p->m, port->name, "has no known number of dimensions");
+    if (!shapes && p->m->ndims > KL_ONNX_DIMS)
+        return refuse(p->m, port->name, "is one of inputs with too many open dimensions");
     p->in[i] = (kl_input){port->name, port->dtype, shapes ? shapes[i] : port->shape};
     for (int k = 0; !shapes && k < port->shape.n; k++) {
-        int d = port->shape.v[k] < 0 ? dimension(p, port->dims[k]) : 0;
-        if (d < 0)
-            return refuse(p->m, port, "has too many open dimensions");
-        if (port->shape.v[k] < 0)
-            p->in[i].shape.v[k] = KL_ANY(d);
+        int d = p->m->open[i][k];
+        const kl_onnx_dim *dim = d >= 0 ? &p->m->dims[d] : NULL;
+        if (dim)
+            p->in[i].shape.v[k] = dim->min == dim->max ? dim->min : KL_ANY(p->number[d]);
     }
     return KL_OK;
 }
 
-/* A name as kiln's text has it: a letter, then letters, digits and '_'. */
-static bool is_plain(const char *s)
-{
-    if (!s || !((*s | 32) >= 'a' && (*s | 32) <= 'z'))
-        return false;
-    for (; *s; s++)
-        if (!((*s | 32) >= 'a' && (*s | 32) <= 'z') && !(*s >= '0' && *s <= '9') &&
-            *s != '_')
-            return false;
-    return true;
-}
-
 kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
 {
-    static const char *const names[DIMS] = {"d0",  "d1",  "d2",  "d3", "d4",  "d5",
-                                            "d6",  "d7",  "d8",  "d9", "d10", "d11",
-                                            "d12", "d13", "d14", "d15"};
     plan p = {.m = m};
     kl_function *f = NULL;
     if (!m)
@@ -80,10 +65,10 @@ kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
     p.in = calloc((size_t)m->nin + 1, sizeof *p.in);
     kl_status s =
         p.in ? KL_OK : kl_error_set(KL_ERR_OOM, "out of memory for a model's inputs");
+    if (!shapes)
+        plan_dimensions(&p);
     for (int i = 0; i < m->nin && s == KL_OK; i++)
         s = plan_input(&p, i, shapes);
-    for (int i = 0; i < p.ndims; i++)
-        p.dim[i].name = is_plain(p.dim[i].name) ? p.dim[i].name : names[i];
     const char *before = kl_onnx_here;
     kl_onnx_here = kl_onnx_intern(m->name);
     if (s == KL_OK && p.ndims)

@@ -154,6 +154,7 @@ void kl_onnx_free(kl_onnx *m)
         free((void *)(uintptr_t)m->in[i].dims);
     for (int i = 0; m->out && i < m->nout; i++)
         free((void *)(uintptr_t)m->out[i].dims);
+    free(m->open);
     free(m->in);
     free(m->out);
     kl_onnx_unpacked_free(m->proto);
@@ -173,7 +174,8 @@ static bool read_all(kl_onnx *m, const void *bytes, size_t size)
         return fail(m, KL_ERR_PARSE, "a model that imports no opset", ""), false;
     if (m->proto->n_functions > FUNCTIONS)
         return fail(m, KL_ERR_UNSUPPORTED, "more than 4096 functions", ""), false;
-    if (!add_graph(m, m->proto->graph) || !make_ports(m, m->proto->graph))
+    if (!add_graph(m, m->proto->graph) || !make_ports(m, m->proto->graph) ||
+        !kl_onnx_find_dims(m))
         return false;
     for (size_t i = 0; i < m->proto->n_functions; i++)
         if (!add_nodes(m, m->proto->functions[i]->node, m->proto->functions[i]->n_node))

@@ -74,13 +74,25 @@ void kl_onnx_names_free(kl_onnx_names *t);
 const char *kl_onnx_intern(const char *s);
 
 /* ---- model.c ---- */
+enum { KL_ONNX_DIMS = 16 };
+typedef struct kl_onnx_dim { /* an open dimension of the inputs */
+    char name[64];           /* as a program has it */
+    const char *text;        /* the model's, "" for none */
+    int64_t min, max;
+} kl_onnx_dim;
 struct kl_onnx {
     char *name, *folder;
     Onnx__ModelProto *proto;
     kl_onnx_names tensors; /* TensorProto -> its tensor */
-    int nin, nout;
+    int nin, nout, ndims;  /* ndims: KL_ONNX_DIMS + 1 when there are too many */
     kl_onnx_port *in, *out;
+    kl_onnx_dim dims[KL_ONNX_DIMS];
+    signed char (
+        *open)[KL_INTS_MAX]; /* per input and extent: the dimension's number, or -1 */
 };
+
+/* dims.c: of m's ports, once they are there. */
+bool kl_onnx_find_dims(kl_onnx *m);
 
 /* ---- run.c: a walk over a graph ---- */
 typedef struct kl_onnx_row kl_onnx_row;

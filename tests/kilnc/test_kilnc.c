@@ -445,6 +445,7 @@ static const struct {
     {"../scale.kl -o a.o --header no/such/folder/h.h", "no/such/folder"},
     {"../missing.kl --check", "missing.kl"},
     {"../net.onnx --check", "net.onnx: a model without a graph"},
+    {"../scale.kl --check --dims=n=3", "--dims is for ONNX models"},
     {"../scale.txt --check", "a model is a .kl or .onnx file"},
     {"../orphan.kl -o a.o", "none.safetensors"},
     {"../misfit.kl -o a.o", "w_ is f32[3,3] in the graph and f32[10,64] in the file"},
@@ -634,6 +635,14 @@ START_TEST(onnx_models_compile)
     expect_ok(sh("cc -std=c99 -Wall -Wextra -Werror user.c head.o -o user -lm 2>err"), "cc");
     ck_assert_int_eq(sh("./user"), 0);
     expect_ok(sh("%s bisect head.onnx >out 2>err", kilnc), "bisect");
+    expect_ok(sh("%s head.onnx --dims=batch=2 --emit=graph >out 2>err", kilnc), "--dims");
+    ck_assert_int_eq(sh("grep -q 'x: f32.2,3.' out"), 0);
+    expect_ok(sh("%s head.onnx --dims=batch=1..8 --emit=graph >out 2>err", kilnc), "--dims");
+    ck_assert_int_eq(sh("grep -q 'dim batch 1..8' out"), 0);
+    sh("mkdir -p fresh");
+    expect_refusal("../head.onnx --check --dims=batch=x", "is not NAME=SIZE or NAME=LOW..HIGH");
+    expect_refusal("../head.onnx --check --dims=b=2", "head.onnx: no open dimension 'b'");
+    expect_refusal("../head.onnx --check --dims=batch=9..2", "bounds are 0 <= min <= max");
 }
 END_TEST
 

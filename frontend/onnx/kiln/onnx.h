@@ -52,6 +52,11 @@ KL_API char *kl_onnx_operators(const kl_onnx *m, bool missing);
 KL_API kl_status kl_onnx_call(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
                               int *types);
 
+/* What kl_onnx_compile takes for an open dimension of that name ("d0", "d1" .. in order
+ * where they have none): min to max, one size where these are equal. 1 to 2^20 unless
+ * said. KL_ERR_ARG: there is no such dimension, or no size. */
+KL_API kl_status kl_onnx_bound(kl_onnx *m, const char *dim, int64_t min, int64_t max);
+
 /* The model as one program, its inputs' named dimensions left open (kl_compile_sized), or
  * at these shapes (one each; NULL: the model's own). */
 KL_API kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes);
