@@ -100,10 +100,14 @@ static LLVMValueRef int_mod(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef 
     return pick(e, crosses(e, dt, r, b), other, r);
 }
 
+/* Frozen: what strength reduction cannot see through it takes for one term. Sums of
+ * quotients and remainders, taken apart, cost it more than all the rest of the compile. */
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b)
 {
     bool quot = op == KL_OP_floordiv || op == KL_OP_div;
-    return LL.BuildBinOp(e->b, quot ? LLVMUDiv : LLVMURem, a, b, "");
+    LLVMValueRef y = LL.BuildBinOp(e->b, quot ? LLVMUDiv : LLVMURem, a, b, "");
+    bool opaque = kl_ll_lanes_of(y) == 1 && !LL.IsAConstantInt(y);
+    return opaque ? LL.BuildFreeze(e->b, y, "") : y;
 }
 
 /* ---- shifts ---- */
