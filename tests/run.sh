@@ -106,7 +106,8 @@ if [ "$mode" != --quick ]; then
     script "operators on PyTorch's samples" sh tests/pool.sh "$opdb 0/2" "$opdb 1/2"
     opdb="$python tests/python/torch_opdb.py --quick --part"
     script "models and operators through torch.compile" sh tests/pool.sh \
-        "$python tests/python/torch_models.py" "$opdb 0/2" "$opdb 1/2"
+        "$opdb 0/2" "$opdb 1/2" "$python tests/python/torch_models.py" \
+        "$python tests/python/torch_kernels.py"
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
     script "ONNX's node tests" $python tests/python/onnx_nodes.py

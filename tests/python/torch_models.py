@@ -1,15 +1,18 @@
-"""torch_models.py: small models through torch.compile(backend="kiln") against eager PyTorch.
+"""torch_models.py: models through torch.compile(backend="kiln") against eager PyTorch.
 
-    python3 tests/python/torch_models.py [NAME..]
+    python3 tests/python/torch_models.py [--full] [NAME..]
 
-Forward and a training step each, with fullgraph=True; every operation native. The last line is
-"N passed, N failed"."""
+Forward and a training step each, with fullgraph=True; every operation native, and no kernel of
+PyTorch's in its profiler. --full: models of torchvision and transformers too, from their
+configurations with random weights (pip install --no-deps torchvision transformers, and what
+they import). The last line is "N passed, N failed"."""
 import copy
 import os
 import sys
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own words
 warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402
@@ -124,6 +127,74 @@ def gpt_dynamic():
     return GPT(), torch.randint(0, 50, (2, 16))
 
 
+# ---- --full: other people's models ----
+
+
+class Hidden(nn.Module):
+    """A transformer of transformers' over token numbers."""
+
+    def __init__(self, m):
+        super().__init__()
+        self.m = m
+
+    def forward(self, tokens):
+        return self.m(input_ids=tokens).last_hidden_state
+
+
+@model(full=True)
+def resnet18():
+    import torchvision
+    return torchvision.models.resnet18(), torch.randn(2, 3, 64, 64)
+
+
+@model(full=True)
+def mobilenet_v3_small():
+    import torchvision
+    return torchvision.models.mobilenet_v3_small(dropout=0.0), torch.randn(2, 3, 64, 64)
+
+
+@model(full=True)
+def vit_tiny():
+    from torchvision.models.vision_transformer import VisionTransformer
+    m = VisionTransformer(image_size=32, patch_size=8, num_layers=4, num_heads=3, hidden_dim=48,
+                          mlp_dim=96)
+    nn.init.normal_(m.heads[0].weight)
+    return m, torch.randn(2, 3, 32, 32)
+
+
+@model(full=True)
+def gpt2():
+    from transformers import GPT2Config, GPT2Model
+    c = GPT2Config(n_layer=4, n_embd=256, n_head=4, vocab_size=1000, n_positions=64, resid_pdrop=0,
+                   embd_pdrop=0, attn_pdrop=0, use_cache=False)
+    return Hidden(GPT2Model(c)), torch.randint(0, 1000, (2, 64))
+
+
+@model(full=True)
+def bert():
+    from transformers import BertConfig, BertModel
+    c = BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=4,
+                   intermediate_size=256, vocab_size=1000, hidden_dropout_prob=0,
+                   attention_probs_dropout_prob=0)
+    return Hidden(BertModel(c)), torch.randint(0, 1000, (2, 32))
+
+
+# ---- checks ----
+# What makes memory or looks at it, and computes nothing.
+QUIET = {"aten::" + n for n in (
+    "empty empty_strided empty_like as_strided detach detach_ view reshape transpose permute alias "
+    "expand slice select t unsqueeze squeeze resolve_conj lift_fresh view_as set_ _unsafe_view "
+    "ones_like result_type").split()}
+
+
+def loud(f):
+    """Kernels of PyTorch's that a call of f runs."""
+    from torch.profiler import ProfilerActivity, profile
+    with profile(activities=[ProfilerActivity.CPU]) as p:
+        f()
+    return sorted({e.name for e in p.events() if e.name.startswith("aten::")} - QUIET)
+
+
 def distance(a, b):
     scale = max((t.abs().max().item() for t in b if t.numel()), default=0) + 1e-9
     return max(((x - y).abs().max().item() for x, y in zip(a, b) if x.numel()), default=0) / scale
@@ -146,8 +217,11 @@ def check(make, options):
     ours.eval(), theirs.eval()
     with torch.no_grad():
         d = distance([f(x)], [theirs(x)])
+        kernels = loud(lambda: f(x))
     if d > 1e-4:
         return f"outputs differ by {d:.1e}"
+    if kernels:
+        return f"PyTorch's kernels ran: {' '.join(kernels)}"
     for what, a, b in zip(("outputs", "gradients", "buffers"), step(f, ours, x),
                           step(theirs, theirs, x)):
         d = distance(a, b)
@@ -160,8 +234,12 @@ def check(make, options):
 def main():
     torch._dynamo.config.allow_rnn = True
     passed = failed = 0
+    full = "--full" in sys.argv
+    names = [a for a in sys.argv[1:] if a != "--full"]
     for name, (make, options) in MODELS.items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
+        large = options.get("full")
+        options = {k: v for k, v in options.items() if k != "full"}
+        if (names and name not in names) or (large and not full and not names):
             continue
         torch._dynamo.reset()
         kiln.torch.reset()
@@ -176,4 +254,5 @@ def main():
     return failed > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -203,7 +203,12 @@ class Region:
 
     def compile(self, places, results, symbols):
         """A caller: arguments at places[node] of its list; results: nodes or constants."""
-        return Plan(self, places, symbols).caller(results)
+        try:
+            return Plan(self, places, symbols).caller(results)
+        except (Refused, Uncompiled):
+            raise
+        except Exception as e:  # noqa: BLE001  then PyTorch does it, and the report says why
+            raise Uncompiled(self.nodes, f"{type(e).__name__}: {e}") from e
 
     def compile_sized(self, places, results, symbols):
         """The same for all sizes: these are an example."""

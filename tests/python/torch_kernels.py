@@ -1,0 +1,165 @@
+"""torch_kernels.py: single operators, fused chains and small architectures, as kernel benchmarks
+have them, through torch.compile(backend="kiln") against eager PyTorch.
+
+    python3 tests/python/torch_kernels.py [NAME..]
+
+Each must be right and wholly native: no fallback, no kernel of PyTorch's in its profiler. The last
+line is "N passed, N failed"."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from torch_models import GPT, Residual, distance, loud  # noqa: E402  it sets threads first
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+
+import kiln.torch  # noqa: E402
+
+R = torch.randn
+N = nn
+
+
+def scan_of(x):
+    return torch.cumsum(x.flip(1), 1).flip(1)
+
+
+def chain(*layers):
+    return nn.Sequential(*layers).eval()
+
+
+def classes(x, y):
+    return F.cross_entropy(x, y)
+
+
+# name: (function, arguments)
+OPERATORS = {
+    "matmul": lambda: (torch.matmul, R(32, 48), R(48, 40)),
+    "batched_matmul": lambda: (torch.bmm, R(4, 16, 24), R(4, 24, 8)),
+    "matvec": lambda: (torch.mv, R(32, 64), R(64)),
+    "matmul_transposed": lambda: (lambda a, b: a.T @ b.T, R(48, 32), R(40, 48)),
+    "matmul_4d": lambda: (lambda a, b: torch.einsum("bijl,lk->bijk", a, b), R(2, 3, 4, 8), R(8, 5)),
+    "diagonal_matmul": lambda: (lambda a, b: torch.diag(a) @ b, R(16), R(16, 24)),
+    "triangular_matmul": lambda: (lambda a, b: torch.tril(a @ b), R(16, 16).tril(), R(16, 16)),
+    "relu": lambda: (torch.relu, R(16, 256)),
+    "leaky_relu": lambda: (F.leaky_relu, R(16, 256)),
+    "sigmoid": lambda: (torch.sigmoid, R(16, 256)),
+    "tanh": lambda: (torch.tanh, R(16, 256)),
+    "softmax": lambda: (lambda x: x.softmax(1), R(16, 256)),
+    "log_softmax": lambda: (lambda x: x.log_softmax(1), R(16, 256)),
+    "swish": lambda: (lambda x: x * torch.sigmoid(x), R(16, 256)),
+    "gelu": lambda: (F.gelu, R(16, 256)),
+    "new_gelu": lambda: (lambda x: 0.5 * x * (1 + torch.tanh(0.7978845608 * (
+        x + 0.044715 * torch.pow(x, 3)))), R(16, 256)),
+    "selu": lambda: (torch.selu, R(16, 256)),
+    "hard_sigmoid": lambda: (F.hardsigmoid, R(16, 256)),
+    "softplus": lambda: (F.softplus, R(16, 256)),
+    "softsign": lambda: (lambda x: x / (1 + x.abs()), R(16, 256)),
+    "elu": lambda: (F.elu, R(16, 256)),
+    "hardtanh": lambda: (F.hardtanh, R(16, 256)),
+    "batch_norm": lambda: (nn.BatchNorm2d(8).eval(), R(2, 8, 8, 8)),
+    "instance_norm": lambda: (nn.InstanceNorm2d(8), R(2, 8, 8, 8)),
+    "group_norm": lambda: (nn.GroupNorm(2, 8), R(2, 8, 8, 8)),
+    "rms_norm": lambda: (lambda x: x / (x.pow(2).mean(1, keepdim=True) + 1e-5).sqrt(), R(2, 8, 9)),
+    "frobenius_norm": lambda: (lambda x: x / torch.norm(x, p="fro"), R(2, 8, 8, 8)),
+    "l1_norm": lambda: (lambda x: x / x.abs().sum(1, keepdim=True), R(16, 64)),
+    "l2_norm": lambda: (lambda x: x / torch.norm(x, p=2, dim=1, keepdim=True), R(16, 64)),
+    "layer_norm": lambda: (nn.LayerNorm((8, 8, 8)), R(2, 8, 8, 8)),
+    "max_pool_1d": lambda: (nn.MaxPool1d(4, 2, 1, 2), R(2, 4, 32)),
+    "max_pool_2d": lambda: (nn.MaxPool2d(3, 2, 1), R(2, 4, 16, 16)),
+    "max_pool_3d": lambda: (nn.MaxPool3d(3, 2, 1), R(2, 4, 8, 8, 8)),
+    "average_pool_2d": lambda: (nn.AvgPool2d(3), R(2, 4, 16, 16)),
+    "sum": lambda: (lambda x: x.sum(1, keepdim=True), R(4, 16, 8)),
+    "mean": lambda: (lambda x: x.mean(1), R(4, 16, 8)),
+    "max": lambda: (lambda x: x.max(1)[0], R(4, 16, 8)),
+    "argmax": lambda: (lambda x: x.argmax(1), R(4, 16, 8)),
+    "product": lambda: (lambda x: x.prod(1), R(4, 16, 8)),
+    "conv_1d_dilated": lambda: (nn.Conv1d(3, 8, 3, 2, dilation=3), R(2, 3, 32)),
+    "conv_2d_asymmetric": lambda: (nn.Conv2d(3, 8, (3, 5)), R(2, 3, 12, 20)),
+    "conv_3d": lambda: (nn.Conv3d(3, 4, 3), R(1, 3, 6, 6, 6)),
+    "conv_depthwise": lambda: (nn.Conv2d(8, 8, 3, groups=8), R(2, 8, 12, 12)),
+    "conv_transposed": lambda: (nn.ConvTranspose2d(4, 6, 3, 2, 1, 1), R(2, 4, 8, 8)),
+    "conv_transposed_3d": lambda: (nn.ConvTranspose3d(2, 3, 3), R(1, 2, 4, 4, 4)),
+    "cumsum": lambda: (lambda x: x.cumsum(1), R(8, 64)),
+    "cumprod": lambda: (lambda x: x.cumprod(1), R(8, 16)),
+    "cumsum_reverse": lambda: (scan_of, R(8, 64)),
+    "masked_cumsum": lambda: (lambda x, m: (x * m).cumsum(1), R(8, 64), R(8, 64) > 0),
+    "mse_loss": lambda: (F.mse_loss, R(16, 64), R(16, 64)),
+    "cross_entropy": lambda: (classes, R(16, 10), torch.randint(0, 10, (16,))),
+    "huber_loss": lambda: (F.smooth_l1_loss, R(16, 64), R(16, 64)),
+    "kl_div": lambda: (lambda a, b: F.kl_div(a.softmax(1).log(), b.softmax(1),
+                                             reduction="batchmean"), R(16, 64), R(16, 64)),
+    "hinge_loss": lambda: (lambda p, t: (1 - p * t).clamp(min=0).mean(), R(64), R(64).sign()),
+    "attention": lambda: (F.scaled_dot_product_attention, R(2, 4, 16, 8), R(2, 4, 16, 8),
+                          R(2, 4, 16, 8)),
+}
+CHAINS = {
+    "conv_relu_bias": lambda: (lambda x, w, b: F.relu(F.conv2d(x, w)) + b, R(2, 3, 12, 12),
+                               R(8, 3, 3, 3), R(8, 1, 1)),
+    "conv_min_tanh_tanh": lambda: (lambda x, w: F.conv2d(x, w).min(1, True)[0].tanh().tanh(),
+                                   R(2, 3, 12, 12), R(8, 3, 3, 3)),
+    "conv_3d_softmax_pool": lambda: (chain(N.Conv3d(2, 4, 3), N.Softmax(1), N.MaxPool3d(2)),
+                                     R(1, 2, 8, 8, 8)),
+    "conv_norm_clamp": lambda: (chain(N.Conv2d(3, 8, 3), N.GroupNorm(4, 8), N.Hardtanh(-1, 1)),
+                                R(2, 3, 10, 10)),
+    "linear_swish_scale": lambda: (lambda x, w, b: F.silu(F.linear(x, w, b)) * 2.0, R(8, 32),
+                                   R(16, 32), R(16)),
+    "linear_norm_residual": lambda: (lambda x, w, y: (F.instance_norm(
+        F.linear(x, w)[:, None]).squeeze(1) + y) * y, R(8, 32), R(16, 32), R(8, 16)),
+    "matmul_pool_gelu_max": lambda: (lambda x, w: (F.gelu(F.avg_pool1d(
+        F.linear(x, w)[:, None], 4).squeeze(1)) * 2).max(1)[0], R(8, 32), R(16, 32)),
+    "linear_sum_logsumexp": lambda: (lambda x, w: F.linear(x, w).sum(1, True).logsumexp(1),
+                                     R(8, 32), R(16, 32)),
+    "transposed_conv_swish_pool": lambda: (chain(N.ConvTranspose2d(3, 4, 3), N.SiLU(),
+                                                 N.AdaptiveAvgPool2d(1)), R(2, 3, 8, 8)),
+    "linear_dropout_softmax": lambda: (chain(N.Linear(32, 16), N.Dropout(0.5), N.Softmax(1)),
+                                       R(8, 32)),
+}
+NETS = {
+    "mlp": lambda: (chain(N.Linear(32, 64), N.ReLU(), N.Linear(64, 64), N.ReLU(),
+                          N.Linear(64, 10)), R(8, 32)),
+    "lenet": lambda: (chain(N.Conv2d(1, 6, 5), N.ReLU(), N.MaxPool2d(2), N.Conv2d(6, 16, 5),
+                            N.ReLU(), N.MaxPool2d(2), N.Flatten(), N.Linear(256, 120),
+                            N.ReLU(), N.Linear(120, 10)), R(2, 1, 28, 28)),
+    "residual_block": lambda: (Residual(8).eval(), R(2, 8, 12, 12)),
+    "gpt_block": lambda: (GPT().eval(), torch.randint(0, 50, (2, 16))),
+}
+ALL = {**OPERATORS, **CHAINS, **NETS}
+
+
+def check(make):
+    torch.manual_seed(0)
+    f, *args = make()
+    with torch.no_grad():
+        want = f(*args)
+        g = torch.compile(f, backend="kiln", fullgraph=True)
+        got = g(*args)
+        left = kiln.torch.report().fallbacks
+        kernels = loud(lambda: g(*args))
+    if want.dtype != got.dtype or want.shape != got.shape:
+        return f"{got.dtype} {tuple(got.shape)}"
+    d = distance([got.double()], [want.double()])
+    return f"differs by {d:.1e}" if d > 1e-4 else f"fallbacks {left}" if left else \
+        f"PyTorch's kernels ran: {' '.join(kernels)}" if kernels else None
+
+
+def main():
+    passed = failed = 0
+    for name, make in ALL.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        torch._dynamo.reset()
+        kiln.torch.reset()
+        try:
+            why = check(make)
+        except Exception as e:  # noqa: BLE001  a failure is what we look for
+            why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"[:300]
+        passed, failed = passed + (why is None), failed + (why is not None)
+        if why:
+            print(f"{name}: {why}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+sys.exit(main())
