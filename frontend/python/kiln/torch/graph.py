@@ -10,6 +10,8 @@ import re
 import torch
 from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
 
+import kiln
+
 from .. import _kiln
 from . import random, report, rows
 from .layout import Layout, contiguous
@@ -274,7 +276,8 @@ class Plan:
         """A result that shares an argument's memory, or that of another result."""
         root = self.region.root(node)
         base, val = value_of(root), value_of(node)
-        if root not in self.places and root not in done or base.dtype != val.dtype:
+        if root not in self.places and root not in done or base.dtype != val.dtype or \
+                base.is_conj() or base.is_neg():
             return None
         source = -1 - self.places[root] if root in self.places else done[root]
         lay = layout_of(val, self.symbols)
@@ -352,7 +355,7 @@ class Plan:
     def trace(self, *tensors):
         tracer = Tracer(self.symbols_of(tensors))
         for n, t in zip(self.ports, tensors):
-            tracer.env[n] = self.layouts[n].read(self.whole(n, t))
+            tracer.env[n] = resolved(value_of(n), self.layouts[n].read(self.whole(n, t)))
         if self.region.draws:
             _kiln._draw_from(tensors[-1])
         try:
@@ -362,6 +365,12 @@ class Plan:
         finally:
             if self.region.draws:
                 _kiln._draw_from(None)
+
+
+def resolved(val, t):
+    """What stands for a tensor whose memory holds its conjugate or negative."""
+    t = kiln.conj(t) if val.is_conj() else t
+    return -t if val.is_neg() else t
 
 
 class Sized(Plan):
@@ -454,7 +463,7 @@ def supported(node, refused):
     if is_write(node):
         target, value = node.args[0], node.args[1]
         a, b = value_of(target), value_of(value)
-        return (target.op == "placeholder" and a.dtype == b.dtype and a.shape == b.shape and
+        return (target.op == "placeholder" and not a.is_conj() and a.dtype == b.dtype and a.shape == b.shape and
                 all(u.op == "output" for u in node.users))
     if not all(is_native_dtype(a) for a in (*node.all_input_nodes, node)) or new_sizes(node):
         return False

@@ -488,6 +488,11 @@ def _trilinear(a, b, c, expand1, expand2, expand3, sumdim, unroll_dim=1):
     return (a * b * c).sum(list(sumdim)) if sumdim else a * b * c
 
 
+@row("prims.fma")
+def _fma(a, b, c):
+    return a * b + c
+
+
 @row("_make_token")
 def _make_token():
     return kiln.zeros(0)

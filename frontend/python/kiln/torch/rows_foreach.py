@@ -76,6 +76,11 @@ def _copy(a, b, non_blocking=False):
     return [y.to(x.dtype).expand(x.shape) for x, y in zip(a, b)]
 
 
+@row("_foreach_pow.ScalarAndTensor")
+def _power_of(base, a):
+    return [kiln.pow(base, x) for x in a]
+
+
 @row("_foreach_norm.Scalar")
 def _norm(a, ord=2, dtype=None):
     return [kiln.linalg.vector_norm(x, ord, dtype=dtype) for x in a]
