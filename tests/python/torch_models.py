@@ -232,7 +232,6 @@ def check(make, options):
 
 
 def main():
-    torch._dynamo.config.allow_rnn = True
     passed = failed = 0
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]

@@ -17,5 +17,6 @@ from .backend import kiln_backend  # noqa: E402
 from .export import export  # noqa: E402,F401
 from .report import report, reset  # noqa: E402,F401
 
+_dynamo.config.allow_rnn = True  # else recurrent layers would stay PyTorch's
 if "kiln" not in _dynamo.list_backends(exclude_tags=()):
     _dynamo.register_backend(kiln_backend, name="kiln")

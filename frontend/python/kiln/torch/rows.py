@@ -423,12 +423,19 @@ def _bitcast(x, dtype):
     return x.view(dtype)
 
 
-@row("scatter.value", "scatter.src")
-def _scatter(x, dim, index, src):
-    if x.dim() == 0 or index.dim() == 0:
-        src = src.reshape(-1) if isinstance(src, kiln.Tensor) else src
-        return kiln.scatter(x.reshape(-1), 0, index.reshape(-1), src).reshape(x.shape)
-    return kiln.scatter(x, dim, index, src)
+def _at_least_1d(f):
+    """f on tensors of which some have no dimension."""
+    def run(x, dim, index, *rest, **kwargs):
+        if x.dim() and index.dim():
+            return f(x, dim, index, *rest, **kwargs)
+        rest = [t.reshape(-1) if isinstance(t, kiln.Tensor) else t for t in rest]
+        return f(x.reshape(-1), 0, index.reshape(-1), *rest, **kwargs).reshape(x.shape)
+
+    return run
+
+
+for _name in ("scatter.value", "scatter.src", "scatter_add", "scatter_reduce"):
+    row(_name)(_at_least_1d(getattr(kiln, _name.split(".")[0])))
 
 
 @row("scatter.reduce", "scatter.value_reduce")

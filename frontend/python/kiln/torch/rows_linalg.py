@@ -113,3 +113,13 @@ def _solve_triangular(a, b, upper, left=True, unitriangular=False):
 @row("linalg_lu_solve")
 def _lu_solve(lu, pivots, b, left=True, adjoint=False):
     return kiln.linalg.lu_solve(lu, pivots, b, left=left, adjoint=adjoint)
+
+
+@row("linalg_ldl_factor_ex")
+def _ldl_factor_ex(x, hermitian=False, check_errors=False):
+    return tuple(kiln.linalg.ldl_factor_ex(x, hermitian=hermitian))
+
+
+@row("linalg_ldl_solve")
+def _ldl_solve(ld, pivots, b, hermitian=False):
+    return kiln.linalg.ldl_solve(ld, pivots, b, hermitian=hermitian)
