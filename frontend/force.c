@@ -224,6 +224,8 @@ kl_status kl_force(kl_lazy *const *roots, int n)
         scratch.busy = false;
     kl_linear_reset(l);
     kl_linear_free(&own);
+    if (st == KL_ERR_INDEX && outer)
+        st = kl_index_explain(list.v, (int)list.n);
     for (uint32_t i = 0; i < held.n; i++)
         kl_lazy_unref(held.v[i]);
     kl_free(held.v, held.cap * sizeof *held.v);

@@ -84,6 +84,7 @@ struct kl_lazy {
     uint8_t cut;    /* and: numbered on top of a given value that is tracked */
     uint8_t freed;  /* its gradient was taken, the graph given up; under the graph lock */
     uint8_t param;  /* 1 + number of a traced function's parameter, small */
+    uint8_t indexed; /* by an index that may be wrong: 1 + dimension + 16 times its use */
     uint32_t mark, index, out; /* of the walk now under way; under the graph lock */
     uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
     uint32_t expected;         /* version that `counter` had when this node was current */
@@ -438,6 +439,21 @@ kl_lazy *kl_n_matmul(kl_lazy *a, kl_lazy *b);
 kl_lazy *kl_n_linear(kl_lazy *x, kl_lazy *w, kl_lazy *b);
 kl_lazy *kl_n_wrap_index(kl_lazy *index,
                          int64_t extent); /* negative ones from the end, i64 */
+/* index_check.c: the same, checked now or when it is used; of a dimension of the user's
+ * tensor, and what it is used for: what the error says. */
+typedef enum kl_index_use {
+    KL_INDEXED,
+    KL_SCATTERED,
+    KL_SELECTED,
+    KL_TAKEN,
+    KL_TARGET
+} kl_index_use;
+kl_lazy *kl_n_index(kl_lazy *index, int64_t extent, int dim, kl_index_use use);
+/* Rows of a, without counting from the end. */
+kl_lazy *kl_n_rows(kl_lazy *a, kl_lazy *index, kl_index_use use);
+kl_status kl_index_known(kl_lazy *i, int64_t extent, int dim, kl_index_use use);
+/* Computing these failed with an index out of range: say which, in place of that error. */
+kl_status kl_index_explain(kl_lazy *const *roots, int n);
 kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
 kl_lazy *kl_n_reduced(kl_lazy *loss, kl_reduction r); /* loss.c */

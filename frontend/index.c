@@ -4,7 +4,7 @@
  *   t[i, j], t: f32[4,5]  ->  gather(reshape t [20], i * 5 + j)
  *
  * where each of i, j is wrapped and, if out of range, made an index that is out of range
- * for certain, so that the row's check finds it. */
+ * for certain, so that the row's check finds it (index_check.c says which it was). */
 #include "front.h"
 
 static const char *lazy_text(kl_lazy *l, char s[200])
@@ -30,55 +30,6 @@ kl_lazy *kl_n_at_least_1(kl_lazy *a)
     return a && a->rank == 0 ? kl_n_reshape(a, 1, &one) : a;
 }
 
-/* ---- indices whose values are known: what the row's check would find, at once ---- */
-
-enum { LOOKED_AT = 1 << 16 };
-
-/* The elements, of dtype *dt, of an index that has its value on the host, but for a cast;
- * NULL: later, or elsewhere. */
-static const char *known(kl_lazy *i, kl_dtype *dt)
-{
-    if (i->op == KL_OP_cast && i->nsrc > 0 && !kl_lazy_mem(i) &&
-        kl_is_int((kl_dtype)kl_lazy_src(i, 0)->dtype))
-        i = kl_lazy_src(i, 0);
-    *dt = (kl_dtype)i->dtype;
-    if (kl_thread()->tracing || i->param || kl_lazy_numel(i) > LOOKED_AT)
-        return NULL;
-    if (i->small)
-        return kl_lazy_small_bytes(i);
-    size_t at = 0;
-    pthread_mutex_lock(&kl_graph_lock);
-    kl_lazy *base = kl_lazy_base(i, &at);
-    kl_memory *m = base ? kl_lazy_mem(base) : NULL;
-    pthread_mutex_unlock(&kl_graph_lock);
-    return m && m->device == 0 ? (const char *)m->base + at : NULL;
-}
-
-static int64_t element(const char *p, kl_dtype dt)
-{
-    int size = (int)kl_dtypes[dt].size;
-    uint64_t v = 0;
-    memcpy(&v, p, (size_t)size); /* hosts are little-endian */
-    bool negative = kl_dtypes[dt].cls == KL_CLS_SINT && v >> (8 * size - 1) & 1;
-    return (int64_t)(negative && size < 8 ? v | ~(uint64_t)0 << (8 * size) : v);
-}
-
-static kl_status check_known(kl_lazy *i, int64_t extent, int dim)
-{
-    kl_dtype dt;
-    const char *p = known(i, &dt);
-    int64_t n = p ? kl_lazy_numel(i) : 0;
-    for (int64_t k = 0; k < n; k++) {
-        int64_t v = element(p + (size_t)k * kl_dtypes[dt].size, dt);
-        v = element((const char *)&v, (kl_dtype)i->dtype);
-        if (v < -extent || v >= extent)
-            return kl_fail(KL_ERR_INDEX,
-                           "index %lld is out of bounds for dimension %d with size %lld",
-                           (long long)v, dim, (long long)extent);
-    }
-    return KL_OK;
-}
-
 /* ---- several indices ---- */
 
 typedef struct many {
@@ -90,24 +41,24 @@ typedef struct many {
 } many;
 
 /* i in [0, extent) or, if outside, -1 - total: outside whatever is added. */
-static kl_lazy *bounded(kl_lazy *i, int64_t extent, int64_t total)
+static kl_lazy *bounded(kl_lazy *i, int64_t extent, int64_t total, int dim)
 {
-    i = kl_n_wrap_index(i, extent);
+    i = kl_n_index(i, extent, dim, KL_INDEXED);
     kl_lazy *bad =
         kl_n_bin(KL_OP_or, kl_n_binc(KL_OP_lt, i, 0),
                  i ? kl_n_bin(KL_OP_le, kl_n_const_int(KL_I64, extent), i) : NULL);
     return kl_n_where(bad, kl_n_const_int(KL_I64, -1 - total), i);
 }
 
-static kl_lazy *joined(kl_lazy **index, const int64_t *extent, int n)
+static kl_lazy *joined(kl_lazy **index, const int64_t *extent, const int *dim, int n)
 {
     int64_t total = 1;
     kl_lazy *r = NULL;
     for (int k = 0; k < n; k++)
         total *= extent[k];
     for (int k = 0; k < n; k++) {
-        kl_lazy *i = n == 1 ? kl_n_wrap_index(index[k], extent[k])
-                            : bounded(index[k], extent[k], total);
+        kl_lazy *i = n == 1 ? kl_n_index(index[k], extent[k], dim[k], KL_INDEXED)
+                            : bounded(index[k], extent[k], total, dim[k]);
         r = r ? kl_n_bin(KL_OP_add,
                          kl_n_bin(KL_OP_mul, r, kl_n_const_int(KL_I64, extent[k])), i)
               : i;
@@ -159,7 +110,7 @@ static kl_status prepare(kl_lazy *t, kl_tensor *const *index, int n, many *m)
         m->together &= last < 0 || last == i - 1;
         m->first = last < 0 ? i : m->first;
         extent[m->n] = kl_lazy_shape(t)[i];
-        KL_TRY(check_known(given[i], extent[m->n], i));
+        KL_TRY(kl_index_known(given[i], extent[m->n], i, KL_INDEXED));
         used[m->n++] = given[i];
         m->perm[p++] = last = i;
     }
@@ -169,7 +120,7 @@ static kl_status prepare(kl_lazy *t, kl_tensor *const *index, int n, many *m)
         if (i >= count || !given[i])
             m->perm[p++] = i;
     KL_TRY(kl_broadcast("index", m->n, used));
-    m->index = joined(used, extent, m->n);
+    m->index = joined(used, extent, m->perm, m->n);
     kl_lazy *moved = kl_n_permute(t, m->perm);
     if (!moved || !m->index)
         return kl_error_status();
@@ -281,7 +232,8 @@ kl_tensor *kl_index_select_at(const char *at, kl_tensor *t, int dim, kl_tensor *
         return kl_call_end(&c, NULL);
     }
     return kl_call_end(
-        &c, kl_n_gather(a, kl_n_wrap_index(i, kl_lazy_shape(a)[axis]), axis, 0));
+        &c, kl_n_gather(a, kl_n_index(i, kl_lazy_shape(a)[axis], axis, KL_SELECTED), axis,
+                        0));
 }
 
 kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *index,
@@ -306,7 +258,7 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
                 lazy_text(v, s[0]), lazy_text(a, s[1]), lazy_text(i, s[2]), axis);
         return kl_call_end(&c, NULL);
     }
-    i = kl_n_wrap_index(i, kl_lazy_shape(a)[axis]);
+    i = kl_n_index(i, kl_lazy_shape(a)[axis], axis, KL_SCATTERED);
     kl_lazy *r = kl_n_scatter(KL_OP_add, a, i, kl_n_cast(v, (kl_dtype)a->dtype), axis, 0);
     return kl_call_end(&c, r ? kl_n_reshape(r, raw->rank, kl_lazy_shape(raw)) : NULL);
 }
@@ -330,7 +282,7 @@ static kl_status pair(const char *fn, kl_lazy *a, kl_lazy *i, int axis, kl_lazy 
             fn, kl_ints_text(kl_ints_of(i->rank, kl_lazy_shape(i)), s[0], 200),
             kl_ints_text(kl_ints_of(a->rank, kl_lazy_shape(a)), s[1], 200), axis);
     *pa = kl_n_swap(kl_n_slice(a, start, extent, NULL), axis, a->rank - 1);
-    *pi = kl_n_swap(kl_n_wrap_index(i, extent[axis]), axis, a->rank - 1);
+    *pi = kl_n_swap(kl_n_index(i, extent[axis], axis, KL_SCATTERED), axis, a->rank - 1);
     return *pa && *pi ? KL_OK : kl_error_status();
 }
 
@@ -416,8 +368,8 @@ kl_tensor *kl_take_at(const char *at, kl_tensor *t, kl_tensor *index)
     int64_t n = a ? kl_lazy_numel(a) : 0;
     if (!a || !is_index(i))
         return kl_call_end(&c, NULL);
-    return kl_call_end(&c,
-                       kl_n_gather(kl_n_reshape(a, 1, &n), kl_n_wrap_index(i, n), 0, 0));
+    return kl_call_end(&c, kl_n_gather(kl_n_reshape(a, 1, &n),
+                                       kl_n_index(i, n, 0, KL_TAKEN), 0, 0));
 }
 
 /* ---- masks ---- */

@@ -43,7 +43,7 @@ static kl_status check_classes(const char *fn, kl_lazy *x, kl_lazy *y)
 /* The targets themselves, with a fault where one is no class. */
 static kl_lazy *checked(kl_lazy *y, int64_t classes)
 {
-    return kl_n_gather(kl_n_iota(KL_I64, 1, &classes, 0), y, 0, 0);
+    return kl_n_rows(kl_n_iota(KL_I64, 1, &classes, 0), y, KL_TARGET);
 }
 
 /* Axis `at` of extent C holds classes: which element is the target's. */

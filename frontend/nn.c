@@ -216,7 +216,7 @@ kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight)
                 kl_dtypes[i->dtype].torch_name);
         return kl_call_end(&c, NULL);
     }
-    return kl_call_end(&c, kl_n_gather(w, kl_n_cast(i, KL_I64), 0, 0));
+    return kl_call_end(&c, kl_n_rows(w, kl_n_cast(i, KL_I64), KL_SELECTED));
 }
 
 kl_tensor *kl_dropout_at(const char *at, kl_tensor *x, double p, bool training)

@@ -54,7 +54,9 @@ static bool prepare(const char *fn, kl_tensor *t, int dim, kl_tensor *index, kl_
     }
     if (!index_ok(fn, s->a, i, s->v, s->axis))
         return false;
-    s->i = vector(kl_n_wrap_index(i, kl_lazy_shape(s->a)[s->axis]));
+    s->i = vector(kl_n_index(i, kl_lazy_shape(s->a)[s->axis], s->axis, KL_SCATTERED));
+    if (!s->i)
+        return false;
     return true;
 }
 
@@ -223,7 +225,7 @@ kl_tensor *kl_put_at(const char *at, kl_tensor *t, kl_tensor *index, kl_tensor *
     }
     kl_lazy *r =
         kl_n_scatter(accumulate ? (int)KL_OP_add : (int)KL_SET, kl_n_reshape(a, 1, &n),
-                     vector(kl_n_wrap_index(i, n)), kl_n_reshape(v, 1, &m), 0, 0);
+                     vector(kl_n_index(i, n, 0, KL_TAKEN)), kl_n_reshape(v, 1, &m), 0, 0);
     return kl_call_end(&c, kl_n_reshape(r, a->rank, kl_lazy_shape(a)));
 }
 

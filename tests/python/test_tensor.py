@@ -45,11 +45,38 @@ class Errors(unittest.TestCase):
                            (lambda: x[:, torch.tensor([-128], dtype=torch.int8)],
                             "index -128 is out of bounds for dimension 1 with size 4"),
                            (lambda: x.__setitem__([3], 0), "index 3 is out of bounds for dimension 0 with size 3"),
-                           (lambda: x[torch.arange(5)].sum().item(), "is out of range")):
+                           (lambda: x[torch.arange(5)].sum().item(), "index 3 is out of bounds for dimension 0 with size 3")):
             with self.assertRaises(IndexError) as e:
                 call()
             self.assertIn(text, str(e.exception))
         self.assertEqual(x[[-3, 2], [-4, 3]].tolist(), [0, 11])
+
+    def test_index_found_late(self):
+        """Indices whose values nobody knew yet, or that were too many to look at: told when read,
+        with the place of the operation that used them."""
+        x, i = torch.zeros(5, 3), torch.arange(3) * 4
+        many = torch.zeros(100000, dtype=torch.long)
+        many[70000] = 7
+        bounds = "index {} is out of bounds for dimension {} with size {}"
+        for use, kind, text in (
+                (lambda: x[many], IndexError, bounds.format(7, 0, 5)),
+                (lambda: x[:, i], IndexError, bounds.format(4, 1, 3)),
+                (lambda: x[torch.arange(3), torch.arange(3) * 2 - 4], IndexError, bounds.format(-4, 1, 3)),
+                (lambda: x.index_select(0, i), IndexError, "index out of range in self"),
+                (lambda: x.gather(0, i.reshape(1, 3)), RuntimeError, bounds.format(8, 0, 5)),
+                (lambda: x.scatter(1, i.reshape(1, 3), 1.0), RuntimeError, bounds.format(4, 1, 3)),
+                (lambda: x.index_add(0, i, torch.ones(3, 3)), RuntimeError, bounds.format(8, 0, 5)),
+                (lambda: x.take(i * 10), IndexError,
+                 "out of range: tried to access index 40 on a tensor of 15 elements."),
+                (lambda: torch.nn.functional.embedding(i - 4, x), IndexError, "index out of range in self"),
+                (lambda: torch.nn.functional.cross_entropy(x[:3], i // 2), IndexError,
+                 "Target 4 is out of bounds.")):
+            here = use.__code__.co_firstlineno
+            with self.assertRaises(kind) as e:
+                (use() + 1).tolist()
+            self.assertEqual(str(e.exception).split(" (at ")[0], text)
+            self.assertIn(f"test_tensor.py:{here}", str(e.exception))
+        self.assertEqual((x[i // 4] + 1).sum().item(), 9)  # and nothing is left of the errors
 
     CASES = [
         ("torch.ones(4, 4).view(-1, -1)", RuntimeError, "only one dimension can be inferred"),

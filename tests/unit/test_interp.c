@@ -498,7 +498,7 @@ START_TEST(faults)
     kl_ref y = row(KL_OP_gather, a, i, KL_NONE, NULL, ATTR(1, 0));
     ck_assert(kl_graph_output(g, y, NULL) == KL_OK);
     ck_assert_int_eq(kl_graph_interp(g, in, NULL, out), KL_ERR_INDEX);
-    ck_assert_ptr_nonnull(strstr(kl_error(), "-4"));
+    ck_assert_str_eq(kl_error(), "gather: index -4 is out of range for an axis of 3");
     ck_assert_ptr_null(out[0].mem);
 }
 END_TEST
