@@ -34,7 +34,6 @@ REASONS = {
     "test_bernoulli.*": RANDOM,
     "test_training_dropout(_default)?(_mask)?": RANDOM,
     "ImageDecoder": "files of images are not decoded",
-    "TfIdfVectorizer": "not there yet",
     "TreeEnsemble": "not there yet",
     "test_gradient_of.*": "the Gradient operator of the training domain is not there",
     "test_attention_4d_causal_fp16.*": "sums of f16 are kept in f32 and rounded once, NumPy's at each "
