@@ -93,7 +93,7 @@ kl_status kl_trace_end(size_t before)
     size_t n = s->ndirty - before;
     kl_storage **d = kl_alloc((n + 1) * sizeof *d);
     kl_status st = d ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for a function");
-    if (d)
+    if (d && n)
         memcpy(d, s->dirty + before, n * sizeof *d);
     s->ndirty = d ? before : s->ndirty;
     kl_scope_end();
