@@ -45,7 +45,7 @@ def compiled(op, args, kwargs):
         a, k = pytree.tree_unflatten(full, spec)
         return op(*a, **k)
 
-    given = [t if t.requires_grad else t.clone() for t in (leaves[i] for i in at)]
+    given = [t if t.requires_grad or not whole(t) else t.clone() for t in (leaves[i] for i in at)]
     try:
         return by_aot(call, given)
     except Exception as e:  # noqa: BLE001  what Dynamo sees to
@@ -54,6 +54,11 @@ def compiled(op, args, kwargs):
     torch._dynamo.reset()
     kiln.torch.reset()
     return torch.compile(call, backend="kiln", fullgraph=True)(*given)
+
+
+def whole(t):
+    """Whether nothing else is in its memory, so that a copy is as good."""
+    return t.untyped_storage().nbytes() == t.numel() * t.element_size()
 
 
 def by_aot(call, given):

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _kiln
 from . import graph as g
-from . import report, rows
+from . import bounded, report, rows
 from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
 
 
@@ -232,6 +232,9 @@ class Sequence:
             "its result's size follows from data" if g.new_sizes(node) else
             "a dtype or layout that kiln has not")
         name = g.target_name(node)
+        if name in bounded.BOUNDED and node not in self.refused and \
+                all(g.is_native_dtype(a) for a in (*node.all_input_nodes, node)):
+            return self.bounded(node), [a for a in node.all_input_nodes], [node]
 
         def run(env):
             if node.op == "get_attr":
@@ -245,6 +248,21 @@ class Sequence:
             env[node] = node.target(*args, **kwargs)
 
         return run, [a for a in node.all_input_nodes], [node]
+
+    def bounded(self, node):
+        """Of a size that follows from data: natively, if its row does it."""
+        step = bounded.Step(node, self.argument)
+
+        def run(env):
+            if node not in self.refused:
+                try:
+                    env[node] = step(env)
+                    return
+                except Exception as e:  # noqa: BLE001
+                    self.refused[node] = f"{type(e).__name__}: {e}"
+            self.eager(node)[0](env)
+
+        return run
 
     def last_use(self):
         """What each step is the last to read."""

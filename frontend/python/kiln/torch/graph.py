@@ -474,7 +474,8 @@ def unbacked(node):
     """Symbols that data decided."""
     val = value_of(node)
     vals = val if isinstance(val, (list, tuple)) else [val]
-    sizes = [s for v in vals if isinstance(v, torch.Tensor) for s in v.shape] + \
+    sizes = [s for v in vals if isinstance(v, torch.Tensor)
+             for s in (*v.shape, v.storage_offset())] + \
         [v for v in vals if isinstance(v, torch.SymInt)]
     return {x for s in sizes if isinstance(s, torch.SymInt) for x in s.node.expr.free_symbols
             if str(x).startswith(("u", "zu"))}

@@ -426,12 +426,21 @@ def _bitcast(x, dtype):
 def _at_least_1d(f):
     """f on tensors of which some have no dimension."""
     def run(x, dim, index, *rest, **kwargs):
+        if index.numel() == 0:
+            return x
         if x.dim() and index.dim():
             return f(x, dim, index, *rest, **kwargs)
         rest = [t.reshape(-1) if isinstance(t, kiln.Tensor) else t for t in rest]
         return f(x.reshape(-1), 0, index.reshape(-1), *rest, **kwargs).reshape(x.shape)
 
     return run
+
+
+@row("gather")
+def _gather(x, dim, index, sparse_grad=False):
+    if index.numel() == 0:
+        return kiln.zeros(tuple(index.shape), dtype=x.dtype)
+    return _at_least_1d(kiln.gather)(x, dim, index).reshape(index.shape)
 
 
 for _name in ("scatter.value", "scatter.src", "scatter_add", "scatter_reduce"):

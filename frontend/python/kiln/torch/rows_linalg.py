@@ -60,34 +60,38 @@ def _eigvals(x):
     return kiln.linalg.eigvals(x)
 
 
-def _lu_parts(x):
-    lu, pivots, info = kiln.linalg.lu_factor_ex(x)
-    d = lu.diagonal(0, -2, -1)
-    n = x.shape[-1]
-    here = kiln.arange(1, n + 1, dtype=pivots.dtype)
+def _factored(node, x):
+    """The LU factors that PyTorch keeps for the gradient: of the transposed matrix, where it lies
+    so that LAPACK takes it without a copy."""
+    val = node.args[0].meta["val"]
+    return kiln.linalg.lu_factor_ex(x.mT if val.is_contiguous() and not x.is_complex() else x)
+
+
+def _signed(x, lu, pivots):
+    """The diagonal, and the sign of the permutation."""
+    here = kiln.arange(1, x.shape[-1] + 1, dtype=pivots.dtype)
     odd = (pivots != here).sum(-1) % 2
-    sign = kiln.where(odd == 1, -1, 1).to(x.dtype)
-    return lu, pivots, info, d, sign
+    return lu.diagonal(0, -2, -1), kiln.where(odd == 1, -1, 1).to(x.dtype)
 
 
-@row("_linalg_det")
-def _det(x):
-    lu, pivots, _, d, sign = _lu_parts(x)
+@row("_linalg_det", wants_node=True)
+def _det(node, x):
+    lu, pivots, _ = _factored(node, x)
+    d, sign = _signed(x, lu, pivots)
     return d.prod(-1) * sign, lu, pivots
 
 
-@row("_linalg_slogdet")
-def _slogdet(x):
-    lu, pivots, _, d, sign = _lu_parts(x)
+@row("_linalg_slogdet", wants_node=True)
+def _slogdet(node, x):
+    lu, pivots, _ = _factored(node, x)
+    d, sign = _signed(x, lu, pivots)
     return kiln.sgn(d).prod(-1) * sign, d.abs().log().sum(-1), lu, pivots
 
 
 @row("_linalg_solve_ex")
 def _solve_ex(a, b, left=True, check_errors=False):
-    lu, pivots, info = kiln.linalg.lu_factor_ex(a)
-    vector = b.dim() == 1 or (b.dim() == a.dim() - 1 and tuple(b.shape) == tuple(a.shape[:-1]))
-    x = kiln.linalg.solve(a, b, left=left) if not vector or left else kiln.linalg.solve(a, b)
-    return x, lu, pivots, info
+    lu, pivots, info = kiln.linalg.lu_factor_ex(a)  # here of the matrix as it is
+    return kiln.linalg.solve(a, b, left=left), lu, pivots, info
 
 
 @row("linalg_inv_ex")

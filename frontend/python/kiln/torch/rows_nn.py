@@ -325,6 +325,7 @@ def _resample(x, size, mode, align, scales):
                           **kwargs)
         if size is None or tuple(r.shape[2:]) == tuple(size):
             return r
+        raise NotImplementedError("another size than the scales give")
     return F.interpolate(x, tuple(size), mode=mode, **kwargs)
 
 
