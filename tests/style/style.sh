@@ -30,6 +30,12 @@ while read -r line; do complain "$line: an include that points up"; done </tmp/s
 [ ! -s /tmp/style.$$ ] || bad=1
 rm -f /tmp/style.$$
 
+# the ONNX front door stands on the public headers
+grep -n '#include "' frontend/onnx/*.[ch] | grep -vE '"(kiln\.h|kiln/[a-z]+\.h|onnx\.h|onnx\.pb-c\.h|op[a-z_]*\.h|rows\.def)"' |
+    while read -r line; do echo "style: $line: more than kiln.h"; done >/tmp/style.$$
+[ ! -s /tmp/style.$$ ] || { cat /tmp/style.$$; bad=1; }
+rm -f /tmp/style.$$
+
 for f in $(find runtime ir passes codegen frontend samples tests -name '*.[ch]' -o -name '*.def' | sort); do
     n=$(wc -l <"$f")
     [ "$n" -le 800 ] || { complain "$f: $n lines"; }

@@ -4,12 +4,18 @@
 >>> y = model(x)                                    # doctest: +SKIP
 """
 import os
+import sys
 
+from .. import _kiln
+
+_flags = sys.getdlopenflags()
+sys.setdlopenflags(_flags | getattr(os, "RTLD_DEEPBIND", 0))  # kiln._kiln's functions, nobody else's
 try:
     from .. import _onnx
 except ImportError as e:  # built without protobuf-c
     raise ImportError(f"kiln was built without its ONNX reader: {e}") from None
-from .. import _kiln
+finally:
+    sys.setdlopenflags(_flags)
 from .._kiln import Tensor
 from ._values import as_tensor
 
