@@ -25,6 +25,10 @@ def scan_of(x):
     return torch.cumsum(x.flip(1), 1).flip(1)
 
 
+def branch(x):
+    return torch.cond(x.sum() > 0, lambda t: (t + 1).exp(), lambda t: t * 2 - t.sin(), (x,))
+
+
 def chain(*layers):
     return nn.Sequential(*layers).eval()
 
@@ -113,6 +117,7 @@ CHAINS = {
                                      R(8, 32), R(16, 32)),
     "transposed_conv_swish_pool": lambda: (chain(N.ConvTranspose2d(3, 4, 3), N.SiLU(),
                                                  N.AdaptiveAvgPool2d(1)), R(2, 3, 8, 8)),
+    "branch": lambda: (branch, R(8, 32)),
     "linear_dropout_softmax": lambda: (chain(N.Linear(32, 16), N.Dropout(0.5), N.Softmax(1)),
                                        R(8, 32)),
 }

@@ -1,4 +1,5 @@
 """The torch.compile backend: Dynamo's graph, through AOTAutograd's decompositions, to programs."""
+import ctypes
 import functools
 import operator
 
@@ -232,6 +233,8 @@ class Sequence:
             "its result's size follows from data" if g.new_sizes(node) else
             "a dtype or layout that kiln has not")
         name = g.target_name(node)
+        if name == "cond":
+            return self.choice(node), [a for a in node.all_input_nodes], [node]
         if name in bounded.BOUNDED and node not in self.refused and \
                 all(g.is_native_dtype(a) for a in (*node.all_input_nodes, node)):
             return self.bounded(node), [a for a in node.all_input_nodes], [node]
@@ -248,6 +251,21 @@ class Sequence:
             env[node] = node.target(*args, **kwargs)
 
         return run, [a for a in node.all_input_nodes], [node]
+
+    def choice(self, node):
+        """cond: the branches are programs; which one runs, the host says."""
+        compiled = {}
+
+        def run(env):
+            truth, yes, no, operands = (self.argument(a, env) for a in node.args)
+            if isinstance(truth, torch.Tensor):
+                truth = ctypes.c_bool.from_address(truth.data_ptr()).value
+            branch = yes if truth else no
+            if branch not in compiled:
+                compiled[branch] = Compiled(branch)
+            env[node] = tuple(compiled[branch](list(operands)))
+
+        return run
 
     def bounded(self, node):
         """Of a size that follows from data: natively, if its row does it."""

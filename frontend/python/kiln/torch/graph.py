@@ -457,7 +457,7 @@ def supported(node, refused):
     if node in refused or is_host(node):
         return False
     if node.op == "get_attr":
-        return True
+        return is_tensor(node)
     if node.target is operator.getitem:
         return supported(node.args[0], refused)
     if is_write(node):
