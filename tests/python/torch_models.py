@@ -12,7 +12,6 @@ import sys
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own words
 warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402
@@ -190,8 +189,15 @@ QUIET = {"aten::" + n for n in (
 def loud(f):
     """Kernels of PyTorch's that a call of f runs."""
     from torch.profiler import ProfilerActivity, profile
-    with profile(activities=[ProfilerActivity.CPU]) as p:
-        f()
+    said = os.dup(2)  # the profiler's own words are of no use
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        with profile(activities=[ProfilerActivity.CPU]) as p:
+            f()
+    finally:
+        os.dup2(said, 2)
+        os.close(said)
     return sorted({e.name for e in p.events() if e.name.startswith("aten::")} - QUIET)
 
 

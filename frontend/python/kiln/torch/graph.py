@@ -10,8 +10,6 @@ import re
 import torch
 from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
 
-import kiln
-
 from .. import _kiln
 from . import random, report, rows
 from .layout import Layout, contiguous
@@ -355,7 +353,7 @@ class Plan:
     def trace(self, *tensors):
         tracer = Tracer(self.symbols_of(tensors))
         for n, t in zip(self.ports, tensors):
-            tracer.env[n] = resolved(value_of(n), self.layouts[n].read(self.whole(n, t)))
+            tracer.env[n] = self.layouts[n].read(self.whole(n, t))
         if self.region.draws:
             _kiln._draw_from(tensors[-1])
         try:
@@ -365,12 +363,6 @@ class Plan:
         finally:
             if self.region.draws:
                 _kiln._draw_from(None)
-
-
-def resolved(val, t):
-    """What stands for a tensor whose memory holds its conjugate or negative."""
-    t = kiln.conj(t) if val.is_conj() else t
-    return -t if val.is_neg() else t
 
 
 class Sized(Plan):
