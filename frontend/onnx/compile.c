@@ -56,6 +56,16 @@ static kl_status plan_input(plan *p, int i, const kl_ints *shapes)
     return KL_OK;
 }
 
+/* Weights are called as in the model from here on: kiln keeps such names for ever. */
+static void name_weights(const kl_onnx *m)
+{
+    for (size_t i = 0; i < m->tensors.cap; i++) {
+        const tensor_proto *p = m->tensors.v[i].key;
+        if (p && *p->name)
+            kl_named(m->tensors.v[i].value.t, p->name);
+    }
+}
+
 kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
 {
     plan p = {.m = m};
@@ -65,6 +75,7 @@ kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
     p.in = calloc((size_t)m->nin + 1, sizeof *p.in);
     kl_status s =
         p.in ? KL_OK : kl_error_set(KL_ERR_OOM, "out of memory for a model's inputs");
+    name_weights(m);
     if (!shapes)
         plan_dimensions(&p);
     for (int i = 0; i < m->nin && s == KL_OK; i++)

@@ -32,8 +32,6 @@ static bool add_tensor(kl_onnx *m, tensor_proto *p)
     v.t = kl_onnx_tensor(m->name, p, m->folder);
     if (!v.t || !kl_onnx_put(&m->tensors, p, v))
         return false;
-    if (*p->name)
-        kl_named(v.t, p->name);
     forget_bytes(p);
     return true;
 }

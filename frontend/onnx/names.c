@@ -61,18 +61,21 @@ void kl_onnx_names_free(kl_onnx_names *t)
     *t = (kl_onnx_names){0};
 }
 
+/* So many are kept: a process that reads models for ever does not grow for ever. */
+enum { KEPT = 1 << 16 };
+
 const char *kl_onnx_intern(const char *s)
 {
     static kl_onnx_names texts; /* the value is not used */
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    const char *r = "";
+    const char *r = NULL;
     pthread_mutex_lock(&lock);
     if (2 * (texts.n + 1) <= texts.cap || grow(&texts)) {
         kl_onnx_entry *e = place(&texts, s);
-        if (!e->key && (e->key = strdup(s)))
+        if (!e->key && texts.n < KEPT && (e->key = strdup(s)))
             texts.n++;
-        r = e->key ? e->key : "";
+        r = e->key;
     }
     pthread_mutex_unlock(&lock);
-    return r;
+    return r ? r : "a node of an ONNX model";
 }
