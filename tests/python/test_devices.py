@@ -77,6 +77,16 @@ class OnDevice(unittest.TestCase):
         self.assertEqual(got.stdout, "cuda:0 cuda:0 [2.0, 3.0] cuda:0\n", got.stderr)
 
 
+    def test_one_program(self):
+        """The same numbers on either kind of device (A241)."""
+        code = ("import kiln as t; t.manual_seed(0); w = t.rand(4, 4, requires_grad=True)\n"
+                "y = (t.randn(3, 4) @ w).softmax(0).square().sum(); y.backward(); print(y.tolist(), w.grad.tolist())")
+        said = [subprocess.run([sys.executable, "-c", code], env={**os.environ, "KILN_DEVICE": device},
+                               capture_output=True, text=True) for device in ("cpu", "cuda")]
+        self.assertEqual(said[0].stdout, said[1].stdout, said[1].stderr)
+        self.assertIn("[", said[0].stdout)
+
+
 class Copies(unittest.TestCase):
     def counted(self, work):
         """What a piece of work gives, and how much it adds to the counters."""
@@ -84,6 +94,17 @@ class Copies(unittest.TestCase):
         r = work()
         after = torch.stats()
         return r, {n: after[n] - before[n] for n in ("kernels_launched", "device_copies", "device_copy_bytes")}
+
+    def test_shared_memory_to_device(self):
+        """A088: nothing is copied on the host, once to the device, and later writes stay here."""
+        numbers = memoryview(bytearray(16)).cast("f")
+        shared = torch.frombuffer(numbers, dtype=torch.float32)
+        before = torch.stats()["host_copies"]
+        x, n = self.counted(lambda: shared.to("cuda"))
+        self.assertEqual(n, {"kernels_launched": 0, "device_copies": 1, "device_copy_bytes": 16})
+        self.assertEqual(torch.stats()["host_copies"], before)
+        numbers[0] = 5
+        self.assertEqual((shared.tolist(), x.tolist()), ([5, 0, 0, 0], [0, 0, 0, 0]))
 
     def test_bytes_to_images(self):
         pixels = bytearray(range(256))

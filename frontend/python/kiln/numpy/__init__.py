@@ -117,4 +117,17 @@ def isrealobj(x):
     return not iscomplexobj(x)
 
 
+def __getattr__(name):
+    """What is not there: an AttributeError, which says why where the reason is a dtype's."""
+    if name in ("datetime64", "timedelta64"):
+        raise AttributeError(f"kiln has no {name}: keep times as int64 or float64, or in NumPy's own "
+                             "arrays")
+    raise AttributeError(f"module 'kiln.numpy' has no attribute '{name}'")
+
+
 from . import fft, linalg, random  # noqa: E402,F401
+from . import testing  # noqa: E402,F401
+from ._poly1d import poly1d  # noqa: E402,F401
+from ._random_state import RandomState as _RandomState  # noqa: E402
+
+random.RandomState = _RandomState

@@ -146,6 +146,8 @@ def _check_nested(data):
 
 def _import(obj):
     """Memory that speaks the buffer protocol as a tensor over it; strides may be negative."""
+    if getattr(getattr(obj, "dtype", None), "kind", "") in tuple("mM"):
+        dtype(obj.dtype)  # says that there are no times
     flipped = [d for d, s in enumerate(getattr(obj, "strides", None) or ()) if s < 0]
     if not flipped or not hasattr(obj, "ndim"):
         return _kiln._from_buffer(obj)

@@ -24,8 +24,11 @@ class dtype:
             except TypeError:  # a spelling that cannot be looked up
                 pass
         if found is None:
-            found = _known.get(getattr(spec, "name", ""))
+            found = _known.get(getattr(spec, "name", getattr(spec, "__name__", "")))
         if found is None:
+            text = str(getattr(spec, "name", spec))
+            if text.lstrip("<>=|").startswith(("datetime64", "timedelta64", "M8", "m8")):
+                raise TypeError(f"kiln has no dtype {text}: keep times as int64 or float64")
             raise TypeError(f"Cannot interpret {spec!r} as a data type")
         return found
 

@@ -306,12 +306,35 @@ class Generator:
         """Random bytes."""
         return self.integers(0, 256, length, "uint8").tobytes()
 
+    def noncentral_chisquare(self, df, nonc, size=None):
+        """The sum of df squares of normal numbers, one of them not around 0."""
+        (df, nonc), shape = self._parts(size, df, nonc, df=lambda d, n: d <= 0,
+                                        nonc=lambda d, n: n < 0)
+        more = asarray(self.poisson(nonc / 2, shape), "float64")
+        return give(2 * self._gamma(df / 2 + more, shape))
+
+    def noncentral_f(self, dfnum, dfden, nonc, size=None):
+        """A noncentral chi-square over a chi-square, each over its degrees."""
+        (a, b, n), shape = self._parts(size, dfnum, dfden, nonc, dfnum=lambda a, b, n: a <= 0,
+                                       dfden=lambda a, b, n: b <= 0, nonc=lambda a, b, n: n < 0)
+        top = asarray(self.noncentral_chisquare(a, n, shape), "float64") / a
+        return give(top / (2 * self._gamma(b / 2, shape) / b))
+
+    def wald(self, mean, scale, size=None):
+        """Inverse Gaussian, after Michael, Schucany and Haas."""
+        (m, s), shape = self._parts(size, mean, scale, mean=lambda m, s: m <= 0,
+                                    scale0=lambda m, s: s <= 0)
+        y = m * _k["square"](self._normal(shape))
+        x = m + m * (y - _k["sqrt"](4 * s * y + y * y)) / (2 * s)
+        return give(_k["where"](self._uniform(shape) <= m / (m + x), x, m * m / x))
+
 
 _dtype = dtype
 _TEXTS = {"scale": "scale < 0", "a": "a < 0", "a0": "a <= 0", "b0": "b <= 0", "sigma": "sigma < 0",
           "shape": "shape < 0", "df": "df <= 0", "dfnum": "dfnum <= 0", "dfden": "dfden <= 0",
           "left": "left > mode", "mode": "mode > right", "equal": "left == right", "n": "n < 0",
           "n0": "n <= 0", "p": "p < 0, p > 1 or p is NaN", "large": "lam value too large",
+          "nonc": "nonc < 0", "mean": "mean <= 0", "scale0": "scale <= 0",
           "p0": "p <= 0, p > 1 or p contains NaNs", "lam": "lam < 0 or lam is NaN"}
 
 
@@ -350,12 +373,22 @@ def randint(low, high=None, size=None, dtype="int64"):
     return _global.integers(low, high, size, dtype)
 
 
+def get_state(legacy=True):
+    """What set_state takes."""
+    return kiln.random.get_rng_state()
+
+
+def set_state(state):
+    """Go on from there."""
+    kiln.random.set_rng_state(state)
+
+
 random = random_sample = ranf = _global.random
 uniform, normal, standard_normal = _global.uniform, _global.normal, _global.standard_normal
 permutation, shuffle, choice = _global.permutation, _global.shuffle, _global.choice
 sample = random
 for _name in ("beta binomial bytes chisquare dirichlet exponential f gamma geometric gumbel laplace "
               "logistic lognormal multinomial multivariate_normal negative_binomial pareto poisson "
-              "power rayleigh standard_cauchy standard_exponential standard_gamma standard_t "
-              "triangular weibull").split():
+              "noncentral_chisquare noncentral_f power rayleigh standard_cauchy standard_exponential "
+              "standard_gamma standard_t triangular wald weibull").split():
     globals()[_name] = getattr(_global, _name)
