@@ -296,17 +296,27 @@ def shrink(steps):
     return steps
 
 
+def many(count, seed):
+    """How many programs ran, and failed; Ctrl-C ends it early."""
+    failed = n = 0
+    try:
+        for n in range(count):
+            steps = generate(random.Random(seed * 1_000_003 + n))
+            if execute(steps):
+                failed += 1
+                steps = shrink(steps)
+                print(f"program {n}: {execute(steps)}\n  " + "\n  ".join(map(str, steps)), flush=True)
+                if failed == 5:
+                    count = n + 1
+                    break
+    except KeyboardInterrupt:
+        count = n
+    return count, failed
+
+
 def main():
     count, seed = (int(sys.argv[i]) if len(sys.argv) > i else d for i, d in ((1, 1000), (2, 1)))
-    failed = 0
-    for n in range(count):
-        steps = generate(random.Random(seed * 1_000_003 + n))
-        if execute(steps):
-            failed += 1
-            steps = shrink(steps)
-            print(f"program {n}: {execute(steps)}\n  " + "\n  ".join(map(str, steps)), flush=True)
-            if failed == 5:
-                break
+    count, failed = many(count, seed)
     print(f"{count - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -2,7 +2,7 @@
 
 >>> import kiln.numpy as np
 >>> np.poly1d([1, -3, 2])(3), np.poly1d([1, -3, 2]).r
-(2, array([2., 1.]))
+(np.int64(2), array([2., 1.]))
 """
 import kiln.numpy as f
 
