@@ -5,7 +5,7 @@
  * The class is compared with an iota rather than gathered, so that forward and backward
  * stay elementwise beside softmax's row; a gather from that iota checks the range of the
  * targets. */
-#include "front.h"
+#include "math_compose.h"
 
 kl_lazy *kl_n_reduced(kl_lazy *l, kl_reduction r)
 {
@@ -181,8 +181,9 @@ static kl_lazy *square(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 
 static kl_lazy *absolute(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
+    kl_lazy *d = kl_n_bin(KL_OP_sub, x, y);
     (void)o;
-    return kl_n_un(KL_OP_abs, kl_n_bin(KL_OP_sub, x, y));
+    return d && kl_is_complex((kl_dtype)d->dtype) ? kl_c_abs(d) : kl_n_un(KL_OP_abs, d);
 }
 
 /* d^2 / 2 below beta, beta (d - beta / 2) above */
@@ -259,6 +260,8 @@ static kl_tensor *elements(kl_call *c, const char *fn, element_fn f, kl_tensor *
     if (l && o.weight)
         l = kl_n_bin(KL_OP_mul, l,
                      kl_n_cast(kl_arg_tensor(o.weight), (kl_dtype)l->dtype));
+    if (l && !kl_is_complex((kl_dtype)l->dtype)) /* a distance is real */
+        dt = kl_dtypes[dt].real;
     return kl_call_end(c, kl_n_cast(kl_n_reduced(l, o.reduction), dt));
 }
 

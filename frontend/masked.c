@@ -102,8 +102,8 @@ kl_tensor *kl_masked_var_at(const char *at, kl_tensor *t, kl_ints axes, double c
     kl_tensor *p = kl_mul_at(at, T(d), T(d ? kl_conj_at(at, d) : NULL));
     p = p ? kl_real_at(at, T(p)) : NULL;
     kl_tensor *s = p ? kl_sum_at(at, p, axes, keep) : NULL;
-    kl_tensor *n =
-        kl_sub_at(at, T(counted(at, x, mask, axes, keep)), kl_arg_d(correction));
+    kl_tensor *n = p ? counted(at, x, mask, axes, keep) : NULL;
+    n = n ? kl_sub_at(at, T(kl_to_at(at, n, kl_dtype_of(p))), kl_arg_d(correction)) : NULL;
     n = kl_clamp_at(at, T(n), kl_arg_i(0), kl_arg_none(NULL));
     return kl_composed(&c, __func__, kl_div_at(at, T(s), T(n)));
 }

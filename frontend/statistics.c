@@ -209,6 +209,16 @@ kl_tensor *kl_cumulative_trapezoid_at(const char *at, kl_tensor *y, kl_tensor *x
     return kl_composed(&c, __func__, p ? kl_cumsum_at(at, p, dim) : NULL);
 }
 
+/* As many distances as lie between n places along axis, in t's precision. */
+static kl_tensor *even_steps(const char *at, kl_tensor *t, kl_ints along, int axis,
+                             double spacing)
+{
+    kl_dtype dt = kl_dtype_of(t);
+    along.v[axis]--;
+    return kl_full_at(at, along, kl_arg_d(spacing),
+                      kl_is_float(dt) ? dt : kl_get_default_dtype());
+}
+
 /* Slopes inside by the two neighbours' distances (x: coordinates along dim), at the ends
  * by one side, or by the first two of them (order 2). */
 kl_tensor *kl_gradient_at(const char *at, kl_tensor *t, kl_tensor *x, double spacing,
@@ -228,14 +238,8 @@ kl_tensor *kl_gradient_at(const char *at, kl_tensor *t, kl_tensor *x, double spa
     kl_ints along = {.n = kl_rank(t)};
     for (int i = 0; i < along.n; i++)
         along.v[i] = i == axis ? n : 1;
-    kl_tensor *place =
-        x ? kl_reshape_at(at, x, along)
-          : kl_reshape_at(at,
-                          kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64),
-                          along);
-    kl_tensor *dx = kl_diff_at(at, place, 1, axis, NULL, NULL);
-    if (!x)
-        dx = kl_mul_at(at, T(dx), kl_arg_d(spacing));
+    kl_tensor *dx = x ? kl_diff_at(at, kl_reshape_at(at, x, along), 1, axis, NULL, NULL)
+                      : even_steps(at, t, along, axis, spacing);
     kl_tensor *slope = kl_div_at(at, T(kl_diff_at(at, t, 1, axis, NULL, NULL)), T(dx));
     kl_tensor *part[3] = {kl_narrow_at(at, slope, axis, 0, 1), NULL,
                           kl_narrow_at(at, slope, axis, n - 2, 1)};

@@ -12,6 +12,12 @@ static kl_tensor *row_to(const char *at, kl_tensor *t, kl_dtype dt)
     return dt == KL_DTYPE_NONE ? t : kl_to_at(at, t, dt);
 }
 
+/* Of complex numbers PyTorch's masked spreads are complex. */
+static kl_tensor *row_as(const char *at, kl_tensor *of, kl_tensor *r)
+{
+    return r && kl_dtype_of(of) >= KL_C64 ? kl_to_at(at, r, kl_dtype_of(of)) : r;
+}
+
 /* A leaf stays one: x = ones(2, device="cuda", requires_grad=True). */
 static kl_tensor *row_there(const char *at, kl_tensor *t, const char *device)
 {

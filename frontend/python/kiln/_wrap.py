@@ -63,9 +63,12 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
     if len(each) != len(dims):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar or a "
                            f"list of length {len(dims)}, but got a list of length {len(each)}")
-    return tuple(_table["_gradient"](input, s if isinstance(s, Tensor) else None,
-                                     1.0 if isinstance(s, Tensor) else float(s), d, edge_order)
-                 for s, d in zip(each, dims))
+    half = input.is_floating_point() and input.element_size() == 2
+    wide = input.float() if half else input
+    slopes = (_table["_gradient"](wide, s if isinstance(s, Tensor) else None,
+                                  1.0 if isinstance(s, Tensor) else float(s), d, edge_order)
+              for s, d in zip(each, dims))
+    return tuple(s.to(input.dtype) if half else s for s in slopes)
 
 
 def histogramdd(input, bins, *, range=None, weight=None, density=False):

@@ -1,8 +1,10 @@
 """poly1d: a polynomial in one variable as an object, over the poly* functions.
 
 >>> import kiln.numpy as np
->>> np.poly1d([1, -3, 2])(3), np.poly1d([1, -3, 2]).r
-(np.int64(2), array([2., 1.]))
+>>> p = np.poly1d([1, -3, 2])
+>>> print(p * p, p.r.tolist())
+   4     3      2
+1 x - 6 x + 13 x - 12 x + 4 [2.0, 1.0]
 """
 import kiln.numpy as f
 
@@ -36,7 +38,7 @@ class poly1d:
     roots = r = property(lambda self: f.roots(self._c))
 
     def __call__(self, val):
-        return f.polyval(self, val) if not isinstance(val, poly1d) else self._of(val)
+        return f.polyval(self._c, val) if not isinstance(val, poly1d) else self._of(val)
 
     def _of(self, p):
         y = poly1d([0])
