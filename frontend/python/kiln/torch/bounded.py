@@ -13,10 +13,10 @@ import kiln
 
 from .. import _kiln
 from . import report, rows
+from .graph import API, NEW
 from .layout import Layout, contiguous
 from .names import dtype_of
 
-NEW = 0
 BOUNDED = {}
 
 
@@ -117,7 +117,7 @@ class Step:
         report.native([self.name])
         return _kiln.Caller(program, ins, tuple(outs), 0, (), _empty_strided_cpu,
                             _reinterpret_tensor, None, refuse,
-                            torch.Tensor.__dlpack_c_exchange_api__), self.cut
+                            API), self.cut
 
     def __call__(self, env):
         args = [self.argument(a, env) for a in self.node.args]

@@ -16,7 +16,10 @@ from .layout import Layout, contiguous
 from .names import dtype_of
 
 NEW, OVER, VIEW, ARG, OBJECT = range(5)
-API = torch.Tensor.__dlpack_c_exchange_api__
+API = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+if API is None:
+    raise ImportError(f"kiln.torch needs DLPack's C interface, which PyTorch {torch.__version__} "
+                      "has not: 2.10 or newer")
 VIEWS = {"aten." + n for n in (
     "view.default permute.default transpose.int t.default expand.default slice.Tensor "
     "select.int unsqueeze.default squeeze.dim squeeze.dims squeeze.default alias.default "
