@@ -81,10 +81,10 @@ static kl_status open_onnx(const char *path, const char *dims, bool with_weights
 
 #else
 
-static kl_status open_onnx(const char *path, bool with_weights, kl_text *says,
-                           kl_model *m)
+static kl_status open_onnx(const char *path, const char *dims, bool with_weights,
+                           kl_text *says, kl_model *m)
 {
-    (void)with_weights, (void)says, (void)m;
+    (void)dims, (void)with_weights, (void)says, (void)m;
     return kl_fail(KL_ERR_UNSUPPORTED, "%s: kilnc was built without protobuf-c", path);
 }
 
