@@ -91,13 +91,14 @@ static bool order_after(int rank, const int64_t *shape, int n, kl_tensor *const 
     int64_t stride[KL_LAID_MOST][KL_MAX_RANK];
     int m = 0;
     bool plain = true;
-    for (int i = 0; i < n && m < KL_LAID_MOST; i++) {
-        if (!x[i] || x[i]->rank > rank)
-            continue;
-        plain &= x[i]->whole;
-        strides_in(x[i], rank, stride[m++]);
-    }
-    return !plain && !kl_thread()->tracing && find_order(m, stride, rank, shape, perm);
+    for (int i = 0; i < n; i++)
+        plain &= !x[i] || x[i]->whole || x[i]->rank > rank;
+    if (plain || kl_thread()->tracing)
+        return false;
+    for (int i = 0; i < n && m < KL_LAID_MOST; i++)
+        if (x[i] && x[i]->rank <= rank)
+            strides_in(x[i], rank, stride[m++]);
+    return find_order(m, stride, rank, shape, perm);
 }
 
 kl_tensor *kl_call_end_laid(kl_call *c, kl_lazy *r, int n, const kl_arg *a)
