@@ -14,23 +14,11 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BENCH = os.path.join(ROOT, "build", "tests", "bench", "bench")
+import model_bars
+from basics import BENCH, ROOT, WORK, Failed, environment
+
 LIBRARY = os.path.join(ROOT, "build", "libkiln.so")
-WORK = os.path.join(ROOT, "build", "bench-work")
 ROUNDS, SLICE, PROCESSES = 4, 0.4, 20
-
-
-class Failed(Exception):
-    """This bar cannot be measured; the text says why."""
-
-
-def environment(threads, **more):
-    env = dict(os.environ, KILN_THREADS=str(threads), KILN_CACHE="")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        env[name] = str(threads)
-    env.update(more)
-    return env
 
 
 class Server:
@@ -404,7 +392,7 @@ def main():
     wanted = sys.argv[1:]
     os.makedirs(WORK, exist_ok=True)
     rows = row_bars() if any(w.startswith("row") for w in wanted) else {}
-    for name, (required, measure) in {**BARS, **rows}.items():
+    for name, (required, measure) in {**BARS, **model_bars.BARS, **rows}.items():
         for threads in (1, 2):
             full = f"{name}-{threads}t"
             if wanted and not any(full.startswith(w) for w in wanted):

@@ -180,6 +180,15 @@ def lstm(torch):
     return Model()
 
 
+def empty(torch):
+    """Next to no work: what is left is the call."""
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 1
+
+    return Model()
+
+
 def image(torch):
     return torch.randn(1, 3, 224, 224)
 
@@ -191,7 +200,8 @@ def tokens(torch):
 MODELS = {"resnet18": (resnet18, image), "mobilenet": (mobilenet, image), "vit": (vit, image),
           "gpt": (lambda torch: language(torch, True), tokens),
           "bert": (lambda torch: language(torch, False), tokens),
-          "lstm": (lstm, lambda torch: torch.randn(8, 32, 64))}
+          "lstm": (lstm, lambda torch: torch.randn(8, 32, 64)),
+          "empty": (empty, lambda torch: torch.randn(16))}
 
 
 def make(torch, name):
