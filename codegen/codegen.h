@@ -179,6 +179,7 @@ typedef struct kl_llvm_unit {
 /* llvm_lines.c: the module's functions get a line table of the loops' text at path, whose
  * lines kl_loops_lines has told the statements. End before the module is emitted; whole:
  * it is good. */
+/* path NULL: of the statements alone, nothing of the user's lines. */
 kl_status kl_llvm_lines_begin(kl_llvm_unit *u, const char *path);
 void kl_llvm_lines_end(kl_llvm_unit *u, bool whole);
 void kl_llvm_lines_phase(kl_llvm_unit *u, LLVMValueRef fn, const char *name,
@@ -261,6 +262,10 @@ void kl_codegen_symbol(const char *name, char *out, size_t cap);
  * (KL_FAULT_BOUNDS). */
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out);
+
+/* The same as text whose line table is of the statements' lines (kl_loops_lines) alone. */
+kl_status kl_codegen_cpu_lines(const kl_kernel *const *kernels, int n, const kl_target *t,
+                               kl_llvm_output what, kl_text *out);
 
 /* ---- cuda_emit.c (with cuda_stmt.c cuda_expr.c cuda_op.c): a lowered kernel as CUDA C
  * ---- */

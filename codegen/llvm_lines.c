@@ -22,6 +22,7 @@ struct kl_llvm_lines {
     LLVMMetadataRef outer, outer_now; /* both, while another function is emitted */
     const char *place[PLACES]; /* the user's lines met so far */
     LLVMMetadataRef user[PLACES];
+    bool alone; /* of the text, without the user's lines */
     int nplaces;
 };
 
@@ -53,6 +54,8 @@ kl_status kl_llvm_lines_begin(kl_llvm_unit *u, const char *path)
     if (!l)
         return kl_fail(KL_ERR_OOM, "llvm: line tables");
     l->d = LL.CreateDIBuilder(u->mod);
+    l->alone = !path;
+    path = path ? path : "loops";
     l->file = file_of(l, path, strlen(path));
     LL.DIBuilderCreateCompileUnit(l->d, C99, l->file, "kiln", 4, 1, "", 0, 0, "", 0, FULL,
                                   0, 0, 0, "", 0, "", 0);
@@ -139,7 +142,7 @@ void kl_llvm_lines_at(kl_llvm_unit *u, const kl_stmt *s)
         return;
     LLVMMetadataRef at =
         LL.DIBuilderCreateDebugLocation(u->ctx, s->line, 1, l->phase, NULL);
-    LLVMMetadataRef user = user_line(l, s->place, &line);
+    LLVMMetadataRef user = l->alone ? NULL : user_line(l, s->place, &line);
     if (user)
         at = LL.DIBuilderCreateDebugLocation(u->ctx, line, 1, user, at);
     l->now = at;

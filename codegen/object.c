@@ -37,8 +37,8 @@ static kl_status emit_all(kl_llvm_unit *u, const kl_kernel *const *kernels, int 
 
 /* cls < KL_LLVM_CLASS_COUNT is an order, else what was emitted decides; *used: which. */
 static kl_status attempt(const kl_kernel *const *kernels, int n, const kl_target *t,
-                         kl_llvm_output what, kl_llvm_class cls, kl_llvm_class *used,
-                         kl_text *out)
+                         kl_llvm_output what, bool lines, kl_llvm_class cls,
+                         kl_llvm_class *used, kl_text *out)
 {
     kl_llvm_unit u;
     kl_arena *a = kl_arena_new();
@@ -46,8 +46,11 @@ static kl_status attempt(const kl_kernel *const *kernels, int n, const kl_target
         return kl_fail(KL_ERR_OOM, "llvm: %d kernels", n);
     kl_status s = kl_llvm_begin(&u, n > 0 ? kernels[0]->name : "kernels", t,
                                 KL_LLVM_NORMAL, what == KL_LLVM_IR);
+    if (s == KL_OK && lines)
+        s = kl_llvm_lines_begin(&u, NULL);
     if (s == KL_OK)
         s = emit_all(&u, kernels, n, a);
+    kl_llvm_lines_end(&u, s == KL_OK);
     if (s == KL_OK) {
         if (cls == KL_LLVM_CLASS_COUNT)
             cls = kl_llvm_choose(t, u.instructions, u.carried);
@@ -61,15 +64,27 @@ static kl_status attempt(const kl_kernel *const *kernels, int n, const kl_target
 
 /* The quick way gives each value that it spills a place of its own on the stack. Where
  * that is more than a frame may have, the thorough way packs them. */
-kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
-                         kl_llvm_output what, kl_text *out)
+static kl_status generate(const kl_kernel *const *kernels, int n, const kl_target *t,
+                          kl_llvm_output what, bool lines, kl_text *out)
 {
     bool failed_before = kl_failed();
     kl_llvm_class used = KL_LLVM_NORMAL;
-    kl_status s = attempt(kernels, n, t, what, KL_LLVM_CLASS_COUNT, &used, out);
+    kl_status s = attempt(kernels, n, t, what, lines, KL_LLVM_CLASS_COUNT, &used, out);
     if (s != KL_ERR_COMPILE || used != KL_LLVM_QUICK)
         return s;
     if (!failed_before)
         kl_error_clear();
-    return attempt(kernels, n, t, what, KL_LLVM_NORMAL, &used, out);
+    return attempt(kernels, n, t, what, lines, KL_LLVM_NORMAL, &used, out);
+}
+
+kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
+                         kl_llvm_output what, kl_text *out)
+{
+    return generate(kernels, n, t, what, false, out);
+}
+
+kl_status kl_codegen_cpu_lines(const kl_kernel *const *kernels, int n, const kl_target *t,
+                               kl_llvm_output what, kl_text *out)
+{
+    return generate(kernels, n, t, what, true, out);
 }

@@ -160,6 +160,14 @@ static kl_status measure(void)
     return st;
 }
 
+kl_status kl_machine_speed(double *bytes, double *flops)
+{
+    KL_TRY(measure());
+    *bytes = machine.bytes;
+    *flops = machine.flops;
+    return KL_OK;
+}
+
 /* ---- the text ---- */
 
 /* Three digits and a letter: 82.5K. */

@@ -453,6 +453,8 @@ kl_lazy *kl_n_index(kl_lazy *index, int64_t extent, int dim, kl_index_use use);
 kl_lazy *kl_n_rows(kl_lazy *a, kl_lazy *index, kl_index_use use);
 kl_status kl_index_known(kl_lazy *i, int64_t extent, int dim, kl_index_use use);
 /* Computing these failed with an index out of range: say which, in place of that error. */
+/* explain.c: what this machine's memory and arithmetic reach a second, measured once. */
+kl_status kl_machine_speed(double *bytes, double *flops);
 kl_status kl_index_explain(kl_lazy *const *roots, int n);
 kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);

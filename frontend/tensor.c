@@ -249,19 +249,22 @@ static kl_lazy *apply_map(kl_tensor *t, kl_lazy *base)
 enum { COPIED = 16384 };
 
 /* Others may write into exposed memory at any time: what reads it is computed before the
- * call returns, or reads a copy of a few elements and stays lazy, which costs less. */
+ * call returns, or reads a copy of a few elements and stays lazy, which costs less. A
+ * function being traced computes nothing, and captures the value as it is. */
 static kl_lazy *read_exposed(kl_tensor *t, kl_lazy *n, kl_state *st)
 {
     kl_memory *mem = kl_lazy_mem(n);
     size_t size = (size_t)t->storage->numel * kl_dtypes[n->dtype].size;
     bool plain = !n->track && !t->leaf && mem && mem->device == 0;
-    kl_memory *copy = plain && size <= COPIED ? kl_memory_new(0, size) : NULL;
+    kl_memory *copy = plain && (size <= COPIED || st->tracing) ? kl_memory_new(0, size) : NULL;
     kl_lazy *own = copy ? kl_lazy_input(copy, (kl_dtype)n->dtype, n->rank,
                                         kl_lazy_shape(n))
                         : NULL;
-    if (own)
+    if (own) {
         memcpy(copy->base, mem->base, size);
-    st->exposed |= !own;
+        own->name = n->name;
+    }
+    st->exposed |= !own && !st->tracing;
     kl_memory_unref(copy);
     return own ? own : n;
 }

@@ -78,7 +78,7 @@ void kl_text_put_json(kl_text *t, const char *s)
     for (; *s; s++)
         if (*s == '"' || *s == '\\')
             kl_text_printf(t, "\\%c", *s);
-        else if ((unsigned char)*s < 32)
+        else if ((unsigned char)*s < 32 || *s == '<') /* no "</script>" in a page */
             kl_text_printf(t, "\\u%04x", *s);
         else
             kl_text_putn(t, s, 1);

@@ -114,6 +114,10 @@ if [ "$mode" != --quick ]; then
     script "pip install ., neighbours in one process, LLVM 17 and 18 and too old ones" sh tests/pool.sh \
         "sh tests/install/pip.sh" "sh tests/neighbours/run.sh build" "sh tests/llvms.sh build 17" \
         "sh tests/llvms.sh build 18" "sh tests/llvms.sh build old"
+    if [ "$mode" = --full ]; then
+        sh tests/setup.sh browser
+        script "a report in a browser" python3 tests/kilnc/report.py build/kilnc samples/conv.kl chromium
+    fi
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
     configure build-plant -Dplant=true
     sample="--sample 0"

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Install what is missing to build kiln (and, with "test", to test it) on Debian 12 or Ubuntu 24.04,
 # as root or with sudo. Says what it installs; installs nothing that is there.
-#   sh tests/setup.sh [test]
+#   sh tests/setup.sh [test|browser]
 set -eu
 need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler python3-dev"
 [ "${1:-}" != test ] || need="$need liblapack3 check g++ clang python3 python3-venv binutils qemu-user binutils-aarch64-linux-gnu"
+[ "${1:-}" != browser ] || need="chromium"
 
 install() { # packages: those that are missing
     missing=

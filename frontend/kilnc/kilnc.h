@@ -4,6 +4,7 @@
  *   model.c    models of all kinds of files
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
+ *   report.c   the page that shows everything
  *   cache.c    kilnc cache
  *   bisect.c   kilnc bisect */
 #ifndef KL_KILNC_H
@@ -30,6 +31,9 @@ bool kl_emit_is_cuda(const char *stage);
 extern const char kl_emit_names[]; /* "graph, kernel, .." */
 void kl_ops_list(kl_text *out);
 void kl_graph_dot(const kl_graph *g, kl_text *out);
+/* The page of a model, read twice, once for each target; neither compiled. */
+kl_status kl_report(const char *name, kl_model *m, kl_model *gpu, const kl_target *cpu_target,
+                    const kl_target *gpu_target, kl_text *out);
 
 /* What the options name; recorded with the list of known ones when there is none such. */
 const kl_target *kl_target_choose(const kl_options *o);

@@ -131,10 +131,9 @@ static kl_status check_options(const kl_options *o)
         return kl_fail(KL_ERR_ARG, "no model; kilnc --help shows what can be given");
     if (!ends_with(o->model, ".kl") && !kl_is_onnx(o->model))
         return kl_fail(KL_ERR_ARG, "%s: a model is a .kl or .onnx file", o->model);
-    if (o->report)
-        return kl_fail(KL_ERR_UNSUPPORTED, "--report is not there in this version");
-    if (!o->out && !o->header && !o->emit && !o->check)
-        return kl_fail(KL_ERR_ARG, "nothing to do: give -o, --header, --emit or --check");
+    if (!o->out && !o->header && !o->emit && !o->check && !o->report)
+        return kl_fail(KL_ERR_ARG,
+                       "nothing to do: give -o, --header, --emit, --report or --check");
     if (o->emit && !kl_emit_known(o->emit))
         return kl_fail(KL_ERR_ARG, "no stage '%.60s'; there are %s", o->emit,
                        kl_emit_names);
@@ -256,7 +255,7 @@ const kl_target *kl_target_choose(const kl_options *o)
 
 /* ---- what is made ---- */
 
-enum { FILES = 5 };
+enum { FILES = 6 };
 typedef struct product {
     kl_text text, files[FILES];
     const char *paths[FILES];
@@ -402,6 +401,29 @@ static kl_status make_native(const kl_options *o, const kl_target *t, product *p
     return s;
 }
 
+/* The model is compiled for a CPU, and beside it for a GPU. */
+static kl_status make_report(const kl_options *o, const kl_target *t, product *p)
+{
+    const kl_target *gpu = target_of_arch(o->arch ? o->arch : "sm_80");
+    kl_model m = {0}, other = {0};
+    if (!o->report)
+        return KL_OK;
+    if (!gpu)
+        return kl_error_status();
+    if (t->kind != KL_TARGET_CPU) /* another stage's that was asked for together */
+        t = o->cpu ? target_of_cpu(o->cpu) : kl_target_host();
+    if (!t)
+        return kl_error_status();
+    kl_status s = kl_model_open(o->model, o->dims, false, NULL, &m);
+    if (s == KL_OK)
+        s = kl_model_open(o->model, o->dims, false, NULL, &other);
+    if (s == KL_OK)
+        s = kl_report(base_name(o->model), &m, &other, t, gpu, add_file(p, o->report));
+    kl_model_free(&m);
+    kl_model_free(&other);
+    return s;
+}
+
 static kl_status make_all(const kl_options *o, product *p)
 {
     KL_TRY(check_options(o));
@@ -410,6 +432,7 @@ static kl_status make_all(const kl_options *o, product *p)
     if (!t)
         return kl_error_status();
     KL_TRY(make_stage(o, t, p));
+    KL_TRY(make_report(o, t, p));
     return make_native(o, t, p);
 }
 

@@ -432,7 +432,7 @@ static const struct {
     {"../scale.kl ../pick.kl -o a.o", "one model at a time"},
     {"../scale.kl -o a.exe", "told by .o, .a, .so"},
     {"../scale.kl -o a.c", "C source is not written"},
-    {"../scale.kl --report r.html", "--report is not there in this version"},
+    {"../scale.kl --report r.html --arch=sm_1", "sm_1"},
     {"../scale.kl --emit=soup", "no stage 'soup'; there are graph, kernel, loops, plan"},
     {"../scale.kl -o a.o --name=int", "no C identifier"},
     {"../scale.kl -o a.o --scratch=mine", "static or caller"},

@@ -1,0 +1,3 @@
+# A line of the page as a C string.
+s/[\"]/\\&/g
+s/.*/"&\\n",/
