@@ -57,6 +57,14 @@ class Traced(unittest.TestCase):
         w += 5  # it was captured as it was
         self.assertEqual(f(torch.ones(3, 3)[:, 1]).tolist(), [0, 1, 2])
 
+    def test_memory_shared_with_others(self):
+        whole = bytearray(4 * 8192)
+        w = torch.frombuffer(whole, dtype=torch.float32)  # too large to be copied when it is read
+        f = torch.jit.trace(lambda x: x + w, torch.zeros(8192))
+        whole[:4] = b"\0\0\x80\x3f"  # 1.0, after the trace
+        self.assertEqual(f(torch.ones(8192)).sum().item(), 8192)
+        self.assertEqual((torch.ones(8192) + w).sum().item(), 8193)
+
     def test_dimensions(self):
         with open(self.path("s.kl"), "w", encoding="utf-8") as text:
             text.write("graph s(%x: f32[B,4], %y: f32[B,4]) {\n"
