@@ -8,6 +8,9 @@
  *                            ->     back:  (c0', x') = scan yc', flip(before), flip(x),
  * flip(y')
  *
+ * A carry that the body hands on as it is (weights) is not kept a step: it is one of back
+ * too.
+ *
  * A while's reverse would need room for an unknown number of carries: an error says so;
  * forward mode carries tangents along. */
 #include "passes/derive.h"
@@ -69,22 +72,35 @@ static bool copy_body(copy *c, const kl_graph *body, const char *suffix)
     return !c->in.failed && kl_graph_inline(c->h, body, c->in.v, c->out) == KL_OK;
 }
 
-/* Cotangents of the floating-point inputs first.. of a copied body become outputs. */
+static bool output_all(kl_graph *h, const list *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (kl_graph_output(h, l->v[i], NULL) != KL_OK)
+            return false;
+    return true;
+}
+
+/* Cotangents of the floating-point inputs of a copied body become outputs; those of the
+ * first ncarry are followed by what is handed on. */
 static bool output_cotangents(copy *c, const list *roots, const list *seeds,
-                              uint32_t first, uint32_t last)
+                              uint32_t ncarry, const list *handed)
 {
     list by = {.arena = c->h->arena};
-    for (uint32_t i = first; i < last; i++)
-        if (is_float(c->h, c->in.v[i]))
+    uint32_t carries = 0;
+    for (uint32_t i = 0; i < c->in.n; i++)
+        if (is_float(c->h, c->in.v[i])) {
             add(&by, c->in.v[i]);
+            carries += i < ncarry;
+        }
     kl_ref *u = kl_arena_alloc(c->h->arena, ((size_t)by.n + 1) * sizeof *u);
     if (!u || by.failed ||
         kl_ad_reverse(c->h, roots->v, seeds->v, roots->n, by.v, by.n, u) != KL_OK)
         return false;
     for (uint32_t i = 0; i < by.n; i++)
-        if (kl_graph_output(c->h, solid(c->h, u[i], by.v[i]), NULL) != KL_OK)
+        if ((i == carries && !output_all(c->h, handed)) ||
+            kl_graph_output(c->h, solid(c->h, u[i], by.v[i]), NULL) != KL_OK)
             return false;
-    return true;
+    return carries < by.n || output_all(c->h, handed);
 }
 
 static void fail(kl_ad *d)
@@ -210,7 +226,7 @@ static uint32_t cond_body(kl_ad *d, const kl_graph *body, const kl_ref *res)
             add(&roots, c.out[i]);
         }
     if (roots.failed || seeds.failed ||
-        !output_cotangents(&c, &roots, &seeds, 0, body->ninputs))
+        !output_cotangents(&c, &roots, &seeds, 0, &(list){0}))
         return KL_NONE;
     return kl_graph_body(d->g, c.h);
 }
@@ -251,6 +267,12 @@ typedef struct scan {
     const kl_ref *res; /* cotangents of the results */
 } scan;
 
+/* Is carry i handed on as it is? */
+static bool stays(const scan *s, uint32_t i)
+{
+    return s->body->outputs[i] == s->body->inputs[i];
+}
+
 /* The forward body, also giving its carries as they come in. */
 static kl_ref carried(const scan *s)
 {
@@ -261,19 +283,34 @@ static kl_ref carried(const scan *s)
         if (kl_graph_output(c.h, c.out[i], NULL) != KL_OK)
             return KL_NONE;
     for (uint32_t i = 0; i < s->ncarry; i++)
-        if (kl_graph_output(c.h, c.in.v[i], NULL) != KL_OK)
+        if (!stays(s, i) && kl_graph_output(c.h, c.in.v[i], NULL) != KL_OK)
             return KL_NONE;
     int64_t attr[] = {s->ncarry, kl_graph_body(s->g, c.h)};
     const kl_ref *src = s->g->srcs + s->g->nodes[s->r].src;
     return kl_node_of(s->g, KL_OP_scan, NULL, src, s->nsrc, attr, 2);
 }
 
-/* One step backwards. Inputs: cotangents of floating carries, then (scanned) the carries
- * that came in, the elements, cotangents of the stacked results. */
+/* The body's inputs in the order of a step backwards: carries that stay, (scanned) those
+ * that came in, the elements. */
+static void inputs_back(const scan *s, copy *c)
+{
+    const kl_graph *b = s->body;
+    for (uint32_t i = 0; i < b->ninputs; i++)
+        add(&c->in, 0);
+    for (int scanned = 0; scanned < 2; scanned++)
+        for (uint32_t i = 0; i < b->ninputs && !c->in.failed; i++)
+            if (scanned == !(i < s->ncarry && stays(s, i))) {
+                c->in.v[i] = input_like(c->h, b, b->inputs[i]);
+                c->in.failed |= c->in.v[i] == KL_NONE;
+            }
+}
+
+/* One step backwards. Inputs: cotangents of floating carries, then the body's own, then
+ * cotangents of the stacked results. */
 static uint32_t step_back(const scan *s)
 {
     const kl_graph *b = s->body;
-    list roots = {.arena = s->g->arena}, seeds = roots;
+    list roots = {.arena = s->g->arena}, seeds = roots, handed = roots;
     copy c = {.h = kl_graph_new(b->arena, b->dims,
                                 kl_arena_printf(b->arena, "%s_back", b->name)),
               .in = {.arena = b->arena}};
@@ -283,37 +320,45 @@ static uint32_t step_back(const scan *s)
     for (uint32_t i = 0; i < s->ncarry; i++)
         if (is_float(b, b->outputs[i]))
             add(&seeds, input_like(c.h, b, b->outputs[i]));
-    for (uint32_t i = 0; i < b->ninputs; i++)
-        add(&c.in, input_like(c.h, b, b->inputs[i]));
+    inputs_back(s, &c);
+    for (uint32_t i = 0; i < s->ncarry; i++)
+        if (stays(s, i))
+            add(&handed, c.in.v[i]);
     for (uint32_t i = s->ncarry; i < s->nout; i++)
         if (s->res[i] != KL_ZERO)
             add(&seeds, input_like(c.h, b, b->outputs[i]));
-    if (seeds.failed || c.in.failed || kl_graph_inline(c.h, b, c.in.v, c.out) != KL_OK)
+    if (seeds.failed || c.in.failed || handed.failed || kl_graph_inline(c.h, b, c.in.v, c.out) != KL_OK)
         return KL_NONE;
     for (uint32_t i = 0; i < s->nout; i++)
         if (i < s->ncarry ? is_float(b, b->outputs[i]) : s->res[i] != KL_ZERO)
             add(&roots, c.out[i]);
-    if (roots.failed || !output_cotangents(&c, &roots, &seeds, 0, s->nsrc))
+    if (roots.failed || !output_cotangents(&c, &roots, &seeds, s->ncarry, &handed))
         return KL_NONE;
     return kl_graph_body(s->g, c.h);
 }
 
+/* *ncarry: cotangents that it carries. */
 static kl_ref scan_back(const scan *s, kl_ref keep, uint32_t *ncarry)
 {
     kl_graph *g = s->g;
     list in = {.arena = g->arena};
+    int k = (int)s->ncarry;
     for (uint32_t i = 0; i < s->ncarry; i++)
         if (is_float(s->body, s->body->outputs[i]))
             add(&in, solid(g, s->res[i], kl_graph_src(g, s->r, i)));
     *ncarry = in.n;
     for (uint32_t i = 0; i < s->ncarry; i++)
-        add(&in, kl_g_flip(g, kl_g_pick(g, keep, (int)(s->ncarry + i)), 1));
+        if (stays(s, i))
+            add(&in, kl_graph_src(g, s->r, i));
+    int64_t attr[] = {in.n, step_back(s)};
+    for (uint32_t i = 0; i < s->ncarry; i++)
+        if (!stays(s, i))
+            add(&in, kl_g_flip(g, kl_g_pick(g, keep, k++), 1));
     for (uint32_t i = s->ncarry; i < s->nsrc; i++)
         add(&in, kl_g_flip(g, kl_graph_src(g, s->r, i), 1));
     for (uint32_t i = s->ncarry; i < s->nout; i++)
         if (s->res[i] != KL_ZERO)
             add(&in, kl_g_flip(g, s->res[i], 1));
-    int64_t attr[] = {*ncarry, step_back(s)};
     if (in.failed || attr[1] == KL_NONE)
         return KL_NONE;
     return kl_node_of(g, KL_OP_scan, NULL, in.v, in.n, attr, 2);
@@ -330,10 +375,11 @@ void kl_vjp_scan(kl_ad *d, kl_ref r, kl_ref u)
               g->nodes[r].nsrc,
               0,
               d->results[r - d->lo]};
-    uint32_t ncarry;
-    int k = 0;
+    uint32_t ncarry = 0, handed = 0, k = 0;
     (void)u;
     s.nout = s.body->noutputs;
+    for (uint32_t i = 0; i < s.ncarry; i++)
+        handed += stays(&s, i);
     kl_ref keep = carried(&s), y = keep == KL_NONE ? keep : scan_back(&s, keep, &ncarry);
     if (y == KL_NONE) {
         fail(d);
@@ -343,7 +389,8 @@ void kl_vjp_scan(kl_ad *d, kl_ref r, kl_ref u)
         kl_ref a = kl_graph_src(g, r, i);
         if (!is_float(g, a))
             continue;
-        kl_ref p = kl_g_pick(g, y, k++);
+        kl_ref p = kl_g_pick(g, y, (int)(k < ncarry ? k : k + handed));
+        k++;
         kl_ad_give(d, a, i < s.ncarry ? p : kl_g_flip(g, p, 1));
     }
 }
