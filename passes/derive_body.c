@@ -327,7 +327,8 @@ static uint32_t step_back(const scan *s)
     for (uint32_t i = s->ncarry; i < s->nout; i++)
         if (s->res[i] != KL_ZERO)
             add(&seeds, input_like(c.h, b, b->outputs[i]));
-    if (seeds.failed || c.in.failed || handed.failed || kl_graph_inline(c.h, b, c.in.v, c.out) != KL_OK)
+    if (seeds.failed || c.in.failed || handed.failed ||
+        kl_graph_inline(c.h, b, c.in.v, c.out) != KL_OK)
         return KL_NONE;
     for (uint32_t i = 0; i < s->nout; i++)
         if (i < s->ncarry ? is_float(b, b->outputs[i]) : s->res[i] != KL_ZERO)
