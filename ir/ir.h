@@ -194,6 +194,8 @@ typedef struct kl_graph {
     const char **output_names; /* may be NULL */
     uint32_t noutputs, cap_outputs;
     struct kl_graph **bodies; /* of control and function nodes */
+    const struct kl_graph *extends; /* a scan's body: it gives all that this one gives,
+                                       in its order, and more; or NULL */
     uint32_t nbodies, cap_bodies;
     int32_t *donated; /* per output: 1 + input it may overwrite, or 0; NULL: none */
     uint32_t *table;  /* hash-consing, open addressing: 1 + node */

@@ -477,12 +477,33 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
     return kl_graph_copy_node(to, from, r, src);
 }
 
+/* The scan that a derivative made of scan r, which gives more; r: there is none. */
+static kl_ref keeper(const kl_graph *g, kl_ref r)
+{
+    const kl_graph *body = g->bodies[kl_graph_attr(g, r)[1]];
+    for (kl_ref s = r + 1; s < g->count; s++) {
+        bool same = g->nodes[s].op == KL_OP_scan && g->nodes[s].nsrc == g->nodes[r].nsrc &&
+                    g->bodies[kl_graph_attr(g, s)[1]]->extends == body;
+        for (uint32_t i = 0; same && i < g->nodes[r].nsrc; i++)
+            same = kl_graph_src(g, r, i) == kl_graph_src(g, s, i);
+        if (same)
+            return s;
+    }
+    return r;
+}
+
+/* Last round: no node says where gradients end, and no scan runs twice. */
 static kl_ref visit_detach(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
                            const kl_ref *src)
 {
+    const kl_node *n = &from->nodes[r];
     (void)ctx;
-    return from->nodes[r].op == KL_OP_detach ? src[0]
-                                             : kl_graph_copy_node(to, from, r, src);
+    if (n->op == KL_OP_detach)
+        return src[0];
+    kl_ref s = n->op == KL_OP_scan ? keeper(from, r) : r;
+    if (s != r)
+        return kl_node_of(to, KL_OP_scan, NULL, src, n->nsrc, kl_graph_attr(from, s), 2);
+    return kl_graph_copy_node(to, from, r, src);
 }
 
 static kl_status rewrite(kl_graph **g, kl_visit_fn fn, expander *x)

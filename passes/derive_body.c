@@ -273,13 +273,15 @@ static bool stays(const scan *s, uint32_t i)
     return s->body->outputs[i] == s->body->inputs[i];
 }
 
-/* The forward body, also giving its carries as they come in. */
+/* The forward body, also giving its carries as they come in: once it is there, what else
+ * reads the scan reads this one (autodiff.c). */
 static kl_ref carried(const scan *s)
 {
     copy c;
     if (!copy_body(&c, s->body, "keep"))
         return KL_NONE;
-    for (uint32_t i = 0; i < s->ncarry; i++)
+    c.h->extends = s->body;
+    for (uint32_t i = 0; i < s->nout; i++)
         if (kl_graph_output(c.h, c.out[i], NULL) != KL_OK)
             return KL_NONE;
     for (uint32_t i = 0; i < s->ncarry; i++)
@@ -343,7 +345,7 @@ static kl_ref scan_back(const scan *s, kl_ref keep, uint32_t *ncarry)
 {
     kl_graph *g = s->g;
     list in = {.arena = g->arena};
-    int k = (int)s->ncarry;
+    int k = (int)s->nout;
     for (uint32_t i = 0; i < s->ncarry; i++)
         if (is_float(s->body, s->body->outputs[i]))
             add(&in, solid(g, s->res[i], kl_graph_src(g, s->r, i)));
