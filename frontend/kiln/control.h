@@ -14,8 +14,8 @@
  * are constants; random numbers drawn in it are the same in each trip. It may hold
  * further loops and branches, and write in place to tensors of its own only.
  *
- * Reverse mode goes through kl_scan and kl_cond. The steps of kl_while are not known
- * before: a gradient through it is refused when the value is computed. */
+ * Reverse mode goes through kl_scan, kl_cond and kl_while_within. The steps of kl_while
+ * are not known before: a gradient through it is refused when the value is computed. */
 #ifndef KILN_CONTROL_H
 #define KILN_CONTROL_H
 
@@ -40,6 +40,14 @@ KL_API kl_status kl_while_at(const char *at, kl_trace_fn test, kl_trace_fn body,
                              void *user, kl_tensor *const *carry, int n, kl_tensor **out);
 #define kl_while(test, body, user, carry, n, out)                                        \
     kl_while_at(KL_HERE, test, body, user, carry, n, out)
+
+/* The same of at most `trips` trips, after which it ends whatever the test says: with a
+ * gradient, for which the carried tensors of every trip are kept. */
+KL_API kl_status kl_while_within_at(const char *at, kl_trace_fn test, kl_trace_fn body,
+                                    void *user, kl_tensor *const *carry, int n,
+                                    int64_t trips, kl_tensor **out);
+#define kl_while_within(test, body, user, carry, n, trips, out)                          \
+    kl_while_within_at(KL_HERE, test, body, user, carry, n, trips, out)
 
 /* out[0 .. nout) = pred ? yes(in) : no(in): one of the two is run. pred is a bool of one
  * element; both sides give the same dtypes and shapes. */

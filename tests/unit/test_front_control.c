@@ -167,6 +167,38 @@ START_TEST(a_while_is_a_loop)
 }
 END_TEST
 
+/* x = x * a while its sum is small, and how often. */
+static void grow(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    kl_tensor **u = user;
+    out[0] = kl_mul(in[0], u[1]);
+    out[1] = kl_add(in[1], 1);
+}
+
+/* sum of x a^k for the k that the loop makes: by x a^k, by a k x a^(k-1). */
+START_TEST(a_while_of_bounded_trips_has_gradients)
+{
+    for (int64_t most = 1; most <= 7; most += 3) {
+        kl_tensor *x = kl_requires_grad_(f32(kl_shape(2), (float[]){1, 2})),
+                  *a = kl_requires_grad_(f32(kl_shape(2), (float[]){2, 2}));
+        kl_tensor *user[] = {kl_full(kl_shape(), 30, KL_F32), a}, *by[] = {x, a}, *g[2];
+        kl_tensor *c[] = {x, kl_zeros(kl_shape(), KL_I64)}, *out[2];
+        int k = 0;
+        float p = 1;
+        for (; k < most && 3 * p < 30; k++)
+            p *= 2;
+        ck_assert_msg(kl_while_within(small, grow, user, c, 2, most, out) == KL_OK, "%s",
+                      kl_error());
+        is(out[0], (float[]){p, 2 * p});
+        ck_assert_int_eq(kl_item_int(out[1]), k);
+        ck_assert_msg(kl_grad(kl_sum(out[0]), by, 2, g) == KL_OK, "%s", kl_error());
+        is(g[0], (float[]){p, p});
+        float s = (float)k * p / 2;
+        is(g[1], (float[]){s, 2 * s});
+    }
+}
+END_TEST
+
 /* ---- cond ---- */
 
 static void squares(kl_tensor *const *in, kl_tensor **out, void *user)
@@ -279,6 +311,10 @@ START_TEST(mistakes_are_told)
         "wrote in place to a tensor from outside");
     BAD(kl_while(counts, grows, NULL, &c, 1, out),
         "kl_while: the test is f32[], not one bool");
+    BAD(kl_while_within(counts, grows, NULL, &c, 1, 0, out),
+        "kl_while_within: a test, a body, at least one carried tensor and one trip, but");
+    BAD(kl_while_within(none, grows, NULL, &c, 1, 3, out),
+        "kl_while_within: the test gives nothing");
     BAD(kl_cond(p, grows, grows, NULL, &c, 1, out, 1),
         "kl_cond: the condition is bool[2], not one bool");
     BAD(kl_cond(kl_lt(kl_sum(c), 0.0), grows, counts, NULL, &c, 1, out, 1),
@@ -301,6 +337,7 @@ int main(void)
     tcase_add_test(tc, short_scans);
     tcase_add_test(tc, the_same_scan_is_known);
     tcase_add_test(tc, a_while_is_a_loop);
+    tcase_add_test(tc, a_while_of_bounded_trips_has_gradients);
     tcase_add_test(tc, one_side_of_a_branch);
     tcase_add_test(tc, loops_in_loops_in_functions);
     tcase_add_test(tc, mistakes_are_told);
