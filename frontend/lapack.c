@@ -601,6 +601,8 @@ static int enter(void (*routine)(job *), int type, int nin, int n, void **p)
     if (kl_lapack_open() != KL_OK)
         return -1;
     memmove(p + nin - 1, p + nin, (size_t)(n - nin) * sizeof *p);
+    if (j.n[KL_LA_BATCH] == 0) /* nothing to write, nor memory for it */
+        return 0;
     routine(&j);
     return j.bad ? -2 : 0;
 }

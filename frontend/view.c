@@ -430,6 +430,9 @@ kl_tensor *kl_expand_at(const char *at, kl_tensor *t, kl_ints shape)
                 kl_ints_text(shape, b, sizeof b));
         return kl_call_view(&c, NULL);
     }
+    int64_t count;
+    if (kl_shape_count(m.rank, m.shape, (kl_dtype)n->dtype, &count) != KL_OK)
+        return kl_call_view(&c, NULL);
     return finish(&c, t, &m, kl_n_expand(n, m.rank, m.shape));
 }
 

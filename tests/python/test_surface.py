@@ -113,6 +113,16 @@ class Files(unittest.TestCase):
             torch.load(io.BytesIO(b"nonsense"))
 
 
+class Batches(unittest.TestCase):
+    def test_of_no_matrix(self):
+        a = torch.zeros(0, 3, 3)
+        for f in (torch.linalg.svdvals, torch.linalg.eigvalsh, torch.linalg.eigvals,
+                  torch.linalg.matrix_rank, torch.linalg.det, torch.linalg.cholesky):
+            self.assertEqual(f(a).tolist(), [])
+        self.assertEqual([t.shape for t in torch.linalg.svd(a)], [(0, 3, 3), (0, 3), (0, 3, 3)])
+        self.assertEqual(torch.linalg.lstsq(a, a).solution.shape, (0, 3, 3))
+
+
 class Sparse(unittest.TestCase):
     def test_coordinates(self):
         at, v = [[0, 1, 1, 0], [2, 0, 2, 2]], torch.tensor([3., 4., 5., 1.], requires_grad=True)

@@ -98,6 +98,9 @@ START_TEST(test_shapes)
           "diagonal dimensions cannot be identical");
     FAILS(kl_unfold_at(KL_HERE, f(2, 3), 1, 9, 1),
           "unfold: size 9 and step 1 do not fit dimension 1 of size 3");
+    int64_t huge = (int64_t)1 << 40;
+    FAILS(kl_expand(kl_zeros(kl_shape(), KL_F32), kl_shape(huge, huge)),
+          "too many elements for 64 bits");
     FAILS(kl_expand(f(2, 3), kl_shape(4, 3)),
           "expand: a tensor of shape [2, 3] does not expand to [4, 3]");
     FAILS(kl_as_strided_at(KL_HERE, f(2, 3), kl_shape(9), kl_shape(1), 0),
