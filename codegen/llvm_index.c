@@ -48,7 +48,8 @@ static LLVMValueRef edge_of(kl_ll *e, kl_x rest, LLVMValueRef r)
     kl_x_range(e->x, rest, &lo, &hi);
     kl_dim_range(e->x->dims, e->x->var_extent[e->lane.var], &(int64_t){0}, &most);
     if (lo <= -SMALL || hi >= SMALL || most >= SMALL) {
-        LLVMValueRef low[] = {r, kl_ll_i64(e, -SMALL)}, high[] = {NULL, kl_ll_i64(e, SMALL)};
+        LLVMValueRef low[] = {r, kl_ll_i64(e, -SMALL)},
+                     high[] = {NULL, kl_ll_i64(e, SMALL)};
         high[0] = kl_ll_call(e, "llvm.smax", &i64, 1, low, 2);
         r = kl_ll_call(e, "llvm.smin", &i64, 1, high, 2);
     }
@@ -68,20 +69,21 @@ static kl_ll_val *compare(kl_ll *e, kl_x x, const kl_xnode *n)
     bool falls = coef[1] - coef[0] == -1;
     if (!falls && coef[1] - coef[0] != 1)
         return NULL;
-    kl_x rest = kl_ll_lower(
-        e, kl_x_op(e->x, KL_OP_sub, base[falls], base[!falls], KL_NONE));
+    kl_x rest =
+        kl_ll_lower(e, kl_x_op(e->x, KL_OP_sub, base[falls], base[!falls], KL_NONE));
     kl_ll_val *r = kl_ll_eval(e, rest);
     if (!r || r->vary)
         return NULL;
-    kl_ll_val *v = kl_ll_new(e, x, KL_MAX(r->level, e->lane.level), true, r->regs, r->mem);
+    kl_ll_val *v =
+        kl_ll_new(e, x, KL_MAX(r->level, e->lane.level), true, r->regs, r->mem);
     if (!v)
         return NULL;
     int vec = e->lane.vec;
     kl_ll_place(e, v->level);
     LLVMValueRef edge = kl_ll_broadcast(e, edge_of(e, rest, r->v[0]), vec);
     for (int c = 0; c < v->n; c++)
-        v->v[c] = LL.BuildICmp(e->b, falls ? row->falls : row->rises, count_from(e, 32, c * vec),
-                               edge, "");
+        v->v[c] = LL.BuildICmp(e->b, falls ? row->falls : row->rises,
+                               count_from(e, 32, c * vec), edge, "");
     return v;
 }
 
@@ -132,9 +134,9 @@ static LLVMValueRef narrow_chunk(kl_ll *e, kl_ll_val *v, int c)
 /* Rows whose operands may be narrow: those that cannot tell. */
 static bool may_be_narrow(kl_op op)
 {
-    static const kl_op ops[] = {KL_OP_add, KL_OP_sub,      KL_OP_mul, KL_OP_min, KL_OP_max,
-                                KL_OP_neg, KL_OP_floordiv, KL_OP_mod, KL_OP_lt,  KL_OP_le,
-                                KL_OP_eq,  KL_OP_ne,       KL_OP_cast};
+    static const kl_op ops[] = {
+        KL_OP_add, KL_OP_sub, KL_OP_mul, KL_OP_min, KL_OP_max, KL_OP_neg, KL_OP_floordiv,
+        KL_OP_mod, KL_OP_lt,  KL_OP_le,  KL_OP_eq,  KL_OP_ne,  KL_OP_cast};
     for (size_t i = 0; i < KL_COUNT(ops); i++)
         if (ops[i] == op)
             return true;
@@ -208,7 +210,8 @@ LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c)
     }
     if (!v->wide[c]) {
         kl_ll_place(e, v->level);
-        v->wide[c] = LL.BuildCast(e->b, LLVMSExt, v->v[c], kl_ll_int(e, 64, e->lane.vec), "");
+        v->wide[c] =
+            LL.BuildCast(e->b, LLVMSExt, v->v[c], kl_ll_int(e, 64, e->lane.vec), "");
     }
     return v->wide[c];
 }

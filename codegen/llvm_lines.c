@@ -17,10 +17,10 @@ enum { C99 = 11 /* LLVMDWARFSourceLanguageC99 */, FULL = 1, WARN = 1, PLACES = 6
 struct kl_llvm_lines {
     LLVMDIBuilderRef d;
     LLVMMetadataRef file, type,
-        phase;                 /* of the text; of every function; the one now emitted */
-    LLVMMetadataRef now;       /* where what is built comes from */
+        phase;           /* of the text; of every function; the one now emitted */
+    LLVMMetadataRef now; /* where what is built comes from */
     LLVMMetadataRef outer, outer_now; /* both, while another function is emitted */
-    const char *place[PLACES]; /* the user's lines met so far */
+    const char *place[PLACES];        /* the user's lines met so far */
     LLVMMetadataRef user[PLACES];
     bool alone; /* of the text, without the user's lines */
     int nplaces;

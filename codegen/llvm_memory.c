@@ -418,8 +418,7 @@ static LLVMValueRef every_other(kl_ll *e, const access *m, int c)
     LLVMValueRef p = lane_address(e, m, c, 0);
     LLVMValueRef q = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, kl_ll_i64(e, vec - 1));
     for (int l = 0; l < vec; l++)
-        order[l] =
-            kl_ll_const_int(e, 32, (uint64_t)(2 * l < vec ? 2 * l : 2 * l + 1), 1);
+        order[l] = kl_ll_const_int(e, 32, (uint64_t)(2 * l < vec ? 2 * l : 2 * l + 1), 1);
     LLVMValueRef a = plain_load(e, m->dt, vec, p), b = plain_load(e, m->dt, vec, q);
     LLVMValueRef v =
         LL.BuildShuffleVector(e->b, a, b, LL.ConstVector(order, (unsigned)vec), "");

@@ -101,7 +101,8 @@ static LLVMValueRef int_mod(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef 
 }
 
 /* Frozen: what strength reduction cannot see through it takes for one term. Sums of
- * quotients and remainders, taken apart, cost it more than all the rest of the compile. */
+ * quotients and remainders, taken apart, cost it more than all the rest of the compile.
+ */
 LLVMValueRef kl_ll_udiv(kl_ll *e, kl_op op, LLVMValueRef a, LLVMValueRef b)
 {
     bool quot = op == KL_OP_floordiv || op == KL_OP_div;

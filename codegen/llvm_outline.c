@@ -123,8 +123,7 @@ static bool fresh(kl_ll *e, const kl_ll *outer, const uint32_t *vars, int n)
     e->ops = kl_arena_zeroed(e->a, k->noperands + 1, sizeof *e->ops);
     e->var = kl_arena_zeroed(e->a, e->nvars + 1, sizeof *e->var);
     e->var_level = kl_arena_zeroed(e->a, e->nvars + 1, sizeof *e->var_level);
-    e->dim_values =
-        kl_arena_zeroed(e->a, (size_t)e->ndims + 1, sizeof *e->dim_values);
+    e->dim_values = kl_arena_zeroed(e->a, (size_t)e->ndims + 1, sizeof *e->dim_values);
     if (kl_arena_failed(e->a))
         return false;
     for (uint32_t i = 0; i < k->nregs; i++)
@@ -133,8 +132,8 @@ static bool fresh(kl_ll *e, const kl_ll *outer, const uint32_t *vars, int n)
         if (outer->var[i] && LL.IsAConstantInt(outer->var[i]))
             e->var[i] = outer->var[i];
     for (int i = 0; i < n; i++)
-        e->var[vars[i]] = kl_ll_name(LL.GetParam(e->fn, (unsigned)i + 2),
-                                     e->x->var_name[vars[i]]);
+        e->var[vars[i]] =
+            kl_ll_name(LL.GetParam(e->fn, (unsigned)i + 2), e->x->var_name[vars[i]]);
     e->depth = e->loops = 0;
     e->dummy = NULL;
     return true;

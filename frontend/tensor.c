@@ -256,10 +256,10 @@ static kl_lazy *read_exposed(kl_tensor *t, kl_lazy *n, kl_state *st)
     kl_memory *mem = kl_lazy_mem(n);
     size_t size = (size_t)t->storage->numel * kl_dtypes[n->dtype].size;
     bool plain = !n->track && !t->leaf && mem && mem->device == 0;
-    kl_memory *copy = plain && (size <= COPIED || st->tracing) ? kl_memory_new(0, size) : NULL;
-    kl_lazy *own = copy ? kl_lazy_input(copy, (kl_dtype)n->dtype, n->rank,
-                                        kl_lazy_shape(n))
-                        : NULL;
+    kl_memory *copy =
+        plain && (size <= COPIED || st->tracing) ? kl_memory_new(0, size) : NULL;
+    kl_lazy *own =
+        copy ? kl_lazy_input(copy, (kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
     if (own) {
         memcpy(copy->base, mem->base, size);
         own->name = n->name;

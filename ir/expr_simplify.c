@@ -160,7 +160,8 @@ static kl_x raw_op(kl_exprs *x, kl_lin *r, kl_coef c, bool mod)
     return kl_x_raw2(x, mod ? KL_OP_mod : KL_OP_floordiv, KL_I64, a, b);
 }
 
-/* r = g * whole + part for a coefficient g that divides c, 0 <= part < g: 1 if none, else g.
+/* r = g * whole + part for a coefficient g that divides c, 0 <= part < g: 1 if none, else
+ * g.
  */
 static int64_t run_of(const kl_exprs *x, const kl_lin *r, kl_coef c, kl_lin *whole,
                       kl_lin *part)
@@ -185,9 +186,10 @@ static kl_x div_rest(kl_exprs *x, kl_lin *q, kl_lin *r, kl_coef c, int depth)
     int64_t run = depth ? run_of(x, r, c, &whole, &part) : 1;
     if (run > 1) {
         kl_x a = kl_lin_build(x, &whole);
-        return a == KL_NONE ? a
-                            : quotient(x, q, split_op(x, a, kl_coef_int(c.v / run), false,
-                                                      depth - 1));
+        return a == KL_NONE
+                   ? a
+                   : quotient(x, q,
+                              split_op(x, a, kl_coef_int(c.v / run), false, depth - 1));
     }
     int64_t g = c.sym ? 1 : common(x, r, c.v), rest;
     kl_lin s = *r;

@@ -482,7 +482,8 @@ static kl_ref keeper(const kl_graph *g, kl_ref r)
 {
     const kl_graph *body = g->bodies[kl_graph_attr(g, r)[1]];
     for (kl_ref s = r + 1; s < g->count; s++) {
-        bool same = g->nodes[s].op == KL_OP_scan && g->nodes[s].nsrc == g->nodes[r].nsrc &&
+        bool same = g->nodes[s].op == KL_OP_scan &&
+                    g->nodes[s].nsrc == g->nodes[r].nsrc &&
                     g->bodies[kl_graph_attr(g, s)[1]]->extends == body;
         for (uint32_t i = 0; same && i < g->nodes[r].nsrc; i++)
             same = kl_graph_src(g, r, i) == kl_graph_src(g, s, i);

@@ -141,7 +141,8 @@ static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
         return y;
     for (int i = 0; i < p->nstages; i++)
         for (int j = 0; j < p->stages[i].nstores; j++)
-            if (p->stages[i].kind == KL_STAGE_MAP || p->stages[i].kind == KL_STAGE_PREFIX) {
+            if (p->stages[i].kind == KL_STAGE_MAP ||
+                p->stages[i].kind == KL_STAGE_PREFIX) {
                 kl_x at = p->stages[i].stores[j].index;
                 count_access(k, at, axis, 2 * how_often(k, p, at), &y);
             }

@@ -205,7 +205,8 @@ static double reading_cost(const sizes *z)
 static double cost(const sizes *z)
 {
     int64_t v = z->vector;
-    return z->work + reading_cost(z) + packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
+    return z->work + reading_cost(z) +
+           packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
            packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a, v) +
            (double)z->mm * (double)z->nn * (z->along ? COPY : ALONE);
 }

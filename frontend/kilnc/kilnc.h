@@ -18,8 +18,8 @@ typedef struct kl_options {
     bool check, lines, list_ops, help, version;
 } kl_options;
 
-/* A .kl or .onnx file, as kl_model_read. dims (may be NULL): bounds of an ONNX model's open
- * dimensions, "batch=1..64,seq=128". says (may be NULL): its operators. */
+/* A .kl or .onnx file, as kl_model_read. dims (may be NULL): bounds of an ONNX model's
+ * open dimensions, "batch=1..64,seq=128". says (may be NULL): its operators. */
 kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
                         kl_text *says, kl_model *m);
 bool kl_is_onnx(const char *path);
@@ -32,8 +32,9 @@ extern const char kl_emit_names[]; /* "graph, kernel, .." */
 void kl_ops_list(kl_text *out);
 void kl_graph_dot(const kl_graph *g, kl_text *out);
 /* The page of a model, read twice, once for each target; neither compiled. */
-kl_status kl_report(const char *name, kl_model *m, kl_model *gpu, const kl_target *cpu_target,
-                    const kl_target *gpu_target, kl_text *out);
+kl_status kl_report(const char *name, kl_model *m, kl_model *gpu,
+                    const kl_target *cpu_target, const kl_target *gpu_target,
+                    kl_text *out);
 
 /* What the options name; recorded with the list of known ones when there is none such. */
 const kl_target *kl_target_choose(const kl_options *o);

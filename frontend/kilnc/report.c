@@ -1,13 +1,13 @@
 /* report.c: kilnc --report: a page of its own that shows what a model became.
  *
- *   page.html       the page: style, script, no network
- *   {"kernels": ..} its data: each kernel at every stage, each line of the LLVM IR and of the
- *                   assembly with the line of the loops that it comes from; the program's
- *                   steps with what they read and write, for the graph; what the machine's
- *                   memory and arithmetic allow
+ *   page.html         the page: style, script, no network
+ *   {"kernels": ..}   its data: each kernel at every stage, each line of the LLVM IR and
+ *                     of the assembly with the line of the loops that it comes from; the
+ *                     program's steps with what they read and write, for the graph; what
+ *                     the machine's memory and arithmetic allow
  *
- * The lines come from the line tables that --lines writes into objects: here the texts are
- * made with them, and the tables are read back out of the text. */
+ * The lines come from the line tables that --lines writes into objects: here the texts
+ * are made with them, and the tables are read back out of the text. */
 #include "kilnc.h"
 #include "front.h"
 
@@ -31,11 +31,6 @@ static void put_string(kl_text *out, const char *s)
     kl_text_put_json(out, s ? s : "");
 }
 
-static void put_number(kl_text *out, double v)
-{
-    kl_text_printf(out, "%.0Lf", (long double)v);
-}
-
 /* ---- the lines of a text and where they come from ---- */
 
 typedef struct listing {
@@ -46,14 +41,9 @@ typedef struct listing {
 
 static void add_line(listing *l, const char *s, size_t len, uint32_t at)
 {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 256;
-        uint32_t *p = kl_realloc(l->at, l->cap * sizeof *p, cap * sizeof *p);
-        if (!p) {
-            l->text.failed = true;
-            return;
-        }
-        l->at = p, l->cap = cap;
+    if (!kl_grow(&l->at, l->n, &l->cap, sizeof *l->at)) {
+        l->text.failed = true;
+        return;
     }
     l->at[l->n++] = at;
     kl_text_putn(&l->text, s, len);
@@ -232,8 +222,9 @@ static kl_status put_kernels(report *r)
 static const char *kind_name(kl_step_kind kind)
 {
     static const char *const names[] = {
-        [KL_STEP_LAUNCH] = "kernel", [KL_STEP_COPY] = "copy", [KL_STEP_FILL] = "fill",
-        [KL_STEP_CALL] = "call",     [KL_STEP_LOOP] = "loop", [KL_STEP_BRANCH] = "branch"};
+        [KL_STEP_LAUNCH] = "kernel", [KL_STEP_COPY] = "copy",
+        [KL_STEP_FILL] = "fill",     [KL_STEP_CALL] = "call",
+        [KL_STEP_LOOP] = "loop",     [KL_STEP_BRANCH] = "branch"};
     return names[kind];
 }
 
@@ -279,9 +270,9 @@ static void put_steps(report *r, const kl_program *p)
         kl_text_put(r->out, ",\"place\":");
         put_string(r->out, s->place);
         kl_text_put(r->out, ",\"flops\":");
-        put_number(r->out, s->flops);
+        kl_text_put_float(r->out, KL_F64, s->flops);
         kl_text_put(r->out, ",\"bytes\":");
-        put_number(r->out, s->bytes);
+        kl_text_put_float(r->out, KL_F64, s->bytes);
         put_slots(r, s, false);
         put_slots(r, s, true);
         kl_text_put(r->out, "}");
@@ -289,11 +280,13 @@ static void put_steps(report *r, const kl_program *p)
     kl_text_put(r->out, "],\"slots\":[");
     for (int i = 0; i < p->nslots; i++) {
         const kl_slot *s = &p->slots[i];
-        kl_text_printf(r->out, "%s{\"kind\":%d,\"dtype\":\"%s\",\"name\":", i ? ",\n" : "\n",
+        kl_text_printf(r->out,
+                       "%s{\"kind\":%d,\"dtype\":\"%s\",\"name\":", i ? ",\n" : "\n",
                        (int)s->kind, kl_dtypes[s->dtype].name);
         put_string(r->out, s->name);
         kl_text_put(r->out, ",\"bytes\":");
-        put_number(r->out, p->nsyms ? 0 : (double)kl_size_eval(s->bytes, NULL));
+        kl_text_put_float(r->out, KL_F64,
+                          p->nsyms ? 0 : (double)kl_size_eval(s->bytes, NULL));
         kl_text_put(r->out, "}");
     }
     kl_text_put(r->out, "]");
@@ -307,11 +300,12 @@ static kl_status put_data(report *r, const char *name)
     KL_TRY(kl_machine_speed(&bytes, &flops));
     kl_text_put(r->out, "{\"model\":");
     put_string(r->out, name);
-    kl_text_printf(r->out, ",\"target\":\"%s\",\"gpu\":\"%s\",\"roof\":{\"bytes\":", r->cpu->name,
+    kl_text_printf(r->out,
+                   ",\"target\":\"%s\",\"gpu\":\"%s\",\"roof\":{\"bytes\":", r->cpu->name,
                    r->gpu->name);
-    put_number(r->out, bytes);
+    kl_text_put_float(r->out, KL_F64, bytes);
     kl_text_put(r->out, ",\"flops\":");
-    put_number(r->out, flops);
+    kl_text_put_float(r->out, KL_F64, flops);
     kl_text_put(r->out, "}");
     put_steps(r, r->m->unit.program);
     KL_TRY(put_kernels(r));
@@ -319,8 +313,9 @@ static kl_status put_data(report *r, const char *name)
     return KL_OK;
 }
 
-kl_status kl_report(const char *name, kl_model *m, kl_model *gpu, const kl_target *cpu_target,
-                    const kl_target *gpu_target, kl_text *out)
+kl_status kl_report(const char *name, kl_model *m, kl_model *gpu,
+                    const kl_target *cpu_target, const kl_target *gpu_target,
+                    kl_text *out)
 {
     report r = {.out = out, .m = m, .cpu = cpu_target, .gpu = gpu_target};
     KL_TRY(kl_model_compile(m, cpu_target, NULL));
