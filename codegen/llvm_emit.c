@@ -258,7 +258,7 @@ static LLVMTypeRef phase_type(kl_ll *e)
     return LL.FunctionType(LL.VoidTypeInContext(e->c), params, 4, 0);
 }
 
-static void phase_state(kl_ll *e)
+void kl_ll_forget(kl_ll *e)
 {
     for (uint32_t i = 0; i < e->nhead; i++)
         e->head[i] = NULL;
@@ -282,7 +282,7 @@ static void phase_state(kl_ll *e)
 static void emit_phase(kl_ll *e, int p, const char *name)
 {
     const kl_phase *ph = &e->k->phases[p];
-    phase_state(e);
+    kl_ll_forget(e);
     e->phase = ph;
     e->fn = LL.AddFunction(e->u->mod, name, phase_type(e));
     e->args = kl_ll_name(LL.GetParam(e->fn, 0), "args");

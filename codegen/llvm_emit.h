@@ -108,6 +108,7 @@ typedef struct kl_ll {
 /* ---- llvm_emit.c ---- */
 
 void kl_ll_fail(kl_ll *e, kl_status s, const char *what); /* keeps the first */
+void kl_ll_forget(kl_ll *e); /* a function begins: nothing is known */
 void kl_ll_push(kl_ll *e, LLVMValueRef enter, bool cond, const uint8_t *sets);
 void kl_ll_pop(kl_ll *e);
 /* Build next where frame `level` can compute it. */
@@ -139,8 +140,9 @@ LLVMValueRef kl_ll_name(LLVMValueRef v, const char *name);
 /* ---- llvm_stmt.c ---- */
 
 void kl_ll_body(kl_ll *e, const kl_stmt *s);
-/* What a body changes, for a frame. */
+/* What a body changes, for a frame; and that it was changed. */
 const uint8_t *kl_ll_sets(kl_ll *e, const kl_stmt *body);
+void kl_ll_touch(kl_ll *e, const uint8_t *sets);
 /* A counted loop, open: for (iv = begin; iv < end; iv += step), tested at its end. */
 typedef struct kl_ll_loop {
     LLVMBasicBlockRef from, head,
@@ -205,8 +207,12 @@ LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a)
 
 /* ---- llvm_index.c ---- */
 
-/* x in 32 bits, or as a comparison of the lane's number; NULL: it is no such index. */
-kl_ll_val *kl_ll_index(kl_ll *e, kl_x x, const kl_xnode *n);
+/* x as a comparison of the lane's number; NULL: it is none. */
+kl_ll_val *kl_ll_lane_compare(kl_ll *e, kl_x x, const kl_xnode *n);
+/* May x be computed of lanes of 32 bits? Then chunk c of a source, and the row of them. */
+bool kl_ll_may_be_narrow(kl_ll *e, kl_x x, const kl_xnode *n);
+LLVMValueRef kl_ll_narrow_chunk(kl_ll *e, kl_ll_val *v, int c);
+LLVMValueRef kl_ll_narrow_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b);
 /* base + chunk * vec + lane, for every lane of every chunk. */
 kl_ll_val *kl_ll_lane_numbers(kl_ll *e, kl_x x);
 LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c); /* a narrow value's chunk */

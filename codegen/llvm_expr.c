@@ -260,13 +260,19 @@ static kl_ll_val *apply(kl_ll *e, kl_x x, const kl_xnode *n)
         regs |= s[i]->regs;
         mem |= s[i]->mem;
     }
+    bool narrow = vary && kl_ll_may_be_narrow(e, x, n);
     kl_ll_val *v = kl_ll_new(e, x, level, vary, regs, mem);
+    if (v)
+        v->narrow = narrow && n->dtype == KL_I64;
     for (int c = 0; v && c < v->n; c++) {
         LLVMValueRef a[3] = {NULL, NULL, NULL};
         for (int i = 0; i < n->nsrc; i++)
-            a[i] = vary ? kl_ll_chunk(e, s[i], c) : s[i]->v[0];
+            a[i] = narrow ? kl_ll_narrow_chunk(e, s[i], c)
+                   : vary ? kl_ll_chunk(e, s[i], c)
+                          : s[i]->v[0];
         kl_ll_place(e, level);
-        v->v[c] = kl_ll_row(e, n, a[0], a[1], a[2]);
+        v->v[c] = narrow ? kl_ll_narrow_row(e, n, a[0], a[1])
+                         : kl_ll_row(e, n, a[0], a[1], a[2]);
     }
     return v;
 }
@@ -297,7 +303,7 @@ kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x)
             return v;
         /* fall through */
     default:
-        v = kl_ll_index(e, x, &n);
+        v = kl_ll_lane_compare(e, x, &n);
         return v ? v : apply(e, x, &n);
     }
 }

@@ -56,14 +56,15 @@ static LLVMValueRef edge_of(kl_ll *e, kl_x rest, LLVMValueRef r)
     return LL.BuildCast(e->b, LLVMTrunc, r, kl_ll_int(e, 32, 1), "");
 }
 
-static kl_ll_val *compare(kl_ll *e, kl_x x, const kl_xnode *n)
+kl_ll_val *kl_ll_lane_compare(kl_ll *e, kl_x x, const kl_xnode *n)
 {
     const struct row *row = rows;
     kl_x base[2];
     int64_t coef[2];
     while (row < rows + KL_COUNT(rows) && row->op != n->op)
         row++;
-    if (row == rows + KL_COUNT(rows) || !by_lane(e, n->src[0], &base[0], &coef[0]) ||
+    if (row == rows + KL_COUNT(rows) || !e->lane.on || e->lane.vec < 2 ||
+        !by_lane(e, n->src[0], &base[0], &coef[0]) ||
         !by_lane(e, n->src[1], &base[1], &coef[1]))
         return NULL;
     bool falls = coef[1] - coef[0] == -1;
@@ -115,8 +116,7 @@ kl_ll_val *kl_ll_lane_numbers(kl_ll *e, kl_x x)
     return v;
 }
 
-/* Chunk c of a small value as 32 bits. */
-static LLVMValueRef narrow_chunk(kl_ll *e, kl_ll_val *v, int c)
+LLVMValueRef kl_ll_narrow_chunk(kl_ll *e, kl_ll_val *v, int c)
 {
     int vec = e->lane.vec;
     LLVMTypeRef t = kl_ll_int(e, 32, v->vary ? vec : 1);
@@ -132,7 +132,7 @@ static LLVMValueRef narrow_chunk(kl_ll *e, kl_ll_val *v, int c)
 }
 
 /* Rows whose operands may be narrow: those that cannot tell. */
-static bool may_be_narrow(kl_op op)
+static bool cannot_tell(kl_op op)
 {
     static const kl_op ops[] = {
         KL_OP_add, KL_OP_sub, KL_OP_mul, KL_OP_min, KL_OP_max, KL_OP_neg, KL_OP_floordiv,
@@ -143,61 +143,24 @@ static bool may_be_narrow(kl_op op)
     return false;
 }
 
-/* The sources' values, if all are small indices and one differs from lane to lane. */
-static bool narrow_sources(kl_ll *e, kl_x x, const kl_xnode *n, kl_ll_val **s)
+bool kl_ll_may_be_narrow(kl_ll *e, kl_x x, const kl_xnode *n)
 {
-    bool vary = false;
-    if (!may_be_narrow(n->op) || (n->dtype == KL_I64 && !small(e, x)))
+    if (!e->lane.on || e->lane.vec < 2 || !cannot_tell(n->op) ||
+        (n->dtype == KL_I64 && !small(e, x)))
         return false;
     for (int i = 0; i < n->nsrc; i++)
         if (e->x->nodes[n->src[i]].dtype != KL_I64 || !small(e, n->src[i]))
             return false;
-    for (int i = 0; i < n->nsrc; i++) {
-        if (!(s[i] = kl_ll_eval(e, n->src[i])))
-            return false;
-        vary |= s[i]->vary;
-    }
-    return vary;
+    return true;
 }
 
-/* x of 32-bit operands. */
-static LLVMValueRef narrow_row(kl_ll *e, const kl_xnode *n, bool plain, LLVMValueRef a,
-                               LLVMValueRef b)
+LLVMValueRef kl_ll_narrow_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b)
 {
-    if (plain)
+    if (kl_ll_divides_plainly(e, n))
         return kl_ll_udiv(e, n->op, a, b);
     if (n->op == KL_OP_cast)
         return kl_ll_cast(e, n->dtype, KL_I32, a);
     return kl_ll_op(e, n->op, KL_I32, a, b, NULL);
-}
-
-kl_ll_val *kl_ll_index(kl_ll *e, kl_x x, const kl_xnode *n)
-{
-    kl_ll_val *s[3] = {NULL, NULL, NULL}, *v;
-    int level = 0;
-    uint64_t regs = 0, mem = 0;
-    if (!e->lane.on || e->lane.vec < 2 || n->nsrc < 1 || n->nsrc > 2)
-        return NULL;
-    if (n->dtype == KL_BOOL && (v = compare(e, x, n)))
-        return v;
-    if (!narrow_sources(e, x, n, s))
-        return NULL;
-    for (int i = 0; i < n->nsrc; i++) {
-        level = KL_MAX(level, s[i]->level);
-        regs |= s[i]->regs;
-        mem |= s[i]->mem;
-    }
-    v = kl_ll_new(e, x, level, true, regs, mem);
-    if (!v)
-        return NULL;
-    v->narrow = n->dtype == KL_I64;
-    for (int c = 0; c < v->n; c++) {
-        LLVMValueRef a = narrow_chunk(e, s[0], c),
-                     b = n->nsrc > 1 ? narrow_chunk(e, s[1], c) : NULL;
-        kl_ll_place(e, level);
-        v->v[c] = narrow_row(e, n, kl_ll_divides_plainly(e, n), a, b);
-    }
-    return v;
 }
 
 LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c)

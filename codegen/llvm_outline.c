@@ -126,16 +126,13 @@ static bool fresh(kl_ll *e, const kl_ll *outer, const uint32_t *vars, int n)
     e->dim_values = kl_arena_zeroed(e->a, (size_t)e->ndims + 1, sizeof *e->dim_values);
     if (kl_arena_failed(e->a))
         return false;
-    for (uint32_t i = 0; i < k->nregs; i++)
-        e->regs[i].level = -1;
+    kl_ll_forget(e);
     for (uint32_t i = 0; i < e->nvars; i++)
         if (outer->var[i] && LL.IsAConstantInt(outer->var[i]))
             e->var[i] = outer->var[i];
     for (int i = 0; i < n; i++)
         e->var[vars[i]] =
             kl_ll_name(LL.GetParam(e->fn, (unsigned)i + 2), e->x->var_name[vars[i]]);
-    e->depth = e->loops = 0;
-    e->dummy = NULL;
     return true;
 }
 
@@ -208,9 +205,6 @@ const kl_stmt *kl_ll_outline(kl_ll *e, const kl_stmt *s)
         args[i + 2] = e->var[vars[i]];
     kl_ll_here(e);
     LL.BuildCall2(e->b, LL.GlobalGetValueType(fn), fn, args, (unsigned)n + 2, "");
-    const uint8_t *sets = kl_ll_sets(e, block);
-    for (uint32_t i = 0; i < e->k->noperands; i++)
-        if (sets[e->k->nregs + i])
-            kl_ll_touch_mem(e, i);
+    kl_ll_touch(e, kl_ll_sets(e, block));
     return last;
 }

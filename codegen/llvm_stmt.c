@@ -49,7 +49,7 @@ void kl_ll_touch_mem(kl_ll *e, uint32_t operand)
     e->mem_stamp[operand % 64] = ++e->stamp;
 }
 
-static void touch(kl_ll *e, const uint8_t *sets)
+void kl_ll_touch(kl_ll *e, const uint8_t *sets)
 {
     for (uint32_t i = 0; i < e->k->nregs; i++)
         if (sets[i])
@@ -169,7 +169,7 @@ void kl_ll_loop_begin(kl_ll *e, kl_ll_loop *l, LLVMValueRef begin, LLVMValueRef 
     make_phis(e, l->sets, l->phi);
     for (int i = 0; i < l->nvals; i++)
         incoming(l->phi[i], l->before[i], pre);
-    touch(e, l->sets);
+    kl_ll_touch(e, l->sets);
 }
 
 void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
@@ -202,7 +202,7 @@ void kl_ll_loop_end(kl_ll *e, kl_ll_loop *l)
             incoming(joined[i], l->before[i], l->from);
         }
     }
-    touch(e, l->sets);
+    kl_ll_touch(e, l->sets);
 }
 
 /* ---- branches ---- */
@@ -238,7 +238,7 @@ void kl_ll_branch_else(kl_ll *e, kl_ll_branch *br)
     kl_ll_pop(e);
     begin_block(e, br->no);
     kl_ll_push(e, br->term, true, br->sets);
-    touch(e, br->sets);
+    kl_ll_touch(e, br->sets);
 }
 
 void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br)
@@ -259,7 +259,7 @@ void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br)
         incoming(joined[i], br->after[i], br->yes_end);
         incoming(joined[i], other[i], no_end);
     }
-    touch(e, br->sets);
+    kl_ll_touch(e, br->sets);
 }
 
 /* ---- statements ---- */
