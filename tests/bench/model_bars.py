@@ -175,5 +175,9 @@ for _model in MODELS:
                      f"model-{_model}-{_mode}-own": own(_model, _mode, 0, 500),
                      f"model-{_model}-{_mode}-own-again": own(_model, _mode, 1, 50),
                      f"model-{_model}-{_mode}-run": runs(_model, _mode)})
+NODES = "tests/python/onnx_nodes.py",
+SAMPLES = "tests/python/torch_opdb.py", "--quick"  # of all, a few samples each
+BARS.update({"onnx-node-tests": share(95, r"(\d+) of (\d+) tests pass", *NODES),
+             "torch-op_db-quick": share(95, r"(\d+) of (\d+) operators native", *SAMPLES)})
 BARS.update({"torch-call": call(), "artefact-resnet18-time": artefact_time(2),
              "artefact-resnet18-code": artefact_code(300)})

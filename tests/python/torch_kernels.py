@@ -5,11 +5,12 @@ have them, through torch.compile(backend="kiln") against eager PyTorch.
 
 Each must be right and wholly native: no fallback, no kernel of PyTorch's in its profiler. The last
 line is "N passed, N failed"."""
+import functools
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from torch_models import GPT, Residual, distance, loud  # noqa: E402  it sets threads first
+from torch_models import GPT, Residual, distance, loud, run  # noqa: E402  it sets threads first
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
@@ -149,22 +150,5 @@ def check(make):
         f"PyTorch's kernels ran: {' '.join(kernels)}" if kernels else None
 
 
-def main():
-    passed = failed = 0
-    for name, make in ALL.items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        torch._dynamo.reset()
-        kiln.torch.reset()
-        try:
-            why = check(make)
-        except Exception as e:  # noqa: BLE001  a failure is what we look for
-            why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"[:300]
-        passed, failed = passed + (why is None), failed + (why is not None)
-        if why:
-            print(f"{name}: {why}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
-
-
-sys.exit(main())
+sys.exit(run([(name, functools.partial(check, make)) for name, make in ALL.items()
+              if not sys.argv[1:] or name in sys.argv[1:]]))

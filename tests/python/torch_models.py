@@ -7,6 +7,7 @@ PyTorch's in its profiler. --full: models of torchvision and transformers too, f
 configurations with random weights (pip install --no-deps torchvision transformers, and what
 they import). The last line is "N passed, N failed"."""
 import copy
+import functools
 import os
 import sys
 import warnings
@@ -237,19 +238,14 @@ def check(make, options):
     return f"fallbacks {left}" if left else None
 
 
-def main():
+def run(cases):
+    """check() of each name: why it fails, or None. Whether any does."""
     passed = failed = 0
-    full = "--full" in sys.argv
-    names = [a for a in sys.argv[1:] if a != "--full"]
-    for name, (make, options) in MODELS.items():
-        large = options.get("full")
-        options = {k: v for k, v in options.items() if k != "full"}
-        if (names and name not in names) or (large and not full and not names):
-            continue
+    for name, check_one in cases:
         torch._dynamo.reset()
         kiln.torch.reset()
         try:
-            why = check(make, options)
+            why = check_one()
         except Exception as e:  # noqa: BLE001  a failure is what we look for
             why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"[:300]
         passed, failed = passed + (why is None), failed + (why is not None)
@@ -257,6 +253,18 @@ def main():
             print(f"{name}: {why}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return failed > 0
+
+
+def main():
+    full = "--full" in sys.argv
+    names = [a for a in sys.argv[1:] if a != "--full"]
+    cases = []
+    for name, (make, options) in MODELS.items():
+        large = options.get("full")
+        options = {k: v for k, v in options.items() if k != "full"}
+        if name in names or (not names and (full or not large)):
+            cases.append((name, functools.partial(check, make, options)))
+    return run(cases)
 
 
 if __name__ == "__main__":

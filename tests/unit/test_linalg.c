@@ -362,6 +362,15 @@ START_TEST(refusals)
           "input matrix contained non-finite values.");
     FAILS(kl_linalg_eigvals_at(KL_HERE, kl_mul(z, NAN)),
           "torch.linalg.eig: input tensor should not contain infs or NaNs.");
+}
+END_TEST
+
+START_TEST(refusals_of_arguments)
+{
+    kl_tensor *z = kl_zeros(kl_shape(2, 2), KL_F32),
+              *b = kl_zeros(kl_shape(3, 2, 2), KL_F32),
+              *wide = kl_ones(kl_shape(2, 3), KL_F32), *v = kl_ones(kl_shape(3), KL_F32);
+    kl_tensor *p, *out[4];
     FAILS(kl_linalg_qr_at(KL_HERE, z, "x", &p),
           "qr received unrecognized mode 'x' but expected one of 'reduced'");
     FAILS(kl_linalg_householder_product_at(KL_HERE, wide, v),
@@ -461,6 +470,7 @@ int main(void)
     tcase_add_loop_test(tc, by_differences, 0, sizeof derivatives / sizeof *derivatives);
     tcase_add_test(tc, known_values);
     tcase_add_test(tc, refusals);
+    tcase_add_test(tc, refusals_of_arguments);
     tcase_add_test(tc, traced);
     return front_run(s);
 }
