@@ -20,6 +20,7 @@ static const char usage[] =
     "  --emit=STAGE             graph, kernel, loops, plan, llvm, asm, cuda, ptx, cubin "
     "or dot,\n"
     "                           to standard output, or to -o\n"
+    "  --report OUT.html        a page that shows it all: graph, costs, kernels' forms\n"
     "  --check                  read and compile only; an ONNX model's operators\n"
     "  -g                       a line table; the loops' text goes to OUT.loops\n"
     "  --target=TRIPLE --cpu=NAME --arch=sm_NN\n"
