@@ -249,8 +249,8 @@ static kl_x take_turns(kl_lower *l, int64_t chunk, int64_t turn, kl_build *b)
              half = kl_x_newvar(l->x, "half", 2);
     *b = kl_b_for(b, t, kl_x_int(l->x, chunk / 2 / turn), KL_BIND_SERIAL, 1);
     *b = kl_b_for(b, half, kl_x_int(l->x, 2), KL_BIND_SERIAL, 1);
-    return kl_x_add(l->x, kl_x_scale(l->x, kl_x_var(l->x, half), chunk / 2),
-                    kl_x_scale(l->x, kl_x_var(l->x, t), turn));
+    kl_x within = kl_x_scale(l->x, kl_x_var(l->x, t), turn);
+    return kl_x_add(l->x, kl_x_scale(l->x, kl_x_var(l->x, half), chunk / 2), within);
 }
 
 /* Lanes along one outer axis, in chunks that are worth a thread. */

@@ -77,6 +77,17 @@ START_TEST(out_of_range)
 }
 END_TEST
 
+/* What only the kernel knows: the index is computed. */
+START_TEST(computed_out_of_range)
+{
+    kl_tensor *x = x23(), *late = kl_add(I1(1), 1);
+    FAILS(kl_realize(kl_index(x, ((kl_tensor *[]){late}), 1)),
+          "index 2 is out of bounds for dimension 0 with size 2");
+    FAILS(kl_realize(kl_neg(kl_index_select(x, 0, kl_sub(I1(0), 3)))),
+          "index out of range in self");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("index");
@@ -85,5 +96,6 @@ int main(void)
     tcase_add_test(tc, writing);
     tcase_add_test(tc, gradients);
     tcase_add_test(tc, out_of_range);
+    tcase_add_test(tc, computed_out_of_range);
     return front_run(s);
 }

@@ -11,7 +11,10 @@ if getattr(_sys.modules.get("torch"), "__name__", "torch") != "torch":
     raise ImportError("kiln.torch needs PyTorch, but sys.modules['torch'] is "
                       f"{_sys.modules['torch'].__name__}")
 
-import torch._dynamo as _dynamo  # noqa: E402
+try:
+    import torch._dynamo as _dynamo
+except ImportError as e:
+    raise ImportError(f"kiln.torch needs PyTorch, which could not be imported: {e}") from e
 
 from .backend import kiln_backend  # noqa: E402
 from .export import export  # noqa: E402,F401
