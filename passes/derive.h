@@ -39,7 +39,21 @@ kl_status kl_ad_forward(kl_graph *g, const kl_ref *roots, uint32_t nroots,
  */
 kl_ref kl_derive_times(kl_graph *g, kl_ref node, const char *text, kl_ref u, bool conj);
 
-/* derive_move.c, derive_index.c, derive_body.c: the rules by row; NULL: KL_D or none. */
+/* derive_body.c: what the rules of nodes with bodies share */
+typedef struct kl_refs { /* a growing list */
+    kl_arena *arena;
+    kl_ref *v;
+    uint32_t n, cap;
+    bool failed; /* no memory, or KL_NONE was added */
+} kl_refs;
+void kl_refs_add(kl_refs *l, kl_ref r);
+bool kl_refs_output(kl_graph *h, const kl_refs *l); /* they become h's outputs */
+kl_ref kl_input_like(kl_graph *h, const kl_graph *g, kl_ref r);
+kl_ref kl_solid(kl_graph *g, kl_ref u, kl_ref like); /* zeros where u is KL_ZERO */
+bool kl_ref_derivable(const kl_graph *g, kl_ref r);
+void kl_ad_fail(kl_ad *d); /* out of memory, unless an error is there */
+
+/* derive_move.c, derive_index.c, derive_body.c, derive_scan.c: the rules by row; NULL: KL_D or none. */
 typedef void (*kl_rule_fn)(kl_ad *d, kl_ref r, kl_ref u);
 kl_rule_fn kl_derive_rule(kl_op op);
 #define KL_RULE_OF(name) void kl_vjp_##name(kl_ad *d, kl_ref r, kl_ref u);
