@@ -71,6 +71,21 @@ LLVMValueRef kl_art_name(kl_art *e, const char *suffix, LLVMTypeRef t, bool visi
     return v;
 }
 
+void kl_art_put(kl_art *e, LLVMValueRef array, int i, LLVMValueRef v)
+{
+    LL.BuildStore(e->b, v, kl_art_field(e, array, 8 * (size_t)i));
+}
+
+LLVMValueRef kl_art_bytes(kl_art *e, const char *suffix, const void *p, size_t n)
+{
+    LLVMValueRef v = LL.ConstStringInContext(e->u.ctx, p, (unsigned)n, 1);
+    LLVMValueRef g = kl_art_name(e, suffix, LL.TypeOf(v), false);
+    LL.SetInitializer(g, v);
+    LL.SetGlobalConstant(g, 1);
+    LL.SetAlignment(g, KL_ARTEFACT_ALIGN);
+    return g;
+}
+
 LLVMValueRef kl_art_call(kl_art *e, LLVMValueRef fn, LLVMValueRef *args, int n)
 {
     return LL.BuildCall2(e->b, LL.GlobalGetValueType(fn), fn, args, (unsigned)n, "");
@@ -91,6 +106,7 @@ LLVMValueRef kl_art_function(kl_art *e, const char *name, LLVMTypeRef result,
         LL.AddFunction(e->u.mod, name, LL.FunctionType(result, params, (unsigned)n, 0));
     if (!visible)
         LL.SetLinkage(e->fn, LLVMInternalLinkage);
+    kl_art_for_cpu(e, e->fn, NULL);
     kl_art_go(e, kl_art_block(e, "entry"));
     return e->fn;
 }
@@ -171,6 +187,14 @@ LLVMValueRef kl_art_size(kl_art *e, kl_size s)
     return st[0];
 }
 
+kl_size kl_art_port_bytes(kl_art *e, const kl_port *port)
+{
+    kl_size n = kl_size_const(e->arena, kl_dtypes[port->dtype].size);
+    for (int i = 0; i < port->rank; i++)
+        n = kl_size_op(e->arena, KL_SIZE_MUL, n, port->shape[i]);
+    return n;
+}
+
 /* ---- the floating-point environment ---- */
 
 enum { MXCSR_DEFAULT = 0x1f80, FPCR_DEFAULT = 0 };
@@ -184,7 +208,7 @@ static LLVMValueRef intrinsic(kl_art *e, const char *name, LLVMValueRef *args, i
 
 static bool is_x86(const kl_art *e)
 {
-    return strncmp(e->a->target->triple, "x86_64", 6) == 0;
+    return strncmp(e->a->level[0].target->triple, "x86_64", 6) == 0;
 }
 
 LLVMValueRef kl_art_fp_enter(kl_art *e)

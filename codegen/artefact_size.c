@@ -72,10 +72,16 @@ static kl_size most_tiles(const kl_program *p, kl_arena *a, kl_size tile)
     return tile;
 }
 
-kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *a)
+/* The most of any level: what a caller is told does not depend on the machine. */
+kl_artefact_scratch kl_artefact_scratch_of(const kl_artefact *art, kl_arena *a)
 {
-    return (kl_artefact_scratch){aligned(a, p->arena),
-                                 most_tiles(p, a, kl_size_const(a, 0))};
+    kl_artefact_scratch y = {kl_size_const(a, 0), kl_size_const(a, 0)};
+    for (int i = 0; i < art->nlevels; i++) {
+        const kl_program *p = art->level[i].program;
+        y.fixed = kl_size_op(a, KL_SIZE_MAX, y.fixed, aligned(a, p->arena));
+        y.tile = most_tiles(p, a, y.tile);
+    }
+    return y;
 }
 
 /* About how much, where int64 may not hold it. */
@@ -111,6 +117,14 @@ int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s,
     if (!(about >= 0 && about < most))
         return -1;
     return kl_size_eval(s.fixed, p->sym_max) + kl_size_eval(s.tile, p->sym_max) * workers;
+}
+
+int kl_program_donated(const kl_program *p, int out)
+{
+    for (int i = 0; i < p->nslots; i++)
+        if (p->slots[i].kind == KL_SLOT_OUT && p->slots[i].index == out)
+            return p->slots[i].donated - 1;
+    return -1;
 }
 
 kl_status kl_artefact_weights(const kl_buffer *in, int n, int64_t *weight, kl_text *out)

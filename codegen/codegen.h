@@ -263,7 +263,8 @@ void kl_codegen_symbol(const char *name, char *out, size_t cap);
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out);
 
-/* The same as text whose line table is of the statements' lines (kl_loops_lines) alone. */
+/* The same as text whose line table is of the statements' lines (kl_loops_lines) alone.
+ */
 kl_status kl_codegen_cpu_lines(const kl_kernel *const *kernels, int n, const kl_target *t,
                                kl_llvm_output what, kl_text *out);
 
@@ -289,7 +290,7 @@ typedef enum kl_cuda_output {
 kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_target *t,
                           kl_cuda_output what, kl_text *out);
 
-/* ---- artefact.c, artefact_ll.c, artefact_size.c: a program as one C function ---- */
+/* ---- artefact.c and its kin: a program as one C function ---- */
 
 /*   int NAME(int64_t dims.., const T *in.., T *out.. [, void *scratch])
  *
@@ -304,7 +305,8 @@ kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_targe
     X(INDEX, "an index among the inputs was out of range; the outputs are not valid")    \
     X(CALL, "a function that was called returned other than 0")                          \
     X(POINTER, "a pointer is null")                                                      \
-    X(WEIGHTS, "the weights are not loaded, or the file is not theirs")
+    X(WEIGHTS, "the weights are not loaded, or the file is not theirs")                  \
+    X(CPU, "this processor has none of the levels that this was made for")
 typedef enum kl_artefact_code {
 #define X(name, text) KL_ARTEFACT_##name,
     KL_ARTEFACT_CODES(X)
@@ -316,13 +318,21 @@ enum {
     KL_ARTEFACT_ALIGN = 64,
     KL_WEIGHTS_HEAD = 64 /* a weights file begins with so many bytes of its own */
 };
-typedef struct kl_artefact {
-    const char *name; /* a C identifier */
+/* The same graph compiled for one CPU. */
+typedef struct kl_artefact_level {
     const kl_target *target;
     const kl_program *program;
     const kl_kernel *const *kernels; /* lowered; found by the program's names */
     int nkernels;
-    const int *syms; /* the entry's dims, by the program's symbol numbers */
+} kl_artefact_level;
+typedef struct kl_artefact {
+    const char *name; /* a C identifier */
+    /* One, or several of kl_cpu_levels in their order, of which the best is run that the
+     * processor has. */
+    kl_artefact_level level[KL_CPU_LEVELS];
+    int nlevels;
+    const kl_program *program; /* one of them: all have its symbols, inputs and outputs */
+    const int *syms;           /* the entry's dims, by the program's symbol numbers */
     const int64_t
         *weight; /* per input: where it lies among the weights, or -1: an argument */
     const void *weights; /* KL_WEIGHTS_HEAD bytes, then the inputs that are weights */
@@ -336,6 +346,9 @@ typedef struct kl_artefact {
 kl_status kl_artefact_weights(const kl_buffer *in, int n, int64_t *weight, kl_text *out);
 kl_status kl_artefact_emit(const kl_artefact *a, kl_llvm_output what, kl_text *out);
 
+/* The input on which that output may lie, or -1. */
+int kl_program_donated(const kl_program *p, int out);
+
 /* Sizes as postfix code (artefact_size.c); made in `into`; len 0: out of memory. */
 kl_size kl_size_const(kl_arena *into, int64_t v);
 kl_size kl_size_op(kl_arena *into, int op, kl_size a, kl_size b);
@@ -343,7 +356,7 @@ kl_size kl_size_op(kl_arena *into, int op, kl_size a, kl_size b);
 typedef struct kl_artefact_scratch {
     kl_size fixed, tile;
 } kl_artefact_scratch;
-kl_artefact_scratch kl_artefact_scratch_of(const kl_program *p, kl_arena *into);
+kl_artefact_scratch kl_artefact_scratch_of(const kl_artefact *art, kl_arena *into);
 /* fixed + workers * tile with all symbols at their largest; -1: no such number. */
 int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s,
                                 int64_t workers);

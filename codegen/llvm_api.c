@@ -102,6 +102,7 @@ static void register_targets(void)
     void (*const init[])(void) = {
         LL.InitializeX86TargetInfo,     LL.InitializeX86Target,
         LL.InitializeX86TargetMC,       LL.InitializeX86AsmPrinter,
+        LL.InitializeX86AsmParser,
         LL.InitializeAArch64TargetInfo, LL.InitializeAArch64Target,
         LL.InitializeAArch64TargetMC,   LL.InitializeAArch64AsmPrinter,
     };

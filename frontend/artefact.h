@@ -42,8 +42,9 @@ void kl_model_free(kl_model *m);
 /* Passes up to `last` (NULL: all) for that target; afterwards m->unit has what they made.
  */
 kl_status kl_model_compile(kl_model *m, const kl_target *t, const char *last);
-/* The compiled model as codegen takes it; name must be kl_c_name's. */
-kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weights,
+/* The model, compiled n times, m[i] for the i-th level, as codegen takes it; name must be
+ * kl_c_name's. */
+kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mode weights,
                             bool scratch_caller, kl_artefact *out);
 
 /* ---- artefact_header.c ---- */

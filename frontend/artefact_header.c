@@ -186,14 +186,6 @@ static void put_safe(kl_text *out, const char *s)
     }
 }
 
-static int donated_to(const kl_program *p, int out)
-{
-    for (int i = 0; i < p->nslots; i++)
-        if (p->slots[i].kind == KL_SLOT_OUT && p->slots[i].index == out)
-            return p->slots[i].donated - 1;
-    return -1;
-}
-
 static void put_port(const header *h, const char *what, const kl_port *port,
                      const char *name)
 {
@@ -232,7 +224,7 @@ static void put_ports(const header *h)
         kl_text_put(h->out, "\n");
     }
     for (int i = 0; i < p->nout; i++) {
-        int d = donated_to(p, i);
+        int d = kl_program_donated(p, i);
         put_port(h, "out", &p->out[i], port_name(h, p->nin + i));
         if (d >= 0 && is_argument(h, d))
             kl_text_printf(h->out, ", may be %s itself", port_name(h, d));
@@ -249,9 +241,26 @@ static bool is_static(const header *h)
     if (!a)
         return true;
     int64_t n =
-        kl_artefact_scratch_max(p, kl_artefact_scratch_of(p, a), KL_ARTEFACT_WORKERS);
+        kl_artefact_scratch_max(p, kl_artefact_scratch_of(h->a, a), KL_ARTEFACT_WORKERS);
     kl_arena_free(a);
     return n != 0;
+}
+
+/* "for x86-64-v2 or x86-64-v3, as the processor has it, x86_64-unknown-linux-gnu." */
+static void put_levels(const header *h)
+{
+    const kl_artefact *a = h->a;
+    for (int i = 0; i < a->nlevels; i++) {
+        const kl_target *t = a->level[i].target;
+        kl_text_printf(h->out, "%s%s",
+                       i == 0               ? " for "
+                       : i + 1 < a->nlevels ? ", "
+                                            : " or ",
+                       strcmp(t->name, "host") == 0 ? t->cpu : t->name);
+    }
+    kl_text_printf(h->out, "%s, %s.\n *\n",
+                   a->nlevels > 1 ? ", whichever is the best that the processor has" : "",
+                   a->level[0].target->triple);
 }
 
 static void put_intro(const header *h, const char *source)
@@ -259,10 +268,7 @@ static void put_intro(const header *h, const char *source)
     const kl_artefact *a = h->a;
     kl_text_printf(h->out, "/* %s: made by kilnc from ", a->name);
     put_safe(h->out, source);
-    kl_text_printf(h->out, " for %s, %s.\n *\n",
-                   strcmp(a->target->name, "host") == 0 ? a->target->cpu
-                                                        : a->target->name,
-                   a->target->triple);
+    put_levels(h);
     put_ports(h);
     kl_text_put(
         h->out,

@@ -216,7 +216,37 @@ static kl_status check_calls(const kl_program *p)
     return KL_OK;
 }
 
-kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weights,
+/* The passes choose steps by the CPU, but what a caller sees is the graph's. */
+static bool same_ports(const kl_program *p, const kl_program *q)
+{
+    bool same = p->nsyms == q->nsyms && p->nin == q->nin && p->nout == q->nout;
+    for (int i = 0; same && i < p->nsyms; i++)
+        same = strcmp(p->sym_names[i], q->sym_names[i]) == 0 &&
+               p->sym_min[i] == q->sym_min[i] && p->sym_max[i] == q->sym_max[i];
+    for (int i = 0; same && i < p->nout; i++)
+        same = kl_program_donated(p, i) == kl_program_donated(q, i);
+    return same;
+}
+
+static kl_status take_levels(kl_model *m, int n, kl_artefact *out)
+{
+    for (int i = 0; i < n; i++) {
+        kl_artefact_level *l = &out->level[i];
+        const kl_program *p = m[i].unit.program;
+        kl_kernel **kernels = kl_unit_kernels(&m[i].unit, &l->nkernels);
+        if (!kernels)
+            return kl_error_status();
+        if (!same_ports(p, m[0].unit.program))
+            return kl_fail(KL_ERR_INTERNAL, "artefact: the levels' arguments differ");
+        l->target = m[i].unit.target;
+        l->program = p;
+        l->kernels = (const kl_kernel *const *)kernels;
+    }
+    out->nlevels = n;
+    return KL_OK;
+}
+
+kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mode weights,
                             bool scratch_caller, kl_artefact *out)
 {
     const kl_program *p = m->unit.program;
@@ -227,20 +257,13 @@ kl_status kl_model_artefact(kl_model *m, const char *name, kl_weights_mode weigh
     if (!m->weight)
         return kl_fail(KL_ERR_OOM, "artefact: no memory");
     KL_TRY(kl_artefact_weights(m->in, p->nin, m->weight, &m->weights));
-    int nkernels;
-    kl_kernel **kernels = kl_unit_kernels(&m->unit, &nkernels);
-    if (!kernels)
-        return kl_error_status();
     *out = (kl_artefact){.name = name,
-                         .target = m->unit.target,
                          .program = p,
-                         .kernels = (const kl_kernel *const *)kernels,
-                         .nkernels = nkernels,
                          .syms = m->syms,
                          .weight = m->weight,
                          .weights = m->weights.s,
                          .nweights = m->weights.len,
                          .weights_file = weights == KL_WEIGHTS_FILE,
                          .scratch_caller = scratch_caller};
-    return KL_OK;
+    return take_levels(m, n, out);
 }

@@ -63,23 +63,11 @@ const kl_target *kl_target_at(int i)
 
 /* ---- this machine ---- */
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
 enum { EAX, EBX, ECX, EDX };
-typedef struct feature { /* one bit of one cpuid leaf */
-    uint32_t leaf;
-    uint8_t reg, bit;
-} feature;
-#define EXT 0x80000001u
+#define EXT (KL_CPUID_EXT + 1)
 
-/* The psABI's levels, each on top of the one before; avx: state bits that XCR0 must have.
- */
-static const struct level {
-    const char *row;
-    uint64_t state;
-    feature needs[12];
-} levels[] = {
+/* The psABI's levels. */
+const kl_cpu_level kl_cpu_levels[KL_CPU_LEVELS] = {
     {"x86-64-v2",
      0, /* sse3 ssse3 cx16 sse4.1 sse4.2 popcnt lahf */
      {{1, ECX, 0},
@@ -105,8 +93,11 @@ static const struct level {
      {{7, EBX, 16}, {7, EBX, 17}, {7, EBX, 28}, {7, EBX, 30}, {7, EBX, 31}}},
 };
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
 /* Asked once a leaf: in a virtual machine each question is a way out of it and back. */
-static bool has_feature(feature f)
+static bool has_feature(kl_cpu_bit f)
 {
     static struct {
         uint32_t leaf, r[4];
@@ -130,7 +121,7 @@ static uint64_t saved_state(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-static bool has_level(const struct level *l)
+static bool has_level(const kl_cpu_level *l)
 {
     for (size_t i = 0; i < KL_COUNT(l->needs) && l->needs[i].leaf; i++)
         if (!has_feature(l->needs[i]))
@@ -141,8 +132,8 @@ static bool has_level(const struct level *l)
 static const char *host_row(void)
 {
     const char *row = NULL;
-    for (size_t i = 0; i < KL_COUNT(levels) && has_level(&levels[i]); i++)
-        row = levels[i].row;
+    for (size_t i = 0; i < KL_CPU_LEVELS && has_level(&kl_cpu_levels[i]); i++)
+        row = kl_cpu_levels[i].row;
     return row;
 }
 

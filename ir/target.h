@@ -37,4 +37,20 @@ kl_target_find(const char *name); /* NULL: recorded with the list of known names
 int kl_target_count(void);
 const kl_target *kl_target_at(int i);
 
+/* What a processor must have for a row, each level on top of the one before: bits of
+ * cpuid's leaves (reg: 0 eax, 1 ebx, 2 ecx, 3 edx; leaf 0 ends them), and register state
+ * that the operating system saves (bits of XCR0). */
+#define KL_CPUID_EXT 0x80000000u /* the second run of leaves begins there */
+enum { KL_CPU_LEVELS = 3 };
+typedef struct kl_cpu_bit {
+    uint32_t leaf;
+    uint8_t reg, bit;
+} kl_cpu_bit;
+typedef struct kl_cpu_level {
+    const char *row; /* "x86-64-v2" */
+    uint64_t state;
+    kl_cpu_bit needs[12];
+} kl_cpu_level;
+extern const kl_cpu_level kl_cpu_levels[KL_CPU_LEVELS];
+
 #endif

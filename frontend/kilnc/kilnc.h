@@ -1,6 +1,7 @@
 /* kilnc.h: the command's parts.
  *
- *   main.c     options, targets, files in and out
+ *   main.c     options, files in and out
+ *   target.c   the machine that the options name
  *   model.c    models of all kinds of files
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
@@ -36,8 +37,15 @@ kl_status kl_report(const char *name, kl_model *m, kl_model *gpu,
                     const kl_target *cpu_target, const kl_target *gpu_target,
                     kl_text *out);
 
-/* What the options name; recorded with the list of known ones when there is none such. */
-const kl_target *kl_target_choose(const kl_options *o);
+/* What the options name, one target or several levels of x86-64 in their order; recorded
+ * with the list of known ones when there is none such. gpu: a GPU is wanted. */
+typedef struct kl_targets {
+    const kl_target *at[KL_CPU_LEVELS];
+    int n;
+} kl_targets;
+kl_status kl_targets_choose(const kl_options *o, bool gpu, kl_targets *out);
+const kl_target *kl_target_of_arch(const char *arch); /* sm_90 and sm_90a are one row */
+const kl_target *kl_target_of_cpu(const char *cpu);
 
 /* Sub-commands: their arguments, without their name; text for standard output. */
 kl_status kl_command_cache(int argc, char **argv, kl_text *out);

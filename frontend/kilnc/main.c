@@ -25,6 +25,8 @@ static const char usage[] =
     "  -g                       a line table; the loops' text goes to OUT.loops\n"
     "  --target=TRIPLE --cpu=NAME --arch=sm_NN\n"
     "                           the machine; this one's CPU unless given\n"
+    "  --cpu=x86-64-v2,x86-64-v3,x86-64-v4\n"
+    "                           several in one: the best that the processor has is run\n"
     "  --weights=embed|args|FILE  where the weights are: in the object, arguments, a "
     "file\n"
     "  --scratch=static|caller  whose the working memory is\n"
@@ -49,23 +51,13 @@ typedef struct option_row {
     {                                                                                    \
         n, 0, offsetof(kl_options, f)                                                    \
     }
-static const option_row rows[] = {TEXT("-o", out),
-                                  TEXT("--header", header),
-                                  TEXT("--emit", emit),
-                                  TEXT("--report", report),
-                                  TEXT("--target", target),
-                                  TEXT("--cpu", cpu),
-                                  TEXT("--arch", arch),
-                                  TEXT("--weights", weights),
-                                  TEXT("--scratch", scratch),
-                                  TEXT("--name", name),
-                                  TEXT("--dims", dims),
-                                  FLAG("--check", check),
-                                  FLAG("-g", lines),
-                                  FLAG("--list-ops", list_ops),
-                                  FLAG("--help", help),
-                                  FLAG("-h", help),
-                                  FLAG("--version", version)};
+static const option_row rows[] = {
+    TEXT("-o", out),          TEXT("--header", header),     TEXT("--emit", emit),
+    TEXT("--report", report), TEXT("--target", target),     TEXT("--cpu", cpu),
+    TEXT("--arch", arch),     TEXT("--weights", weights),   TEXT("--scratch", scratch),
+    TEXT("--name", name),     TEXT("--dims", dims),         FLAG("--check", check),
+    FLAG("-g", lines),        FLAG("--list-ops", list_ops), FLAG("--help", help),
+    FLAG("-h", help),         FLAG("--version", version)};
 
 static kl_status set_option(kl_options *o, const option_row *row, const char *value)
 {
@@ -121,6 +113,11 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+static bool is_module(const char *path)
+{
+    return ends_with(path, ".ptx") || ends_with(path, ".cubin");
+}
+
 static bool is_one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
@@ -141,91 +138,18 @@ static kl_status check_options(const kl_options *o)
     if (o->scratch && !is_one_of(o->scratch, "static", "caller"))
         return kl_fail(KL_ERR_ARG, "--scratch is static or caller, not '%.60s'",
                        o->scratch);
+    if (o->cpu && strchr(o->cpu, ',') &&
+        (o->emit || o->report || (o->out && is_module(o->out))))
+        return kl_fail(
+            KL_ERR_ARG,
+            "--cpu: several are for .o, .a, .so and --header; stages and reports "
+            "are of one");
     if (o->name && !kl_is_c_name(o->name))
         return kl_fail(KL_ERR_ARG, "--name: '%.60s' is no C identifier", o->name);
     return KL_OK;
 }
 
-/* ---- targets ---- */
-
-static const char *triple_of(const char *given)
-{
-    static const char *const same[][2] = {
-        {"x86_64-linux-gnu", "x86_64-unknown-linux-gnu"},
-        {"x86_64-pc-linux-gnu", "x86_64-unknown-linux-gnu"},
-        {"aarch64-linux-gnu", "aarch64-unknown-linux-gnu"}};
-    for (size_t i = 0; i < KL_COUNT(same); i++)
-        if (strcmp(same[i][0], given) == 0)
-            return same[i][1];
-    return given;
-}
-
-/* The first row of that triple: the least that its machines have. */
-static const kl_target *target_of_triple(const char *triple)
-{
-    kl_text known = {0};
-    for (int i = 0; i < kl_target_count(); i++) {
-        const kl_target *t = kl_target_at(i);
-        if (t->kind != KL_TARGET_CPU)
-            continue;
-        if (strcmp(t->triple, triple_of(triple)) == 0) {
-            kl_text_free(&known);
-            return t;
-        }
-        if (!known.s || !strstr(known.s, t->triple))
-            kl_text_printf(&known, "%s%s", known.len ? ", " : "", t->triple);
-    }
-    kl_fail(KL_ERR_ARG, "no target '%.60s'; known are %s", triple,
-            known.s ? known.s : "");
-    kl_text_free(&known);
-    return NULL;
-}
-
-/* sm_90 and sm_90a are one row. */
-static const kl_target *target_of_arch(const char *arch)
-{
-    kl_text known = {0};
-    size_t n = strlen(arch);
-    for (int i = 0; i < kl_target_count(); i++) {
-        const kl_target *t = kl_target_at(i);
-        if (t->kind != KL_TARGET_CUDA)
-            continue;
-        size_t m = strlen(t->name) - (t->arch_suffix != 0);
-        if (strcmp(t->name, arch) == 0 || (n == m && strncmp(t->name, arch, n) == 0)) {
-            kl_text_free(&known);
-            return t;
-        }
-        kl_text_printf(&known, "%s%s", known.len ? ", " : "", t->name);
-    }
-    kl_fail(KL_ERR_ARG, "no GPU '%.60s'; known are %s", arch, known.s ? known.s : "");
-    kl_text_free(&known);
-    return NULL;
-}
-
-static const kl_target *target_of_cpu(const char *cpu)
-{
-    kl_text known = {0};
-    if (strcmp(cpu, "host") == 0)
-        return kl_target_host();
-    for (int i = 0; i < kl_target_count(); i++) {
-        const kl_target *t = kl_target_at(i);
-        if (t->kind != KL_TARGET_CPU)
-            continue;
-        if (strcmp(t->name, cpu) == 0) {
-            kl_text_free(&known);
-            return t;
-        }
-        kl_text_printf(&known, ", %s", t->name);
-    }
-    kl_fail(KL_ERR_ARG, "no CPU '%.60s'; known are host%s", cpu, known.s ? known.s : "");
-    kl_text_free(&known);
-    return NULL;
-}
-
-static bool is_module(const char *path)
-{
-    return ends_with(path, ".ptx") || ends_with(path, ".cubin");
-}
+/* ---- what is made ---- */
 
 /* A GPU's stages, or any other stage of its kernels when one is named. */
 static bool is_for_gpu(const kl_options *o)
@@ -234,27 +158,6 @@ static bool is_for_gpu(const kl_options *o)
         return o->out && is_module(o->out);
     return kl_emit_is_cuda(o->emit) || (o->arch && !is_one_of(o->emit, "llvm", "asm"));
 }
-
-const kl_target *kl_target_choose(const kl_options *o)
-{
-    const kl_target *t = o->target ? target_of_triple(o->target) : kl_target_host();
-    const kl_target *gpu = o->arch ? target_of_arch(o->arch) : NULL;
-    if (!t || (o->arch && !gpu))
-        return NULL;
-    if (o->cpu) {
-        const kl_target *cpu = target_of_cpu(o->cpu);
-        if (cpu && o->target && strcmp(cpu->triple, t->triple) != 0) {
-            kl_fail(KL_ERR_ARG, "CPU %s is %s, not %s", o->cpu, cpu->triple, t->triple);
-            return NULL;
-        }
-        t = cpu;
-    }
-    if (!is_for_gpu(o))
-        return t;
-    return gpu ? gpu : target_of_arch("sm_80");
-}
-
-/* ---- what is made ---- */
 
 enum { FILES = 6 };
 typedef struct product {
@@ -315,22 +218,24 @@ static kl_status write_lines(const char *out, product *p, kl_artefact *a)
         return kl_fail(KL_ERR_IO, "%s: the path is too long", out);
     kl_text *text = add_file(p, p->lines);
     uint32_t line = 0;
-    for (int i = 0; i < a->nkernels; i++)
-        if (a->kernels[i]->nphases)
-            line = kl_loops_lines((kl_kernel *)a->kernels[i], line, text);
+    for (int i = 0; i < a->nlevels; i++)
+        for (int j = 0; j < a->level[i].nkernels; j++)
+            if (a->level[i].kernels[j]->nphases)
+                line = kl_loops_lines((kl_kernel *)a->level[i].kernels[j], line, text);
     a->lines = p->lines;
     return text->failed ? kl_fail(KL_ERR_OOM, "out of memory: %s", p->lines) : KL_OK;
 }
 
-static kl_status make_artefact(const kl_options *o, kl_model *m, product *p)
+/* m: the model, compiled for each of n levels. */
+static kl_status make_artefact(const kl_options *o, kl_model *m, int n, product *p)
 {
     char name[200];
     kl_artefact a;
     const char *out = o->emit ? NULL : o->out;
     entry_name(o, name, sizeof name);
     kl_weights_mode w = weights_mode(o);
-    KL_TRY(kl_model_artefact(m, name, w, o->scratch && strcmp(o->scratch, "caller") == 0,
-                             &a));
+    bool caller = o->scratch && strcmp(o->scratch, "caller") == 0;
+    KL_TRY(kl_model_artefact(m, n, name, w, caller, &a));
     if (out && o->lines)
         KL_TRY(write_lines(out, p, &a));
     if (out || o->check) {
@@ -378,41 +283,56 @@ static kl_status make_stage(const kl_options *o, const kl_target *t, product *p)
     return s;
 }
 
-static kl_status make_native(const kl_options *o, const kl_target *t, product *p)
+/* Read and compiled anew for each level: the passes replace the graph. */
+static kl_status compile_levels(const kl_options *o, const kl_targets *t, kl_model *m,
+                                kl_text *says)
 {
-    bool cuda =
-        o->out && !o->emit && (ends_with(o->out, ".ptx") || ends_with(o->out, ".cubin"));
-    kl_model m;
-    if (!((o->out && !o->emit && !cuda) || o->header || o->check))
+    for (int i = 0; i < t->n; i++) {
+        bool first = i == 0, weights = first && weights_mode(o) != KL_WEIGHTS_ARGS;
+        KL_TRY(kl_model_open(o->model, o->dims, weights, first ? says : NULL, &m[i]));
+        KL_TRY(kl_model_compile(&m[i], t->at[i], NULL));
+    }
+    return KL_OK;
+}
+
+static void say_ok(const kl_options *o, const kl_model *m, int n, kl_text *out)
+{
+    for (int i = 0; i < n; i++)
+        kl_text_printf(out, "%s: ok: %u nodes, %d kernels, %d steps for %s\n", o->model,
+                       m[i].graph->count, m[i].unit.nkernels, m[i].unit.program->nsteps,
+                       m[i].unit.target->name);
+}
+
+static kl_status make_native(const kl_options *o, const kl_targets *t, product *p)
+{
+    bool module = o->out && is_module(o->out);
+    kl_model m[KL_CPU_LEVELS] = {{0}};
+    if (!((o->out && !o->emit && !module) || o->header || o->check))
         return KL_OK;
-    if (t->kind != KL_TARGET_CPU)
+    if (t->at[0]->kind != KL_TARGET_CPU)
         return kl_fail(KL_ERR_ARG, "--header and --check are for a CPU, not for %s",
-                       t->name);
-    kl_status s = kl_model_open(o->model, o->dims, weights_mode(o) != KL_WEIGHTS_ARGS,
-                                o->check ? &p->text : NULL, &m);
+                       t->at[0]->name);
+    kl_status s = compile_levels(o, t, m, o->check ? &p->text : NULL);
     if (s == KL_OK)
-        s = kl_model_compile(&m, t, NULL);
-    if (s == KL_OK)
-        s = make_artefact(o, &m, p);
+        s = make_artefact(o, m, t->n, p);
     if (s == KL_OK && o->check)
-        kl_text_printf(&p->text, "%s: ok: %u nodes, %d kernels, %d steps for %s\n",
-                       o->model, m.graph->count, m.unit.nkernels, m.unit.program->nsteps,
-                       t->name);
-    kl_model_free(&m);
+        say_ok(o, m, t->n, &p->text);
+    for (int i = 0; i < t->n; i++)
+        kl_model_free(&m[i]);
     return s;
 }
 
 /* The model is compiled for a CPU, and beside it for a GPU. */
 static kl_status make_report(const kl_options *o, const kl_target *t, product *p)
 {
-    const kl_target *gpu = target_of_arch(o->arch ? o->arch : "sm_80");
+    const kl_target *gpu = kl_target_of_arch(o->arch ? o->arch : "sm_80");
     kl_model m = {0}, other = {0};
     if (!o->report)
         return KL_OK;
     if (!gpu)
         return kl_error_status();
     if (t->kind != KL_TARGET_CPU) /* another stage's that was asked for together */
-        t = o->cpu ? target_of_cpu(o->cpu) : kl_target_host();
+        t = o->cpu ? kl_target_of_cpu(o->cpu) : kl_target_host();
     if (!t)
         return kl_error_status();
     kl_status s = kl_model_open(o->model, o->dims, false, NULL, &m);
@@ -429,12 +349,11 @@ static kl_status make_all(const kl_options *o, product *p)
 {
     KL_TRY(check_options(o));
     KL_TRY(check_out(o));
-    const kl_target *t = kl_target_choose(o);
-    if (!t)
-        return kl_error_status();
-    KL_TRY(make_stage(o, t, p));
-    KL_TRY(make_report(o, t, p));
-    return make_native(o, t, p);
+    kl_targets t;
+    KL_TRY(kl_targets_choose(o, is_for_gpu(o), &t));
+    KL_TRY(make_stage(o, t.at[0], p));
+    KL_TRY(make_report(o, t.at[0], p));
+    return make_native(o, &t, p);
 }
 
 /* ---- writing ---- */

@@ -294,19 +294,22 @@ static const char *user_source(const model *m)
 
 /* ---- tests ---- */
 
+#define LEVELS "--cpu=x86-64-v2,x86-64-v3,x86-64-v4"
+
 START_TEST(numbers_are_the_interpreters)
 {
-    static const char *const ends[] = {"o", "a", "so"};
+    static const char *const ends[] = {"o",         "a",         "so",
+                                       "o " LEVELS, "a " LEVELS, "so " LEVELS};
     const model *m = &models[_i];
     loaded l;
     load(m, &l);
     write_main(m, &l);
     for (size_t i = 0; i < KL_COUNT(ends); i++) {
-        expect_ok(sh("%s %s.kl -o %s.%s --header %s.h 2>err", kilnc, m->name, m->name,
-                     ends[i], m->name),
+        expect_ok(sh("%s %s.kl --header %s.h -o %s.%s 2>err", kilnc, m->name, m->name,
+                     m->name, ends[i]),
                   ends[i]);
-        expect_ok(sh("cc -I. -o main main.c %s ./%s.%s 2>err", user_source(m), m->name,
-                     ends[i]),
+        expect_ok(sh("cc -I. -o main main.c %s ./%s.%.*s 2>err", user_source(m), m->name,
+                     (int)strcspn(ends[i], " "), ends[i]),
                   "cc");
         ck_assert_int_eq(sh("rm -f res; LD_LIBRARY_PATH=. ./main"), 0);
         compare(m, &l, ends[i]);
@@ -318,9 +321,12 @@ END_TEST
 /* Options of where weights and scratch are do not change what is computed. */
 START_TEST(header_compiles_everywhere)
 {
-    static const char *const options[] = {"", "--weights=args", "--weights=wfile",
+    static const char *const options[] = {"",
+                                          "--weights=args",
+                                          "--weights=wfile",
                                           "--scratch=caller",
-                                          "--weights=wfile --scratch=caller"};
+                                          "--weights=wfile --scratch=caller",
+                                          LEVELS};
     const model *m = &models[_i];
     loaded l;
     load(m, &l);
@@ -348,9 +354,9 @@ START_TEST(only_libc_is_undefined)
     loaded l;
     load(m, &l);
     unload(&l);
-    expect_ok(
-        sh("%s %s.kl -o u.o --weights=wfile --scratch=caller 2>err", kilnc, m->name),
-        "kilnc");
+    expect_ok(sh("%s %s.kl -o u.o --weights=wfile --scratch=caller " LEVELS " 2>err",
+                 kilnc, m->name),
+              "kilnc");
     ck_assert_int_eq(sh("nm -u u.o >undefined"), 0);
     FILE *f = fopen("undefined", "r");
     while (fgets(line, sizeof line, f)) {
@@ -440,6 +446,13 @@ static const struct {
     {"../scale.kl -o a.o --target=riscv64-linux-gnu",
      "known are x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu"},
     {"../scale.kl -o a.o --target=aarch64-linux-gnu --cpu=zen4", "CPU zen4 is x86_64"},
+    {"../scale.kl -o a.o --cpu=x86-64-v2,zen4",
+     "several are x86-64-v2, x86-64-v3 and x86-64-v4, not 'zen4'"},
+    {"../scale.kl -o a.o --cpu=x86-64-v3,x86-64-v2,x86-64-v3",
+     "x86-64-v3 is given twice"},
+    {"../scale.kl --emit=asm --cpu=x86-64-v3,x86-64-v2", "stages and reports are of one"},
+    {"../scale.kl -o a.o --cpu=x86-64-v2,x86-64-v3 --target=aarch64-linux-gnu",
+     "CPU x86-64-v2 is x86_64"},
     {"../scale.kl --emit=cuda --arch=sm_17", "known are sm_80, sm_90a, sm_100"},
     {"../scale.kl -o no/such/folder/a.o --header h.h", "no/such/folder"},
     {"../scale.kl -o a.o --header no/such/folder/h.h", "no/such/folder"},
@@ -557,6 +570,8 @@ START_TEST(line_table)
                         "objdump -d -l g.o | grep -q \"g.o.loops:$n\""),
                      0);
     ck_assert_int_eq(sh("objdump -d -l g.o | grep -q 'scale.kl:5'"), 0);
+    expect_ok(sh("%s scale.kl -g " LEVELS " -o levels.o 2>err", kilnc), "levels");
+    ck_assert_int_eq(sh("test $(grep -c '^loops add' levels.o.loops) = 3"), 0);
     ck_assert_int_ne(sh("objdump -d -l plain.o | grep -q 'loops:'"), 0);
     ck_assert_int_ne(sh("test -e plain.o.loops"), 0);
 }
@@ -610,7 +625,8 @@ static const char onnx_user[] =
     "int main(void) { float x[6] = {1, -2, 3, -1, -1, -1}, y[8];\n"
     "  if (head(2, x, y) != HEAD_OK || head(0, x, y) != HEAD_DIM) return 1;\n"
     "  double e[4], s = 0;\n"
-    "  for (int j = 0; j < 4; j++) s += e[j] = exp((j - 2 * (4 + j) + 3 * (8 + j)) / 10.);\n"
+    "  for (int j = 0; j < 4; j++) s += e[j] = exp((j - 2 * (4 + j) + 3 * (8 + j)) / "
+    "10.);\n"
     "  for (int j = 0; j < 4; j++)\n"
     "    if (fabs(y[j] - e[j] / s) > 1e-6 || y[4 + j] != 0.25f) return 2;\n"
     "  return 0; }\n";
@@ -630,19 +646,24 @@ START_TEST(onnx_models_compile)
                   "%s", got.s);
     kl_text_free(&got);
     expect_ok(sh("%s head.onnx --emit=graph >out 2>err", kilnc), "--emit");
-    ck_assert_int_eq(sh("grep -q \"contract %%x, %%w .*head.onnx: node 'h' (MatMul\" out"), 0);
+    ck_assert_int_eq(
+        sh("grep -q \"contract %%x, %%w .*head.onnx: node 'h' (MatMul\" out"), 0);
     expect_ok(sh("%s head.onnx -o head.o --header head.h 2>err", kilnc), "-o");
-    expect_ok(sh("cc -std=c99 -Wall -Wextra -Werror user.c head.o -o user -lm 2>err"), "cc");
+    expect_ok(sh("cc -std=c99 -Wall -Wextra -Werror user.c head.o -o user -lm 2>err"),
+              "cc");
     ck_assert_int_eq(sh("./user"), 0);
     expect_ok(sh("%s bisect head.onnx >out 2>err", kilnc), "bisect");
     expect_ok(sh("%s head.onnx --dims=batch=2 --emit=graph >out 2>err", kilnc), "--dims");
     ck_assert_int_eq(sh("grep -q 'x: f32.2,3.' out"), 0);
-    expect_ok(sh("%s head.onnx --dims=batch=1..8 --emit=graph >out 2>err", kilnc), "--dims");
+    expect_ok(sh("%s head.onnx --dims=batch=1..8 --emit=graph >out 2>err", kilnc),
+              "--dims");
     ck_assert_int_eq(sh("grep -q 'dim batch 1..8' out"), 0);
     sh("mkdir -p fresh");
-    expect_refusal("../head.onnx --check --dims=batch=x", "is not NAME=SIZE or NAME=LOW..HIGH");
+    expect_refusal("../head.onnx --check --dims=batch=x",
+                   "is not NAME=SIZE or NAME=LOW..HIGH");
     expect_refusal("../head.onnx --check --dims=b=2", "head.onnx: no open dimension 'b'");
-    expect_refusal("../head.onnx --check --dims=batch=9..2", "bounds are 0 <= min <= max");
+    expect_refusal("../head.onnx --check --dims=batch=9..2",
+                   "bounds are 0 <= min <= max");
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /* test_artefact.c: plans that no pass makes yet, as artefacts: loops, fills, calls in a
- * loop; the sizes of scratch; names in C; and how graphs shrink. Objects are linked and
- * opened here. */
+ * loop; levels that tell which of them ran; the sizes of scratch; names in C; and how
+ * graphs shrink. Objects are linked and opened here. */
 #include "artefact.h"
 
 #include <check.h>
@@ -113,10 +113,9 @@ START_TEST(loops_run)
     kl_program *p = NULL;
     ck_assert_msg(kl_program_parse("t.kl", loop_plan, &p) == KL_OK, "%s", kl_error());
     kl_artefact art = {.name = "count",
-                       .target = kl_target_host(),
+                       .level = {{kl_target_host(), p, kernels, KL_COUNT(kernels)}},
+                       .nlevels = 1,
                        .program = p,
-                       .kernels = kernels,
-                       .nkernels = KL_COUNT(kernels),
                        .syms = syms,
                        .weight = weight,
                        .scratch_caller = _i == 1};
@@ -137,6 +136,61 @@ START_TEST(loops_run)
     ck_assert_int_eq(i, 5);
     for (int j = 0; j < 8; j++)
         ck_assert(y[j] == (j < 5 ? x[j] + 7.5f : 0));
+    dlclose(h);
+    kl_program_unref(p);
+    kl_arena_free(a);
+}
+END_TEST
+
+/* ---- levels ---- */
+
+#define LEVEL(cpu, adds)                                                                 \
+    "loops grow for " cpu " {\n  in a0: f32[1]\n  out y0: f32[1]\n"                      \
+    "  phase w: 1 grain 1 group 1 lane 1 {\n"                                            \
+    "    store y0[w] = add(load a0[w], " adds ")\n  }\n}\n"
+static const char *const level_loops[] = {
+    LEVEL("x86-64-v2", "2.0"), LEVEL("x86-64-v3", "3.0"), LEVEL("x86-64-v4", "4.0")};
+static const char level_plan[] = "program level for cpu {\n"
+                                 "  in x: f32[1]\n"
+                                 "  out y: f32[1]\n"
+                                 "  arena 0\n"
+                                 "  slot 0: in 0 f32[1] bytes 4\n"
+                                 "  slot 1: out 0 f32[1] bytes 4\n"
+                                 "  kernel 0: grow\n"
+                                 "  launch grow kernel 0 (0, 1) workers (1) grain 1\n"
+                                 "}\n";
+
+/* Each level adds its own number; which of those given (bits 0, 1, 2) this machine's is,
+ * or KL_ARTEFACT_CPU, is what it must be. */
+START_TEST(the_best_level_runs)
+{
+    static const int64_t weight[] = {-1};
+    const kl_target *host = kl_target_host();
+    int best = 0, n = 0, rc;
+    kl_arena *a = kl_arena_new();
+    const kl_kernel *kernels[KL_CPU_LEVELS];
+    kl_program *p = NULL;
+    ck_assert_msg(kl_program_parse("t.kl", level_plan, &p) == KL_OK, "%s", kl_error());
+    kl_artefact art = {.name = "level", .program = p, .weight = weight};
+    for (int i = 0; i < KL_CPU_LEVELS; i++) {
+        const kl_target *t = kl_target_find(kl_cpu_levels[i].row);
+        if (!(_i >> i & 1))
+            continue;
+        kernels[i] = loops(a, level_loops[i]);
+        art.level[n++] = (kl_artefact_level){t, p, &kernels[i], 1};
+        if (t->isa_bits <= host->isa_bits)
+            best = i + 2;
+    }
+    art.nlevels = n;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/test_level-%d-%d.so", (int)getpid(), _i);
+    void *h = open_library(&art, path), *entry = dlsym(h, "level");
+    float x = 10, y = 0;
+    for (int i = 0; i < 2; i++) {
+        rc = ((int (*)(const float *, float *))(uintptr_t)entry)(&x, &y);
+        ck_assert_int_eq(rc, best ? KL_ARTEFACT_OK : KL_ARTEFACT_CPU);
+        ck_assert(y == (best ? 10 + (float)best : 0));
+    }
     dlclose(h);
     kl_program_unref(p);
     kl_arena_free(a);
@@ -239,6 +293,11 @@ int main(void)
     TCase *tc = tcase_create("artefact");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, loops_run, 0, 2);
+#ifdef __x86_64__
+    static const int sets[] = {3, 5, 6, 7}; /* of two levels and of all */
+    for (size_t i = 0; i < KL_COUNT(sets); i++)
+        tcase_add_loop_test(tc, the_best_level_runs, sets[i], sets[i] + 1);
+#endif
     tcase_add_loop_test(tc, names_are_identifiers, 0, (int)KL_COUNT(names));
     tcase_add_test(tc, names_that_are_none);
     tcase_add_test(tc, graphs_shrink);
