@@ -53,7 +53,8 @@ kl_ref kl_solid(kl_graph *g, kl_ref u, kl_ref like); /* zeros where u is KL_ZERO
 bool kl_ref_derivable(const kl_graph *g, kl_ref r);
 void kl_ad_fail(kl_ad *d); /* out of memory, unless an error is there */
 
-/* derive_move.c, derive_index.c, derive_body.c, derive_scan.c: the rules by row; NULL: KL_D or none. */
+/* derive_move.c, derive_index.c, derive_body.c, derive_scan.c: the rules by row; NULL: KL_D
+ * or none. */
 typedef void (*kl_rule_fn)(kl_ad *d, kl_ref r, kl_ref u);
 kl_rule_fn kl_derive_rule(kl_op op);
 #define KL_RULE_OF(name) void kl_vjp_##name(kl_ad *d, kl_ref r, kl_ref u);
