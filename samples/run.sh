@@ -28,19 +28,22 @@ build/samples/conv samples/data/digits.csv "$out/conv.npz"
 say "3. the trained net compiled ahead of time, in a program without kiln: the same labels"
 sh samples/predict.sh build "$out"
 
-say "4. every stage of one training step, as text in $out/kernels"
+say "4. a training step compiled ahead of time: a C program without kiln trains with it"
+sh samples/train.sh build "$out/train"
+
+say "5. every stage of one training step, as text in $out/kernels"
 sh samples/stages.sh build "$out/kernels"
 
-say "5. an expression compiled at run time over one's own memory, and a comparison for qsort"
+say "6. an expression compiled at run time over one's own memory, and a comparison for qsort"
 build/samples/jit
 
-say "6. a C function of one's own in a graph, with its derivative"
+say "7. a C function of one's own in a graph, with its derivative"
 build/samples/native
 
-say "7. PyTorch's guide network in C and in Python: the same losses"
+say "8. PyTorch's guide network in C and in Python: the same losses"
 sh samples/guide.sh build "$out/guide" python3
 
-say "8. in Python: descent by hand, byte images, CSV to training, a net for images and one for sounds"
+say "9. in Python: descent by hand, byte images, CSV to training, a net for images and one for sounds"
 for s in descent images "rows samples/data/digits.csv" models; do
     set -- $s
     PYTHONPATH=build/python python3 "samples/$1.py" ${2:+"$2"}
