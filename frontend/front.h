@@ -255,9 +255,10 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     int32_t refs;
     bool of_node; /* the node's own; else it owns its variable */
     bool retain;  /* of a computed tensor: asked for by retain_grad */
-    struct kl_leaf *of; /* of a view of a leaf: that one, which its elements are read by */
-    int output;   /* of the cut: which result this is */
-    kl_cut *cut;  /* called with the gradient before it goes on; or NULL */
+    struct kl_leaf
+        *of;     /* of a view of a leaf: that one, which its elements are read by */
+    int output;  /* of the cut: which result this is */
+    kl_cut *cut; /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;
     kl_lazy *var;  /* detach of `base`, which gradients are taken by */
     kl_lazy *base; /* not a reference: compared only, with the stamp */
@@ -452,11 +453,12 @@ kl_lazy *kl_n_index(kl_lazy *index, int64_t extent, int dim, kl_index_use use);
 /* Rows of a, without counting from the end. */
 kl_lazy *kl_n_rows(kl_lazy *a, kl_lazy *index, kl_index_use use);
 kl_status kl_index_known(kl_lazy *i, int64_t extent, int dim, kl_index_use use);
-/* Computing these failed with an index out of range: say which, in place of that error. */
+/* Computing these failed with an index out of range: say which, in place of that error.
+ */
 /* explain.c: what this machine's memory and arithmetic reach a second, measured once. */
 kl_status kl_machine_speed(double *bytes, double *flops);
 kl_status kl_index_explain(kl_lazy *const *roots, int n);
-kl_lazy *kl_n_widen(kl_lazy *a);          /* f16 and bf16 to f32 */
+kl_lazy *kl_n_widen(kl_lazy *a); /* f16 and bf16 to f32 */
 kl_lazy *kl_n_one_hot(kl_lazy *index, int64_t n, kl_dtype dt);
 kl_lazy *kl_n_reduced(kl_lazy *loss, kl_reduction r); /* loss.c */
 /* index.c: v combined into a, an element an index along axis; all of one rank */
@@ -528,13 +530,13 @@ void kl_linear_free(kl_linear *l);
 typedef struct kl_substitute { /* for one word of a key */
     uint32_t at;               /* its first byte */
     uint8_t given;             /* the constant becomes an input */
-    uint8_t number;            /* or dim's value as a number (1), or one over it (2) */
     kl_dim dim;                /* else this is its extent */
 } kl_substitute;
 typedef struct kl_substitution { /* in ascending order; over symbols of these dims */
     kl_dims *dims;
     kl_substitute *word;
     uint32_t n;
+    struct kl_follow *follow; /* or: what traces at several sizes say (sizes.h) */
 } kl_substitution;
 /* sub NULL: as it stands. */
 kl_status kl_import(const kl_linear *l, kl_arena *a, const kl_substitution *sub,
@@ -568,8 +570,8 @@ struct kl_entry {
     uint8_t *key;
     size_t nkey;
     int device;
-    int32_t refs;        /* atomic */
-    int state;           /* under the cache's lock: 0 being made, 1 ready, 2 failed */
+    int32_t refs; /* atomic */
+    int state;    /* under the cache's lock: 0 being made, 1 ready, 2 failed */
     kl_program *program;
     struct kl_sized *sized; /* the program serves other sizes too (sizes.h), or NULL */
     int64_t spent_ns;       /* by a program of many sizes with these; atomic */

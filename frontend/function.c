@@ -338,13 +338,11 @@ static kl_status donate(kl_function *f, const int *donated)
 }
 
 kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
-                              const int *donated, const kl_open *open)
+                              const int *donated, kl_follow *open)
 {
     kl_graph *g = NULL;
-    kl_substitution sub;
     kl_arena *a = kl_arena_new();
-    if (!a || (open && kl_guess_substitute(open->guess, open->names, a, &sub)) ||
-        kl_import(l, a, open ? &sub : NULL, &g)) {
+    if (!a || (open ? kl_follow_read(open, a, &g) : kl_import(l, a, NULL, &g))) {
         kl_arena_free(a);
         return NULL;
     }

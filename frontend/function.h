@@ -31,14 +31,10 @@ kl_status kl_function_run(const kl_function *f, const kl_sizes *z, const void *c
 
 /* A function whose first nin inputs of l are parameters; the others are captured.
  * donated: as kl_compile_donating has it. */
-struct kl_guess;
-typedef struct kl_open { /* sizes that the user left open (sizes.h) */
-    const struct kl_guess *guess;
-    const char *const *names; /* of the dimensions */
-} kl_open;
+struct kl_follow; /* of sizes that the user left open (sizes.h) */
 /* open NULL: all are fixed. */
 kl_function *kl_function_from(const kl_linear *l, int nin, const char *const *names,
-                              const int *donated, const kl_open *open);
+                              const int *donated, struct kl_follow *open);
 
 /* Whether this thread's new functions get a program; without, they are graphs to be
  * compiled ahead of time. */

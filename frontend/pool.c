@@ -14,6 +14,7 @@ typedef struct pool {
     int dims;
     int64_t size[MOST], stride[MOST], padding[MOST], dilation[MOST];
     int64_t in[MOST], out[MOST];
+    bool ceil;
 } pool;
 
 /* ---- what was asked for, an axis at a time ---- */
@@ -29,7 +30,7 @@ static int64_t windows_along(const pool *p, int i, bool ceil)
 
 static bool settle(const char *fn, kl_lazy *a, int dims, const kl_pool_axes *o, pool *p)
 {
-    *p = (pool){.dims = dims};
+    *p = (pool){.dims = dims, .ceil = o->ceil};
     bool ok = dims >= 1 && dims <= MOST && a->rank > dims && o->size.n > 0 &&
               kl_per_axis(o->size, dims, 1, p->size) &&
               kl_per_axis(o->padding, dims, 0, p->padding) &&
@@ -56,7 +57,8 @@ static bool settle(const char *fn, kl_lazy *a, int dims, const kl_pool_axes *o, 
     return false;
 }
 
-/* All windows, [.., out.., size..], with fill around. */
+/* All windows, [.., out.., size..], with fill around: as much behind as gives so many
+ * windows at any extent, so that traces at other sizes make the same nodes. */
 static kl_lazy *windowed(kl_lazy *a, const pool *p, kl_lazy *fill)
 {
     int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0};
@@ -64,9 +66,9 @@ static kl_lazy *windowed(kl_lazy *a, const pool *p, kl_lazy *fill)
     for (int i = 0; a && i < p->dims; i++) {
         int ax = a->rank - p->dims + i;
         int64_t reach = p->dilation[i] * (p->size[i] - 1) + 1;
-        int64_t end = (p->out[i] - 1) * p->stride[i] + reach;
         lo[ax] = p->padding[i];
-        hi[ax] = KL_MAX(end - p->in[i] - p->padding[i], 0);
+        hi[ax] =
+            p->ceil ? KL_MIN(p->padding[i] + p->stride[i] - 1, reach - 1) : p->padding[i];
         w[i] = (kl_window_axis){ax, p->size[i], p->stride[i], p->dilation[i]};
     }
     return a ? kl_n_window(kl_n_pad(a, fill, lo, hi, NULL), p->dims, w) : NULL;
@@ -174,9 +176,9 @@ static kl_lazy *divisor(const pool *p, bool padding)
 static bool even(const pool *p) /* every window counts all of its elements */
 {
     for (int i = 0; i < p->dims; i++)
-        if (p->padding[i] || (p->out[i] - 1) * p->stride[i] + p->size[i] > p->in[i])
+        if (p->padding[i])
             return false;
-    return true;
+    return !p->ceil;
 }
 
 static kl_lazy *average(kl_lazy *a, const pool *p, const kl_pool_axes *o)
@@ -312,6 +314,9 @@ static kl_lazy *adaptive_mean(kl_lazy *a, int axis, int64_t out)
         return a;
     if (out == 0)
         return kl_n_slice_axis(a, axis, 0, 0, 1);
+    if (out == 1)
+        return kl_n_binc(KL_OP_div, kl_n_reduce(KL_OP_add, a, UINT64_C(1) << axis, true),
+                         (double)in);
     kl_lazy *count, *index = members(in, out, &most, &count);
     kl_lazy *v = kl_n_gather(a, index, axis, 0); /* [.., out, most, ..] */
     int rank = a->rank - axis + 1;               /* from axis on */

@@ -194,7 +194,7 @@ static kl_status compile(const family *f, variant *v, const kl_linear *l, kl_are
     kl_graph *g = NULL;
     kl_text key = {0};
     kl_substitution sub;
-    KL_TRY(kl_guess_substitute(&v->guess, NULL, a, &sub));
+    KL_TRY(kl_guess_substitute(&v->guess, a, &sub));
     KL_TRY(kl_import(l, a, &sub, &g));
     kl_status st = stored_key(f, v, &key);
     bool keep = kl_graph_portable(g);

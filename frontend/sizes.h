@@ -2,13 +2,14 @@
  *
  *   sizes_guess.c   what differs between keys of the same nodes, as formulas over symbols
  *   sizes.c         programs of tensors: found out from the sizes that come (cache.c)
- *   sizes_trace.c   functions whose sizes the user left open (trace.c) */
+ *   sizes_trace.c   functions whose sizes the user left open (trace.c)
+ *   sizes_follow.c  what differs between their traces, while import.c reads them */
 #ifndef KL_SIZES_H
 #define KL_SIZES_H
 
 #include "front.h"
 
-enum { KL_EXAMPLES = 3, KL_SIZE_SYMBOLS = 16 };
+enum { KL_EXAMPLES = 3, KL_TRACES = 7, KL_SIZE_SYMBOLS = 16 };
 
 /* ---- sizes_guess.c ---- */
 
@@ -20,7 +21,7 @@ typedef enum kl_word_kind {
 } kl_word_kind;
 typedef struct kl_word { /* of a key; it may vary between keys of the same nodes */
     uint32_t at;         /* its first byte */
-    uint8_t kind, dtype; /* dtype: of a number */
+    uint8_t kind;
 } kl_word;
 typedef struct kl_key_shape { /* what the keys of a family share */
     uint8_t *skeleton; /* the key, those words and what follows from them being 0 */
@@ -42,7 +43,6 @@ typedef struct kl_formula {
     int8_t a, b;
     uint8_t defines; /* the first word that is symbol a */
     uint8_t given;   /* or: number `factor` of those given at run time */
-    uint8_t number;  /* or: a number, the formula's value (1) or one over it (2) */
 } kl_formula;
 /* The value of the product of its symbols. */
 static inline int64_t kl_formula_unit(const int64_t *syms, const kl_formula *f)
@@ -56,21 +56,69 @@ struct kl_guess { /* of all words, from a few keys */
     int64_t *const *example; /* values of the words, by example */
     int nexamples;
     bool leaves; /* extents of inputs may be formulas too, not only symbols */
-    bool closed; /* the symbols are given: there are no others, nor numbers given later */
     int64_t syms[KL_EXAMPLES][KL_SIZE_SYMBOLS];
     int64_t min[KL_SIZE_SYMBOLS], max[KL_SIZE_SYMBOLS];
     int nsyms;
     uint32_t ngiven, word; /* word: looked at now; where it failed */
-    const int64_t *count;  /* looked at instead: what is behind a number */
     kl_formula *out;       /* room for all words */
 };
 /* false: there are no such formulas. */
 bool kl_guess_all(kl_guess *g);
-/* Which node the word belongs to, of a key of so many. */
-uint32_t kl_word_node(const uint8_t *key, uint32_t nnodes, const kl_word *w);
-/* The words that vary, over symbols of these names (NULL: n0, n1, ..) of d. */
-kl_status kl_guess_substitute(const kl_guess *g, const char *const *names, kl_arena *a,
-                              kl_substitution *out);
+/* Whether a node's shape is its own to say (otherwise it follows from its operands);
+ * whether its attributes are sizes; whether it has the sizes it was traced with. */
+bool kl_op_says_shape(kl_op op);
+bool kl_op_says_offsets(kl_op op);
+bool kl_op_rigid(kl_op op);
+/* The words that vary, over symbols n0, n1, .. */
+kl_status kl_guess_substitute(const kl_guess *g, kl_arena *a, kl_substitution *out);
+
+/* ---- sizes_follow.c ---- */
+
+typedef struct kl_unit_of { /* an extent that is known, and its value in each trace */
+    kl_dim dim;
+    int64_t v[KL_TRACES];
+} kl_unit_of;
+typedef enum kl_number_form {
+    KL_NUMBER_COUNT,   /* over * count */
+    KL_NUMBER_INVERSE, /* over / count */
+    KL_NUMBER_RATIO    /* count / (count - 1) */
+} kl_number_form;
+typedef struct kl_number { /* a constant that sizes make */
+    kl_number_form form;
+    int64_t over;
+    kl_dim count;
+} kl_number;
+typedef struct kl_follow kl_follow;
+struct kl_follow {
+    const kl_dimension *dims; /* those without a formula are symbols, in order */
+    const kl_input *in;
+    int ndims, nin, nsyms;
+    const kl_linear *trace; /* [n] */
+    int n;
+    int64_t sym[KL_TRACES][KL_SIZE_SYMBOLS]; /* values, the smallest first */
+    int64_t min[KL_SIZE_SYMBOLS], max[KL_SIZE_SYMBOLS], by[KL_SIZE_SYMBOLS];
+    int64_t *value; /* [KL_TRACES][ndims] */
+    bool vague;     /* something found may be chance: look at more traces */
+    bool raised;    /* sizes below the new `min` make no sense: read the traces again */
+    /* while they are read: */
+    kl_dims *d;
+    kl_dim *dim; /* of each dimension */
+    kl_unit_of *unit;
+    uint32_t nunits;
+};
+/* What all dimensions are in each trace, given the symbols. */
+kl_status kl_follow_values(kl_follow *f);
+/* The traces as one graph in that arena. */
+kl_status kl_follow_read(kl_follow *f, kl_arena *a, kl_graph **out);
+/* The extents of input i that were left open. */
+void kl_follow_input(const kl_follow *f, uint32_t i, kl_type *t);
+/* A node that was read: its extents are known from here on. */
+void kl_follow_note(kl_follow *f, const kl_graph *g, kl_ref r);
+/* An extent of these values in the traces, KL_DIM_BAD if none is known; near: extents of
+ * what it is made of. */
+kl_dim kl_follow_extent(kl_follow *f, const int64_t *v, const kl_dim *near, int nnear);
+/* A constant of these bits. */
+bool kl_follow_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out);
 
 /* ---- sizes.c ---- */
 

@@ -2,7 +2,7 @@
  *
  *   32 rows                48 rows                both
  *   input f32[32,10]       input f32[48,10]       input f32[n0,10]
- *   const 32.0             const 48.0             a number given at run time, or n0
+ *   const 32.0             const 48.0             a number given at run time
  *   reshape f32[320]       reshape f32[480]       reshape f32[10*n0]
  *
  * A formula is a guess from the examples seen: whoever uses it checks that the words of
@@ -22,7 +22,7 @@ void kl_key_shape_free(kl_key_shape *s)
     *s = (kl_key_shape){0};
 }
 
-static void vary(kl_key_shape *s, size_t at, int n, kl_word_kind kind, int dtype)
+static void vary(kl_key_shape *s, size_t at, int n, kl_word_kind kind)
 {
     memset(s->skeleton + at, 0, 8 * (size_t)n);
     for (int i = 0; i < n; i++, at += 8) {
@@ -30,7 +30,7 @@ static void vary(kl_key_shape *s, size_t at, int n, kl_word_kind kind, int dtype
             s->failed = true;
             return;
         }
-        s->words[s->nwords++] = (kl_word){(uint32_t)at, (uint8_t)kind, (uint8_t)dtype};
+        s->words[s->nwords++] = (kl_word){(uint32_t)at, (uint8_t)kind};
     }
 }
 
@@ -40,19 +40,29 @@ typedef struct head { /* of a node in a key; see key.c */
     uint16_t nsrc, nattr;
 } head;
 
-/* Whether a node's shape is its own to say; otherwise it follows from its operands. */
-static bool says_shape(kl_op op)
+bool kl_op_says_shape(kl_op op)
 {
     return op == KL_OP_iota || op == KL_OP_reshape || op == KL_OP_expand ||
            op == KL_OP_slice || op == KL_OP_fold || op == KL_OP_strided;
 }
 
+bool kl_op_says_offsets(kl_op op)
+{
+    return op == KL_OP_pad || op == KL_OP_slice || op == KL_OP_strided ||
+           op == KL_OP_update;
+}
+
+bool kl_op_rigid(kl_op op)
+{
+    return kl_ops[op].kind == KL_KIND_CALL || op == KL_OP_function || op == KL_OP_const;
+}
+
 /* Whether its sizes are constants for every program: bodies, calls, tables. */
 static bool rigid(const head *h)
 {
-    kl_kind k = kl_ops[h->op].kind;
-    return k == KL_KIND_CONTROL || k == KL_KIND_CALL || k == KL_KIND_FUNC ||
-           (h->op == KL_OP_const && (h->rank > 0 || h->nattr > 1));
+    bool number = h->op == KL_OP_const && h->rank == 0 && h->nattr == 1;
+    return !number && (kl_op_rigid((kl_op)h->op) || h->op == KL_OP_pick ||
+                       kl_ops[h->op].kind == KL_KIND_CONTROL);
 }
 
 /* A convolution along an axis whose extent is a symbol is many times slower: with
@@ -77,8 +87,8 @@ static void add_extents(kl_key_shape *s, size_t at, const head *h)
     for (int i = 0; i < h->rank; i++)
         if (fixed >> i & 1)
             continue;
-        else if (says_shape((kl_op)h->op))
-            vary(s, at + 8 * (size_t)i, 1, KL_EXTENT, 0);
+        else if (kl_op_says_shape((kl_op)h->op))
+            vary(s, at + 8 * (size_t)i, 1, KL_EXTENT);
         else
             memset(s->skeleton + at + 8 * (size_t)i, 0, 8);
 }
@@ -93,14 +103,13 @@ static void add_node(kl_key_shape *s, size_t at, const head *h)
             return;
         }
         s->inputs[s->ninputs++] = s->nwords;
-        vary(s, at, h->rank, KL_LEAF_EXTENT, 0);
+        vary(s, at, h->rank, KL_LEAF_EXTENT);
     } else if (op == KL_OP_const && !rigid(h)) {
-        vary(s, attr, 1, KL_NUMBER, h->dtype);
+        vary(s, attr, 1, KL_NUMBER);
     } else if (!rigid(h)) {
         add_extents(s, at, h);
-        if (op == KL_OP_pad || op == KL_OP_slice || op == KL_OP_strided ||
-            op == KL_OP_update)
-            vary(s, attr, h->nattr, KL_OFFSET, 0);
+        if (kl_op_says_offsets(op))
+            vary(s, attr, h->nattr, KL_OFFSET);
     }
 }
 
@@ -115,18 +124,6 @@ static size_t node_size(const head *h)
 {
     return sizeof *h + 8 * (size_t)(h->rank + h->nattr * (h->op != KL_OP_input)) +
            4 * (size_t)(h->op == KL_OP_input ? 0 : h->nsrc);
-}
-
-uint32_t kl_word_node(const uint8_t *key, uint32_t nnodes, const kl_word *w)
-{
-    size_t at = 0;
-    for (uint32_t i = 0; i < nnodes; i++) {
-        head h = head_at(key, at);
-        at += node_size(&h);
-        if (w->at < at)
-            return i;
-    }
-    return 0;
 }
 
 kl_status kl_key_shape_read(const kl_linear *l, bool windows, kl_key_shape *s)
@@ -158,7 +155,7 @@ int64_t kl_word_value(const uint8_t *key, const kl_word *w)
 
 static int64_t seen(const kl_guess *g, int example)
 {
-    return g->count ? g->count[example] : g->example[example][g->word];
+    return g->example[example][g->word];
 }
 
 /* Whether the word is that formula of a and b in every example, with this plus. */
@@ -211,7 +208,7 @@ static bool new_symbol(kl_guess *g, bool extent, kl_formula *out)
 {
     int s = g->nsyms;
     int64_t min = extent ? 2 : 0, max = KL_BLOCK; /* sums of one block are simpler */
-    if (s == KL_SIZE_SYMBOLS || g->closed)
+    if (s == KL_SIZE_SYMBOLS)
         return false;
     for (int i = 0; i < g->nexamples; i++) {
         int64_t x = g->syms[i][s] = seen(g, i);
@@ -226,49 +223,6 @@ static bool new_symbol(kl_guess *g, bool extent, kl_formula *out)
     return true;
 }
 
-/* ---- numbers that sizes make: a count, or one over it ---- */
-
-static int64_t encode(kl_dtype dt, double v)
-{
-    int size = kl_dtypes[dt].size;
-    uint64_t bits = kl_scalar_from(dt, v).bits;
-    return (int64_t)(size < 8 ? bits & ((UINT64_C(1) << 8 * size) - 1) : bits);
-}
-
-/* The counts behind the numbers seen, all as they stand or all inverted. */
-static bool counts(const kl_guess *g, kl_dtype dt, bool inverted, int64_t *count)
-{
-    for (int i = 0; i < g->nexamples; i++) {
-        int64_t bits = g->example[i][g->word];
-        double v = kl_scalar_to_double(dt, (kl_scalar){.bits = (uint64_t)bits});
-        double n = nearbyint(inverted ? 1 / v : v);
-        if (!(n >= 0 && n < 1e15) || encode(dt, inverted ? 1 / n : n) != bits)
-            return false;
-        count[i] = (int64_t)n;
-    }
-    return true;
-}
-
-static bool guess_number(kl_guess *g, kl_dtype dt, kl_formula *out)
-{
-    int64_t count[KL_EXAMPLES];
-    if (!g->closed) {
-        *out = (kl_formula){.factor = g->ngiven++, .a = -1, .b = -1, .given = 1};
-        return true;
-    }
-    for (int inverted = 0; inverted < 2; inverted++) {
-        if (kl_is_complex(dt) || !counts(g, dt, inverted, count))
-            continue;
-        g->count = count;
-        bool found = find_formula(g, false, out);
-        g->count = NULL;
-        out->number = (uint8_t)(1 + inverted);
-        if (found)
-            return true;
-    }
-    return false;
-}
-
 static bool guess_word(kl_guess *g)
 {
     kl_formula *out = &g->out[g->word];
@@ -281,8 +235,10 @@ static bool guess_word(kl_guess *g)
     *out = (kl_formula){.plus = seen(g, 0), .a = -1, .b = -1};
     if (same)
         return true;
-    if (w->kind == KL_NUMBER)
-        return guess_number(g, (kl_dtype)w->dtype, out);
+    if (w->kind == KL_NUMBER) {
+        *out = (kl_formula){.factor = g->ngiven++, .a = -1, .b = -1, .given = 1};
+        return true;
+    }
     if (negative) /* a stride turned round */
         return false;
     bool whole = w->kind == KL_LEAF_EXTENT && !g->leaves;
@@ -309,8 +265,7 @@ static kl_dim dim_of(kl_dims *d, const kl_formula *w, const kl_dim *sym)
     return kl_dim_add(d, x, kl_dim_const(d, w->plus));
 }
 
-kl_status kl_guess_substitute(const kl_guess *g, const char *const *names, kl_arena *a,
-                              kl_substitution *out)
+kl_status kl_guess_substitute(const kl_guess *g, kl_arena *a, kl_substitution *out)
 {
     kl_dim sym[KL_SIZE_SYMBOLS];
     char name[16];
@@ -320,7 +275,7 @@ kl_status kl_guess_substitute(const kl_guess *g, const char *const *names, kl_ar
         return kl_fail(KL_ERR_OOM, "out of memory for symbols");
     for (int i = 0; i < g->nsyms; i++) {
         snprintf(name, sizeof name, "n%d", i);
-        sym[i] = kl_dim_sym(out->dims, names ? names[i] : name);
+        sym[i] = kl_dim_sym(out->dims, name);
         if (sym[i] == KL_DIM_BAD)
             return kl_fail(KL_ERR_OOM, "out of memory for a symbol");
         kl_dim_sym_bound(out->dims, sym[i], g->min[i], g->max[i], 1);
@@ -332,10 +287,8 @@ kl_status kl_guess_substitute(const kl_guess *g, const char *const *names, kl_ar
         kl_dim x = w->given ? 0 : dim_of(out->dims, w, sym);
         if (x == KL_DIM_BAD)
             return KL_ERR_UNSUPPORTED; /* beyond what symbols express */
-        out->word[out->n++] = (kl_substitute){.at = g->shape->words[i].at,
-                                              .given = w->given,
-                                              .number = w->number,
-                                              .dim = x};
+        out->word[out->n++] =
+            (kl_substitute){.at = g->shape->words[i].at, .given = w->given, .dim = x};
     }
     return KL_OK;
 }

@@ -1,128 +1,160 @@
 /* sizes_trace.c: functions whose sizes the user left open. The function is traced at a
- * few sizes; what differs between the traces follows from the dimensions (sizes_guess.c),
- * and what does so in no known way is refused.
+ * few sizes; what differs between the traces follows from the dimensions
+ * (sizes_follow.c), and what does so in no known way is refused.
  *
- *   x: f32[B,4] at B = 7, 11, 20     reshape f32[28], f32[44], f32[80]  ->  f32[4*B] */
+ *   x: f32[B,4] at B = 7, 10, 20     reshape f32[28], f32[40], f32[80]  ->  f32[4*B] */
 #include "function.h"
 #include "sizes.h"
 
+enum { FEW = 3 }; /* traces, where all sizes are sums and products */
+
 typedef struct traces {
-    kl_linear l[KL_EXAMPLES];
-    kl_key_shape shape;
-    int64_t *example[KL_EXAMPLES];
-    kl_guess guess;
-    const kl_dimension *dims;
-    int ndims;
+    kl_linear l[KL_TRACES];
+    kl_follow f;
+    kl_trace_fn fn;
+    void *user;
+    int nout;
+    kl_input *sized; /* [nin], of one trace */
+    const char **names;
 } traces;
 
-/* Sizes unlike each other, within the dimension's range. */
-static kl_status choose_sizes(traces *t)
+/* ---- sizes to trace at ---- */
+
+static kl_status read_dimension(kl_follow *f, const kl_dimension *d)
 {
-    static const int64_t step[KL_EXAMPLES] = {0, 4, 13};
-    for (int i = 0; i < t->ndims; i++) {
-        const kl_dimension *d = &t->dims[i];
-        if (!d->name || d->min < 0 || d->max < d->min || d->max - KL_MAX(d->min, 2) < 2)
-            return kl_fail(
-                KL_ERR_ARG,
-                "dimension %s of %lld..%lld: an open one has three sizes above 1",
-                d->name ? d->name : "NULL", (long long)d->min, (long long)d->max);
-        for (int k = 0; k < KL_EXAMPLES; k++) {
-            int64_t lo = KL_MAX(d->min, 2), v = lo + 5 + 17 * i + step[k] * (i + 1);
-            t->guess.syms[k][i] = v <= d->max ? v : lo + k;
-        }
-        t->guess.min[i] = d->min;
-        t->guess.max[i] = d->max;
-    }
-    t->guess.nsyms = t->ndims;
-    t->guess.closed = t->guess.leaves = true;
+    int64_t by = KL_MAX(d->divisor, 1), first = (KL_MAX(d->min, 2) + by - 1) / by * by;
+    if (!d->name || d->min < 0 || d->max < d->min || d->max - first < 2 * by)
+        return kl_fail(KL_ERR_ARG,
+                       "dimension %s of %lld..%lld: an open one has three sizes above 1",
+                       d->name ? d->name : "NULL", (long long)d->min, (long long)d->max);
+    if (f->nsyms == KL_SIZE_SYMBOLS)
+        return kl_fail(KL_ERR_ARG, "a function of more than %d dimensions",
+                       KL_SIZE_SYMBOLS);
+    f->min[f->nsyms] = d->min;
+    f->max[f->nsyms] = d->max;
+    f->by[f->nsyms++] = by;
     return KL_OK;
 }
 
-/* The inputs as they are in example k. */
-static kl_status size_inputs(const traces *t, int k, const kl_input *in, int nin,
-                             kl_input *sized)
+/* Trace k's size of symbol s: unlike the others', of all remainders, within the range. */
+static int64_t size_of(const kl_follow *f, const kl_dimension *d, int s, int k,
+                       int64_t least)
 {
-    for (int i = 0; i < nin; i++) {
-        sized[i] = in[i];
-        for (int a = 0; a < in[i].shape.n && a < KL_INTS_MAX; a++) {
-            int64_t d = -1 - in[i].shape.v[a];
-            if (d >= t->ndims)
+    static const int step[3][KL_TRACES] = {{0, 3, 13, 18, 25, 34, 44},
+                                           {0, 5, 11, 14, 23, 36, 42},
+                                           {0, 9, 15, 22, 28, 37, 46}};
+    int64_t by = f->by[s], lo = (KL_MAX(d->min, 2) + by - 1) / by, hi = d->max / by;
+    int64_t first = d->like / by > lo ? d->like / by : lo + least + 17 * s;
+    int64_t more = step[s % 3][k] + 8 * k * (s / 3), most = 46 + 48 * (s / 3);
+    first = KL_MAX(KL_MIN(first, hi - most), lo);
+    return by * (first + more <= hi ? first + more : lo + k % (hi - lo + 1));
+}
+
+/* From `least` on, or what is known to work. */
+static void choose_sizes(kl_follow *f, int64_t least)
+{
+    for (int i = 0, s = 0; i < f->ndims; i++)
+        if (!f->dims[i].is) {
+            for (int k = 0; k < KL_TRACES; k++)
+                f->sym[k][s] = size_of(f, &f->dims[i], s, k, least);
+            s++;
+        }
+}
+
+/* ---- tracing ---- */
+
+static kl_status check_inputs(const kl_follow *f)
+{
+    for (int i = 0; i < f->nin; i++)
+        for (int a = 0; a < f->in[i].shape.n && a < KL_INTS_MAX; a++)
+            if (-1 - f->in[i].shape.v[a] >= f->ndims)
                 return kl_fail(KL_ERR_ARG, "input %d: there is no dimension number %lld",
-                               i, (long long)d);
-            if (d >= 0)
-                sized[i].shape.v[a] = t->guess.syms[k][d];
-        }
-    }
+                               i, (long long)(-1 - f->in[i].shape.v[a]));
     return KL_OK;
 }
 
-static kl_status take_example(traces *t, int k)
+static kl_status trace_at(traces *t, int k)
 {
-    kl_key_shape s;
-    KL_TRY(kl_key_shape_read(&t->l[k], false, &s));
-    bool same = k == 0 || (s.nkey == t->shape.nkey &&
-                           memcmp(s.skeleton, t->shape.skeleton, s.nkey) == 0);
-    int64_t *v = kl_alloc(s.nwords * sizeof *v + 1);
-    for (uint32_t i = 0; v && i < s.nwords; i++)
-        v[i] = kl_word_value(t->l[k].key, &s.words[i]);
-    t->example[k] = v;
-    if (k == 0)
-        t->shape = s;
-    else
-        kl_key_shape_free(&s);
-    if (!v)
-        return kl_fail(KL_ERR_OOM, "out of memory for a function");
-    return same
-               ? KL_OK
-               : kl_fail(KL_ERR_UNSUPPORTED,
-                         "the function does something else at other sizes (%u operations "
-                         "in one trace, %u in another)",
-                         t->l[0].nnodes, t->l[k].nnodes);
-}
-
-static kl_status find_formulas(traces *t)
-{
-    kl_guess *g = &t->guess;
-    g->shape = &t->shape;
-    g->example = t->example;
-    g->nexamples = KL_EXAMPLES;
-    g->out = kl_alloc(t->shape.nwords * sizeof *g->out + 1);
-    if (!g->out)
-        return kl_fail(KL_ERR_OOM, "out of memory for a function");
-    if (kl_guess_all(g))
-        return KL_OK;
-    const kl_word *w = &t->shape.words[g->word];
-    const char *place = t->l[0].labels[2 * kl_word_node(t->l[0].key, t->l[0].nnodes, w)];
-    return kl_fail(KL_ERR_UNSUPPORTED,
-                   "%s %s: it follows from the dimensions in no way that is known; give "
-                   "them fixed values",
-                   w->kind == KL_NUMBER ? "a number used at" : "a size made at",
-                   place ? place : "an unknown place");
-}
-
-static kl_function *from_traces(traces *t, kl_trace_fn fn, void *user, const kl_input *in,
-                                int nin, int nout, const int *donated)
-{
-    kl_input sized[KL_SIZE_SYMBOLS * 4];
-    const char *names[KL_SIZE_SYMBOLS * 4], *dims[KL_SIZE_SYMBOLS];
-    if (nin < 0 || nin > (int)KL_COUNT(sized) || t->ndims > KL_SIZE_SYMBOLS) {
-        kl_fail(KL_ERR_ARG, "a function of %d inputs and %d dimensions", nin, t->ndims);
-        return NULL;
+    const kl_follow *f = &t->f;
+    const int64_t *at = f->value + (size_t)k * (size_t)f->ndims;
+    for (int i = 0; i < f->nin; i++) {
+        t->sized[i] = f->in[i];
+        for (int a = 0; a < f->in[i].shape.n && a < KL_INTS_MAX; a++)
+            if (f->in[i].shape.v[a] < 0)
+                t->sized[i].shape.v[a] = at[-1 - f->in[i].shape.v[a]];
     }
-    if (choose_sizes(t) != KL_OK)
-        return NULL;
-    for (int k = 0; k < KL_EXAMPLES; k++)
-        if (size_inputs(t, k, in, nin, sized) != KL_OK ||
-            kl_trace(fn, user, sized, nin, nout, &t->l[k]) != KL_OK ||
-            take_example(t, k) != KL_OK)
+    return kl_trace(t->fn, t->user, t->sized, f->nin, t->nout, &t->l[k]);
+}
+
+static kl_status trace_to(traces *t, int n)
+{
+    for (; t->f.n < n; t->f.n++)
+        KL_TRY(trace_at(t, t->f.n));
+    return KL_OK;
+}
+
+static void forget(traces *t)
+{
+    for (int k = 0; k < KL_TRACES; k++)
+        kl_linear_free(&t->l[k]);
+    t->f.n = 0;
+}
+
+/* Read to find out whether the traces agree, in memory of its own; again while that shows
+ * which sizes are too small. */
+static kl_status try_reading(kl_follow *f)
+{
+    kl_status st;
+    do {
+        kl_graph *g;
+        kl_arena *a = kl_arena_new();
+        f->raised = false;
+        st = a ? kl_follow_read(f, a, &g) : kl_fail(KL_ERR_OOM, "out of memory");
+        kl_arena_free(a);
+    } while (st == KL_OK && f->raised);
+    return st;
+}
+
+static kl_status trace_from(traces *t, int64_t least)
+{
+    forget(t);
+    choose_sizes(&t->f, least);
+    t->f.vague = false;
+    KL_TRY(kl_follow_values(&t->f));
+    KL_TRY(trace_to(t, FEW));
+    KL_TRY(try_reading(&t->f));
+    if (!t->f.vague)
+        return KL_OK;
+    KL_TRY(trace_to(t, KL_TRACES));
+    return try_reading(&t->f);
+}
+
+/* Where small sizes do not fit, larger ones may. */
+static kl_status trace_all(traces *t)
+{
+    static const int64_t least[] = {5, 38, 230};
+    kl_status st = KL_OK;
+    for (size_t i = 0; i < KL_COUNT(least); i++) {
+        if (i)
+            kl_error_clear();
+        st = trace_from(t, least[i]);
+        if (st != KL_ERR_SHAPE)
+            break;
+    }
+    return st;
+}
+
+static kl_function *from_traces(traces *t, const int *donated)
+{
+    kl_follow *f = &t->f;
+    for (int i = 0; i < f->ndims; i++)
+        if (!f->dims[i].is && read_dimension(f, &f->dims[i]) != KL_OK)
             return NULL;
-    if (find_formulas(t) != KL_OK)
+    if (check_inputs(f) != KL_OK || trace_all(t) != KL_OK)
         return NULL;
-    for (int i = 0; i < nin; i++)
-        names[i] = in[i].name;
-    for (int i = 0; i < t->ndims; i++)
-        dims[i] = t->dims[i].name;
-    return kl_function_from(&t->l[0], nin, names, donated, &(kl_open){&t->guess, dims});
+    for (int i = 0; i < f->nin; i++)
+        t->names[i] = f->in[i].name;
+    return kl_function_from(&t->l[0], f->nin, t->names, donated, f);
 }
 
 kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *user,
@@ -138,14 +170,21 @@ kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn, void *
                                           int ndims)
 {
     kl_call c = kl_call_begin(at);
-    traces t = {.dims = dims, .ndims = ndims};
-    kl_function *f = from_traces(&t, fn, user, in, nin, nout, donated);
-    for (int k = 0; k < KL_EXAMPLES; k++) {
-        kl_linear_free(&t.l[k]);
-        kl_free(t.example[k], t.shape.nwords * sizeof(int64_t) + 1);
-    }
-    kl_free(t.guess.out, t.shape.nwords * sizeof *t.guess.out + 1);
-    kl_key_shape_free(&t.shape);
+    kl_function *f = NULL;
+    size_t n = (size_t)KL_MAX(nin, 0) + 1, m = KL_TRACES * (size_t)KL_MAX(ndims, 0) + 1;
+    traces t = {.fn = fn, .user = user, .nout = nout};
+    t.f = (kl_follow){.dims = dims, .ndims = ndims, .in = in, .nin = nin, .trace = t.l};
+    t.f.value = kl_alloc(m * sizeof *t.f.value);
+    t.sized = kl_alloc(n * sizeof *t.sized);
+    t.names = kl_alloc(n * sizeof *t.names);
+    if (t.f.value && t.sized && t.names)
+        f = from_traces(&t, donated);
+    else
+        kl_fail(KL_ERR_OOM, "out of memory for %d inputs", nin);
+    forget(&t);
+    kl_free(t.f.value, m * sizeof *t.f.value);
+    kl_free(t.sized, n * sizeof *t.sized);
+    kl_free(t.names, n * sizeof *t.names);
     kl_call_done(&c, KL_OK);
     return f;
 }

@@ -75,7 +75,7 @@ static kl_function *compile_step(void)
     kl_input in[INPUTS] = {{"x", KL_F32, kl_shape(KL_ANY(0), PIXELS)},
                            {"y", KL_I64, kl_shape(KL_ANY(0))},
                            {"t", KL_F32, kl_shape()}};
-    kl_dimension batch = {"batch", 1, BATCH};
+    kl_dimension batch = {.name = "batch", .min = 1, .max = BATCH};
     int donated[OUTPUTS] = {0};
     for (int i = 0; i < 3 * PARAMS; i++) {
         in[STATE + i] = (kl_input){names[i], KL_F32, shape_of(i % PARAMS)};

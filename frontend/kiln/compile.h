@@ -55,13 +55,19 @@ KL_API kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void 
     kl_compile_donating_at(KL_HERE, fn, user, in, nin, nout, donated)
 /* The same with sizes left open: an extent KL_ANY(i) is dimension number i, any of its
  * range. fn is called a few times, with sizes of our own choosing, and what it makes of
- * them must follow from the dimensions: sums and products of them, and numbers that are
- * these or one over these (a mean's). Refused otherwise, with the place. Call it by
+ * them must follow from the dimensions: shapes of operations do (those of strided windows
+ * too), and else sums, products and quotients of them, and numbers that are these or one
+ * over these (a mean's). Refused otherwise, with the place. Sizes too small for the
+ * windows along them are outside of the function's range. Call it by
  * kl_function_call_sized; kl_function_bind tells the dimensions. */
 #define KL_ANY(i) (-1 - (int64_t)(i))
 typedef struct kl_dimension {
     const char *name;
     int64_t min, max; /* at least three sizes above 1 */
+    int64_t divisor;  /* of all its sizes; 0: 1 */
+    int64_t like;     /* a size that is known to work; 0: none is */
+    const char *is; /* or a formula of the others, "floor((n-1)/2)+1": no dimension of the
+                       function, but what an input's extent may be */
 } kl_dimension;
 KL_API kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *user,
                                         const kl_input *in, int nin, int nout,
@@ -69,9 +75,9 @@ KL_API kl_function *kl_compile_sized_at(const char *at, kl_trace_fn fn, void *us
 #define kl_compile_sized(fn, user, in, nin, nout, dims, ndims)                           \
     kl_compile_sized_at(KL_HERE, fn, user, in, nin, nout, dims, ndims)
 /* Both: sizes left open, outputs written over inputs. */
-KL_API kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn, void *user,
-                                                 const kl_input *in, int nin, int nout,
-                                                 const int *donated,
+KL_API kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn,
+                                                 void *user, const kl_input *in, int nin,
+                                                 int nout, const int *donated,
                                                  const kl_dimension *dims, int ndims);
 
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,

@@ -33,7 +33,8 @@ static void plan_dimensions(plan *p)
         if (d->min == d->max)
             continue;
         p->number[i] = p->ndims;
-        p->dim[p->ndims++] = (kl_dimension){d->name, d->min, d->max};
+        p->dim[p->ndims++] =
+            (kl_dimension){.name = d->name, .min = d->min, .max = d->max};
     }
 }
 

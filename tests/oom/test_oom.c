@@ -92,7 +92,7 @@ static void sizes(void)
         ck_assert(kl_failed() || sum == i * (i - 1) * (2 * i - 1) / 6.0);
     }
     kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0))}};
-    kl_dimension dims[] = {{"n", 1, 100}};
+    kl_dimension dims[] = {{.name = "n", .min = 1, .max = 100}};
     kl_function *f = kl_compile_sized(square, NULL, in, 1, 1, dims, 1);
     if (f && kl_function_call_sized(f, &n, (const void *[]){x}, (void *[]){y}) == KL_OK)
         ck_assert(y[0] == 0);

@@ -401,7 +401,7 @@ START_TEST(open_sizes)
     kl_tensor *w = kl_reshape(kl_div(kl_arange(0, 15, 1, KL_F32), 9), kl_shape(3, 5));
     kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 3)},
                      {"v", KL_F32, kl_shape(KL_ANY(0))}};
-    kl_dimension rows[] = {{"rows", 1, 40}};
+    kl_dimension rows[] = {{.name = "rows", .min = 1, .max = 40}};
     kl_function *f = kl_compile_sized(open_layers, w, in, 2, 4, rows, 1);
     ck_assert_msg(f != NULL, "%s", kl_error());
     const void *data[] = {x, v};
@@ -429,12 +429,18 @@ START_TEST(open_sizes_refused)
 {
     kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 3)}},
              two[] = {{"x", KL_F32, kl_shape(KL_ANY(1))}};
-    kl_dimension rows[] = {{"rows", 1, 40}}, few[] = {{"few", 2, 3}};
+    kl_dimension rows[] = {{.name = "rows", .min = 1, .max = 40}},
+                 few[] = {{.name = "few", .min = 2, .max = 3}};
+    static const char names[17][2] = {"a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                      "j", "k", "l", "m", "n", "o", "p", "q"};
     static const char *const texts[] = {
         "it follows from the dimensions in no way that is known",
         "the function does something else",
         "dimension few of 2..3: an open one has three sizes above 1",
-        "there is no dimension number 1", "a function of 1 inputs and 17 dimensions"};
+        "there is no dimension number 1", "a function of more than 16 dimensions"};
+    kl_dimension many[17];
+    for (int i = 0; i < 17; i++)
+        many[i] = rows[0], many[i].name = names[i];
     kl_function *f[] = {kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 1), NULL,
                         NULL, NULL, NULL};
     for (int i = 0; i < 5; i++) {
@@ -445,11 +451,109 @@ START_TEST(open_sizes_refused)
         if (i == 3)
             f[i] = kl_compile_sized(copy_inputs, NULL, two, 1, 1, rows, 1);
         if (i == 4)
-            f[i] = kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 17);
+            f[i] = kl_compile_sized(copy_inputs, NULL, in, 1, 1, many, 17);
         ck_assert(f[i] == NULL);
         ck_assert_msg(strstr(kl_error(), texts[i]), "%s", kl_error());
         kl_error_clear();
     }
+}
+END_TEST
+
+/* More inputs than one can count, one of them with an extent that follows from a
+ * dimension. */
+static void halves(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    out[0] = in[0];
+    for (int i = 1; i < 100; i++)
+        out[0] = kl_add(out[0], in[i]);
+}
+
+START_TEST(open_sizes_by_formula)
+{
+    float x[100][6], y[6];
+    const void *data[100];
+    kl_input in[101] = {[100] = {"whole", KL_F32, kl_shape(KL_ANY(0))}};
+    kl_dimension dims[] = {{.name = "n", .min = 1, .max = 90},
+                           {.name = "half", .is = "floor((n+1)/2)"},
+                           {.name = "third", .is = "floor((m+1)/2)"}};
+    for (int i = 0; i < 100; i++) {
+        in[i] = (kl_input){NULL, KL_F32, kl_shape(KL_ANY(1))};
+        data[i] = x[i];
+        for (int k = 0; k < 6; k++)
+            x[i][k] = (float)(i + k);
+    }
+    kl_function *f = kl_compile_sized(halves, NULL, in, 101, 1, dims, 2);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    ck_assert_int_eq(kl_function_dims(f), 1);
+    const void *all[101];
+    memcpy(all, data, sizeof data), all[100] = x;
+    ck_assert_int_eq(kl_function_call_sized(f, &(int64_t){11}, all, (void *[]){y}),
+                     KL_OK);
+    for (int k = 0; k < 6; k++)
+        ck_assert(y[k] == (float)(4950 + 100 * k));
+    kl_function_free(f);
+    ck_assert(!kl_compile_sized(halves, NULL, in, 101, 1, dims, 3));
+    ck_assert(strstr(kl_error(), "third: 'floor((m+1)/2)' is no formula of the others"));
+    kl_error_clear();
+    dims[1] = dims[0];
+    ck_assert(!kl_compile_sized(halves, NULL, in, 101, 1, dims, 2));
+    ck_assert(strstr(kl_error(), "two dimensions are called n"));
+    kl_error_clear();
+}
+END_TEST
+
+/* ---- sizes that are quotients ---- */
+
+static void strided(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    kl_tensor *w = user;
+    kl_tensor *h = kl_relu(kl_conv(in[0], w, NULL, .stride = 2, .padding = 1));
+    kl_tensor *p = kl_max_pool2d(h, 3, .stride = 2, .padding = 1);
+    out[0] = kl_mean_axes(p, kl_shape(2, 3), false);
+    out[1] = kl_reshape(kl_avg_pool2d(h, 2), kl_shape(kl_extent(h, 0), -1));
+    out[2] = kl_max_pool_axes_at(KL_HERE, h, 2,
+                                 (kl_pool_axes){.size = kl_axes(3), .ceil = true}, NULL);
+    kl_tensor *loss = kl_sum(kl_square(out[0]));
+    kl_grad(loss, &w, 1, &out[3]);
+}
+
+START_TEST(open_sizes_of_windows)
+{
+    static float x[3 * 2 * 20 * 23], got[4][4000], want[4][4000];
+    static const int64_t sizes[][3] = {{1, 12, 14}, {2, 13, 15}, {3, 20, 23}, {2, 17, 11},
+                                       {1, 14, 21}, {3, 19, 16}, {1, 10, 10}};
+    for (size_t i = 0; i < KL_COUNT(x); i++)
+        x[i] = (float)(i * 7 % 31) / 9 - 1;
+    kl_tensor *w =
+        kl_div(kl_reshape(kl_arange(0, 72, 1, KL_F32), kl_shape(4, 2, 3, 3)), 50);
+    kl_requires_grad_(w);
+    kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 2, KL_ANY(1), KL_ANY(2))}};
+    kl_dimension dims[] = {{.name = "n", .min = 1, .max = 9},
+                           {.name = "h", .min = 2, .max = 99},
+                           {.name = "w", .min = 2, .max = 99}};
+    kl_function *f = kl_compile_sized(strided, w, in, 1, 4, dims, 3);
+    ck_assert_msg(f != NULL, "%s", kl_error());
+    for (size_t s = 0; s < KL_COUNT(sizes); s++) {
+        kl_ints shape = kl_shape(sizes[s][0], 2, sizes[s][1], sizes[s][2]), out;
+        kl_input fixed[] = {{"x", KL_F32, shape}};
+        void *y[4] = {got[0], got[1], got[2], got[3]},
+             *z[4] = {want[0], want[1], want[2], want[3]};
+        const void *data[] = {x};
+        kl_function *g = kl_compile(strided, w, fixed, 1, 4);
+        ck_assert_msg(g != NULL, "%s", kl_error());
+        ck_assert_int_eq(kl_function_call_sized(f, sizes[s], data, y), KL_OK);
+        ck_assert_int_eq(kl_function_call(g, data, z), KL_OK);
+        for (int i = 0; i < 4; i++) {
+            kl_ints as;
+            kl_function_out(g, i, &as);
+            ck_assert_int_eq(kl_function_out_at(f, i, sizes[s], &out), KL_F32);
+            ck_assert(as.n == out.n && memcmp(as.v, out.v, (size_t)as.n * 8) == 0);
+            ck_assert(memcmp(got[i], want[i], (size_t)kl_count(as.n, as.v) * 4) == 0);
+        }
+        kl_function_free(g);
+    }
+    kl_function_free(f);
 }
 END_TEST
 
@@ -458,6 +562,8 @@ int main(void)
     Suite *s = suite_create("function");
     TCase *tc = front_case(s, "all");
     tcase_add_test(tc, open_sizes);
+    tcase_add_test(tc, open_sizes_of_windows);
+    tcase_add_test(tc, open_sizes_by_formula);
     tcase_add_test(tc, open_sizes_refused);
     tcase_add_test(tc, shapes_give_dimensions);
     tcase_add_test(tc, calls);
