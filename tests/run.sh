@@ -1,12 +1,15 @@
 #!/bin/sh
 # Pass all tests on a fresh Debian 12 or Ubuntu 24.04, doing all set-up.
 #   sh tests/run.sh [--quick|--full]
-# plain   every suite in the user's build and in build-check (verifiers on), ASan and UBSan, TSan,
-#         10,000 random graphs, 500 of them through CUDA, 20 s of each reader under libFuzzer,
-#         clang's build, other LLVMs, neighbours in one process, planted faults, kiln's operators
-#         against PyTorch's (which is downloaded: 2.5 GB, into build/bench-env)
-# --quick the suites in both builds only (300 random graphs), oom's not
-# --full  all planted faults, 100,000 random graphs, 1,000,000 random programs
+# plain   every suite in the user's build; with assertions on, ASan and UBSan, and what they leave
+#         out in build-check; TSan, 10,000 random graphs, 500 of them through CUDA, 20 s of each
+#         reader under libFuzzer, clang's build, other LLVMs, neighbours in one process, planted
+#         faults, kiln's operators against PyTorch's (which is downloaded: 2.5 GB, into
+#         build/bench-env)
+# --quick no sanitizers, no PyTorch: the suites in C with assertions on, all others in the user's
+#         build (300 random graphs), oom's not
+# --full  every suite in build-check too, all planted faults, 100,000 random graphs, 1,000,000
+#         random programs
 # Ends with one line: N passed, N failed, N skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,6 +24,10 @@ configure() { # folder, options
     dir=$1; shift
     [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >"$dir.log" 2>&1 ||
         { tail -20 "$dir.log"; exit 1; }
+}
+
+of() { # option, names: the option before each
+    for name in $(shift; echo "$@"); do echo "$1 $name"; done
 }
 
 build() { # folder: all of it
@@ -59,7 +66,7 @@ script() { # title, command: its last line is "N passed, N failed"
 
 fetch() { # in the background, what later legs need, most of it for PyTorch
     [ "$mode" != --quick ] || return 0
-    "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict, onnx' 2>/dev/null ||
+    "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict, onnx, scipy, pandas, matplotlib' 2>/dev/null ||
         sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
     sh tests/neighbours/run.sh --fetch
     sh tests/llvms.sh --fetch
@@ -78,25 +85,31 @@ configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false -Dc_args=-g1
 fetch >build/fetch.log 2>&1 & fetching=$!
 build build
 build build-check
-suites build-check "verifiers after every pass" --no-rebuild
+sanitized="unit golden samples kilnc" # run below, with assertions too
+case "$mode" in
+--full) less= ;;
+--quick) less="python style install" ;;
+*) less="python style install $sanitized" ;;
+esac
+suites build-check "assertions, verifiers after every pass" --no-rebuild $(of --no-suite $less)
 wait $fetching || true
 cat build/fetch.log
-less= # each allocation failing once: two minutes of one core
-[ "$mode" != --quick ] || less="--no-suite oom"
-suites build "the build that users get" --no-rebuild $less
+less=
+[ "$mode" != --quick ] || less="unit cuda cpu fuzz oom"
+suites build "the build that users get" --no-rebuild $(of --no-suite $less)
 if [ "$mode" != --quick ]; then
     # compiling takes longer than running: little is optimised, lines alone are in debug information
     checked="-Ddebug=true -Dc_args=-g1 -Db_ndebug=false"
     configure build-asan $checked -Doptimization=1 -Dsanitize=address,undefined -Db_lundef=false
     suites build-asan "address and undefined-behaviour sanitizers" --timeout-multiplier 4 \
-        --suite unit --suite golden --suite samples --suite kilnc
+        $(of --suite $sanitized)
     configure build-tsan $checked -Doptimization=1 -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
-    configure build-clang -Dwerror=true
+    configure build-clang -Dwerror=true -Doptimization=0
     unset CC
     build build-clang
-    suites build-clang "clang's build, every warning an error" --no-rebuild --suite unit --suite golden
+    suites build-clang "clang's build, every warning an error" --no-rebuild --suite golden --suite cpu
     cpu=10000 cuda=500 programs=20000
     [ "$mode" != --full ] || cpu=100000 cuda=5000 programs=1000000
     script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
@@ -119,7 +132,7 @@ if [ "$mode" != --quick ]; then
         script "a report in a browser" python3 tests/kilnc/report.py build/kilnc samples/conv.kl chromium
     fi
     script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
-    configure build-plant -Dplant=true
+    configure build-plant -Dplant=true -Doptimization=0
     sample="--sample 0"
     [ "$mode" != --full ] || sample=
     script "planted faults" python3 tests/plant/run.py build-plant $sample
