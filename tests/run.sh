@@ -1,15 +1,14 @@
 #!/bin/sh
 # Pass all tests on a fresh Debian 12 or Ubuntu 24.04, doing all set-up.
 #   sh tests/run.sh [--quick|--full]
-# plain   every suite in the user's build; with assertions on, ASan and UBSan, and what they leave
-#         out in build-check; TSan, 10,000 random graphs, 500 of them through CUDA, 20 s of each
-#         reader under libFuzzer, clang's build, other LLVMs, neighbours in one process, planted
-#         faults, kiln's operators against PyTorch's (which is downloaded: 2.5 GB, into
-#         build/bench-env)
-# --quick no sanitizers, no PyTorch: the suites in C with assertions on, all others in the user's
-#         build (300 random graphs), oom's not
-# --full  every suite in build-check too, all planted faults, 100,000 random graphs, 1,000,000
-#         random programs
+# plain   every suite in build-check (assertions, verifiers after every pass); in the build that
+#         users get, those of whole programs; ASan and UBSan, TSan, clang's build, 10,000 random
+#         graphs, 500 of them through CUDA, 20 s of each reader under libFuzzer, other LLVMs,
+#         neighbours in one process, planted faults, kiln's operators against PyTorch's (which is
+#         downloaded: 2.5 GB, into build/bench-env)
+# --quick every suite in build-check; samples, kilnc and the package in the users' build
+# --full  every suite in the users' build too, all planted faults, 100,000 random graphs,
+#         1,000,000 random programs
 # Ends with one line: N passed, N failed, N skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -85,24 +84,21 @@ configure build-check -Dbuildtype=debugoptimized -Db_ndebug=false -Dc_args=-g1
 fetch >build/fetch.log 2>&1 & fetching=$!
 build build
 build build-check
-sanitized="unit golden samples kilnc" # run below, with assertions too
-case "$mode" in
---full) less= ;;
---quick) less="python style install" ;;
-*) less="python style install $sanitized" ;;
-esac
-suites build-check "assertions, verifiers after every pass" --no-rebuild $(of --no-suite $less)
+suites build-check "assertions, verifiers after every pass" --no-rebuild
 wait $fetching || true
 cat build/fetch.log
-less=
-[ "$mode" != --quick ] || less="unit cuda cpu fuzz oom"
+case "$mode" in
+--full) less= ;;
+--quick) less="unit cuda cpu fuzz oom" ;;
+*) less="unit cuda cpu fuzz" ;;
+esac
 suites build "the build that users get" --no-rebuild $(of --no-suite $less)
 if [ "$mode" != --quick ]; then
     # compiling takes longer than running: little is optimised, lines alone are in debug information
     checked="-Ddebug=true -Dc_args=-g1 -Db_ndebug=false"
     configure build-asan $checked -Doptimization=1 -Dsanitize=address,undefined -Db_lundef=false
     suites build-asan "address and undefined-behaviour sanitizers" --timeout-multiplier 4 \
-        $(of --suite $sanitized)
+        --suite unit --suite golden --suite samples --suite kilnc
     configure build-tsan $checked -Doptimization=1 -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
@@ -123,10 +119,10 @@ if [ "$mode" != --quick ]; then
         "$python tests/python/torch_kernels.py"
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
-    script "ONNX's node tests" $python tests/python/onnx_nodes.py
-    script "pip install ., neighbours in one process, LLVM 17 and 18 and too old ones" sh tests/pool.sh \
-        "sh tests/install/pip.sh" "sh tests/neighbours/run.sh build" "sh tests/llvms.sh build 17" \
-        "sh tests/llvms.sh build 18" "sh tests/llvms.sh build old"
+    script "ONNX's node tests, pip install ., neighbours in one process, LLVM 17, 18 and too old ones" \
+        sh tests/pool.sh "$python tests/python/onnx_nodes.py" "sh tests/install/pip.sh" \
+        "sh tests/neighbours/run.sh build" "sh tests/llvms.sh build 17" "sh tests/llvms.sh build 18" \
+        "sh tests/llvms.sh build old"
     if [ "$mode" = --full ]; then
         sh tests/setup.sh browser
         script "a report in a browser" python3 tests/kilnc/report.py build/kilnc samples/conv.kl chromium
