@@ -332,6 +332,7 @@ typedef struct kl_artefact {
     kl_artefact_level level[KL_CPU_LEVELS];
     int nlevels;
     const kl_program *program; /* one of them: all have its symbols, inputs and outputs */
+    const kl_counted *counts;   /* per output: which other one it counts; NULL: none */
     const int *syms;           /* the entry's dims, by the program's symbol numbers */
     const int64_t
         *weight; /* per input: where it lies among the weights, or -1: an argument */

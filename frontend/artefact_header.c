@@ -212,6 +212,20 @@ static void put_symbol(const header *h, int i)
     kl_text_put(h->out, "\n");
 }
 
+/* found  out  int64_t[6][2]  (i64), room for the most: the first *rows along axis 0 .. */
+static void put_counts(const header *h, int i)
+{
+    const kl_counted *c = h->a->counts;
+    if (c && c[i].of)
+        kl_text_printf(h->out, ", how much of %s is meant",
+                       port_name(h, h->p->nin + c[i].of - 1));
+    for (int k = 0; c && k < h->p->nout; k++)
+        if (c[k].of == i + 1)
+            kl_text_printf(h->out,
+                           ", room for the most: the first *%s along axis %d are meant",
+                           port_name(h, h->p->nin + k), c[k].axis);
+}
+
 static void put_ports(const header *h)
 {
     const kl_program *p = h->p;
@@ -228,6 +242,7 @@ static void put_ports(const header *h)
         put_port(h, "out", &p->out[i], port_name(h, p->nin + i));
         if (d >= 0 && is_argument(h, d))
             kl_text_printf(h->out, ", may be %s itself", port_name(h, d));
+        put_counts(h, i);
         kl_text_put(h->out, "\n");
     }
 }

@@ -259,6 +259,7 @@ kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mod
     KL_TRY(kl_artefact_weights(m->in, p->nin, m->weight, &m->weights));
     *out = (kl_artefact){.name = name,
                          .program = p,
+                         .counts = m->graph->counts,
                          .syms = m->syms,
                          .weight = m->weight,
                          .weights = m->weights.s,

@@ -322,6 +322,12 @@ kl_dtype kl_function_out(const kl_function *f, int i, kl_ints *shape)
     return f->out[i].dtype;
 }
 
+kl_status kl_function_counts(kl_function *f, int i, int of, int axis)
+{
+    return f ? kl_graph_counts(f->graph, (uint32_t)i, of, axis)
+             : kl_fail(KL_ERR_ARG, "the function is NULL");
+}
+
 /* ---- from a trace ---- */
 
 /* donated NULL: none. */

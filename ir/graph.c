@@ -507,7 +507,7 @@ kl_ref kl_graph_input(kl_graph *g, const char *name, kl_dtype dt, int rank,
 
 kl_status kl_graph_output(kl_graph *g, kl_ref r, const char *name)
 {
-    uint32_t caps[2] = {g->cap_outputs, g->cap_outputs};
+    uint32_t caps[3] = {g->cap_outputs, g->cap_outputs, g->cap_outputs};
     if (r == KL_NONE)
         return kl_error_status() ? kl_error_status() : KL_ERR_INTERNAL;
     if (r >= g->count || kl_ops[g->nodes[r].op].flags & KL_F_MULTI)
@@ -518,11 +518,15 @@ kl_status kl_graph_output(kl_graph *g, kl_ref r, const char *name)
                       sizeof *g->output_names) ||
         (g->donated && kl_arena_grow(g->arena, &g->donated, &caps[1], g->noutputs + 1,
                                      sizeof *g->donated)) ||
+        (g->counts && kl_arena_grow(g->arena, &g->counts, &caps[2], g->noutputs + 1,
+                                    sizeof *g->counts)) ||
         kl_arena_grow(g->arena, &g->outputs, &g->cap_outputs, g->noutputs + 1,
                       sizeof *g->outputs))
         return kl_fail(KL_ERR_OOM, "out of memory: outputs");
     if (g->donated)
         g->donated[g->noutputs] = 0;
+    if (g->counts)
+        g->counts[g->noutputs] = (kl_counted){0, 0};
     g->output_names[g->noutputs] = s == KL_NONE ? NULL : g->strings[s];
     g->outputs[g->noutputs++] = r;
     return KL_OK;
@@ -558,4 +562,31 @@ kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input)
         return kl_fail(KL_ERR_OOM, "out of memory: donations");
     g->donated[output] = 1 + (int32_t)input;
     return KL_OK;
+}
+
+kl_status kl_graph_counts(kl_graph *g, uint32_t i, int64_t of, int64_t axis)
+{
+    if (i >= g->noutputs || of < 0 || of >= g->noutputs || of == i)
+        return kl_fail(KL_ERR_ARG, "counts: output %u counts no output %lld", i,
+                       (long long)of);
+    const kl_node *n = &g->nodes[g->outputs[i]], *y = &g->nodes[g->outputs[of]];
+    if (n->dtype != KL_I64 || n->rank != 0)
+        return kl_fail(KL_ERR_SHAPE, "counts: output %u is no i64[]", i);
+    if (axis < 0 || axis >= y->rank)
+        return kl_fail(KL_ERR_SHAPE, "counts: output %lld has no axis %lld",
+                       (long long)of, (long long)axis);
+    if (!g->counts)
+        g->counts = kl_arena_zeroed(g->arena, g->cap_outputs, sizeof *g->counts);
+    if (!g->counts)
+        return kl_fail(KL_ERR_OOM, "out of memory: counts");
+    g->counts[i] = (kl_counted){1 + (int32_t)of, (int32_t)axis};
+    return KL_OK;
+}
+
+int kl_graph_counter(const kl_graph *g, uint32_t i)
+{
+    for (uint32_t k = 0; g->counts && k < g->noutputs; k++)
+        if (g->counts[k].of == (int32_t)i + 1)
+            return (int)k;
+    return -1;
 }

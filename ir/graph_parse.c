@@ -650,6 +650,16 @@ static kl_status read_input(parser *p)
     return KL_OK;
 }
 
+/* "counts 0 axis 1": of an output that comes before. */
+static kl_status read_counts(parser *p)
+{
+    int64_t of, axis;
+    KL_TRY(kl_lex_int(p->l, &of));
+    KL_TRY(kl_lex_want(p->l, "axis"));
+    KL_TRY(kl_lex_int(p->l, &axis));
+    return kl_graph_counts(p->g, p->g->noutputs - 1, of, axis);
+}
+
 static kl_status read_output(parser *p)
 {
     char name[256];
@@ -667,6 +677,8 @@ static kl_status read_output(parser *p)
         s = kl_graph_donate(p->g, p->g->noutputs - 1,
                             (uint32_t)kl_graph_attr(p->g, d)[0]);
     }
+    if (s == KL_OK && kl_lex_take(p->l, "counts"))
+        s = read_counts(p);
     if (s != KL_OK)
         kl_fail_more(" (%s:%d)", p->l->file, line);
     return s;

@@ -250,20 +250,31 @@ static kl_status begin(kl_graph *to, const kl_graph *from)
     return KL_OK;
 }
 
+/* What outputs may lie over, and what they count. */
+static kl_status copy_marks(const kl_graph *from, kl_graph *to)
+{
+    if (from->donated && from->noutputs &&
+        !(to->donated = kl_arena_zeroed(to->arena, to->cap_outputs, sizeof *to->donated)))
+        return no_memory(from->count);
+    if (from->counts && from->noutputs &&
+        !(to->counts = kl_arena_zeroed(to->arena, to->cap_outputs, sizeof *to->counts)))
+        return no_memory(from->count);
+    for (uint32_t i = 0; i < from->noutputs; i++) {
+        if (to->donated)
+            to->donated[i] = from->donated[i];
+        if (to->counts)
+            to->counts[i] = from->counts[i];
+    }
+    return KL_OK;
+}
+
 static kl_status finish(const walk *w)
 {
     const kl_graph *from = w->from;
     for (uint32_t i = 0; i < from->noutputs; i++)
         KL_TRY(kl_graph_output(w->to, w->map[from->outputs[i]],
                                from->output_names ? from->output_names[i] : NULL));
-    if (!from->donated || !from->noutputs)
-        return KL_OK;
-    w->to->donated =
-        kl_arena_zeroed(w->to->arena, w->to->cap_outputs, sizeof *from->donated);
-    if (!w->to->donated)
-        return no_memory(from->count);
-    memcpy(w->to->donated, from->donated, from->noutputs * sizeof *from->donated);
-    return KL_OK;
+    return copy_marks(from, w->to);
 }
 
 /* Replaces r; all nodes made on the way stand at its place. */

@@ -381,6 +381,9 @@ static void put_outputs(printer *p)
             put(p, " donates ");
             put_ref(p, g->inputs[g->donated[i] - 1]);
         }
+        if (g->counts && g->counts[i].of)
+            kl_text_printf(p->out, " counts %d axis %d", g->counts[i].of - 1,
+                           g->counts[i].axis);
     }
 }
 

@@ -198,6 +198,7 @@ typedef struct kl_graph {
                                        in its order, and more; or NULL */
     uint32_t nbodies, cap_bodies;
     int32_t *donated; /* per output: 1 + input it may overwrite, or 0; NULL: none */
+    struct kl_counted *counts; /* per output: what it counts; NULL: none */
     uint32_t *table;  /* hash-consing, open addressing: 1 + node */
     uint32_t table_cap;
     uint32_t *string_table; /* strings likewise */
@@ -205,6 +206,13 @@ typedef struct kl_graph {
     const char *weights; /* the safetensors file named at the text's head, or NULL */
     bool simplify_off;   /* text of a test: keep commutative operands as written */
 } kl_graph;
+
+/* An output that tells how much of another is meant: so many of that one's axis, whose
+ * extent is a bound, where only the data decides. */
+typedef struct kl_counted {
+    int32_t of; /* 1 + the other output, or 0 */
+    int32_t axis;
+} kl_counted;
 
 typedef struct kl_type { /* what inference speaks about */
     kl_dtype dtype;
@@ -235,6 +243,10 @@ uint32_t kl_graph_body(kl_graph *g, kl_graph *body);  /* its index for attribute
 uint32_t kl_graph_string(kl_graph *g, const char *s); /* interned, or KL_NONE */
 /* Output i may be written over input k. */
 kl_status kl_graph_donate(kl_graph *g, uint32_t output, uint32_t input);
+/* Output i, an i64 of no dimensions, says how much of output `of`'s axis is meant. */
+kl_status kl_graph_counts(kl_graph *g, uint32_t i, int64_t of, int64_t axis);
+/* The output that counts output i, or -1. */
+int kl_graph_counter(const kl_graph *g, uint32_t i);
 /* The words of its attributes that name bodies (function's second: 1 + body, or 0). */
 int kl_graph_body_words(kl_op op, uint32_t words[2]);
 bool kl_graph_effects(const kl_graph *g, kl_ref r);     /* a call that must stay */
@@ -334,43 +346,7 @@ kl_status kl_graph_parse_at(kl_arena *a, kl_dims *d, kl_lex *l, kl_graph **out);
 kl_status kl_graph_verify(const kl_graph *g); /* KL_ERR_INTERNAL naming the node */
 
 /* ---- eval.c, eval_cast.c, eval_complex.c: the meaning of ELT and CAST rows ---- */
-
-typedef union kl_scalar { /* one element of any real dtype; f16 and bf16 as their bits */
-    uint8_t u8;
-    int8_t i8;
-    uint16_t u16;
-    int16_t i16;
-    uint32_t u32;
-    int32_t i32;
-    uint64_t u64;
-    int64_t i64;
-    float f32;
-    double f64;
-    bool b;
-    uint64_t bits;
-} kl_scalar;
-/* y = op(a, b, c) at dtype dt (the operands'; where: of b and c). Exact rows and MATH
- * rows. */
-kl_scalar kl_eval(kl_op op, kl_dtype dt, kl_scalar a, kl_scalar b, kl_scalar c);
-kl_scalar kl_eval_cast(kl_dtype to, kl_dtype from, kl_scalar a);
-/* The same over n elements: one dispatch. */
-void kl_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a, const void *b,
-               const void *c);
-void kl_eval_cast_n(kl_dtype to, kl_dtype from, int64_t n, void *y, const void *a);
-kl_scalar kl_scalar_from(kl_dtype dt, double v);
-kl_scalar kl_scalar_from_int(kl_dtype dt, int64_t v);
-double kl_scalar_to_double(kl_dtype dt, kl_scalar s);
-/* The neutral element of a combining op; empty: the value of a reduction of nothing. */
-kl_scalar kl_identity(kl_op combine, kl_dtype dt);
-kl_scalar kl_empty(kl_op combine, kl_dtype dt);
-/* The CPLX rows over interleaved pairs; false: op is none of them. */
-bool kl_eval_c64(kl_op op, int64_t n, void *y, const void *a, const void *b,
-                 const void *c);
-bool kl_eval_c128(kl_op op, int64_t n, void *y, const void *a, const void *b,
-                  const void *c);
-/* a * b + c with one rounding, without the instruction */
-float kl_fmaf_soft(float a, float b, float c);
-double kl_fma_soft(double a, double b, double c);
+#include "ir/eval.h"
 
 /* ---- expr.c: scalar expressions, interned ---- */
 

@@ -80,6 +80,11 @@ KL_API kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn,
                                                  int nout, const int *donated,
                                                  const kl_dimension *dims, int ndims);
 
+/* Output i, an i64 of no dimensions, tells how much of output `of`'s axis is meant, whose
+ * extent is a bound (kl_nonzero_padded). A saved program says so, and so does the header
+ * that kilnc writes; calls do not depend on it. */
+KL_API kl_status kl_function_counts(kl_function *f, int i, int of, int axis);
+
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);
 /* A function read by kl_program_load may have symbolic dimensions (ir/GRAMMAR.md): one

@@ -97,6 +97,23 @@ KL_API kl_tensor *kl_nonzero_at(const char *at, kl_tensor *t);
 KL_API kl_tensor *kl_masked_select_at(const char *at, kl_tensor *t, kl_tensor *mask);
 #define kl_masked_select(t, mask) kl_masked_select_at(KL_HERE, t, mask)
 
+/* The same as part of a program, also of a traced function's: as large as they may get,
+ * *count, an i64 of no dimensions, telling how many rows are meant; zeros follow them. */
+KL_API kl_tensor *kl_nonzero_padded_at(const char *at, kl_tensor *t, kl_tensor **count);
+#define kl_nonzero_padded(t, count) kl_nonzero_padded_at(KL_HERE, t, count)
+KL_API kl_tensor *kl_masked_select_padded_at(const char *at, kl_tensor *t,
+                                             kl_tensor *mask, kl_tensor **count);
+#define kl_masked_select_padded(t, mask, count)                                          \
+    kl_masked_select_padded_at(KL_HERE, t, mask, count)
+/* t's distinct values, in order: where in t flattened each stands *first, what each
+ * element of t became (*inverse, of t's shape), how often each stands there (*counts);
+ * these three may be NULL. */
+KL_API kl_tensor *kl_unique_padded_at(const char *at, kl_tensor *t, kl_tensor **first,
+                                      kl_tensor **inverse, kl_tensor **counts,
+                                      kl_tensor **count);
+#define kl_unique_padded(t, first, inverse, counts, count)                               \
+    kl_unique_padded_at(KL_HERE, t, first, inverse, counts, count)
+
 #ifdef __cplusplus
 }
 #endif
