@@ -70,7 +70,7 @@ static kl_status open_onnx(const char *path, const char *dims, bool with_weights
         s = bound_dims(o, dims);
     bool traced = s == KL_OK;
     kl_function_programs(false);
-    if (s == KL_OK && !(f = kl_onnx_compile(o, NULL)))
+    if (s == KL_OK && !(f = kl_onnx_compile_padded(o, NULL)))
         s = kl_error_status();
     kl_function_programs(true);
     if (s == KL_ERR_UNSUPPORTED && traced && !dims)

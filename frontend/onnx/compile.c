@@ -10,12 +10,14 @@ typedef struct plan {
     kl_dimension dim[KL_ONNX_DIMS];
     int number[KL_ONNX_DIMS]; /* of a model's dimension among the program's */
     int ndims;
+    kl_onnx_counts counts;
+    bool padded;
 } plan;
 
 static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
 {
-    const plan *p = user;
-    kl_onnx_run_model(p->m, in, out, NULL, true);
+    plan *p = user;
+    kl_onnx_run_model(p->m, in, out, NULL, true, p->padded ? &p->counts : NULL);
 }
 
 static kl_status refuse(const kl_onnx *m, const char *name, const char *what)
@@ -67,15 +69,41 @@ static void name_weights(const kl_onnx *m)
     }
 }
 
-kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
+static kl_function *trace_all(plan *p)
 {
-    plan p = {.m = m};
+    const kl_onnx *m = p->m;
+    int nout = m->nout + p->counts.room;
+    return p->ndims ? kl_compile_sized(trace, p, p->in, m->nin, nout, p->dim, p->ndims)
+                    : kl_compile(trace, p, p->in, m->nin, nout);
+}
+
+/* How many counts there are, the first trace tells; where there are some, another one has
+ * room for them. */
+static kl_function *trace_counted(plan *p)
+{
+    kl_function *f = trace_all(p);
+    if (!f || !p->counts.n)
+        return f;
+    kl_function_free(f);
+    p->counts.room = p->counts.n;
+    f = trace_all(p);
+    for (int i = 0, c = p->m->nout; f && i < p->m->nout; i++)
+        if (p->counts.axis[i] >= 0)
+            kl_function_counts(f, c++, i, p->counts.axis[i]);
+    return f;
+}
+
+static kl_function *compile(const kl_onnx *m, const kl_ints *shapes, bool padded)
+{
+    plan p = {.m = m, .padded = padded};
     kl_function *f = NULL;
     if (!m)
         return kl_error_set(KL_ERR_ARG, "the model is NULL"), NULL;
     p.in = calloc((size_t)m->nin + 1, sizeof *p.in);
-    kl_status s =
-        p.in ? KL_OK : kl_error_set(KL_ERR_OOM, "out of memory for a model's inputs");
+    p.counts.axis = calloc((size_t)m->nout + 1, sizeof *p.counts.axis);
+    kl_status s = p.in && p.counts.axis
+                      ? KL_OK
+                      : kl_error_set(KL_ERR_OOM, "out of memory for a model's inputs");
     name_weights(m);
     if (!shapes)
         plan_dimensions(&p);
@@ -83,13 +111,22 @@ kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
         s = plan_input(&p, i, shapes);
     const char *before = kl_onnx_here;
     kl_onnx_here = kl_onnx_intern(m->name);
-    if (s == KL_OK && p.ndims)
-        f = kl_compile_sized(trace, &p, p.in, m->nin, m->nout, p.dim, p.ndims);
-    else if (s == KL_OK)
-        f = kl_compile(trace, &p, p.in, m->nin, m->nout);
+    if (s == KL_OK)
+        f = trace_counted(&p);
     kl_onnx_here = before;
     free(p.in);
+    free(p.counts.axis);
     return f;
+}
+
+kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes)
+{
+    return compile(m, shapes, false);
+}
+
+kl_function *kl_onnx_compile_padded(const kl_onnx *m, const kl_ints *shapes)
+{
+    return compile(m, shapes, true);
 }
 
 /* ---- operators ---- */

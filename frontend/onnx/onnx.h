@@ -55,6 +55,8 @@ typedef struct kl_onnx_value {
     int type;
     int n; /* of the list; -1: no list */
     struct kl_onnx_value *list;
+    kl_tensor *count; /* how much of t's axis is meant (padded.c); NULL: all */
+    int axis;
 } kl_onnx_value;
 
 typedef struct kl_onnx_entry { /* of an open hash table */
@@ -115,6 +117,7 @@ typedef struct kl_onnx_run {
     int64_t nodes; /* carried out so far */
     size_t bytes;  /* in blocks */
     bool traced;   /* inputs are parameters of a function being traced */
+    bool padded;   /* sizes that elements decide are bounds, beside a count */
 } kl_onnx_run;
 struct kl_onnx_op {
     kl_onnx_run *run;
@@ -129,9 +132,23 @@ void kl_onnx_run_free(kl_onnx_run *r);            /* its memory */
 /* The graph's nodes with these values for its inputs. */
 kl_status kl_onnx_walk(kl_onnx_run *r, const graph_proto *g, const kl_onnx_frame *up,
                        const kl_onnx_value *in, int nin, kl_onnx_value *out, int nout);
-/* kl_onnx_call, and the same in a function being traced. */
+/* kl_onnx_call, and the same in a function being traced; counted (NULL: refused): per
+ * output, its axis whose size the elements decide, or -1; the counts of those follow the
+ * outputs in out, as many as there is room for. */
+typedef struct kl_onnx_counts {
+    int *axis; /* m->nout of them */
+    int n, room;
+} kl_onnx_counts;
 kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
-                            int *types, bool traced);
+                            int *types, bool traced, kl_onnx_counts *counts);
+
+/* ---- padded.c ---- */
+/* Before a node: an error where an operand's size is decided by elements, and this
+ * operator is none that passes it on; after it: its result's. */
+bool kl_onnx_takes_counted(const kl_onnx_op *n);
+void kl_onnx_pass_counted(kl_onnx_op *n);
+/* Whether the size of a result of x is to be a bound: x's elements are not known. */
+bool kl_onnx_pads(const kl_onnx_op *n, kl_tensor *x);
 int kl_onnx_opset(const kl_onnx *m, const function_proto *f, const char *domain);
 const function_proto *kl_onnx_function(const kl_onnx *m, const char *domain,
                                        const char *name, const char *overload);

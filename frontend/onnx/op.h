@@ -30,6 +30,14 @@ bool kl_onnx_axis(kl_onnx_op *n, int64_t *axis, int rank);
 /* x at spatial axes (the last pads.n / 2), begins then ends, with v around. */
 kl_tensor *kl_onnx_pad(kl_tensor *x, kl_ints pads, kl_arg v);
 
+/* ---- op_select_padded.c ---- */
+typedef struct kl_onnx_selection { /* what NonMaxSuppression keeps */
+    int64_t most;                  /* of a class */
+    double overlap, least;         /* at most; above */
+    bool centred;
+} kl_onnx_selection;
+void kl_onnx_select_padded(kl_onnx_op *n, const kl_onnx_selection *s);
+
 /* ---- short forms ---- */
 static inline kl_tensor *in(const kl_onnx_op *n, int i)
 {
@@ -48,6 +56,14 @@ static inline void give(kl_onnx_op *n, int i, kl_tensor *t)
     if (i < n->nout)
         n->out[i] = (kl_onnx_value){
             .t = t, .type = t ? kl_onnx_type(kl_dtype_of(t)) : 0, .n = -1};
+}
+/* So much of its axis is meant. */
+static inline void give_counted(kl_onnx_op *n, int i, kl_tensor *t, kl_tensor *count,
+                                int axis)
+{
+    give(n, i, t);
+    if (i < n->nout)
+        n->out[i].count = count, n->out[i].axis = axis;
 }
 static inline void give_as(kl_onnx_op *n, int i, kl_tensor *t, int type)
 {

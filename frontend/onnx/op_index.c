@@ -176,22 +176,25 @@ OP(OneHot)
 
 OP(NonZero)
 {
-    kl_tensor *x = in(n, 0);
+    kl_tensor *x = in(n, 0), *count = NULL;
     x = kl_rank(x) ? x : kl_reshape(x, kl_shape(1));
-    kl_tensor *y = kl_nonzero(x);
-    give(n, 0, y ? kl_contiguous_at(KL_HERE, kl_transpose(y, 0, 1)) : NULL);
+    kl_tensor *y = kl_onnx_pads(n, x) ? kl_nonzero_padded(x, &count) : kl_nonzero(x);
+    y = y ? kl_contiguous_at(KL_HERE, kl_transpose(y, 0, 1)) : NULL;
+    give_counted(n, 0, y, count, 1);
 }
 
 OP(Compress)
 {
-    kl_tensor *x = in(n, 0), *which = in(n, 1);
+    kl_tensor *x = in(n, 0), *which = in(n, 1), *count = NULL;
     bool flat = !kl_onnx_attribute(n, "axis");
     int64_t axis = kl_onnx_int(n, "axis", 0);
     x = flat ? kl_reshape(x, kl_shape(kl_numel(x))) : x;
     if (!kl_onnx_axis(n, &axis, kl_rank(x)))
         return;
-    kl_tensor *at = kl_nonzero(which);
-    give(n, 0, at ? kl_index_select(x, (int)axis, kl_select(at, 1, 0)) : NULL);
+    kl_tensor *at =
+        kl_onnx_pads(n, which) ? kl_nonzero_padded(which, &count) : kl_nonzero(which);
+    kl_tensor *y = at ? kl_index_select(x, (int)axis, kl_select(at, 1, 0)) : NULL;
+    give_counted(n, 0, y, count, (int)axis);
 }
 
 /* Where each distinct value stands first, by a minimum over who has it. */
@@ -202,30 +205,57 @@ static kl_tensor *first_places(kl_tensor *inverse, int64_t count)
     return kl_scatter_reduce(none, 0, inverse, kl_arange(0, all, 1, KL_I64), "amin");
 }
 
+typedef struct distinct { /* what Unique gives; count NULL: of known size */
+    kl_tensor *y, *first, *inverse, *counts, *count;
+} distinct;
+
+/* By where they stand first; what is padding comes last. */
+static void by_place(distinct *d, int axis)
+{
+    kl_tensor *place = d->first;
+    if (d->count) {
+        int64_t all = kl_numel(place);
+        place = kl_where(kl_lt(kl_arange(0, all, 1, KL_I64), d->count), place, all);
+    }
+    kl_tensor *order = kl_argsort(place, 0, false), *rank = kl_argsort(order, 0, false);
+    d->y = kl_index_select(d->y, axis, order);
+    d->first = kl_index_select(d->first, 0, order);
+    d->counts = kl_index_select(d->counts, 0, order);
+    d->inverse = kl_index_select(rank, 0, d->inverse);
+}
+
+static distinct find_distinct(kl_onnx_op *n, kl_tensor *x, bool flat, int axis)
+{
+    distinct d = {.y = NULL};
+    if (flat && kl_onnx_pads(n, x))
+        d.y = kl_unique_padded(x, &d.first, &d.inverse, &d.counts, &d.count);
+    else if (flat)
+        d.y = kl_unique_at(KL_HERE, x, true, &d.inverse, &d.counts);
+    else
+        d.y = kl_unique_dim_at(KL_HERE, x, axis, true, &d.inverse, &d.counts);
+    if (!d.y)
+        return d;
+    d.inverse = kl_reshape(d.inverse, kl_shape(kl_numel(d.inverse)));
+    if (!d.count)
+        d.first = first_places(d.inverse, kl_extent(d.y, axis));
+    return d;
+}
+
 OP(Unique)
 {
-    kl_tensor *x = in(n, 0), *inverse = NULL, *counts = NULL, *y;
+    kl_tensor *x = in(n, 0);
     bool sorted = kl_onnx_int(n, "sorted", 1), flat = !kl_onnx_attribute(n, "axis");
     int64_t axis = kl_onnx_int(n, "axis", 0);
     x = flat ? kl_reshape(x, kl_shape(kl_numel(x))) : x;
     if (!kl_onnx_axis(n, &axis, kl_rank(x)))
         return;
-    y = flat ? kl_unique_at(KL_HERE, x, true, &inverse, &counts)
-             : kl_unique_dim_at(KL_HERE, x, (int)axis, true, &inverse, &counts);
-    if (!y)
+    distinct d = find_distinct(n, x, flat, (int)axis);
+    if (!d.y)
         return;
-    inverse = kl_reshape(inverse, kl_shape(kl_numel(inverse)));
-    kl_tensor *first = first_places(inverse, kl_extent(y, (int)axis));
-    if (!sorted) { /* by where they stand first */
-        kl_tensor *order = kl_argsort(first, 0, false),
-                  *rank = kl_argsort(order, 0, false);
-        y = kl_index_select(y, (int)axis, order);
-        first = kl_index_select(first, 0, order);
-        counts = kl_index_select(counts, 0, order);
-        inverse = kl_index_select(rank, 0, inverse);
-    }
-    give(n, 0, y);
-    give(n, 1, first);
-    give(n, 2, inverse);
-    give(n, 3, counts);
+    if (!sorted)
+        by_place(&d, (int)axis);
+    give_counted(n, 0, d.y, d.count, (int)axis);
+    give_counted(n, 1, d.first, d.count, 0);
+    give(n, 2, d.inverse);
+    give_counted(n, 3, d.counts, d.count, 0);
 }

@@ -88,26 +88,32 @@ static bool select_class(selection *s, int64_t batch, int64_t class, int64_t *or
     return true;
 }
 
-OP(NonMaxSuppression)
+/* What the operands that are numbers, and the attribute, say. */
+static kl_onnx_selection wanted_boxes(kl_onnx_op *n)
 {
     int64_t count = 0;
-    kl_tensor *b = in(n, 0), *v = in(n, 1);
-    if (kl_rank(b) != 3 || kl_rank(v) != 3 || kl_extent(b, 2) != 4 ||
-        kl_extent(b, 1) != kl_extent(v, 2) || kl_extent(b, 0) != kl_extent(v, 0)) {
-        kl_onnx_fail(n, KL_ERR_SHAPE, "boxes and scores do not fit together");
-        return;
-    }
+    kl_onnx_selection w = {.least = -INFINITY,
+                           .centred = kl_onnx_int(n, "center_point_box", 0)};
     const int64_t *most = has(n, 2) ? kl_onnx_ints(n, 2, &count) : NULL;
-    selection s = {.most = most && count ? *most : 0,
+    w.most = most && count ? *most : 0;
+    const double *iou = has(n, 3) ? kl_onnx_numbers(n, 3, &count) : NULL;
+    w.overlap = iou && count ? *iou : 0;
+    const double *least = has(n, 4) ? kl_onnx_numbers(n, 4, &count) : NULL;
+    w.least = least && count ? *least : w.least;
+    return w;
+}
+
+static void select_here(kl_onnx_op *n, const kl_onnx_selection *w)
+{
+    int64_t count = 0;
+    kl_tensor *v = in(n, 1);
+    selection s = {.most = w->most,
                    .B = kl_extent(v, 0),
                    .C = kl_extent(v, 1),
                    .N = kl_extent(v, 2),
-                   .least = -INFINITY,
-                   .centred = kl_onnx_int(n, "center_point_box", 0)};
-    const double *iou = has(n, 3) ? kl_onnx_numbers(n, 3, &count) : NULL;
-    s.overlap = iou && count ? *iou : 0;
-    const double *least = has(n, 4) ? kl_onnx_numbers(n, 4, &count) : NULL;
-    s.least = least && count ? *least : s.least;
+                   .overlap = w->overlap,
+                   .least = w->least,
+                   .centred = w->centred};
     s.box = kl_onnx_numbers(n, 0, &count);
     s.score = kl_onnx_numbers(n, 1, &count);
     int64_t *order = kl_onnx_alloc(n->run, ((size_t)s.N + 1) * sizeof *order);
@@ -118,4 +124,21 @@ OP(NonMaxSuppression)
         give(n, 0,
              kl_tensor_copy(s.count ? s.found : order, KL_I64, kl_shape(s.count, 3)));
     free(s.found);
+}
+
+OP(NonMaxSuppression)
+{
+    kl_tensor *b = in(n, 0), *v = in(n, 1);
+    if (kl_rank(b) != 3 || kl_rank(v) != 3 || kl_extent(b, 2) != 4 ||
+        kl_extent(b, 1) != kl_extent(v, 2) || kl_extent(b, 0) != kl_extent(v, 0)) {
+        kl_onnx_fail(n, KL_ERR_SHAPE, "boxes and scores do not fit together");
+        return;
+    }
+    kl_onnx_selection w = wanted_boxes(n);
+    if (kl_failed())
+        return;
+    if (w.most > 0 && (kl_onnx_pads(n, b) || kl_onnx_pads(n, v)))
+        kl_onnx_select_padded(n, &w);
+    else
+        select_here(n, &w);
 }

@@ -214,9 +214,10 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
         missing_row(&n, near);
     else if (operands(&n) && body)
         call_function(&n, body);
-    else if (!kl_failed() && check_operands(&n)) {
+    else if (!kl_failed() && check_operands(&n) && kl_onnx_takes_counted(&n)) {
         stand_at_axis(&n);
         carry_out(&n);
+        kl_onnx_pass_counted(&n);
     }
     for (int i = 0; !kl_failed() && i < n.nout; i++)
         if (!body && *node->output[i] && !n.out[i].t && n.out[i].n < 0 && i == 0)
@@ -303,21 +304,38 @@ static void hand_over(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
     }
 }
 
+/* The counts behind the outputs, called as these are. */
+static void hand_over_counts(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
+                             kl_onnx_counts *c)
+{
+    char name[160];
+    c->n = 0;
+    for (int i = 0; i < m->nout && !kl_failed(); i++) {
+        c->axis[i] = v[i].count ? v[i].axis : -1;
+        if (!v[i].count || c->n++ >= c->room)
+            continue;
+        snprintf(name, sizeof name, "%.140s_count", m->out[i].name);
+        kl_tensor *t = kl_add(v[i].count, 0); /* each output a value of its own */
+        out[m->nout + c->n - 1] = t ? kl_tensor_ref(kl_named(t, name)) : NULL;
+    }
+}
+
 kl_status kl_onnx_call(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
                        int *types)
 {
-    return m ? kl_onnx_run_model(m, in, out, types, false)
+    return m ? kl_onnx_run_model(m, in, out, types, false, NULL)
              : kl_error_set(KL_ERR_ARG, "the model is NULL");
 }
 
 kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
-                            int *types, bool traced)
+                            int *types, bool traced, kl_onnx_counts *counts)
 {
-    kl_onnx_run r = {.m = m, .traced = traced};
+    kl_onnx_run r = {.m = m, .traced = traced, .padded = counts != NULL};
+    int nout = m->nout + (counts ? counts->room : 0);
     kl_scope_begin();
     kl_onnx_value *v = kl_onnx_alloc(&r, ((size_t)m->nin + 1) * sizeof *v);
     kl_onnx_value *w = kl_onnx_alloc(&r, ((size_t)m->nout + 1) * sizeof *w);
-    for (int i = 0; i < m->nout; i++)
+    for (int i = 0; i < nout; i++)
         out[i] = NULL;
     for (int i = 0; v && i < m->nin; i++)
         v[i] = (kl_onnx_value){.t = in[i], .type = m->in[i].type, .n = -1};
@@ -325,8 +343,10 @@ kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **
         kl_onnx_walk(&r, m->proto->graph, NULL, v, m->nin, w, m->nout);
     if (v && w && !kl_failed())
         hand_over(m, w, out, types, traced);
+    if (v && w && !kl_failed() && counts)
+        hand_over_counts(m, w, out, counts);
     kl_scope_drop();
-    for (int i = 0; i < m->nout; i++)
+    for (int i = 0; i < nout; i++)
         if (out[i]) {
             kl_scope_hold(out[i]);
             kl_tensor_unref(out[i]);

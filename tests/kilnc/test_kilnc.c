@@ -90,10 +90,11 @@ typedef struct model {
     int64_t syms[2]; /* in the graph's order */
     bool user;       /* calls user.c */
 } model;
-static const model models[] = {
-    {"head", {17, 0}, false},   {"mlp", {12, 0}, false}, {"scale", {1001, 0}, false},
-    {"dtypes", {9, 37}, false}, {"pick", {7, 0}, false}, {"twice", {5, 0}, true},
-    {"same", {0, 0}, false},    {"wide", {3, 0}, false}, {"walk", {5, 0}, false}};
+static const model models[] = {{"head", {17, 0}, false},    {"mlp", {12, 0}, false},
+                               {"scale", {1001, 0}, false}, {"dtypes", {9, 37}, false},
+                               {"pick", {7, 0}, false},     {"twice", {5, 0}, true},
+                               {"found", {40, 0}, false},   {"same", {0, 0}, false},
+                               {"wide", {3, 0}, false},     {"walk", {5, 0}, false}};
 
 typedef struct loaded {
     kl_arena *a;
@@ -667,6 +668,37 @@ START_TEST(onnx_models_compile)
 }
 END_TEST
 
+/* NonZero of an ONNX file: the count comes through a pointer, the header says of what. */
+static const char found_user[] =
+    "#include \"nz.h\"\n"
+    "int main(void) { float x[6] = {1, 0, 3, 0, 0, -1}; int64_t y[12], n = -1;\n"
+    "  if (nz(2, x, y, &n) != NZ_OK || n != 3) return 1;\n"
+    "  return y[0] || y[1] || y[2] || y[3] != 2 || y[4] != 1 || y[5] != 2; }\n";
+
+START_TEST(sizes_that_elements_decide_are_counted)
+{
+    pb g = {0},
+       node[] = {onnx_node("NonZero", "x", "i"), onnx_node("Transpose", "i", "y")};
+    pb x = onnx_value("x", ONNX_FLOAT, "batch 3"), y = onnx_value("y", ONNX_INT64, "k 2");
+    pb_part(&g, 1, &node[0]);
+    pb_part(&g, 1, &node[1]);
+    pb_part(&g, 11, &x);
+    pb_part(&g, 12, &y);
+    pb m = onnx_model(&g, 17);
+    ck_assert(kl_file_write("nz.onnx", m.s, m.n) == KL_OK);
+    write_text("user.c", found_user);
+    expect_ok(sh("%s nz.onnx --dims=batch=1..9 -o nz.o --header nz.h 2>err", kilnc),
+              "-o");
+    ck_assert_int_eq(
+        sh("grep -q 'int64_t.3.batch..2.  (i64), room for the most: the first "
+           ".y_count along axis 0 are meant' nz.h"),
+        0);
+    ck_assert_int_eq(sh("grep -q 'y_count .*how much of y is meant' nz.h"), 0);
+    expect_ok(sh("cc -std=c99 -Wall -Wextra -Werror user.c nz.o -o user 2>err"), "cc");
+    ck_assert_int_eq(sh("./user"), 0);
+}
+END_TEST
+
 START_TEST(what_onnx_models_lack_is_told)
 {
     pb g = {0}, a = onnx_node("Foo", "x", "h"), b = onnx_node("Relux", "h", "y");
@@ -714,6 +746,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, check_says_ok, 0, n);
     tcase_add_loop_test(tc, bisect_finds_nothing, 0, n);
     tcase_add_test(tc, onnx_models_compile);
+    tcase_add_test(tc, sizes_that_elements_decide_are_counted);
     tcase_add_test(tc, what_onnx_models_lack_is_told);
     tcase_add_test(tc, cache_is_listed);
     suite_add_tcase(s, tc);

@@ -60,6 +60,11 @@ KL_API kl_status kl_onnx_bound(kl_onnx *m, const char *dim, int64_t min, int64_t
 /* The model as one program, its inputs' named dimensions left open (kl_compile_sized), or
  * at these shapes (one each; NULL: the model's own). */
 KL_API kl_function *kl_onnx_compile(const kl_onnx *m, const kl_ints *shapes);
+/* The same also where elements decide sizes (NonZero, Compress, Unique, NonMaxSuppression,
+ * and what a few operators make of their results): such an output is as large as it may
+ * get, and behind the model's outputs come the counts of those, i64 of no dimensions, in
+ * their order (kl_function_counts). */
+KL_API kl_function *kl_onnx_compile_padded(const kl_onnx *m, const kl_ints *shapes);
 
 #ifdef __cplusplus
 }
