@@ -366,33 +366,65 @@ bool kl_linalg_lstsq_at(const char *at, kl_tensor *a, kl_tensor *b, double rcond
 
 /* ---- the exponential ---- */
 
+static void squarings_left(kl_tensor *const *in, kl_tensor **out, void *at)
+{
+    out[0] = kl_gt_at(at, T(in[1]), kl_arg_d(0));
+}
+
+static void square_once(kl_tensor *const *in, kl_tensor **out, void *at)
+{
+    out[0] = mm(at, in[0], in[0]);
+    out[1] = kl_sub_at(at, T(in[1]), kl_arg_d(1));
+}
+
+/* r squared n times, a number that values decide: where they are not known yet, by a
+ * loop, which has no gradient. */
+static kl_tensor *squared(const char *at, kl_tensor *r, kl_tensor *n)
+{
+    kl_tensor *out[2] = {r, n};
+    if (!r || !n)
+        return NULL;
+    if (kl_thread()->tracing)
+        return kl_while_at(at, squarings_left, square_once, (void *)at,
+                           (kl_tensor *[]){r, n}, 2, out)
+                   ? NULL
+                   : out[0];
+    for (double left = kl_item_at(at, n); left > 0 && r; left--)
+        r = mm(at, r, r);
+    return r;
+}
+
+/* How often a is to be halved until its norm is at most 1/2. */
+static kl_tensor *halvings(const char *at, kl_tensor *a)
+{
+    kl_tensor *sums = kl_sum_at(at, modulus(at, kl_detach_at(at, a)), kl_axes(-1), false);
+    kl_tensor *norm = sums ? kl_amax_at(at, sums, kl_axes(), false) : NULL;
+    kl_tensor *finite = norm ? kl_isfinite_at(at, T(norm)) : NULL;
+    kl_tensor *n = norm ? kl_ceil_at(at, T(kl_log2_at(at, T(norm)))) : NULL;
+    n = n ? kl_clamp_at(at, T(plus(at, n, kl_ones_like(n))), kl_arg_d(0),
+                        kl_arg_none(NULL))
+          : NULL;
+    return n && finite ? kl_where_at(at, finite, T(n), kl_arg_d(0)) : NULL;
+}
+
 /* Taylor's polynomial of degree 16 at norms of at most 1/2, then squared as often as the
- * norm was halved, in double precision, since each squaring doubles the error; products as
- * Paterson and Stockmeyer (1973) take them. */
+ * norm was halved, in double precision, since each squaring doubles the error; products
+ * as Paterson and Stockmeyer (1973) take them. */
 kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a)
 {
     kl_call c = kl_compose(at);
     double k = 1, coefficient[17];
-    int halvings = 0;
     if (kl_check_matrix("linalg.matrix_exp", a, true))
         return kl_composed(&c, NULL, NULL);
     if (kl_numel(a) == 0)
         return kl_composed(&c, __func__, kl_clone_at(at, a));
-    if (kl_thread()->tracing) {
-        kl_fail(
-            KL_ERR_UNSUPPORTED,
-            "linalg.matrix_exp: how often to square depends on values, which a traced "
-            "function does not have");
-        return kl_composed(&c, NULL, NULL);
-    }
-    kl_tensor *sums = kl_sum_at(at, modulus(at, kl_detach_at(at, a)), kl_axes(-1), false);
-    double norm = sums ? kl_item_at(at, kl_amax_at(at, sums, kl_axes(), false)) : 0;
-    for (; isfinite(norm) && norm > 0.5; norm /= 2)
-        halvings++;
     for (int i = 0; i <= 16; i++, k /= i)
         coefficient[i] = k;
     kl_tensor *wide = kl_to_at(at, a, is_complex(a) ? KL_C128 : KL_F64);
-    kl_tensor *p[5] = {kl_identity_like(at, wide), scaled(at, wide, ldexp(1, -halvings))};
+    kl_tensor *n = wide ? halvings(at, wide) : NULL;
+    kl_tensor *scale = n ? kl_exp2_at(at, T(kl_neg_at(at, T(n)))) : NULL;
+    kl_tensor *p[5] = {kl_identity_like(at, wide),
+                       scale ? kl_mul_at(at, T(wide), T(scale)) : NULL};
     for (int i = 2; i <= 4; i++)
         p[i] = mm(at, p[i / 2], p[i - i / 2]);
     kl_tensor *r = scaled(at, p[0], coefficient[16]);
@@ -401,8 +433,7 @@ kl_tensor *kl_linalg_matrix_exp_at(const char *at, kl_tensor *a)
         for (int q = 0; q < 4; q++)
             r = plus(at, r, scaled(at, p[q], coefficient[i + q]));
     }
-    for (; halvings > 0; halvings--)
-        r = mm(at, r, r);
+    r = squared(at, r, n);
     return kl_composed(&c, __func__, r ? kl_to_at(at, r, kl_dtype_of(a)) : NULL);
 }
 

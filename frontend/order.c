@@ -181,21 +181,36 @@ kl_tensor *kl_bincount_at(const char *at, kl_tensor *t, kl_tensor *weights, int6
         zero && w ? kl_index_add_at(at, zero, 0, kl_to_at(at, t, KL_I64), w) : NULL);
 }
 
+/* Where the cells of a histogram begin and end: from lo to hi, or of the data's range. */
+static bool interval(const char *at, kl_tensor *x, double lo, double hi, kl_tensor **ends)
+{
+    bool given = lo != hi || kl_numel(x) == 0;
+    ends[0] = given ? kl_scalar_at(at, kl_arg_d(lo), KL_F64)
+                    : kl_amin_at(at, x, kl_axes(), false);
+    ends[1] = given ? kl_scalar_at(at, kl_arg_d(hi), KL_F64)
+                    : kl_amax_at(at, x, kl_axes(), false);
+    if (!ends[0] || !ends[1])
+        return false;
+    kl_tensor *same = kl_eq_at(at, T(ends[0]), T(ends[1]));
+    kl_tensor *wider = same && !given ? kl_to_at(at, same, KL_F64)
+                                      : kl_scalar_at(at, kl_arg_d(0), KL_F64);
+    ends[0] = wider ? kl_sub_at(at, T(kl_to_at(at, ends[0], KL_F64)), T(wider)) : NULL;
+    ends[1] = wider ? kl_add_at(at, T(kl_to_at(at, ends[1], KL_F64)), T(wider)) : NULL;
+    return ends[0] && ends[1];
+}
+
 /* Elements in `bins` equal intervals of [lo, hi]; lo == hi: of the data's range. */
 kl_tensor *kl_histc_at(const char *at, kl_tensor *t, int64_t bins, double lo, double hi)
 {
     kl_call c = kl_compose(at);
-    kl_tensor *x = kl_reshape_at(at, t, kl_shape(-1));
-    if (x && lo == hi && kl_numel(x) > 0) {
-        lo = kl_item_at(at, kl_amin_at(at, x, kl_axes(), false));
-        hi = kl_item_at(at, kl_amax_at(at, x, kl_axes(), false));
-        if (lo == hi)
-            lo -= 1, hi += 1;
-    }
-    kl_tensor *in = kl_logical_and_at(at, T(kl_ge_at(at, T(x), kl_arg_d(lo))),
-                                      T(kl_le_at(at, T(x), kl_arg_d(hi))));
-    kl_tensor *place = kl_div_at(at, T(kl_sub_at(at, T(x), kl_arg_d(lo))),
-                                 kl_arg_d((hi - lo) / (double)bins));
+    kl_tensor *x = kl_reshape_at(at, t, kl_shape(-1)), *ends[2];
+    if (!x || !interval(at, x, lo, hi, ends))
+        return kl_composed(&c, NULL, NULL);
+    kl_tensor *in = kl_logical_and_at(at, T(kl_ge_at(at, T(x), T(ends[0]))),
+                                      T(kl_le_at(at, T(x), T(ends[1]))));
+    kl_tensor *width =
+        kl_div_at(at, T(kl_sub_at(at, T(ends[1]), T(ends[0]))), kl_arg_d((double)bins));
+    kl_tensor *place = kl_div_at(at, T(kl_sub_at(at, T(x), T(ends[0]))), T(width));
     place =
         kl_clamp_at(at, T(kl_floor_at(at, T(place))), kl_arg_i(0), kl_arg_i(bins - 1));
     place = kl_where_at(at, in, T(place), kl_arg_i(0));
