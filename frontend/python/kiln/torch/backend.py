@@ -1,5 +1,4 @@
 """The torch.compile backend: Dynamo's graph, through AOTAutograd's decompositions, to programs."""
-import ctypes
 import functools
 import operator
 
@@ -10,7 +9,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _kiln
 from . import graph as g
-from . import bounded, report, rows
+from . import bounded, report, rows, traceable  # noqa: F401
 from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
 
 
@@ -40,6 +39,15 @@ addcmul.default addcdiv.default index_fill.int_Scalar index_fill.int_Tensor
 def direct(op):
     name = str(op)
     return name in DIRECT and rows.find(op) is not None
+
+
+ELEMENT = "aten._local_scalar_dense.default"
+
+
+def covers(op):
+    """Whether an overload runs natively: by its row, or over sizes or elements that the host reads."""
+    name = str(op)
+    return rows.find(op) is not None or name in bounded.BOUNDED or name == ELEMENT
 
 
 class Compiled:
@@ -193,11 +201,13 @@ class Sequence:
             val = value_of(n)
             if isinstance(val, torch.SymInt) and val.node.expr.is_Symbol and isinstance(v, int):
                 symbols[val.node.expr] = v
-        key = tuple(sorted((str(k), v) for k, v in symbols.items()))
+        strides = tuple((n, t.stride()) for n, t in zip(reads, args)
+                        if tuple(number(s, symbols) for s in value_of(n).stride()) != t.stride())
+        key = tuple(sorted((str(k), v) for k, v in symbols.items())), strides
         if key not in cache:
             try:
                 cache[key] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
-                                            symbols)
+                                            symbols, strides)
             except (Refused, Uncompiled) as e:
                 self.refused.setdefault(getattr(e, "node", None), e.why)
                 cache[key] = self.by_pytorch(region, reads)
@@ -233,6 +243,10 @@ class Sequence:
             "its result's size follows from data" if g.new_sizes(node) else
             "a dtype or layout that kiln has not")
         name = g.target_name(node)
+        if name == ELEMENT and g.is_native_dtype(node.args[0]):
+            return self.element(node), [node.args[0]], [node]
+        if name in g.VIEWS and node not in self.refused:
+            return self.view(node), [a for a in node.all_input_nodes], [node]
         if name == "cond":
             return self.choice(node), [a for a in node.all_input_nodes], [node]
         if name in bounded.BOUNDED and node not in self.refused and \
@@ -252,6 +266,28 @@ class Sequence:
 
         return run, [a for a in node.all_input_nodes], [node]
 
+    def element(self, node):
+        """A tensor's one element, which the host reads where it lies."""
+        name = g.target_name(node)
+
+        def run(env):
+            report.native([name])
+            env[node] = g.element(env[node.args[0]])
+
+        return run
+
+    def view(self, node):
+        """A view whose place in memory follows from data: nothing is computed."""
+        name = g.target_name(node)
+
+        def run(env):
+            args = [self.argument(a, env) for a in node.args]
+            kwargs = {k: self.argument(v, env) for k, v in node.kwargs.items()}
+            report.native([name])
+            env[node] = node.target(*args, **kwargs)
+
+        return run
+
     def choice(self, node):
         """cond: the branches are programs; which one runs, the host says."""
         compiled = {}
@@ -259,7 +295,7 @@ class Sequence:
         def run(env):
             truth, yes, no, operands = (self.argument(a, env) for a in node.args)
             if isinstance(truth, torch.Tensor):
-                truth = ctypes.c_bool.from_address(truth.data_ptr()).value
+                truth = g.element(truth)
             branch = yes if truth else no
             if branch not in compiled:
                 compiled[branch] = Compiled(branch)

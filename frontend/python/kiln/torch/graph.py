@@ -3,6 +3,7 @@ of rows. What the table has no row for, or a row refuses, runs by PyTorch's kern
 programs.
 
     x -> [add, softmax] -> (aten.no_row) -> [mul, sum] -> y      two programs, one fallback"""
+import ctypes
 import math
 import operator
 import re
@@ -69,6 +70,17 @@ def number(x, symbols):
         return (int if isinstance(x, torch.SymInt) else
                 float if isinstance(x, torch.SymFloat) else bool)(got)
     return x
+
+
+KINDS = {getattr(torch, n): getattr(ctypes, "c_" + n) for n in (
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64").split()} | {
+        torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
+
+
+def element(t):
+    """A tensor's one element, read where it lies, by no kernel of PyTorch."""
+    kind = KINDS.get(t.dtype)
+    return kind.from_address(t.data_ptr()).value if kind else t.item()
 
 
 def layout_of(val, symbols):
@@ -204,10 +216,11 @@ class Region:
                 break
         return node
 
-    def compile(self, places, results, symbols):
-        """A caller: arguments at places[node] of its list; results: nodes or constants."""
+    def compile(self, places, results, symbols, strides=()):
+        """A caller: arguments at places[node] of its list; results: nodes or constants. strides: of
+        arguments that lie otherwise than PyTorch foresaw."""
         try:
-            return Plan(self, places, symbols).caller(results)
+            return Plan(self, places, symbols, strides).caller(results)
         except (Refused, Uncompiled):
             raise
         except Exception as e:  # noqa: BLE001  then PyTorch does it, and the report says why
@@ -221,8 +234,9 @@ class Region:
 class Plan:
     """A region at given sizes."""
 
-    def __init__(self, region, places, symbols):
+    def __init__(self, region, places, symbols, strides=()):
         self.region, self.places, self.symbols = region, places, symbols
+        self.strides = dict(strides)
         self.layouts = {n: self.layout_of(n) for n in region.inputs}
         self.ports = [n for n in region.inputs]
         self.computed = []  # (node, layout): what the program gives
@@ -245,6 +259,8 @@ class Plan:
         """Where sizes vary, what would lie with gaps lies dense: in the graph that makes it and in
         that which reads it."""
         lay = layout_of(value_of(node), self.symbols)
+        if node in self.strides:
+            return Layout(lay.size, self.strides[node])
         gaps = self.symbols and not (lay.dense and not lay.expanded)
         return Layout(lay.size, contiguous(lay.size)) if gaps else lay
 
@@ -276,6 +292,8 @@ class Plan:
     def view(self, node, done):
         """A result that shares an argument's memory, or that of another result."""
         root = self.region.root(node)
+        if root in self.strides:
+            return None
         base, val = value_of(root), value_of(node)
         if root not in self.places and root not in done or base.dtype != val.dtype or \
                 base.is_conj() or base.is_neg():

@@ -37,7 +37,7 @@ full zeros ones eye linspace logspace tril_indices triu_indices full_like ones_l
 empty_like native_group_norm native_layer_norm native_batch_norm
 grid_sampler_2d grid_sampler_3d cholesky cholesky_inverse cholesky_solve
 channel_shuffle pixel_shuffle pixel_unshuffle celu selu prelu threshold triangular_solve lu_unpack
-ormqr geqrf repeat_interleave pdist bernoulli multinomial randperm isin unfold_copy
+ormqr geqrf pdist bernoulli multinomial randperm isin unfold_copy
 narrow squeeze_copy unsqueeze_copy expand_copy permute_copy t_copy transpose_copy diagonal_copy
 frexp unravel_index
 """
@@ -60,7 +60,7 @@ RENAMED = {
     "linalg_lu_factor_ex": "linalg.lu_factor_ex", "linalg_lu_solve": "linalg.lu_solve",
     "linalg_solve_triangular": "linalg.solve_triangular", "linalg_eig": "linalg.eig",
     "linalg_matrix_exp": "linalg.matrix_exp", "linalg_pinv": "linalg.pinv",
-    "linalg_lstsq": "linalg.lstsq", "linalg_matrix_sqrth": "linalg.matrix_sqrth",
+    "linalg_lstsq": "linalg.lstsq", "linalg_polar": "linalg.polar", "linalg_matrix_sqrth": "linalg.matrix_sqrth",
     "narrow_copy": "narrow", "view_copy": "reshape",
     "unbind_copy": "unbind", "split_copy": "split", "split_with_sizes_copy": "split_with_sizes",
 }
@@ -88,7 +88,7 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    whole = name.startswith("prims.") or name == "with_effects"
+    whole = name.startswith(("prims.", "torch_nn.", "with_effects"))
     ROWS[name if whole else "aten." + name] = row
 
 
@@ -125,12 +125,18 @@ def _fill():
             add(name, f)
 
 
+def _unshared(x):
+    """x with memory for each element, as its gradient has."""
+    overlaps = any(st == 0 and n > 1 for st, n in zip(x.stride(), x.shape))
+    return x.contiguous() if overlaps else x
+
+
 def vjp(f, xs, gradient, wanted=None):
     """Gradients of f(*xs), weighed by gradient, by those xs that are wanted; None for the others.
     What f computes and no gradient needs is never computed."""
     wanted = [x is not None for x in xs] if wanted is None else wanted
     with kiln.enable_grad():
-        leaves = [x.detach().requires_grad_() if w else x for x, w in zip(xs, wanted)]
+        leaves = [_unshared(x).detach().requires_grad_() if w else x for x, w in zip(xs, wanted)]
         y = f(*leaves)
         some = [x for x, w in zip(leaves, wanted) if w]
         got = iter(kiln.autograd.grad(y, some, gradient, allow_unused=True,
@@ -184,12 +190,22 @@ def _index_put(x, indices, values, accumulate=False, unsafe=False):
 
 
 def _put_masked(x, indices, values, accumulate):
-    """One value where a mask of the first dimensions is true."""
-    if len(indices) != 1 or values.numel() != 1:
+    """Where a mask is true: one value, or as many as there are places, in order."""
+    if len(indices) != 1:
         raise NotImplementedError("how many values are put depends on a mask's values")
-    mask = indices[0].reshape(*indices[0].shape, *[1] * (x.dim() - indices[0].dim()))
-    value = values.reshape(()).to(x.dtype)
-    return kiln.where(mask, x + value if accumulate else value, x)
+    mask, rest = indices[0], x.shape[indices[0].dim():]
+    if values.dim() <= len(rest) or values.shape[0] == 1:
+        values = values.reshape(values.shape[values.dim() - len(rest):]) \
+            if values.dim() > len(rest) else values
+    elif values.shape[0] == 0:
+        return x
+    else:
+        number = mask.reshape(-1).to(kiln.int64).cumsum(0) - 1
+        picked = values[number.clamp(0, values.shape[0] - 1)]
+        values = picked.reshape(*mask.shape, *picked.shape[1:])
+    mask = mask.reshape(*mask.shape, *[1] * len(rest))
+    values = values.to(x.dtype)
+    return kiln.where(mask, x + values if accumulate else values, x)
 
 
 @row("nonzero_static")
@@ -211,6 +227,27 @@ def _nonzero_static(x, size, fill_value=-1):
 @row("_to_copy", "prims.convert_element_type")
 def _to_copy(x, dtype=None):
     return x.to(dtype) if dtype is not None and dtype != x.dtype else x.clone()
+
+
+@row("repeat_interleave.self_int")
+def _repeat_interleave(x, repeats, dim=None, output_size=None):
+    return kiln.repeat_interleave(x, repeats, dim)
+
+
+@row("repeat_interleave.Tensor")
+def repeated(repeats, output_size=None):
+    """Each place as often as it is to be repeated."""
+    ends, at = repeats.cumsum(0), kiln.arange(output_size, dtype=kiln.int64)
+    return kiln.searchsorted(ends, at.to(ends.dtype), right=True).to(repeats.dtype)
+
+
+@row("resize", "resize_")
+def _resize(x, size, memory_format=None):
+    """The same memory, as far as it goes."""
+    n, flat = math.prod(size), x.reshape(-1)
+    more = max(n - flat.shape[0], 0)
+    flat = kiln.cat([flat, kiln.zeros(more, dtype=x.dtype)]) if more else flat
+    return flat[:n].reshape(tuple(size))
 
 
 @row("copy")
@@ -289,7 +326,17 @@ def _arange(*args, dtype=None):
     if dtype is None:
         dtype = kiln.float32 if any(isinstance(a, float) for a in args) else kiln.int64
     start, end, step = (0, args[0], 1) if len(args) == 1 else (*args, 1)[:3]
+    if not dtype.is_floating_point and any(isinstance(a, float) for a in args):
+        n = max(math.ceil((end - start) / step), 0)
+        return (kiln.arange(n, dtype=kiln.int64) * int(step) + int(start)).to(dtype)
     return kiln.arange(start, end, step, dtype=dtype)
+
+
+@row("cat")
+def _cat(tensors, dim=0):
+    """Without those of one dimension that hold nothing, which may stand among others."""
+    some = [t for t in tensors if t.dim() != 1 or t.shape[0]]
+    return kiln.cat(some or tensors, dim)
 
 
 @row("prims.iota")
@@ -538,4 +585,5 @@ def _nothing(*args, **kwargs):
     return None
 
 
-from . import rows_foreach, rows_linalg, rows_nn, rows_random  # noqa: E402,F401  they add theirs
+from . import (rows_foreach, rows_linalg, rows_nn, rows_random,  # noqa: E402,F401  they add theirs
+               rows_statistics)

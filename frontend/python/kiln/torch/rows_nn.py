@@ -408,16 +408,27 @@ def _bags(index, offsets, include_last):
     return n, kiln.searchsorted(offsets[:n].contiguous(), at, right=True).to(index.dtype) - 1
 
 
+def _bag_of(w, index, offsets, mode, per_sample_weights, last, padding_idx):
+    return F.embedding_bag(index, w, offsets, mode=("sum", "mean", "max")[mode],
+                           per_sample_weights=per_sample_weights, include_last_offset=last,
+                           padding_idx=None if padding_idx < 0 else padding_idx)
+
+
+def _largest_rows(w, index, bag, y, counted):
+    """Which row each element of a bag's maximum is from: the first that has it."""
+    n, width = index.shape[0], w.shape[1]
+    hit = (w[index] == y[bag]) & (counted != 0).unsqueeze(1)
+    at = kiln.where(hit, kiln.arange(n).unsqueeze(1), n)
+    first = kiln.full((y.shape[0], width), n, dtype=kiln.int64).scatter_reduce(
+        0, bag.unsqueeze(1).expand(n, width), at, "amin")
+    return kiln.where(first < n, index[first.clamp(max=n - 1)], 0)
+
+
 @row("_embedding_bag", "_embedding_bag_forward_only", wants_node=True)
 def _embedding_bag(node, w, index, offsets, scale_grad_by_freq=False, mode=0, sparse=False,
                    per_sample_weights=None, include_last_offset=False, padding_idx=-1):
-    if mode == 2:
-        raise NotImplementedError("the rows of the largest")
     index, offsets = index.to(kiln.int64), offsets.to(kiln.int64)
-    y = F.embedding_bag(index, w, offsets, mode=("sum", "mean")[mode],
-                        per_sample_weights=per_sample_weights,
-                        include_last_offset=include_last_offset,
-                        padding_idx=None if padding_idx < 0 else padding_idx)
+    y = _bag_of(w, index, offsets, mode, per_sample_weights, include_last_offset, padding_idx)
     _, of, sizes, most = node.meta["val"]
     n, bag = _bags(index, offsets, include_last_offset)
     counted = (index != padding_idx).to(kiln.int64)
@@ -428,24 +439,26 @@ def _embedding_bag(node, w, index, offsets, scale_grad_by_freq=False, mode=0, sp
         t = t[:like.shape[0]] if short > 0 else t
         return kiln.cat([t, kiln.zeros(-short, dtype=t.dtype)]) if short < 0 else t
 
-    return (y, shaped(bag, of), shaped(size, sizes),
-            kiln.zeros(tuple(most.shape), dtype=kiln.int64))
+    rows = _largest_rows(w, index, bag, y, counted) if mode == 2 and index.shape[0] else \
+        kiln.zeros(tuple(most.shape), dtype=kiln.int64)
+    return y, shaped(bag, of), shaped(size, sizes), rows
 
 
 @row("_embedding_bag_backward")
 def _embedding_bag_backward(g, index, offsets, bag, size, most, n, scale_by_freq, mode, sparse,
                             per_sample_weights=None, padding_idx=-1):
-    if mode == 2 or scale_by_freq:
-        raise NotImplementedError("the rows of the largest")
     index, offsets = index.to(kiln.int64), offsets.to(kiln.int64)
     last = offsets.shape[0] > g.shape[0]
-
-    def f(w):
-        return F.embedding_bag(index, w, offsets, mode=("sum", "mean")[mode],
-                               per_sample_weights=per_sample_weights, include_last_offset=last,
-                               padding_idx=None if padding_idx < 0 else padding_idx)
-
-    return vjp(f, (kiln.zeros((n, g.shape[1]), dtype=g.dtype),), g)[0]
+    zero = kiln.zeros((n, g.shape[1]), dtype=g.dtype)
+    if mode == 2:  # PyTorch's maximum is never weighed, nor scaled by frequency
+        g = kiln.where((size[:g.shape[0]] != 0).unsqueeze(1), g, kiln.zeros((), dtype=g.dtype))
+        return zero.scatter_add(0, most, g)
+    r = vjp(lambda w: _bag_of(w, index, offsets, mode, per_sample_weights, last, padding_idx),
+            (zero,), g)[0]
+    if not scale_by_freq:
+        return r
+    count = kiln.zeros(n, dtype=g.dtype).index_add(0, index, kiln.ones(index.shape[0], dtype=g.dtype))
+    return r / count.clamp(min=1).unsqueeze(1)
 
 
 @row("_embedding_bag_per_sample_weights_backward")
@@ -472,6 +485,26 @@ def _nll_loss(x, target, weight, reduction, ignore_index):
         return each, kiln.zeros((), dtype=x.dtype)
     s = each.sum()
     return (s / total if reduction == 1 else s if reduction == 2 else each), total
+
+
+@row("torch_nn._linear_cross_entropy_batch_chunked")
+def _linear_cross_entropy(x, w, target, b, weight, reduction, ignore_index, label_smoothing, chunk,
+                          acc_policy, acc_dtype, retain, *wanted):
+    """The loss, and its gradients by x, w and b; of those not wanted, nothing."""
+    def f(x, w, b):
+        return F.cross_entropy(F.linear(x, w, b), target, weight, reduction=reduction,
+                               ignore_index=ignore_index, label_smoothing=label_smoothing)
+
+    got = vjp(f, (x, w, b), kiln.ones((), dtype=x.dtype), wanted) if any(wanted) else (None,) * 3
+    none = ((0, 0), (0, 0), (0,))
+    return (f(x, w, b), *[kiln.zeros(e, dtype=x.dtype) if t is None else t
+                          for t, e in zip(got, none)])
+
+
+@row("torch_nn._linear_cross_entropy_batch_chunked_no_reduction")
+def _linear_cross_entropies(x, w, target, b, weight, ignore_index, *how):
+    return F.cross_entropy(F.linear(x, w, b), target, weight, reduction="none",
+                           ignore_index=ignore_index)
 
 
 def _attend(q, k, v, p, causal, mask, scale):
@@ -507,6 +540,10 @@ def _cdist(a, b, p, compute_mode=None):
 
 @row("_cdist_backward")
 def _cdist_backward(g, a, b, p, d):
+    if not g.numel():
+        return kiln.zeros(tuple(a.shape), dtype=a.dtype)
+    lead = kiln.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = a.expand(*lead, *a.shape[-2:])
     return vjp(lambda t: kiln.cdist(t, b, p), (a,), g)[0]
 
 
