@@ -164,6 +164,8 @@ kl_tensor *kl_linspace_at(const char *at, double start, double end, int64_t step
     dt = or_default(dt);
     if (check_shape(kl_ints_of(1, &steps), dt))
         return kl_call_end(&c, NULL);
+    if (!kl_is_float(dt) && !kl_is_complex(dt))
+        start = trunc(start), end = trunc(end);
     if (steps == 1)
         return kl_call_end(&c, kl_n_full(dt, 1, &steps, start));
     kl_dtype in = dt == KL_F32 ? KL_F32 : KL_F64;

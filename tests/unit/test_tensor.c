@@ -20,6 +20,7 @@ START_TEST(creation)
     SHOWS(kl_linspace(0, 1, 5, KL_DTYPE_NONE),
           "tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])");
     SHOWS(kl_linspace(3, 9, 1, KL_F64), "tensor([3.], dtype=torch.float64)");
+    SHOWS(kl_linspace(4.3, -3.5, 3, KL_I64), "tensor([ 4,  0, -3])");
     SHOWS(kl_eye(2, KL_F32), "tensor([[1., 0.],\n        [0., 1.]])");
     SHOWS(kl_zeros(kl_shape(0), KL_F32), "tensor([])");
     SHOWS(kl_zeros(kl_shape(2, 0), KL_F32), "tensor([], size=(2, 0))");
