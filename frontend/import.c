@@ -22,6 +22,10 @@ typedef struct reader {
     const uint8_t *peer[KL_TRACES];
     int npeers;
     bool differs;
+    /* a body: what its inputs are like, those from `scanned` on without the first axis */
+    const kl_ref *operand;
+    uint32_t scanned;
+    const kl_graph *outer;
 } reader;
 
 static kl_follow *follow(const reader *r)
@@ -120,20 +124,26 @@ static void skip_words(reader *r, uint32_t n)
     r->p += n * sizeof(int64_t);
 }
 
-/* The extent's value as a number: counted to by an iota. */
-static kl_ref counted(kl_graph *g, kl_dtype dt, const kl_number *w)
+/* An extent's value as a number: counted to by an iota. */
+static kl_ref counted(kl_graph *g, kl_dtype dt, kl_dim n)
 {
-    kl_dim one = 1, count = kl_dim_add(g->dims, w->count, 1);
+    kl_dim one = 1, count = kl_dim_add(g->dims, n, 1);
     kl_ref all = kl_g_iota(g, KL_I64, 1, &count, 0);
-    kl_ref last = kl_g_reshape(g, kl_g_slice(g, all, &w->count, &one, &one), 0, NULL);
+    return kl_g_cast(g, kl_g_reshape(g, kl_g_slice(g, all, &n, &one, &one), 0, NULL), dt);
+}
+
+static kl_ref number_of(kl_graph *g, kl_dtype dt, const kl_number *w)
+{
     if (w->form == KL_NUMBER_COUNT && w->over == 1)
-        return kl_g_cast(g, last, dt);
-    kl_ref n = kl_g_cast(g, last, KL_F64), y;
+        return counted(g, dt, w->count);
+    kl_ref n = counted(g, KL_F64, w->count), y;
     kl_ref over = kl_g_const(g, KL_F64, (double)w->over);
     if (w->form == KL_NUMBER_COUNT)
         y = kl_g_elt(g, KL_OP_mul, over, n, KL_NONE);
     else if (w->form == KL_NUMBER_INVERSE)
         y = kl_g_elt(g, KL_OP_div, over, n, KL_NONE);
+    else if (w->form == KL_NUMBER_QUOTIENT)
+        y = kl_g_elt(g, KL_OP_div, n, counted(g, KL_F64, w->by), KL_NONE);
     else
         y = kl_g_elt(g, KL_OP_div, n, kl_g_elt(g, KL_OP_sub, n, over, KL_NONE), KL_NONE);
     return kl_g_cast(g, y, dt);
@@ -147,7 +157,7 @@ static kl_ref number(reader *r, kl_type *t)
     kl_number w;
     if (follow(r) && peek(r, v)) {
         if (kl_follow_number(follow(r), t->dtype, v, &w))
-            return counted(g, t->dtype, &w);
+            return number_of(g, t->dtype, &w);
         unknown(r, "a number used at");
         return KL_NONE;
     }
@@ -167,7 +177,8 @@ static kl_ref input(reader *r, kl_type *t)
 
 /* ---- nodes ---- */
 
-static kl_status control_bodies(reader *r, kl_op op, int64_t *attr, uint32_t *nattr);
+static kl_status control_bodies(reader *r, kl_op op, const kl_ref *src, int64_t *attr,
+                                uint32_t *nattr);
 
 static kl_status take_shape(reader *r, kl_op op, kl_type *t, kl_ref operand)
 {
@@ -216,7 +227,7 @@ static kl_ref node(reader *r, kl_op op, kl_type *t, uint32_t nsrc, uint32_t natt
     if (op == KL_OP_const && t->rank == 0 && nattr == 1)
         return number(r, t);
     bool control = kl_ops[op].kind == KL_KIND_CONTROL;
-    if (control ? control_bodies(r, op, attr, &nattr)
+    if (control ? control_bodies(r, op, src, attr, &nattr)
                 : take_attrs(r, op, attr, nattr, nsrc ? src[0] : KL_NONE, &varied))
         return KL_NONE;
     /* offsets and strides below 0 are expressions in a graph */
@@ -239,6 +250,24 @@ static void annotate(reader *r, kl_ref ref)
         n->name = kl_graph_string(r->g, name);
 }
 
+/* An input's type: the function's as the user left it open, a body's its operand's. */
+static void take_type(reader *r, kl_type *t)
+{
+    if (!follow(r)) {
+        take_words(r, t->shape, (uint32_t)t->rank);
+        return;
+    }
+    memcpy(t->shape, r->p, (size_t)t->rank * sizeof *t->shape);
+    skip_words(r, (uint32_t)t->rank);
+    if (r->operand) {
+        const kl_dim *shape = kl_graph_shape(r->outer, r->operand[r->ninputs]);
+        memcpy(t->shape, shape + (r->ninputs >= r->scanned),
+               (size_t)t->rank * sizeof *t->shape);
+    } else {
+        kl_follow_input(follow(r), r->ninputs, t);
+    }
+}
+
 static kl_ref read_node(reader *r)
 {
     uint16_t op, nsrc, nattr;
@@ -259,13 +288,7 @@ static kl_ref read_node(reader *r)
         r->p = end;
         return y;
     }
-    if (follow(r)) {
-        memcpy(t.shape, r->p, rank * sizeof *t.shape);
-        kl_follow_input(follow(r), r->ninputs, &t);
-        skip_words(r, rank);
-    } else {
-        take_words(r, t.shape, rank);
-    }
+    take_type(r, &t);
     return input(r, &t);
 }
 
@@ -303,6 +326,8 @@ typedef struct making { /* a body's graph */
     const int64_t *hash[KL_TRACES]; /* of the body in each trace */
     const kl_body *found[KL_TRACES];
     int n;
+    const kl_ref *operand;
+    uint32_t scanned;
     kl_graph *body;
 } making;
 
@@ -317,7 +342,10 @@ static kl_status make_body(making *m)
                 .g = kl_graph_new(g->arena, g->dims,
                                   kl_arena_printf(g->arena, "body_%u", g->nbodies)),
                 .labels = b->labels,
-                .npeers = m->from->npeers};
+                .npeers = m->from->npeers,
+                .operand = m->operand,
+                .scanned = m->scanned,
+                .outer = g};
     if (!r.g)
         return kl_fail(KL_ERR_OOM, "out of memory for a body of %u nodes", b->nnodes);
     for (int k = 0; k < r.npeers; k++) {
@@ -340,7 +368,8 @@ static kl_status find_body(void *user, const kl_body *b)
 }
 
 /* Hashes, two words each, become numbers of bodies. */
-static kl_status control_bodies(reader *r, kl_op op, int64_t *attr, uint32_t *nattr)
+static kl_status control_bodies(reader *r, kl_op op, const kl_ref *src, int64_t *attr,
+                                uint32_t *nattr)
 {
     int64_t hash[KL_TRACES][2];
     uint32_t words[2], first = op == KL_OP_scan,
@@ -348,7 +377,8 @@ static kl_status control_bodies(reader *r, kl_op op, int64_t *attr, uint32_t *na
     take(r, attr, first * sizeof *attr);
     KL_TRY(alike(r));
     for (uint32_t i = 0; i < n; i++) {
-        making m = {.from = r};
+        making m = {.from = r, .operand = src + (op == KL_OP_cond)};
+        m.scanned = op == KL_OP_scan ? (uint32_t)attr[0] : UINT32_MAX;
         memcpy(hash[0], r->p, sizeof hash[0]);
         for (int k = 0; k < r->npeers; k++)
             memcpy(hash[k + 1], r->peer[k] + (r->p - r->key), sizeof hash[0]);

@@ -81,12 +81,13 @@ typedef struct kl_unit_of { /* an extent that is known, and its value in each tr
 typedef enum kl_number_form {
     KL_NUMBER_COUNT,   /* over * count */
     KL_NUMBER_INVERSE, /* over / count */
-    KL_NUMBER_RATIO    /* count / (count - 1) */
+    KL_NUMBER_RATIO,   /* count / (count - 1) */
+    KL_NUMBER_QUOTIENT /* count / by */
 } kl_number_form;
 typedef struct kl_number { /* a constant that sizes make */
     kl_number_form form;
     int64_t over;
-    kl_dim count;
+    kl_dim count, by;
 } kl_number;
 typedef struct kl_follow kl_follow;
 struct kl_follow {

@@ -348,21 +348,81 @@ static bool counts(const kl_follow *f, kl_dtype dt, const int64_t *v, const kl_n
     return true;
 }
 
-bool kl_follow_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
+/* One extent over another, or both less one, as resampling has it. */
+static bool quotient(const kl_follow *f, kl_dtype dt, const int64_t *v,
+                     const kl_unit_of *a, const kl_unit_of *b, int less)
 {
-    static const kl_number forms[] = {
-        {KL_NUMBER_COUNT, 1, 0},    {KL_NUMBER_INVERSE, 1, 0},  {KL_NUMBER_COUNT, -1, 0},
-        {KL_NUMBER_INVERSE, -1, 0}, {KL_NUMBER_INVERSE, 2, 0},  {KL_NUMBER_RATIO, 1, 0},
-        {KL_NUMBER_INVERSE, 4, 0},  {KL_NUMBER_INVERSE, -2, 0},
-    };
-    int64_t count[KL_TRACES];
-    for (size_t i = 0; i < KL_COUNT(forms) && !kl_is_complex(dt); i++) {
-        *out = forms[i];
-        if (!counts(f, dt, v, out, count))
+    for (int k = 0; k < f->n; k++)
+        if (b->v[k] == less ||
+            encode(dt, (double)(a->v[k] - less) / (double)(b->v[k] - less)) != v[k])
+            return false;
+    return true;
+}
+
+static bool quotients(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
+{
+    for (uint32_t i = 0; i < f->nunits && !kl_is_complex(dt); i++)
+        for (uint32_t k = 0; k < f->nunits; k++)
+            for (int less = 0; less < 2; less++)
+                if (quotient(f, dt, v, &f->unit[i], &f->unit[k], less)) {
+                    kl_dim one = kl_dim_const(f->d, less);
+                    *out = (kl_number){KL_NUMBER_QUOTIENT, 1,
+                                       kl_dim_sub(f->d, f->unit[i].dim, one),
+                                       kl_dim_sub(f->d, f->unit[k].dim, one)};
+                    return true;
+                }
+    return false;
+}
+
+/* The count of such a number as a multiple of up to `more` + 1 units, from number i on:
+ * where the number's few digits do not tell it. */
+static bool number_product(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out,
+                           uint32_t i, int more, kl_dim x, const int64_t *xv)
+{
+    double x0 = kl_scalar_to_double(dt, (kl_scalar){.bits = (uint64_t)v[0]});
+    double first = count_of(out->form, out->over, x0);
+    for (; i < f->nunits && first >= 1 && first < 1e15; i++) {
+        int64_t y[KL_TRACES];
+        bool ok = true;
+        for (int k = 0; k < f->n; k++)
+            ok &= !kl_mul_overflow(xv[k], f->unit[i].v[k], &y[k]) && y[k] > 0;
+        if (!ok || (double)y[0] > 1.5 * first)
             continue;
+        double by = KL_MAX(nearbyint(first / (double)y[0]), 1);
+        kl_dim z = kl_dim_mul(f->d, x, f->unit[i].dim);
+        for (int k = 0; k < f->n && ok; k++)
+            ok = encode(dt, number_of(out->form, out->over, by * (double)y[k])) == v[k];
+        if (ok)
+            out->count = kl_dim_mul(f->d, z, kl_dim_const(f->d, (int64_t)by));
+        if (ok || (more && number_product(f, dt, v, out, i, more - 1, z, y)))
+            return out->count != KL_DIM_BAD;
+    }
+    return false;
+}
+
+static bool counted_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
+{
+    int64_t count[KL_TRACES];
+    if (counts(f, dt, v, out, count)) {
         out->count = kl_follow_extent(f, count, NULL, 0);
         if (out->count != KL_DIM_BAD)
             return true;
     }
-    return false;
+    return out->form != KL_NUMBER_COUNT && number_product(f, dt, v, out, 0, 3, 1, ones);
+}
+
+bool kl_follow_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
+{
+    static const kl_number forms[] = {
+        {KL_NUMBER_COUNT, 1, 0, 0},   {KL_NUMBER_INVERSE, 1, 0, 0},
+        {KL_NUMBER_COUNT, -1, 0, 0},  {KL_NUMBER_INVERSE, -1, 0, 0},
+        {KL_NUMBER_INVERSE, 2, 0, 0}, {KL_NUMBER_RATIO, 1, 0, 0},
+        {KL_NUMBER_INVERSE, 4, 0, 0}, {KL_NUMBER_INVERSE, -2, 0, 0},
+    };
+    for (size_t i = 0; i < KL_COUNT(forms) && !kl_is_complex(dt); i++) {
+        *out = forms[i];
+        if (counted_number(f, dt, v, out))
+            return true;
+    }
+    return quotients(f, dt, v, out);
 }

@@ -36,18 +36,22 @@ static kl_status read_dimension(kl_follow *f, const kl_dimension *d)
     return KL_OK;
 }
 
-/* Trace k's size of symbol s: unlike the others', of all remainders, within the range. */
+/* Trace k's size of symbol s: unlike the others', of all remainders and orders of size; k
+ * 0 is the smallest. In a narrow range it is what steps around it meet. */
 static int64_t size_of(const kl_follow *f, const kl_dimension *d, int s, int k,
                        int64_t least)
 {
-    static const int step[3][KL_TRACES] = {{0, 3, 13, 18, 25, 34, 44},
-                                           {0, 5, 11, 14, 23, 36, 42},
-                                           {0, 9, 15, 22, 28, 37, 46}};
+    static const int step[3][KL_TRACES] = {{0, 3, 77, 130, 22, 183, 111},
+                                           {0, 41, 11, 150, 86, 223, 129},
+                                           {0, 97, 190, 29, 239, 66, 148}};
     int64_t by = f->by[s], lo = (KL_MAX(d->min, 2) + by - 1) / by, hi = d->max / by;
     int64_t first = d->like / by > lo ? d->like / by : lo + least + 17 * s;
-    int64_t more = step[s % 3][k] + 8 * k * (s / 3), most = 46 + 48 * (s / 3);
-    first = KL_MAX(KL_MIN(first, hi - most), lo);
-    return by * (first + more <= hi ? first + more : lo + k % (hi - lo + 1));
+    int64_t more = step[s % 3][k] + 8 * k * (s / 3);
+    if (first + 240 + 48 * (s / 3) <= hi)
+        return by * (first + more);
+    first = KL_MIN(first, lo + (hi - lo - 2) / 2);
+    int64_t n = hi - first + 1;
+    return by * (first + k * (n / 3 + 1 + s) % n);
 }
 
 /* From `least` on, or what is known to work. */
@@ -122,9 +126,10 @@ static kl_status trace_from(traces *t, int64_t least)
     t->f.vague = false;
     KL_TRY(kl_follow_values(&t->f));
     KL_TRY(trace_to(t, FEW));
-    KL_TRY(try_reading(&t->f));
+    kl_status st = try_reading(&t->f);
     if (!t->f.vague)
-        return KL_OK;
+        return st;
+    kl_error_clear();
     KL_TRY(trace_to(t, KL_TRACES));
     return try_reading(&t->f);
 }

@@ -115,7 +115,7 @@ if [ "$mode" != --quick ]; then
     script "operators on PyTorch's samples" sh tests/pool.sh "$opdb 0/2" "$opdb 1/2"
     opdb="$python tests/python/torch_opdb.py --quick --part"
     script "models and operators through torch.compile" sh tests/pool.sh \
-        "$opdb 0/2" "$opdb 1/2" "$python tests/python/torch_models.py" \
+        "$opdb 0/2" "$opdb 1/2" "$python tests/python/torch_models.py" "$python tests/python/torch_sizes.py" \
         "$python tests/python/torch_kernels.py"
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs

@@ -31,7 +31,7 @@ static kl_function *compiled(void)
 {
     kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 2)},
                      {"flag", KL_BOOL, kl_shape(2)}};
-    kl_dimension n = {"n", 1, MOST, 1, 0};
+    kl_dimension n = {.name = "n", .min = 1, .max = MOST};
     kl_function *f = kl_compile_sized(traced, NULL, in, 2, 5, &n, 1);
     ck_assert_msg(f != NULL, "%s", kl_error());
     return f;

@@ -55,6 +55,7 @@ static PyObject *arguments(kl_tensor *const *in, int n)
 static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     tracing *t = user;
+    PyErr_Clear(); /* of a trace at sizes that did not fit */
     PyObject *args = arguments(in, t->nin);
     now_tracing++;
     PyObject *r = args ? PyObject_CallObject(t->fn, args) : NULL;
@@ -86,11 +87,13 @@ static int input_of(PyObject *o, kl_input *in)
 
 static int dimension_of(PyObject *o, kl_dimension *d)
 {
-    long long min, max;
-    if (!PyArg_ParseTuple(o, "sLL", &d->name, &min, &max))
+    long long min, max, divisor = 0, like = 0;
+    if (!PyArg_ParseTuple(o, "sLL|LLs", &d->name, &min, &max, &divisor, &like, &d->is))
         return -1;
     d->min = min;
     d->max = max;
+    d->divisor = divisor;
+    d->like = like;
     return 0;
 }
 
@@ -124,7 +127,8 @@ static int read_plan(plan *p, tracing *t, PyObject *in, PyObject *donated, PyObj
 
 /* _jit_trace(fn, inputs, nout, donated, dims): fn on tensors without values. An input is
  * (name, dtype, shape), an extent -1 - i in it dimension number i; donated: per output, 1
- * + the input that it may be written over, or 0; a dimension is (name, least, most). */
+ * + the input that it may be written over, or 0; a dimension is (name, least, most), a
+ * divisor of its sizes, a size that works and a formula behind it if there are. */
 static PyObject *jit_trace(PyObject *self, PyObject *args)
 {
     PyObject *in, *donated, *dims, *r = NULL;
@@ -188,6 +192,14 @@ static PyObject *port(kl_dtype dt, kl_ints shape)
     return r;
 }
 
+/* (name, least, most, divisor) */
+static PyObject *dimension(const kl_function *f, int i)
+{
+    int64_t min, max, by;
+    const char *name = kl_function_dim(f, i, &min, &max, &by);
+    return Py_BuildValue("sLLL", name, (long long)min, (long long)max, (long long)by);
+}
+
 /* _jit_about(f): (input names, inputs, outputs, dimensions); an input is (dtype, shape),
  * -1 in a shape: it depends on the dimensions. */
 static PyObject *jit_about(PyObject *self, PyObject *o)
@@ -214,9 +226,9 @@ static PyObject *jit_about(PyObject *self, PyObject *o)
         Py_XDECREF(p);
     }
     for (int i = 0; !bad && i < kl_function_dims(f); i++) {
-        PyObject *name = PyUnicode_FromString(kl_function_dim(f, i, NULL, NULL, NULL));
-        bad = !name || PyList_Append(r[3], name);
-        Py_XDECREF(name);
+        PyObject *d = dimension(f, i);
+        bad = !d || PyList_Append(r[3], d);
+        Py_XDECREF(d);
     }
     PyObject *all = bad ? NULL : PyTuple_Pack(4, r[0], r[1], r[2], r[3]);
     for (int i = 0; i < 4; i++)

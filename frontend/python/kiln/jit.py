@@ -30,7 +30,8 @@ class TracedFunction:
 
     def __init__(self, program, one):
         self._program, self._one = program, one
-        self.names, self.inputs, self.outputs, self.dims = _kiln._jit_about(program)
+        self.names, self.inputs, self.outputs, dims = _kiln._jit_about(program)
+        self.dims = [d[0] for d in dims]
 
     def __repr__(self):
         inputs = ", ".join(f"{n}: {d}{list(s)}" for n, (d, s) in zip(self.names, self.inputs))

@@ -116,19 +116,25 @@ class Compiled:
             nodes = steps[0][1] if steps else []
             used = {r for r in self.results if isinstance(r, torch.fx.Node)}
             region = Region(nodes, used)
-            if self.sized is None and symbols and not self.extents:
+            if self.sized is None and symbols:
                 self.sized = self.of_all_sizes(region, places, symbols)
-            return self.sized or region.compile(places, self.results, symbols)
+            return self.sized if self.serves(symbols) else \
+                region.compile(places, self.results, symbols)
+        if symbols:
+            report.separate("an operation runs by PyTorch's kernel")
         return Sequence(self, steps, symbols)
 
     def of_all_sizes(self, region, places, symbols):
+        behind = {s: len(self.inputs) + k for k, (_, _, s) in enumerate(self.extents)}
         try:
-            return region.compile_sized(places, self.results, symbols)
-        except Refused:
-            raise
+            caller, self.fits = region.compile_sized(places, self.results, symbols, behind)
+            return caller
         except Exception as e:  # noqa: BLE001  then each size has a program of its own
-            self.why_sized = str(e)
+            report.separate(str(e).splitlines()[0] if str(e) else type(e).__name__)
             return False
+
+    def serves(self, symbols):
+        return bool(self.sized) and self.fits(symbols)
 
     def numbers(self, symbols):
         """Results that Python computes from the sizes."""
@@ -136,15 +142,18 @@ class Compiled:
                 if isinstance(r, torch.fx.Node) and is_host(r) and r not in self.inputs]
 
     def __call__(self, args):
-        key = (*[args[i] for i in self.sizes], *[args[i].shape[k] for i, k, _ in self.extents])
+        behind = [args[i].shape[k] for i, k, _ in self.extents]
+        key = (*[args[i] for i in self.sizes], *behind)
         found = self.callers.get(key)
         if found is None:
             symbols = self.symbols(args)
             with _disable_current_modes():
-                caller = self.sized or self.build(symbols)
+                caller = self.sized if self.serves(symbols) else self.build(symbols)
             found = self.callers[key] = (caller, self.numbers(symbols) if caller is self.sized
                                          else ())
         caller, numbers = found
+        if caller is self.sized:
+            args += behind
         out = caller(args)
         if numbers:
             out = list(out)

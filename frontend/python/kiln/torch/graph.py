@@ -15,6 +15,7 @@ from .. import _kiln
 from . import random, report, rows
 from .layout import Layout, contiguous
 from .names import dtype_of
+from .sizes import Sizes, env_of
 
 NEW, OVER, VIEW, ARG, OBJECT = range(5)
 API = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
@@ -226,9 +227,10 @@ class Region:
         except Exception as e:  # noqa: BLE001  then PyTorch does it, and the report says why
             raise Uncompiled(self.nodes, f"{type(e).__name__}: {e}") from e
 
-    def compile_sized(self, places, results, symbols):
-        """The same for all sizes: these are an example."""
-        return Sized(self, places, symbols).caller(results)
+    def compile_sized(self, places, results, symbols, behind):
+        """The same for all sizes, of which these are an example; and whether it is for others."""
+        plan = Sized(self, places, symbols, behind)
+        return plan.caller(results), plan.fits
 
 
 class Plan:
@@ -388,20 +390,20 @@ class Plan:
 
 class Sized(Plan):
     """A region at all sizes: its symbols are dimensions of the program, told by the inputs. An
-    extent that is a product of symbols is as many extents of the program's input."""
+    extent that is a product of symbols is as many extents of the program's input. behind: places
+    of symbols that stand behind the arguments."""
 
-    MOST = 2 ** 31 - 1
-
-    def __init__(self, region, places, symbols):
-        self.numbers = {s: i for i, s in enumerate(symbols)}
+    def __init__(self, region, places, symbols, behind):
+        self.sizes, self.behind = Sizes(symbols, env_of((*places, *region.nodes))), behind
         super().__init__(region, places, symbols)
         self.where = {}  # number of a dimension -> (input, axis of the program's)
         for k, n in enumerate(self.ports):
             for axis, d in enumerate(self.shape_of(n)):
                 if d < 0:
                     self.where.setdefault(-1 - d, (k, axis))
-        if len(self.where) < len(self.numbers):
-            raise NotImplementedError("a size that is no input's extent alone")
+        lacking = [str(s) for s, i in self.sizes.numbers.items() if i not in self.where]
+        if lacking:
+            raise NotImplementedError(f"no input's extent is {lacking[0]} alone")
 
     def factors(self, node):
         """The extents of a program's input, in memory order, each as its factors."""
@@ -416,9 +418,9 @@ class Sized(Plan):
             return (s,)
         expr = s.node.expr
         parts = expr.args if expr.is_Mul else (expr,)
-        if all(p.is_Integer or p in self.numbers for p in parts):
-            return tuple(int(p) if p.is_Integer else -1 - self.numbers[p] for p in parts)
-        raise NotImplementedError(f"an input's extent {expr}")
+        if not all(p.is_Integer or p in self.sizes.numbers for p in parts):
+            parts = (expr,)
+        return tuple(int(p) if p.is_Integer else -1 - self.sizes.number(p) for p in parts)
 
     def whole(self, node, t):
         extents, shape, at = self.factors(node), [], 0
@@ -429,11 +431,20 @@ class Sized(Plan):
 
     def dimension_places(self, program):
         """Where the program's dimensions, in its order, stand among the arguments."""
-        symbols = list(self.numbers)
-        names = _kiln._jit_about(program)[3] if program else ()
-        at = {value_of(n).node.expr: i for n, i in self.places.items()
+        at = {str(value_of(n).node.expr): i for n, i in self.places.items()
               if isinstance(value_of(n), torch.SymInt)}
-        return tuple(at[symbols[int(name[1:])]] for name in names)
+        at.update((str(s), i) for s, i in self.behind.items())
+        self.ranges = _kiln._jit_about(program)[3] if program else ()
+        return tuple(at[name] for name, *_ in self.ranges)
+
+    def fix(self, t, i):
+        """A copy of an argument that lies as the program wants it."""
+        order = self.layouts[self.ports[i]].order
+        if any(self.ports[i] is target for target, _ in self.region.written):
+            raise RuntimeError("kiln: a tensor to be written to lies otherwise than when compiled")
+        report.ran("aten.clone.default", "an argument lies otherwise than when compiled")
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return t.permute(order).contiguous().permute(back)
 
     def view(self, node, done):
         """Only with sizes that are known."""
@@ -442,17 +453,17 @@ class Sized(Plan):
         return super().view(node, done) if fixed else None
 
     def dimensions(self):
-        env = next(s.node.shape_env for n in self.ports for s in value_of(n).shape
-                   if isinstance(s, torch.SymInt))
-        r = [env.var_to_range.get(s) for s in self.numbers]
-        return tuple((f"s{i}", max(int(v.lower), 2), self.most(v)) for i, v in enumerate(r))
+        return tuple(self.sizes.dimensions())
 
-    def most(self, v):
-        return int(v.upper) if v.upper.is_Integer and v.upper < self.MOST else self.MOST
+    def fits(self, symbols):
+        """Whether the program is for these sizes too."""
+        now = {str(s): v for s, v in symbols.items()}
+        return all(least <= now[name] <= most and now[name] % by == 0
+                   for name, least, most, by in self.ranges)
 
     def symbols_of(self, tensors):
         known = {}
-        for s, i in self.numbers.items():
+        for s, i in self.sizes.numbers.items():
             k, axis = self.where[i]
             known[s] = tensors[k].shape[axis]
         return known

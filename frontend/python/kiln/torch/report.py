@@ -1,18 +1,22 @@
 """What ran natively, and what PyTorch's own kernels did instead, with the reason."""
 import collections
+import warnings
 
 from .. import _kiln
 
 _native = collections.Counter()     # overload -> nodes compiled
 _fallback = collections.Counter()   # (overload, reason) -> runs
+_separate = collections.Counter()   # reason -> graphs
 
 
 class Report:
     """native: overload -> nodes compiled into programs; fallbacks: (overload, reason) -> how often
-    PyTorch's kernel ran; calls: of native programs."""
+    PyTorch's kernel ran; separate: reason -> graphs of varying sizes that have a program for each
+    size; calls: of native programs."""
 
     def __init__(self):
         self.native, self.fallbacks = dict(_native), dict(_fallback)
+        self.separate = dict(_separate)
         self.calls = _kiln._caller_calls()
 
     def __str__(self):
@@ -20,6 +24,8 @@ class Report:
                  f"native programs, called {self.calls} times"]
         lines += [f"fallback {op} {n} times: {why}"
                   for (op, why), n in sorted(self.fallbacks.items(), key=lambda r: -r[1])]
+        lines += [f"a program for each size, {n} graph{'s' * (n > 1)}: {why}"
+                  for why, n in self.separate.items()]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -34,6 +40,7 @@ def reset():
     """Count from here on."""
     _native.clear()
     _fallback.clear()
+    _separate.clear()
 
 
 def native(ops):
@@ -42,3 +49,10 @@ def native(ops):
 
 def ran(op, why):
     _fallback[op, why] += 1
+
+
+def separate(why):
+    """A graph of varying sizes is compiled for each of them; said once a reason."""
+    if why not in _separate:
+        warnings.warn(f"kiln: a program for each size: {why}", stacklevel=2)
+    _separate[why] += 1

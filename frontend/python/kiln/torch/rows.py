@@ -125,18 +125,12 @@ def _fill():
             add(name, f)
 
 
-def _unshared(x):
-    """x with memory for each element, as its gradient has."""
-    overlaps = any(st == 0 and n > 1 for st, n in zip(x.stride(), x.shape))
-    return x.contiguous() if overlaps else x
-
-
 def vjp(f, xs, gradient, wanted=None):
     """Gradients of f(*xs), weighed by gradient, by those xs that are wanted; None for the others.
     What f computes and no gradient needs is never computed."""
     wanted = [x is not None for x in xs] if wanted is None else wanted
     with kiln.enable_grad():
-        leaves = [_unshared(x).detach().requires_grad_() if w else x for x, w in zip(xs, wanted)]
+        leaves = [x.detach().clone().requires_grad_() if w else x for x, w in zip(xs, wanted)]
         y = f(*leaves)
         some = [x for x, w in zip(leaves, wanted) if w]
         got = iter(kiln.autograd.grad(y, some, gradient, allow_unused=True,
@@ -451,18 +445,30 @@ def _as_strided_scatter(node, x, src, size, stride, offset=None):
     return kiln.as_strided_scatter(x, src, tuple(size), tuple(stride), offset or 0)
 
 
+def _placed(x, src, dim, start):
+    """x with src from `start` on along dim: read by place, so that extents may be symbols."""
+    dim %= x.dim()
+    around = [0, 0] * (x.dim() - dim - 1) + [start, x.shape[dim] - start - src.shape[dim]]
+    inside = F.pad(kiln.ones(tuple(src.shape), dtype=kiln.bool), around)
+    return kiln.where(inside, F.pad(src, around), x)
+
+
 @row("select_scatter", "select_copy")
 def _select_scatter(x, src, dim, index):
-    return kiln.select_scatter(x, src, dim, index)
+    n = x.shape[dim]
+    if src.dtype != x.dtype or not -n <= index < n:
+        return kiln.select_scatter(x, src, dim, index)
+    return _placed(x, src.unsqueeze(dim % x.dim()), dim, index % n)
 
 
 @row("slice_scatter")
 def _slice_scatter(x, src, dim=0, start=None, end=None, step=1):
     n = x.shape[dim]
     start, end, step = slice(start, end, step).indices(n)
-    return kiln.slice_scatter(x, src.expand_as(x[(slice(None),) * (dim % x.dim()) +
-                                                 (slice(start, end, step),)]),
-                              dim, start, end, step)
+    src = src.expand_as(x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)])
+    if src.dtype != x.dtype or step != 1:
+        return kiln.slice_scatter(x, src, dim, start, end, step)
+    return _placed(x, src, dim, start)
 
 
 @row("view.dtype")

@@ -72,7 +72,7 @@ def _batch_norm(x, w, b, mean, var, training, momentum, eps, wide=True):
     n = x.numel() / x.shape[1]
     if mean is not None:
         mean = (m * momentum + mean * (1 - momentum)).to(mean.dtype)
-        var = (v * (momentum * n / max(n - 1, 1)) + var * (1 - momentum)).to(var.dtype)
+        var = (v * (n / max(n - 1, 1)) * momentum + var * (1 - momentum)).to(var.dtype)
     return y.to(x.dtype), m, rstd, mean, var
 
 

@@ -1,0 +1,86 @@
+"""Symbolic sizes of PyTorch's graphs as dimensions of kiln's programs.
+
+    s0, (s0 - 1)//2 + 1   ->   ("s0", 2, 4096, 1, 32), ("s0_1", 0, 0, 0, 0, "floor((s0+-1)/2)+1")
+
+A dimension is (name, least, most, divisor, a size that works), one that follows from others
+(name, 0, 0, 0, 0, formula)."""
+import math
+
+import torch
+
+MOST = 2 ** 31 - 1
+
+
+def formula(expr, names):
+    """The text of an extent, as kiln's graphs have it."""
+    kind = type(expr).__name__
+    args = [formula(a, names) for a in expr.args]
+    if expr in names:
+        return names[expr]
+    if expr.is_Integer:
+        return str(int(expr))
+    if expr.is_Add:
+        return "(" + "+".join(args) + ")"
+    if expr.is_Mul:
+        over = math.prod(int(a.q) for a in expr.args if a.is_Rational)
+        if over > 1:
+            return f"floor({formula(expr * over, names)}/{over})"
+        return "*".join(args)
+    if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
+        return "*".join([args[0]] * int(expr.exp))
+    if kind in ("FloorDiv", "CleanDiv", "IntTrueDiv"):
+        return f"floor({args[0]}/{args[1]})"
+    if kind == "CeilDiv":
+        return f"floor(({args[0]}+{args[1]}+-1)/{args[1]})"
+    if kind in ("Mod", "PythonMod"):
+        return f"mod({args[0]},{args[1]})"
+    if kind in ("Max", "Min"):
+        text = args[0]
+        for a in args[1:]:
+            text = f"{kind.lower()}({text},{a})"
+        return text
+    raise NotImplementedError(f"an input's extent {expr}")
+
+
+class Sizes:
+    """symbols: symbol -> its value now, or None; derived: formula -> number of its dimension."""
+
+    def __init__(self, symbols, env):
+        self.numbers = {s: i for i, s in enumerate(symbols)}
+        self.values, self.env = symbols, env
+        self.names = {s: str(s) for s in symbols}
+        self.derived = {}
+
+    def number(self, expr):
+        """Of the dimension that an extent is."""
+        if expr in self.numbers:
+            return self.numbers[expr]
+        return self.derived.setdefault(formula(expr, self.names),
+                                       len(self.numbers) + len(self.derived))
+
+    def divisor(self, symbol):
+        by = 1
+        for m in self.env.divisible:
+            if type(m).__name__ in ("Mod", "PythonMod") and m.args[0] == symbol and \
+                    m.args[1].is_Integer:
+                by = math.lcm(by, int(m.args[1]))
+        return by
+
+    def dimensions(self, least=2):
+        for s in self.numbers:
+            r = self.env.var_to_range.get(s)
+            most = int(r.upper) if r.upper.is_Integer and r.upper < MOST else MOST
+            yield (self.names[s], max(int(r.lower), least), most, self.divisor(s),
+                   self.values.get(s) or 0)
+        for i, text in enumerate(self.derived):
+            yield (f"size{i}", 0, 0, 0, 0, text)
+
+
+def env_of(nodes):
+    """Where the graph's symbols are known; None: it has none."""
+    for n in nodes:
+        val = n.meta.get("val")
+        for s in getattr(val, "shape", ()) if isinstance(val, torch.Tensor) else (val,):
+            if isinstance(s, torch.SymInt):
+                return s.node.shape_env
+    return None

@@ -1,0 +1,214 @@
+"""torch_sizes.py: models whose sizes vary, through torch.compile(backend="kiln", dynamic=True).
+
+    python3 tests/python/torch_sizes.py [NAME..]
+
+Forward and a training step each at several sizes, against eager PyTorch; every operation native,
+one graph of Dynamo's for all sizes (of recurrent layers, one for each length), and one program
+for each direction. The last line is
+"N passed, N failed"."""
+import copy
+import os
+import sys
+import warnings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore")
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+
+import kiln.torch  # noqa: E402
+from kiln.torch import graph  # noqa: E402
+from torch_models import GPT, Last, Residual  # noqa: E402
+
+MODELS = {}
+
+
+def model(*sizes, graphs=1):
+    """A function that gives a module and a function from a size to its arguments. graphs: how many
+    Dynamo makes, each of two programs."""
+    def take(f):
+        MODELS[f.__name__] = (f, sizes, graphs)
+        return f
+
+    return take
+
+
+def images(*size):
+    return torch.randn(size[0], 3, *size[1:])
+
+
+IMAGES = (2, 32, 36), (3, 40, 40), (2, 33, 47), (5, 57, 34), (4, 64, 41)
+TEXTS = (2, 8), (3, 11), (5, 16), (2, 7)
+
+
+class Unet(nn.Module):
+    """Down twice, up twice, what was on the way down beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(i, o, 3, padding=1) for i, o in
+                                  ((3, 4), (4, 8), (12, 2)))
+
+    def forward(self, x):
+        a = F.relu(self.a(x))
+        b = F.relu(self.b(F.max_pool2d(a, 2)))
+        b = F.interpolate(b, size=a.shape[2:], mode="nearest")
+        return self.c(torch.cat([a, b], 1))
+
+
+class Tokens(nn.Module):
+    """A classifier of texts: embeddings, encoder layers, the mean of all tokens."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        self.words = nn.Embedding(50, 32)
+        layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=dropout, batch_first=True)
+        self.encoder, self.out = nn.TransformerEncoder(layer, 2), nn.Linear(32, 3)
+
+    def forward(self, tokens):
+        return self.out(self.encoder(self.words(tokens)).mean(1))
+
+
+@model((8, 64), (3, 64), (17, 64))
+def mlp():
+    return (nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), torch.randn)
+
+
+@model((8, 16), (3, 16), (17, 16))
+def batch_norm():
+    return (nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)),
+            torch.randn)
+
+
+@model((2, 32, 32), (3, 32, 32), (7, 32, 32))
+def cnn_batch():
+    return cnn()
+
+
+@model(*IMAGES)
+def cnn():
+    return (nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2),
+                          nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+            images)
+
+
+@model(*IMAGES)
+def residual():
+    return (nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.BatchNorm2d(8), nn.ReLU(),
+                          nn.MaxPool2d(3, 2, 1), Residual(8), nn.Conv2d(8, 8, 1, 2),
+                          nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(8, 10)), images)
+
+
+@model(*IMAGES)
+def pools():
+    return (nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1),
+                          nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(4, 4, 2)), images)
+
+
+@model(*IMAGES)
+def unet():
+    return Unet(), images
+
+
+@model(*IMAGES)
+def transposed():
+    return (nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(),
+                          nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh()), images)
+
+
+@model(*TEXTS)
+def encoder():
+    return Tokens(), lambda *size: torch.randint(0, 50, size)
+
+
+@model(*TEXTS)
+def gpt():
+    return GPT(), lambda *size: torch.randint(0, 50, size)
+
+
+@model(*TEXTS, graphs=2)
+def lstm():
+    return Last(nn.LSTM(8, 16, batch_first=True), 16, 3), lambda *size: torch.randn(*size, 8)
+
+
+@model(*TEXTS, graphs=4)
+def gru():
+    return Last(nn.GRU(8, 16, batch_first=True), 16, 3), lambda *size: torch.randn(*size, 8)
+
+
+# ---- counting and comparing ----
+
+made = []
+
+
+def counted(cls):
+    before = cls.caller
+
+    def caller(self, results):
+        got = before(self, results)
+        made.append(cls.__name__)
+        return got
+
+    cls.caller = caller
+
+
+counted(graph.Plan)
+
+
+def step(m, x):
+    """The results, and the gradients by parameters' names."""
+    m.zero_grad()
+    y = m(x)
+    y.square().mean().backward()
+    return y.detach(), {n: p.grad for n, p in m.named_parameters()}
+
+
+def close(got, want, tolerance):
+    return torch.allclose(got, want, rtol=tolerance, atol=tolerance * (1 + want.abs().max().item()))
+
+
+def check(name):
+    f, sizes, graphs = MODELS[name]
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    kiln.torch.reset()
+    made.clear()
+    m, arguments = f()
+    ours = copy.deepcopy(m)
+    compiled = torch.compile(ours, backend="kiln", dynamic=True, fullgraph=True)
+    wrong = []
+    for size in sizes:
+        x = arguments(*size)
+        (y, g), (z, h) = step(m, x), step(compiled, x)
+        h = {n.replace("_orig_mod.", ""): v for n, v in h.items()}
+        if not close(z, y, 1e-4):
+            wrong.append(f"results at {size}")
+        wrong += [f"gradient of {n} at {size}" for n in g if not close(h[n], g[n], 1e-3)]
+    found = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    if found != graphs:
+        wrong.append(f"{found} graphs")
+    if len(made) > 2 * graphs:
+        wrong.append(f"{len(made)} programs")
+    wrong += [f"{op}: {why}" for op, why in kiln.torch.report().fallbacks]
+    return wrong
+
+
+def main(names):
+    failed = 0
+    for name in names or MODELS:
+        try:
+            wrong = check(name)
+        except Exception as e:  # noqa: BLE001
+            wrong = [f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"]
+        failed += bool(wrong)
+        print(f"{name}: {'; '.join(wrong)[:600] if wrong else 'ok'}", flush=True)
+    n = len(names or MODELS)
+    print(f"{n - failed} passed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
