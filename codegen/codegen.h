@@ -285,8 +285,9 @@ typedef enum kl_cuda_output {
     KL_CUDA_PTX,
     KL_CUDA_CUBIN /* PTX where this NVRTC does not know the target */
 } kl_cuda_output;
-/* Append n lowered kernels as one text or module. Phase 1 of kernel "head.0" is head_0_1.
- */
+/* Phase 1 of kernel "head.0" is head_0_1: head_0, by the kernel's name. */
+void kl_cuda_symbol(const char *name, char *out, size_t cap);
+/* Append n lowered kernels as one text or module. */
 kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_target *t,
                           kl_cuda_output what, kl_text *out);
 
@@ -306,7 +307,8 @@ kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_targe
     X(CALL, "a function that was called returned other than 0")                          \
     X(POINTER, "a pointer is null")                                                      \
     X(WEIGHTS, "the weights are not loaded, or the file is not theirs")                  \
-    X(CPU, "this processor has none of the levels that this was made for")
+    X(CPU, "this processor has none of the levels that this was made for")               \
+    X(DEVICE, "there is no GPU, or its driver refused")
 typedef enum kl_artefact_code {
 #define X(name, text) KL_ARTEFACT_##name,
     KL_ARTEFACT_CODES(X)

@@ -9,12 +9,17 @@
 
 typedef char symbol_name[128];
 
-static void symbol_of(const kl_kernel *k, symbol_name out)
+void kl_cuda_symbol(const char *name, char *out, size_t cap)
 {
-    kl_codegen_symbol(k->name, out, sizeof(symbol_name));
+    kl_codegen_symbol(name, out, cap);
     for (char *p = out; *p; p++)
         if (*p == '.')
             *p = '_';
+}
+
+static void symbol_of(const kl_kernel *k, symbol_name out)
+{
+    kl_cuda_symbol(k->name, out, sizeof(symbol_name));
 }
 
 static kl_status unique(const kl_kernel *const *kernels, int n)

@@ -247,10 +247,15 @@ static void put_ports(const header *h)
     }
 }
 
+static bool is_gpu(const header *h)
+{
+    return h->a->level[0].target->kind == KL_TARGET_CUDA;
+}
+
 static bool is_static(const header *h)
 {
     const kl_program *p = h->p;
-    if (h->a->scratch_caller)
+    if (h->a->scratch_caller || is_gpu(h))
         return false;
     kl_arena *a = kl_arena_new();
     if (!a)
@@ -275,7 +280,8 @@ static void put_levels(const header *h)
     }
     kl_text_printf(h->out, "%s, %s.\n *\n",
                    a->nlevels > 1 ? ", whichever is the best that the processor has" : "",
-                   a->level[0].target->triple);
+                   is_gpu(h) ? "the first GPU that its driver has"
+                             : a->level[0].target->triple);
 }
 
 static void put_intro(const header *h, const char *source)
@@ -442,20 +448,54 @@ static kl_status put_header(header *h, const char *source)
         put_scratch_bytes(h);
     if (h->a->weights_file && h->a->nweights > KL_WEIGHTS_HEAD)
         put_load(h);
-    put_threads(h);
+    if (!is_gpu(h))
+        put_threads(h);
     KL_TRY(put_externals(h));
     kl_text_put(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
     return out->failed ? kl_fail(KL_ERR_OOM, "out of memory: a header") : KL_OK;
 }
 
-kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out)
+static kl_status put_entry(header *h, const char *unused)
+{
+    const kl_program *p = h->p;
+    (void)unused;
+    name_all(h);
+    for (int i = 0; i < 2; i++) { /* the prototype, for compilers that want one before */
+        kl_text_printf(h->out, "int %s(", h->a->name);
+        put_params(h);
+        kl_text_put(h->out, i ? ")\n{\n    const int64_t gpu_d[] = {" : ");\n");
+    }
+    for (int s = 0; s < p->nsyms; s++)
+        for (int i = 0; i < p->nsyms; i++)
+            if (h->a->syms[i] == s)
+                kl_text_printf(h->out, "%s, ", h->names[i]);
+    kl_text_put(h->out, "0};\n    const void *const gpu_port[] = {");
+    for (int i = 0; i < p->nin + p->nout; i++)
+        kl_text_printf(h->out, "%s, ",
+                       i < p->nin && !is_argument(h, i) ? "0" : port_name(h, i));
+    kl_text_put(h->out, "0};\n    return gpu_run(gpu_d, gpu_port);\n}\n");
+    return h->out->failed ? kl_fail(KL_ERR_OOM, "out of memory: an entry") : KL_OK;
+}
+
+static kl_status with_names(const kl_artefact *a, const char *source, kl_text *out,
+                            kl_status (*put)(header *, const char *))
 {
     const kl_program *p = a->program;
     size_t n = (size_t)(p->nsyms + p->nin + p->nout + 1) * sizeof(c_name);
     header h = {.a = a, .p = p, .out = out, .names = kl_alloc_zeroed(n)};
     if (!h.names)
         return kl_fail(KL_ERR_OOM, "out of memory: a header");
-    kl_status s = put_header(&h, source);
+    kl_status s = put(&h, source);
     kl_free(h.names, n);
     return s;
+}
+
+kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out)
+{
+    return with_names(a, source, out, put_header);
+}
+
+kl_status kl_artefact_entry(const kl_artefact *a, kl_text *out)
+{
+    return with_names(a, NULL, out, put_entry);
 }

@@ -3,6 +3,7 @@
  *   main.c     options, files in and out
  *   target.c   the machine that the options name
  *   model.c    models of all kinds of files
+ *   launcher.c a GPU's program as a C file
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
  *   report.c   the page that shows everything
@@ -14,7 +15,7 @@
 #include "artefact.h"
 
 typedef struct kl_options {
-    const char *model, *out, *header, *emit, *report;
+    const char *model, *out, *header, *emit, *report, *launcher;
     const char *target, *cpu, *arch, *weights, *scratch, *name, *dims;
     bool check, lines, list_ops, help, version;
 } kl_options;
@@ -24,6 +25,9 @@ typedef struct kl_options {
 kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
                         kl_text *says, kl_model *m);
 bool kl_is_onnx(const char *path);
+
+/* The program of a, compiled for a GPU, as C around the module's bytes. */
+kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out);
 
 /* Text of a stage of m (read, not compiled) for that target, appended. */
 kl_status kl_emit_stage(kl_model *m, const char *stage, const kl_target *t, kl_text *out);

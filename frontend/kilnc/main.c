@@ -15,7 +15,9 @@
 
 static const char usage[] =
     "kilnc MODEL.kl|MODEL.onnx [OPTION..]\n"
-    "  -o OUT.{o,a,so}          an object, a static or a shared library\n"
+    "  -o OUT.{o,a,so,ptx,cubin}  an object, a static or a shared library; a GPU's "
+    "module\n"
+    "  --launcher OUT.c         beside a module: C that opens the driver and runs it\n"
     "  --header OUT.h           its C header\n"
     "  --emit=STAGE             graph, kernel, loops, plan, llvm, asm, cuda, ptx, cubin "
     "or dot,\n"
@@ -51,13 +53,24 @@ typedef struct option_row {
     {                                                                                    \
         n, 0, offsetof(kl_options, f)                                                    \
     }
-static const option_row rows[] = {
-    TEXT("-o", out),          TEXT("--header", header),     TEXT("--emit", emit),
-    TEXT("--report", report), TEXT("--target", target),     TEXT("--cpu", cpu),
-    TEXT("--arch", arch),     TEXT("--weights", weights),   TEXT("--scratch", scratch),
-    TEXT("--name", name),     TEXT("--dims", dims),         FLAG("--check", check),
-    FLAG("-g", lines),        FLAG("--list-ops", list_ops), FLAG("--help", help),
-    FLAG("-h", help),         FLAG("--version", version)};
+static const option_row rows[] = {TEXT("-o", out),
+                                  TEXT("--header", header),
+                                  TEXT("--emit", emit),
+                                  TEXT("--report", report),
+                                  TEXT("--launcher", launcher),
+                                  TEXT("--target", target),
+                                  TEXT("--cpu", cpu),
+                                  TEXT("--arch", arch),
+                                  TEXT("--weights", weights),
+                                  TEXT("--scratch", scratch),
+                                  TEXT("--name", name),
+                                  TEXT("--dims", dims),
+                                  FLAG("--check", check),
+                                  FLAG("-g", lines),
+                                  FLAG("--list-ops", list_ops),
+                                  FLAG("--help", help),
+                                  FLAG("-h", help),
+                                  FLAG("--version", version)};
 
 static kl_status set_option(kl_options *o, const option_row *row, const char *value)
 {
@@ -123,12 +136,21 @@ static bool is_one_of(const char *s, const char *a, const char *b)
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
 }
 
+static kl_weights_mode weights_mode(const kl_options *o)
+{
+    if (!o->weights || strcmp(o->weights, "embed") == 0)
+        return KL_WEIGHTS_EMBED;
+    return strcmp(o->weights, "args") == 0 ? KL_WEIGHTS_ARGS : KL_WEIGHTS_FILE;
+}
+
 static kl_status check_options(const kl_options *o)
 {
     if (!o->model)
         return kl_fail(KL_ERR_ARG, "no model; kilnc --help shows what can be given");
     if (!ends_with(o->model, ".kl") && !kl_is_onnx(o->model))
         return kl_fail(KL_ERR_ARG, "%s: a model is a .kl or .onnx file", o->model);
+    if (o->launcher && (!o->out || o->emit || !is_module(o->out)))
+        return kl_fail(KL_ERR_ARG, "--launcher goes with -o OUT.ptx or OUT.cubin");
     if (!o->out && !o->header && !o->emit && !o->check && !o->report)
         return kl_fail(KL_ERR_ARG,
                        "nothing to do: give -o, --header, --emit, --report or --check");
@@ -144,6 +166,9 @@ static kl_status check_options(const kl_options *o)
             KL_ERR_ARG,
             "--cpu: several are for .o, .a, .so and --header; stages and reports "
             "are of one");
+    if (o->launcher && (o->scratch || o->check || weights_mode(o) == KL_WEIGHTS_FILE))
+        return kl_fail(KL_ERR_ARG,
+                       "--launcher: no --scratch, no --check, and no file of weights");
     if (o->name && !kl_is_c_name(o->name))
         return kl_fail(KL_ERR_ARG, "--name: '%.60s' is no C identifier", o->name);
     return KL_OK;
@@ -201,13 +226,6 @@ static kl_status make_library(const kl_artefact *a, const char *path, kl_text *o
         kl_text_putn(out, object.s, object.len);
     kl_text_free(&object);
     return s;
-}
-
-static kl_weights_mode weights_mode(const kl_options *o)
-{
-    if (!o->weights || strcmp(o->weights, "embed") == 0)
-        return KL_WEIGHTS_EMBED;
-    return strcmp(o->weights, "args") == 0 ? KL_WEIGHTS_ARGS : KL_WEIGHTS_FILE;
 }
 
 /* The loops of all kernels, to which the object's line table points. */
@@ -322,6 +340,39 @@ static kl_status make_native(const kl_options *o, const kl_targets *t, product *
     return s;
 }
 
+/* The module, the C around it and its header, by one compile. */
+static kl_status put_launcher(const kl_options *o, kl_model *m, const kl_target *t,
+                              product *p)
+{
+    char name[200];
+    kl_artefact a;
+    int n;
+    kl_text *image = add_file(p, o->out);
+    entry_name(o, name, sizeof name);
+    KL_TRY(kl_model_compile(m, t, NULL));
+    kl_kernel **kernels = kl_unit_kernels(&m->unit, &n);
+    if (!kernels)
+        return kl_error_status();
+    KL_TRY(kl_codegen_cuda((const kl_kernel *const *)kernels, n, t,
+                           ends_with(o->out, ".ptx") ? KL_CUDA_PTX : KL_CUDA_CUBIN,
+                           image));
+    KL_TRY(kl_model_artefact(m, 1, name, weights_mode(o), false, &a));
+    KL_TRY(kl_launcher(&a, image, add_file(p, o->launcher)));
+    return o->header ? kl_artefact_header(&a, base_name(o->model), add_file(p, o->header))
+                     : KL_OK;
+}
+
+static kl_status make_launcher(const kl_options *o, const kl_target *t, product *p)
+{
+    kl_model m;
+    kl_status s =
+        kl_model_open(o->model, o->dims, weights_mode(o) != KL_WEIGHTS_ARGS, NULL, &m);
+    if (s == KL_OK)
+        s = put_launcher(o, &m, t, p);
+    kl_model_free(&m);
+    return s;
+}
+
 /* The model is compiled for a CPU, and beside it for a GPU. */
 static kl_status make_report(const kl_options *o, const kl_target *t, product *p)
 {
@@ -351,8 +402,10 @@ static kl_status make_all(const kl_options *o, product *p)
     KL_TRY(check_out(o));
     kl_targets t;
     KL_TRY(kl_targets_choose(o, is_for_gpu(o), &t));
-    KL_TRY(make_stage(o, t.at[0], p));
     KL_TRY(make_report(o, t.at[0], p));
+    if (o->launcher)
+        return make_launcher(o, t.at[0], p);
+    KL_TRY(make_stage(o, t.at[0], p));
     return make_native(o, &t, p);
 }
 
