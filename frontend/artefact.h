@@ -3,6 +3,7 @@
  *   artefact_model.c    a graph and its weights, read and compiled
  *   artefact_header.c   the C header of an entry
  *   artefact_file.c     static and shared libraries around an object
+ *   artefact_report.c   a page that shows what programs became
  *   shrink.c            the smallest part of a graph that still goes wrong */
 #ifndef KL_FRONT_ARTEFACT_H
 #define KL_FRONT_ARTEFACT_H
@@ -72,6 +73,21 @@ kl_status kl_static_library(const kl_artefact *a, const void *object, size_t siz
 /* A shared library, by ld.lld or ld, whichever is found first on the path. */
 kl_status kl_shared_library(const char *soname, const void *object, size_t size,
                             kl_text *out);
+
+/* ---- artefact_report.c ---- */
+
+/* A program of a report: its model, read twice, once for each target, neither compiled;
+ * run (may be NULL): the same compiled for this machine, to be measured. */
+typedef struct kl_report_part {
+    const char *name;
+    kl_model *cpu, *gpu;
+    const kl_function *run;
+} kl_report_part;
+
+/* A page of its own, appended, that shows what n programs became, each kernel at every
+ * stage. Programs of fixed sizes whose loops end are run on zeros and their steps timed. */
+kl_status kl_report(const char *title, const kl_report_part *parts, int n,
+                    const kl_target *cpu, const kl_target *gpu, kl_text *out);
 
 /* ---- shrink.c ---- */
 

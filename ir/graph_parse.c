@@ -8,6 +8,8 @@
  *   %h: f32[4] = neg %0        "%3 is f32[4], not f32[5]"        "there is no %7 yet" */
 #include "ir/graph_text.h"
 
+#include <ctype.h>
+
 #define GAP 1000 /* how far a number may run ahead of the nodes there are */
 
 typedef struct parser {
@@ -509,13 +511,24 @@ static kl_status place_here(parser *p, kl_ref r, int line)
     return keep_text(p, text, strlen(text), &n->place);
 }
 
-/* Does the text end with a line, "net.c:41", or that of a derivative's origin? */
+/* Where " layer1.0.conv" begins at the text's end, a module's path; end: there is none. */
+static const char *module_path(const char *s, const char *end)
+{
+    const char *path = end;
+    while (path > s && (isalnum((unsigned char)path[-1]) || strchr("_.", path[-1])))
+        path--;
+    return path > s && path < end && path[-1] == ' ' ? path - 1 : end;
+}
+
+/* Does the text end with a line, "net.c:41", "net.py:12 layer1.conv", or that of a
+ * derivative's origin? */
 static bool is_place(const char *s, const char *end)
 {
     static const char back[] = " (backward)";
     size_t n = sizeof back - 1;
     if ((size_t)(end - s) > n && memcmp(end - n, back, n) == 0)
         end -= n;
+    end = module_path(s, end);
     const char *line = end;
     while (line > s && line[-1] >= '0' && line[-1] <= '9')
         line--;

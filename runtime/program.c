@@ -152,6 +152,7 @@ typedef struct run {
     const int64_t *syms;
     char *arena;
     int64_t *error; /* one for the program and all bodies within it */
+    int64_t *times; /* by step, or NULL; no body's */
 } run;
 
 static void *address(const run *r, int32_t slot)
@@ -288,7 +289,10 @@ static kl_status run_steps(run *r)
 {
     kl_status st = KL_OK;
     for (int i = 0; i < r->p->nsteps && st == KL_OK; i++) {
+        int64_t begin = r->times ? kl_now_ns() : 0;
         st = step(r, &r->p->steps[i]);
+        if (r->times)
+            r->times[i] = kl_now_ns() - begin;
         if (st == KL_OK && kl_stopped())
             st = kl_fail(KL_ERR_STOPPED, "%s: given up", r->p->steps[i].name);
     }
@@ -299,7 +303,7 @@ static run within(const run *r, const kl_program *body, const kl_step *s, void *
                   void **out)
 {
     run y = *r;
-    y.p = body, y.in = in, y.out = out;
+    y.p = body, y.in = in, y.out = out, y.times = NULL;
     y.arena = address(r, s->slots[s->nslots - 1]);
     return y;
 }
@@ -476,8 +480,19 @@ static kl_status check_symbols(const kl_program *p, const int64_t *syms)
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
                          const int64_t *syms)
 {
+    return kl_program_run_timed(p, in, out, syms, NULL);
+}
+
+kl_status kl_program_run_timed(const kl_program *p, void *const *in, void *const *out,
+                               const int64_t *syms, int64_t *times)
+{
     int64_t error[3] = {0};
-    run r = {.p = p, .in = in, .out = out, .syms = syms, .error = error};
+    run r = {.p = p,
+             .in = in,
+             .out = out,
+             .syms = syms,
+             .error = error,
+             .times = times};
     block arena;
     KL_TRY(check_symbols(p, syms));
     KL_TRY(kl_program_admit(p, syms, 0));

@@ -663,6 +663,9 @@ void kl_program_unref(kl_program *p);
  * the caller. error, if not NULL, receives the program's error word. Re-entrant. */
 kl_status kl_program_run(const kl_program *p, void *const *in, void *const *out,
                          const int64_t *syms);
+/* times (may be NULL): gets each step's nanoseconds, on a GPU those of its launch. */
+kl_status kl_program_run_timed(const kl_program *p, void *const *in, void *const *out,
+                               const int64_t *syms, int64_t *times);
 void kl_program_pool_clear(void); /* blocks kept for the next call go */
 /* Exact bytes of the arena for these symbol values. */
 int64_t kl_program_peak(const kl_program *p, const int64_t *syms);

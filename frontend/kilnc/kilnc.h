@@ -6,7 +6,6 @@
  *   launcher.c a GPU's program as a C file
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
- *   report.c   the page that shows everything
  *   cache.c    kilnc cache
  *   bisect.c   kilnc bisect */
 #ifndef KL_KILNC_H
@@ -25,6 +24,8 @@ typedef struct kl_options {
 kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
                         kl_text *says, kl_model *m);
 bool kl_is_onnx(const char *path);
+/* The same compiled for this machine, to be run; NULL, and no error: it cannot be. */
+kl_function *kl_function_open(const char *path, const char *dims);
 
 /* The program of a, compiled for a GPU, as C around the module's bytes. */
 kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out);
@@ -36,11 +37,6 @@ bool kl_emit_is_cuda(const char *stage);
 extern const char kl_emit_names[]; /* "graph, kernel, .." */
 void kl_ops_list(kl_text *out);
 void kl_graph_dot(const kl_graph *g, kl_text *out);
-/* The page of a model, read twice, once for each target; neither compiled. */
-kl_status kl_report(const char *name, kl_model *m, kl_model *gpu,
-                    const kl_target *cpu_target, const kl_target *gpu_target,
-                    kl_text *out);
-
 /* What the options name, one target or several levels of x86-64 in their order; recorded
  * with the list of known ones when there is none such. gpu: a GPU is wanted. */
 typedef struct kl_targets {

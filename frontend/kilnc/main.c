@@ -389,8 +389,13 @@ static kl_status make_report(const kl_options *o, const kl_target *t, product *p
     kl_status s = kl_model_open(o->model, o->dims, false, NULL, &m);
     if (s == KL_OK)
         s = kl_model_open(o->model, o->dims, false, NULL, &other);
+    kl_function *run = t == kl_target_host() && s == KL_OK
+                           ? kl_function_open(o->model, o->dims)
+                           : NULL;
+    kl_report_part part = {m.graph ? m.graph->name : "", &m, &other, run};
     if (s == KL_OK)
-        s = kl_report(base_name(o->model), &m, &other, t, gpu, add_file(p, o->report));
+        s = kl_report(base_name(o->model), &part, 1, t, gpu, add_file(p, o->report));
+    kl_function_free(run);
     kl_model_free(&m);
     kl_model_free(&other);
     return s;

@@ -79,6 +79,14 @@ static kl_status open_onnx(const char *path, const char *dims, bool with_weights
     return s == KL_OK ? kl_model_of(f, with_weights, m) : s;
 }
 
+static kl_function *run_onnx(const char *path, const char *dims)
+{
+    kl_onnx *o = kl_onnx_load(path);
+    kl_function *f = o && bound_dims(o, dims) == KL_OK ? kl_onnx_compile(o, NULL) : NULL;
+    kl_onnx_free(o);
+    return f;
+}
+
 #else
 
 static kl_status open_onnx(const char *path, const char *dims, bool with_weights,
@@ -86,6 +94,12 @@ static kl_status open_onnx(const char *path, const char *dims, bool with_weights
 {
     (void)dims, (void)with_weights, (void)says, (void)m;
     return kl_fail(KL_ERR_UNSUPPORTED, "%s: kilnc was built without protobuf-c", path);
+}
+
+static kl_function *run_onnx(const char *path, const char *dims)
+{
+    (void)path, (void)dims;
+    return NULL;
 }
 
 #endif
@@ -99,4 +113,11 @@ kl_status kl_model_open(const char *path, const char *dims, bool with_weights,
     return dims ? kl_fail(KL_ERR_ARG,
                           "--dims is for ONNX models; a graph's text has its own")
                 : kl_model_read(path, with_weights, m);
+}
+
+kl_function *kl_function_open(const char *path, const char *dims)
+{
+    kl_function *f = kl_is_onnx(path) ? run_onnx(path, dims) : kl_program_load(path);
+    kl_error_clear();
+    return f;
 }

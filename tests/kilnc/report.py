@@ -21,6 +21,13 @@ def fail(what):
 
 
 def check(data):
+    if data["roof"]["bytes"] <= 0 or not data["programs"]:
+        fail("no programs")
+    for program in data["programs"]:
+        check_program(program)
+
+
+def check_program(data):
     if not data["kernels"] or not data["steps"]:
         fail("no kernels or steps")
     names = {k["name"] for k in data["kernels"]}
@@ -40,6 +47,8 @@ def check(data):
     for s in data["steps"]:
         if s["kind"] == "kernel" and s["name"] not in names:
             fail(f"step {s['name']} is of no kernel")
+        if s.get("ns", -1) < 0:
+            fail(f"step {s['name']} was not measured")
         if not s["writes"] or any(i >= slots for i in (*s["reads"], *s["writes"])):
             fail(f"step {s['name']}: writes {s['writes']} of {slots} slots")
 

@@ -8,8 +8,11 @@ configurations with random weights (pip install --no-deps torchvision transforme
 they import). The last line is "N passed, N failed"."""
 import copy
 import functools
+import json
 import os
+import re
 import sys
+import tempfile
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -255,6 +258,26 @@ def run(cases):
     return failed > 0
 
 
+def page():
+    """report(html=) shows the programs, forward and backward, by the lines of modules."""
+    model = Residual(4).train()
+    torch.compile(model, backend="kiln")(torch.randn(2, 4, 8, 8)).sum().backward()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "page.html")
+        kiln.torch.report(html=path)
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+    if [p["name"].split()[0] for p in data["programs"]] != ["forward", "backward"]:
+        return f"it shows {[p['name'] for p in data['programs']]}"
+    for program in data["programs"]:
+        places = {s["place"] for s in program["steps"]}
+        if not any("torch_models.py:" in p and " c1" in p for p in places):
+            return f"{program['name']} is at {sorted(places)}"
+        if not all(s["ns"] >= 0 for s in program["steps"]) or not program["kernels"]:
+            return f"{program['name']} was not run"
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -264,6 +287,8 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
+    if not names or "page" in names:
+        cases.append(("page", page))
     return run(cases)
 
 

@@ -199,7 +199,7 @@ START_TEST(places_come_back)
 {
     static const char text[] = "graph g(%x: f32[4]) {\n"
                                "  %1: f32[4] = neg %x  # \"n\" net.c:41\n"
-                               "  %2: f32[4] = exp %1  # net.c:41 (backward)\n"
+                               "  %2: f32[4] = exp %1  # net.py:4 block.0.conv (backward)\n"
                                "  %3: f32[4] = exp %2  # \"m\" net.c:42 (backward)\n"
                                "  out %3\n"
                                "}\n";

@@ -229,7 +229,7 @@ PyMODINIT_FUNC PyInit__kiln(void)
     if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
               py_autograd_init(m) || py_optim_init(m) || py_generator_init(m) ||
               py_files_init(m) || py_device_init(m) || py_inspect_init(m) ||
-              py_dlpack_init(m) || py_autocast_init(m) || py_jit_init(m) ||
+              py_dlpack_init(m) || py_autocast_init(m) || py_jit_init(m) || py_report_init(m) ||
               py_caller_init(m) || py_draw_init(m) || py_place_init(m)))
         Py_CLEAR(m);
     return m;

@@ -206,6 +206,9 @@ int py_autocast_init(PyObject *module);
 
 /* ---- jit.c: functions as programs ---- */
 int py_jit_init(PyObject *module);
+
+/* ---- report.c: the page that shows them ---- */
+int py_report_init(PyObject *module);
 kl_function *py_program(PyObject *o); /* of a program's capsule; NULL: exception */
 
 /* ---- caller.c: programs called on another library's tensors ---- */

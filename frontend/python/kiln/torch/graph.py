@@ -165,15 +165,29 @@ class Tracer:
         return t
 
 
+INDEX = re.compile(r"""(?:\._modules)?\[['"]?(\w+)['"]?\]""")
 LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
+def module_of(node):
+    """The module that a node is of, as the user reaches it, and its class: ("layer1.0.conv1",
+    Conv2d)."""
+    stack = node.meta.get("nn_module_stack") or node.meta.get("fwd_nn_module_stack")
+    path, kind = next(reversed(stack.values())) if stack else ("", None)
+    path = INDEX.sub(r".\1", path.split("]", 1)[-1] if path.startswith("L[") else path)
+    return path.strip("."), kind
+
+
 def place_of(node):
-    """The user's line that a node comes from, "net.py:12"; None: unknown."""
+    """The user's line and module that a node comes from, "net.py:12 layer1.0.conv1", of a module
+    that PyTorch calls itself "Conv2d:0 layer1.0.conv1"; None: unknown."""
     trace = node.meta.get("stack_trace")
     at = LINE.findall(trace) if trace else ()
     mine = [a for a in at if "/site-packages/torch/" not in a[0]] or at
-    return f"{mine[-1][0]}:{mine[-1][1]}" if mine else None
+    module, kind = module_of(node)
+    if not mine:
+        return f"{getattr(kind, '__name__', kind)}:0 {module}" if module else None
+    return f"{mine[-1][0]}:{mine[-1][1]} {module}".rstrip()
 
 
 def constant(node):
@@ -358,6 +372,8 @@ class Plan:
         except Exception as e:  # noqa: BLE001  what no pass can compile
             raise Uncompiled(r.nodes, str(e)) from e
         report.native(target_name(n) for n in r.nodes)
+        report.compiled("backward" if any(n.name.startswith("tangents") for n in r.inputs)
+                        else "forward", program)
         return program
 
     def dimensions(self):

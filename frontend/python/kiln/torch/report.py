@@ -7,6 +7,7 @@ from .. import _kiln
 _native = collections.Counter()     # overload -> nodes compiled
 _fallback = collections.Counter()   # (overload, reason) -> runs
 _separate = collections.Counter()   # reason -> graphs
+_programs = collections.deque(maxlen=32)  # (name, program), the newest
 
 
 class Report:
@@ -31,8 +32,16 @@ class Report:
     __repr__ = __str__
 
 
-def report():
-    """What torch.compile(backend="kiln") did so far in this process."""
+def report(html=None, *, title="torch.compile", arch="sm_80"):
+    """What torch.compile(backend="kiln") did so far in this process.
+
+    html: a file; it gets a page of its own that shows the newest 32 programs: their graph, each
+    kernel from algorithm to machine code and, for the GPU of that arch, CUDA C and PTX, with its
+    work, its bound and, where sizes are fixed, its time measured on zeros."""
+    if html is not None:
+        page = _kiln._report(str(title), tuple(_programs), arch)
+        with open(html, "w", encoding="utf-8") as f:
+            f.write(page)
     return Report()
 
 
@@ -41,10 +50,15 @@ def reset():
     _native.clear()
     _fallback.clear()
     _separate.clear()
+    _programs.clear()
 
 
 def native(ops):
     _native.update(ops)
+
+
+def compiled(name, program):
+    _programs.append((f"{name} {len(_programs)}", program))
 
 
 def ran(op, why):

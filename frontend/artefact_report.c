@@ -1,15 +1,18 @@
-/* report.c: kilnc --report: a page of its own that shows what a model became.
+/* artefact_report.c: a page of its own that shows what models became: kilnc --report,
+ * kiln.torch.report(html=).
  *
- *   page.html         the page: style, script, no network
- *   {"kernels": ..}   its data: each kernel at every stage, each line of the LLVM IR and
- *                     of the assembly with the line of the loops that it comes from; the
- *                     program's steps with what they read and write, for the graph; what
- *                     the machine's memory and arithmetic allow
+ *   page.html          the page: style, script, no network
+ *   {"programs": ..}   its data: each program's kernels at every stage, each line of the
+ *                      LLVM IR and of the assembly with the line of the loops that it
+ *                      comes from; its steps with what they read and write, for the
+ *                      graph, and how long they took; what the machine's memory and
+ *                      arithmetic allow
  *
  * The lines come from the line tables that --lines writes into objects: here the texts
  * are made with them, and the tables are read back out of the text. */
-#include "kilnc.h"
+#include "artefact.h"
 #include "front.h"
+#include "function.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -20,10 +23,11 @@ static const char *const page[] = {
 
 typedef struct report {
     kl_text *out;
-    kl_model *m;
     const kl_target *cpu, *gpu;
+    kl_model *m;             /* of the program that is written now */
     kl_kernel **gpu_kernels; /* the same algorithms, scheduled for the GPU */
     int ngpu;
+    int64_t *times; /* by step, nanoseconds; NULL: not run */
 } report;
 
 static void put_string(kl_text *out, const char *s)
@@ -273,6 +277,8 @@ static void put_steps(report *r, const kl_program *p)
         kl_text_put_float(r->out, KL_F64, s->flops);
         kl_text_put(r->out, ",\"bytes\":");
         kl_text_put_float(r->out, KL_F64, s->bytes);
+        if (r->times)
+            kl_text_printf(r->out, ",\"ns\":%lld", (long long)r->times[i]);
         put_slots(r, s, false);
         put_slots(r, s, true);
         kl_text_put(r->out, "}");
@@ -292,39 +298,124 @@ static void put_steps(report *r, const kl_program *p)
     kl_text_put(r->out, "]");
 }
 
+/* ---- what steps take ---- */
+
+/* Can it be run on zeros? A while may never end on them. */
+static bool can_run(const kl_program *p)
+{
+    bool can = p->nsyms == 0;
+    for (int i = 0; i < p->nsteps && can; i++)
+        can = (p->steps[i].kind != KL_STEP_LOOP || !p->steps[i].other) &&
+              p->steps[i].kind != KL_STEP_CALL &&
+              (!p->steps[i].body || can_run(p->steps[i].body));
+    return can;
+}
+
+static int64_t port_bytes(const kl_port *p)
+{
+    int64_t n = kl_dtypes[p->dtype].size;
+    for (int i = 0; i < p->rank; i++)
+        n *= kl_size_eval(p->shape[i], NULL);
+    return n;
+}
+
+/* Inputs that f holds, zeros for the others, memory for the outputs: pointers in *mem;
+ * *room is their memory. */
+static bool make_ports(const kl_function *f, void **mem, char **room, size_t *size)
+{
+    const kl_program *p = f->program;
+    size_t at = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        *size = at;
+        if (pass && !(*room = kl_alloc_zeroed(at + 1)))
+            return false;
+        at = 0;
+        for (int i = 0; i < p->nin + p->nout; i++) {
+            bool held = i >= f->nin && i < p->nin;
+            const kl_port *port = i < p->nin ? &p->in[i] : &p->out[i - p->nin];
+            if (pass)
+                mem[i] = held ? f->held[i]->base : *room + at;
+            at += held ? 0 : ((size_t)port_bytes(port) + 63) / 64 * 64;
+        }
+    }
+    return true;
+}
+
+/* r->times, of the best of three runs each; left alone where it cannot be run. */
+static void measure(report *r, const kl_function *f)
+{
+    enum { RUNS = 3, ENOUGH = 500 * 1000 * 1000 };
+    const kl_program *p = f ? f->program : NULL;
+    char *room = NULL;
+    size_t size = 0;
+    if (!p || p->device || p->nsteps != r->m->unit.program->nsteps || !can_run(p))
+        return;
+    int64_t *one = kl_arena_alloc(r->m->arena, ((size_t)p->nsteps + 1) * sizeof *one),
+            *best = kl_arena_alloc(r->m->arena, ((size_t)p->nsteps + 1) * sizeof *best);
+    void **mem =
+        kl_arena_alloc(r->m->arena, ((size_t)p->nin + (size_t)p->nout + 1) * sizeof *mem);
+    if (!one || !best || !mem || !make_ports(f, mem, &room, &size))
+        return;
+    int64_t begin = kl_now_ns();
+    bool ok = true;
+    for (int k = 0; k < RUNS && ok && (k == 0 || kl_now_ns() - begin < ENOUGH); k++) {
+        ok = kl_program_run_timed(p, mem, mem + p->nin, NULL, one) == KL_OK;
+        for (int i = 0; i < p->nsteps; i++)
+            best[i] = k == 0 ? one[i] : KL_MIN(best[i], one[i]);
+    }
+    kl_error_clear();
+    kl_free(room, size + 1);
+    r->times = ok ? best : NULL;
+}
+
 /* ---- all of it ---- */
 
-static kl_status put_data(report *r, const char *name)
+static kl_status put_program(report *r, const kl_report_part *part)
 {
-    double bytes, flops;
-    KL_TRY(kl_machine_speed(&bytes, &flops));
-    kl_text_put(r->out, "{\"model\":");
-    put_string(r->out, name);
-    kl_text_printf(r->out,
-                   ",\"target\":\"%s\",\"gpu\":\"%s\",\"roof\":{\"bytes\":", r->cpu->name,
-                   r->gpu->name);
-    kl_text_put_float(r->out, KL_F64, bytes);
-    kl_text_put(r->out, ",\"flops\":");
-    kl_text_put_float(r->out, KL_F64, flops);
-    kl_text_put(r->out, "}");
+    r->m = part->cpu;
+    r->times = NULL;
+    KL_TRY(kl_model_compile(part->cpu, r->cpu, NULL));
+    KL_TRY(kl_model_compile(part->gpu, r->gpu, NULL));
+    if (!(r->gpu_kernels = kl_unit_kernels(&part->gpu->unit, &r->ngpu)))
+        return kl_error_status();
+    measure(r, part->run);
+    kl_text_put(r->out, "{\"name\":");
+    put_string(r->out, part->name);
     put_steps(r, r->m->unit.program);
     KL_TRY(put_kernels(r));
     kl_text_put(r->out, "}");
     return KL_OK;
 }
 
-kl_status kl_report(const char *name, kl_model *m, kl_model *gpu,
-                    const kl_target *cpu_target, const kl_target *gpu_target,
-                    kl_text *out)
+static kl_status put_data(report *r, const char *title, const kl_report_part *parts,
+                          int n)
 {
-    report r = {.out = out, .m = m, .cpu = cpu_target, .gpu = gpu_target};
-    KL_TRY(kl_model_compile(m, cpu_target, NULL));
-    KL_TRY(kl_model_compile(gpu, gpu_target, NULL));
-    if (!(r.gpu_kernels = kl_unit_kernels(&gpu->unit, &r.ngpu)))
-        return kl_error_status();
+    double bytes, flops;
+    KL_TRY(kl_machine_speed(&bytes, &flops));
+    kl_text_put(r->out, "{\"model\":");
+    put_string(r->out, title);
+    kl_text_printf(r->out,
+                   ",\"target\":\"%s\",\"gpu\":\"%s\",\"roof\":{\"bytes\":", r->cpu->name,
+                   r->gpu->name);
+    kl_text_put_float(r->out, KL_F64, bytes);
+    kl_text_put(r->out, ",\"flops\":");
+    kl_text_put_float(r->out, KL_F64, flops);
+    kl_text_put(r->out, "},\"programs\":[");
+    for (int i = 0; i < n; i++) {
+        kl_text_put(r->out, i ? ",\n" : "\n");
+        KL_TRY(put_program(r, &parts[i]));
+    }
+    kl_text_put(r->out, "]}");
+    return KL_OK;
+}
+
+kl_status kl_report(const char *title, const kl_report_part *parts, int n,
+                    const kl_target *cpu, const kl_target *gpu, kl_text *out)
+{
+    report r = {.out = out, .cpu = cpu, .gpu = gpu};
     for (size_t i = 0; i < KL_COUNT(page); i++) {
         if (strcmp(page[i], "@data\n") == 0)
-            KL_TRY(put_data(&r, name));
+            KL_TRY(put_data(&r, title, parts, n));
         else
             kl_text_put(out, page[i]);
     }
