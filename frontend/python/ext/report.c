@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* A model of f's graph in memory of its own, by its text: passes work on graphs in place. */
+/* A model of f's graph in memory of its own, by its text: passes work in place. */
 static kl_status read_again(const kl_function *f, kl_model *m)
 {
     kl_text text = {0};
