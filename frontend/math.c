@@ -191,10 +191,21 @@ static kl_tensor *write(kl_call *c, kl_tensor *t, kl_lazy *v, bool any)
     return st == KL_OK ? t : NULL;
 }
 
+/* A number to be written to t, with all the digits that t holds. */
+static kl_lazy *digits(const kl_tensor *t, kl_arg v)
+{
+    kl_dtype dt = (kl_dtype)t->dtype;
+    bool whole = !kl_is_float(dt) && !kl_is_complex(dt);
+    if (v.kind == KL_ARG_FLOAT && (dt == KL_F64 || dt == KL_C128 || whole))
+        return kl_arg_read(v, KL_F64);
+    return v.kind == KL_ARG_COMPLEX && dt == KL_C128 ? kl_arg_read(v, dt)
+                                                     : kl_arg_node(v);
+}
+
 kl_tensor *kl_copy_in_at(const char *at, kl_tensor *t, kl_arg v)
 {
     kl_call c = kl_call_begin(at);
-    return write(&c, t, t ? kl_arg_node(v) : kl_arg_tensor(t), true);
+    return write(&c, t, t ? digits(t, v) : kl_arg_tensor(t), true);
 }
 
 kl_tensor *kl_assign_at(const char *at, kl_tensor *t, kl_tensor *v)

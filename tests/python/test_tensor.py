@@ -51,6 +51,17 @@ class Errors(unittest.TestCase):
             self.assertIn(text, str(e.exception))
         self.assertEqual(x[[-3, 2], [-4, 3]].tolist(), [0, 11])
 
+    def test_assigned_digits(self):
+        x = torch.zeros(3, dtype=torch.float64)
+        x[0], x[1:], x[torch.tensor([2])] = 0.1, 0.3, 1 / 3
+        self.assertEqual(x.tolist(), [0.1, 0.3, 1 / 3])
+        z = torch.zeros(2, dtype=torch.complex128)
+        z[0], z[1] = 0.1 + 0.7j, 0.3
+        self.assertEqual(z.tolist(), [0.1 + 0.7j, 0.3])
+        n = torch.zeros(1, dtype=torch.int64)
+        n[0] = 2.0 ** 40 + 1
+        self.assertEqual(n.item(), 2 ** 40 + 1)
+
     def test_index_found_late(self):
         """Indices whose values nobody knew yet, or that were too many to look at: told when read,
         with the place of the operation that used them."""
