@@ -1,7 +1,7 @@
 """Gradients: backward, grad, and functions with a derivative of their own."""
-from . import _kiln
-from ._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
-from ._kiln import Tensor
+from .. import _kiln
+from .._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
+from .._kiln import Tensor
 
 Variable = Tensor
 
@@ -134,7 +134,7 @@ def _tie(cls, ctx, args, out):
         given = dict(zip(which, grads))
         full = [given.get(i) for i in range(len(outs))]
         if ctx.materialize_grads:
-            from . import zeros
+            from .. import zeros
             for i, (shape, dtype) in zip(which, like):
                 if full[i] is None:
                     full[i] = zeros(shape, dtype=dtype)
@@ -157,3 +157,7 @@ def _tie(cls, ctx, args, out):
 def out_of(out, i):
     """Result number i of a function's results."""
     return out if isinstance(out, Tensor) else out[i]
+
+
+from . import functional  # noqa: E402,F401
+from .gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402,F401

@@ -1,0 +1,163 @@
+"""test_derivatives.py: products with Jacobians and Hessians, gradients held against differences,
+checkpoints, and helpers of layers, beside PyTorch's own. Skips itself without PyTorch."""
+import sys
+import unittest
+import warnings
+
+try:
+    import torch
+except ImportError:
+    sys.exit(77)
+import kiln
+from beside import SIDES, close, copy_state, flat, said, to_kiln
+
+X, Y = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.25, -1.0]])
+FUNCTIONS = {  # name -> function, inputs
+    "one": (lambda m: lambda x: (x.exp() * x).sum(), X),
+    "vector": (lambda m: lambda x: x.sin() * x, X),
+    "two": (lambda m: lambda x, y: (y * x).tanh().sum(1), (X, Y)),
+    "several": (lambda m: lambda x: (x * x, x.sum()), X),
+    "scalar of two": (lambda m: lambda x, y: ((y @ x) ** 3).sum(), (X, Y)),
+    "of one only": (lambda m: lambda x, y: (x ** 3).sum(), (X, Y)),
+}
+
+
+def both(name, key, *more, **kwargs):
+    """torch.autograd.functional's results and kiln's, flat."""
+    make, inputs = FUNCTIONS[key]
+    results = []
+    for side, m in enumerate(SIDES):
+        given = [to_kiln(a) if side else a for a in (inputs, *more)]
+        results.append(getattr(m.autograd.functional, name)(make(m), *given, **kwargs))
+    return results
+
+
+class Functional(unittest.TestCase):
+    def agree(self, name, key, *more, **kwargs):
+        with self.subTest(f"{name} {key}"):
+            theirs, ours = both(name, key, *more, **kwargs)
+            self.assertEqual(*(isinstance(r, tuple) for r in (theirs, ours)))
+            for a, b in zip(flat(ours), flat(theirs)):
+                close(a, b)
+                self.assertEqual(a.requires_grad, b.requires_grad)
+
+    def test_matrices(self):
+        for key in FUNCTIONS:
+            self.agree("jacobian", key)
+        for key in ("one", "scalar of two", "of one only"):
+            self.agree("hessian", key)
+
+    def test_products(self):
+        self.agree("vjp", "one")
+        self.agree("vjp", "vector", X)
+        self.agree("vjp", "two", torch.tensor([1.0, -2.0]))
+        self.agree("vjp", "several", (X, torch.tensor(2.0)))
+        for name in ("jvp", "hvp", "vhp"):
+            self.agree(name, "one", X)
+        self.agree("jvp", "two", (X, Y))
+        for name in ("hvp", "vhp"):
+            self.agree(name, "scalar of two", (X, Y))
+
+    def test_graphs(self):
+        x = X.clone().requires_grad_()
+        for m, t in zip(SIDES, (x, to_kiln(x))):
+            j = m.autograd.functional.jacobian(lambda v: v ** 3, t, create_graph=True)
+            j.sum().backward()
+        close(m.tensor(t.grad.tolist()), x.grad)
+
+    def test_errors(self):
+        env = {"f": lambda m: m.autograd.functional, "x": lambda m: m.ones(2)}
+        for source in ("f.vjp(lambda t: t, x)", "f.jvp(lambda t: t, x)", "f.hvp(lambda t: t.sum(), x)",
+                       "f.hessian(lambda t: t, x)", "f.vjp(lambda t: t, x, m.ones(3))",
+                       "f.jvp(lambda t: t, (x, x), (x,))"):
+            theirs, ours = said(source, env)
+            self.assertEqual(ours, theirs, source)
+
+
+class Checks(unittest.TestCase):
+    def test_gradcheck(self):
+        x = kiln.tensor([0.5, -1.0, 2.0], dtype=kiln.float64, requires_grad=True)
+        z = kiln.tensor([1 + 2j, -0.5j], dtype=kiln.complex128, requires_grad=True)
+        self.assertTrue(kiln.autograd.gradcheck(lambda t: t.sin() * t.exp(), (x,)))
+        self.assertTrue(kiln.autograd.gradcheck(lambda t: (t * t).real, (z,)))
+        self.assertTrue(kiln.autograd.gradgradcheck(lambda t: t.sin() * t.exp(), (x,)))
+
+    def test_wrong(self):
+        class Wrong(kiln.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 3
+
+        x = kiln.ones(2, dtype=kiln.float64, requires_grad=True)
+        self.assertFalse(kiln.autograd.gradcheck(Wrong.apply, (x,), raise_exception=False))
+        with self.assertRaisesRegex(RuntimeError, "Jacobian mismatch for output 0 with respect to input 0"):
+            kiln.autograd.gradcheck(Wrong.apply, (x,))
+        theirs, ours = said("m.autograd.gradcheck(m.sin, (m.ones(2),))", {})
+        self.assertEqual(ours, theirs)
+
+
+class Checkpoints(unittest.TestCase):
+    def results(self, use_reentrant, how):
+        """Loss and gradients of a net of which parts are run twice."""
+        torch.manual_seed(0)
+        nets = [m.nn.Sequential(m.nn.Linear(3, 4), m.nn.Tanh(), m.nn.Linear(4, 4), m.nn.ReLU(),
+                                m.nn.Linear(4, 2)) for m in SIDES]
+        copy_state(*nets)
+        x, results = torch.randn(5, 3), []
+        for m, net in zip(SIDES, nets):
+            t = (to_kiln(x) if m is kiln else x.clone()).requires_grad_()
+            loss = (how(m.utils.checkpoint, net, t, use_reentrant) ** 2).sum()
+            loss.backward()
+            results.append([loss, t.grad, *[p.grad for p in net.parameters()]])
+        return results
+
+    def test_as_without(self):
+        for reentrant in (True, False):
+            for how in (lambda c, net, x, r: c.checkpoint(net, x, use_reentrant=r),
+                        lambda c, net, x, r: c.checkpoint(lambda t: net(t), x, use_reentrant=r),
+                        lambda c, net, x, r: c.checkpoint_sequential(net, 2, x, use_reentrant=r)):
+                for theirs, ours in zip(*self.results(reentrant, how)):
+                    close(ours, theirs)
+
+    def test_runs_twice_with_the_same_numbers(self):
+        runs = []
+
+        def f(x):
+            runs.append(1)
+            return kiln.nn.functional.dropout(x, 0.5) * 3
+
+        x = kiln.ones(100, requires_grad=True)
+        y = kiln.utils.checkpoint.checkpoint(f, x, use_reentrant=False)
+        self.assertEqual(len(runs), 1)
+        y.sum().backward()
+        self.assertEqual(len(runs), 2)
+        self.assertEqual(x.grad.tolist(), y.tolist())
+
+    def test_errors(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for source in ("m.utils.checkpoint.checkpoint(m.sin, m.ones(2), use_reentrant=True, out=1)",
+                           "m.utils.checkpoint.checkpoint(m.sin, m.ones(2), debug=True, use_reentrant=True)",
+                           "m.utils.checkpoint.checkpoint_sequential([m.sin], 1, m.ones(2), a=1)"):
+                theirs, ours = said(source, {})
+                self.assertEqual(ours, theirs, source)
+
+
+class Helpers(unittest.TestCase):
+    def test_of_layers(self):
+        import kiln.nn.modules.utils as ours
+        import torch.nn.modules.utils as theirs
+        for source in ("u._pair(3)", "u._triple((1, 2, 3))", "u._single([4])", "u._quadruple(0)",
+                       "u._reverse_repeat_tuple((1, 2), 2)", "u._list_with_default([None, 2], [3, 4, 5])"):
+            self.assertEqual(*(eval(source, {"u": u}) for u in (ours, theirs)))
+        state = {"module.a": 1, "b": 2}
+        ours.consume_prefix_in_state_dict_if_present(state, "module.")
+        self.assertEqual(state, {"b": 2, "a": 1})
+
+
+if __name__ == "__main__":
+    unittest.main()
