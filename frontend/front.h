@@ -183,6 +183,7 @@ typedef struct kl_state {
     int no_grad;  /* how many no_grad are open */
     bool exposed; /* the call now under way read an exposed storage */
     bool tracing; /* a function is traced: numbers are its constants */
+    bool open;    /* and its sizes are examples: nodes do not depend on them */
     kl_dtype default_dtype;
     int default_device; /* kl_set_default_device's + 1; 0: KILN_DEVICE's */
     /* kl_cleanup clears what is above */

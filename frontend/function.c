@@ -328,6 +328,14 @@ kl_status kl_function_counts(kl_function *f, int i, int of, int axis)
              : kl_fail(KL_ERR_ARG, "the function is NULL");
 }
 
+int kl_function_counted(const kl_function *f, int i, int *axis)
+{
+    if (!f || i < 0 || i >= f->nout || !f->graph->counts || !f->graph->counts[i].of)
+        return -1;
+    *axis = f->graph->counts[i].axis;
+    return f->graph->counts[i].of - 1;
+}
+
 /* ---- from a trace ---- */
 
 /* donated NULL: none. */

@@ -48,8 +48,9 @@ const kl_program *kl_function_program(const kl_function *f);
  * without values and are not to be computed. */
 kl_tensor *kl_trace_parameter(const kl_input *in, int device);
 kl_status kl_trace_end(size_t before);
-/* The linear form of fn's results on parameters like `in`, these first. */
+/* The linear form of fn's results on parameters like `in`, these first. open: their sizes
+ * are examples; nothing that fn makes of them is a constant. */
 kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
-                   kl_linear *l);
+                   bool open, kl_linear *l);
 
 #endif

@@ -230,7 +230,9 @@ kl_lazy *kl_n_pad(kl_lazy *a, kl_lazy *fill, const int64_t *lo, const int64_t *h
         any |= lo[i] | hi[i] | in;
     }
     kl_lazy *s[2] = {a, fill};
-    return any ? make(KL_OP_pad, (kl_dtype)a->dtype, r, shape, 2, s, 3 * r, attr) : a;
+    return any || kl_thread()->open
+               ? make(KL_OP_pad, (kl_dtype)a->dtype, r, shape, 2, s, 3 * r, attr)
+               : a;
 }
 
 kl_lazy *kl_n_slice(kl_lazy *a, const int64_t *start, const int64_t *extent,

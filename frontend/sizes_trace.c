@@ -54,13 +54,24 @@ static int64_t size_of(const kl_follow *f, const kl_dimension *d, int s, int k,
     return by * (first + k * (n / 3 + 1 + s) % n);
 }
 
-/* From `least` on, or what is known to work. */
-static void choose_sizes(kl_follow *f, int64_t least)
+/* Whether dimension i is the height of an image, say: what windows walk along. */
+static bool is_inner(const kl_follow *f, int i)
+{
+    for (int k = 0; k < f->nin; k++)
+        for (int a = 2; a < f->in[k].shape.n && a < KL_INTS_MAX; a++)
+            if (f->in[k].shape.v[a] == KL_ANY(i))
+                return true;
+    return false;
+}
+
+/* From `least` on, or `inner`, or what is known to work. */
+static void choose_sizes(kl_follow *f, int64_t least, int64_t inner)
 {
     for (int i = 0, s = 0; i < f->ndims; i++)
         if (!f->dims[i].is) {
+            int64_t from = is_inner(f, i) ? inner : least;
             for (int k = 0; k < KL_TRACES; k++)
-                f->sym[k][s] = size_of(f, &f->dims[i], s, k, least);
+                f->sym[k][s] = size_of(f, &f->dims[i], s, k, from);
             s++;
         }
 }
@@ -77,6 +88,31 @@ static kl_status check_inputs(const kl_follow *f)
     return KL_OK;
 }
 
+static const void *bytes_of(kl_lazy *n)
+{
+    const kl_memory *m = kl_lazy_mem(n);
+    return n->small ? kl_lazy_small_bytes(n) : m && !m->device ? m->base : NULL;
+}
+
+/* What comes from outside is the same in all traces, and no table for one size. */
+static kl_status check_captured(const kl_linear *a, const kl_linear *b, uint32_t first)
+{
+    for (uint32_t i = first; i < a->inputs.n && i < b->inputs.n; i++) {
+        kl_lazy *x = a->inputs.v[i], *y = b->inputs.v[i];
+        if (x == y)
+            continue;
+        const void *p = bytes_of(x), *q = bytes_of(y);
+        bool same =
+            p && q && x->dtype == y->dtype && kl_lazy_numel(x) == kl_lazy_numel(y);
+        size_t n = (size_t)kl_lazy_numel(x) * kl_dtypes[x->dtype].size;
+        if (!same || memcmp(p, q, n) != 0)
+            return kl_fail(KL_ERR_UNSUPPORTED,
+                           "elements that were computed while the function was traced "
+                           "depend on its sizes");
+    }
+    return KL_OK;
+}
+
 static kl_status trace_at(traces *t, int k)
 {
     const kl_follow *f = &t->f;
@@ -87,7 +123,8 @@ static kl_status trace_at(traces *t, int k)
             if (f->in[i].shape.v[a] < 0)
                 t->sized[i].shape.v[a] = at[-1 - f->in[i].shape.v[a]];
     }
-    return kl_trace(t->fn, t->user, t->sized, f->nin, t->nout, &t->l[k]);
+    KL_TRY(kl_trace(t->fn, t->user, t->sized, f->nin, t->nout, true, &t->l[k]));
+    return check_captured(&t->l[0], &t->l[k], (uint32_t)f->nin);
 }
 
 static kl_status trace_to(traces *t, int n)
@@ -119,10 +156,10 @@ static kl_status try_reading(kl_follow *f)
     return st;
 }
 
-static kl_status trace_from(traces *t, int64_t least)
+static kl_status trace_from(traces *t, int64_t least, int64_t inner)
 {
     forget(t);
-    choose_sizes(&t->f, least);
+    choose_sizes(&t->f, least, inner);
     t->f.vague = false;
     KL_TRY(kl_follow_values(&t->f));
     KL_TRY(trace_to(t, FEW));
@@ -134,15 +171,15 @@ static kl_status trace_from(traces *t, int64_t least)
     return try_reading(&t->f);
 }
 
-/* Where small sizes do not fit, larger ones may. */
+/* Where sizes do not fit, others may. */
 static kl_status trace_all(traces *t)
 {
-    static const int64_t least[] = {5, 38, 230};
+    static const int64_t least[] = {5, 38, 230}, inner[] = {230, 38, 5};
     kl_status st = KL_OK;
     for (size_t i = 0; i < KL_COUNT(least); i++) {
         if (i)
             kl_error_clear();
-        st = trace_from(t, least[i]);
+        st = trace_from(t, least[i], inner[i]);
         if (st != KL_ERR_SHAPE)
             break;
     }

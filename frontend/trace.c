@@ -23,6 +23,23 @@ kl_tensor *kl_trace_parameter(const kl_input *in, int device)
 
 /* ---- what is constant ---- */
 
+enum {
+    OUTSIDE = 1,
+    INSIDE = 2
+}; /* of kl_lazy's `stored`, while constants are looked for */
+
+/* Tensors that the trace made itself are no constants where sizes are open: they are made
+ * of these. */
+static void set_inside(uint8_t from, uint8_t to)
+{
+    const kl_state *s = kl_thread();
+    for (size_t i = s->scopes[s->nscopes - 1]; i < s->nowned; i++) {
+        kl_lazy *n = s->owned[i]->storage->node;
+        if (n && n->stored == from)
+            __atomic_store_n(&n->stored, to, __ATOMIC_RELAXED);
+    }
+}
+
 /* Under the lock: nodes of the cone that depend on no parameter and belong to a tensor of
  * somebody outside: the highest of them. */
 static bool constants(kl_lazy *root, kl_list *stack, kl_list *out, uint32_t mark)
@@ -41,7 +58,7 @@ static bool constants(kl_lazy *root, kl_list *stack, kl_list *out, uint32_t mark
             n->index = depends;
             for (int i = 0; !leaf && depends && ok && i < n->nsrc; i++) {
                 kl_lazy *s = kl_lazy_src(n, i);
-                if (s->index == 0 && s->stored && !s->mem && s->nsrc > 0 &&
+                if (s->index == 0 && s->stored == OUTSIDE && !s->mem && s->nsrc > 0 &&
                     !(kl_ops[s->op].flags & KL_F_MULTI))
                     ok = kl_list_hold(out, s);
             }
@@ -68,14 +85,18 @@ static kl_status force_constants(kl_list *found)
     return st;
 }
 
-static kl_status compute_constants(kl_lazy *const *roots, int n)
+static kl_status compute_constants(kl_lazy *const *roots, int n, bool open)
 {
     kl_list stack = {0}, found = {0};
     bool ok = true;
     pthread_mutex_lock(&kl_graph_lock);
     uint32_t mark = kl_next_mark();
+    if (open)
+        set_inside(OUTSIDE, INSIDE);
     for (int i = 0; i < n && ok; i++)
         ok = constants(roots[i], &stack, &found, mark);
+    if (open)
+        set_inside(INSIDE, OUTSIDE);
     pthread_mutex_unlock(&kl_graph_lock);
     kl_status st = !ok       ? kl_fail(KL_ERR_OOM, "out of memory for a function")
                    : found.n ? force_constants(&found)
@@ -128,9 +149,9 @@ static kl_status results(kl_tensor *const *out, int nout, kl_lazy **roots)
 }
 
 static kl_status linear_form(kl_tensor *const *in, int nin, kl_lazy *const *roots,
-                             int nout, kl_linear *l)
+                             int nout, bool open, kl_linear *l)
 {
-    KL_TRY(compute_constants(roots, nout));
+    KL_TRY(compute_constants(roots, nout, open));
     pthread_mutex_lock(&kl_graph_lock);
     for (int i = 0; i < nin; i++)
         l->failed |= !kl_list_add(&l->first, in[i]->storage->node);
@@ -141,26 +162,28 @@ static kl_status linear_form(kl_tensor *const *in, int nin, kl_lazy *const *root
 }
 
 static kl_status trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
-                       kl_tensor **t, kl_lazy **roots, kl_linear *l)
+                       bool open, kl_tensor **t, kl_lazy **roots, kl_linear *l)
 {
     kl_state *s = kl_thread();
-    bool inner = s->tracing, made = true;
+    bool inner = s->tracing, outer = s->open, made = true;
     uint32_t pending = s->pending;
     s->tracing = true;
+    s->open = open;
     for (int i = 0; i < nin && made; i++)
         made = (t[i] = kl_trace_parameter(&in[i], KL_FREE)) != NULL;
     if (made)
         fn(t, t + nin, user);
     s->tracing = inner;
+    s->open = outer;
     s->pending = pending; /* what the trace made is not due */
     if (!made || kl_failed())
         return kl_error_status();
     KL_TRY(results(t + nin, nout, roots));
-    return linear_form(t, nin, roots, nout, l);
+    return linear_form(t, nin, roots, nout, open, l);
 }
 
 kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int nout,
-                   kl_linear *l)
+                   bool open, kl_linear *l)
 {
     size_t n = (size_t)(nin + nout + 1);
     if (nin < 0 || nout <= 0)
@@ -172,7 +195,7 @@ kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int 
     kl_scope_begin();
     kl_status st =
         t && roots
-            ? trace(fn, user, in, nin, nout, t, roots, l)
+            ? trace(fn, user, in, nin, nout, open, t, roots, l)
             : kl_fail(KL_ERR_OOM, "out of memory for %d inputs and outputs", nin + nout);
     kl_status end = kl_trace_end(before);
     kl_free(t, n * sizeof *t);
@@ -195,7 +218,7 @@ kl_function *kl_compile_donating_at(const char *at, kl_trace_fn fn, void *user,
     kl_function *f = NULL;
     size_t n = (size_t)KL_MAX(nin, 0) + 1;
     const char **names = kl_alloc_zeroed(n * sizeof *names);
-    kl_status st = names ? kl_trace(fn, user, in, nin, nout, &l)
+    kl_status st = names ? kl_trace(fn, user, in, nin, nout, false, &l)
                          : kl_fail(KL_ERR_OOM, "out of memory for %d inputs", nin);
     for (int i = 0; st == KL_OK && i < nin; i++)
         names[i] = in[i].name;

@@ -84,6 +84,8 @@ KL_API kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn,
  * extent is a bound (kl_nonzero_padded). A saved program says so, and so does the header
  * that kilnc writes; calls do not depend on it. */
 KL_API kl_status kl_function_counts(kl_function *f, int i, int of, int axis);
+/* The output that output i counts, and along which axis; -1: none. */
+KL_API int kl_function_counted(const kl_function *f, int i, int *axis);
 
 KL_API kl_status kl_function_call(const kl_function *f, const void *const *in,
                                   void *const *out);

@@ -17,7 +17,8 @@ typedef struct plan {
 static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
 {
     plan *p = user;
-    kl_onnx_run_model(p->m, in, out, NULL, true, p->padded ? &p->counts : NULL);
+    kl_onnx_run_model(p->m, in, out, NULL, p->ndims ? KL_ONNX_OPEN : KL_ONNX_TRACED,
+                      p->padded ? &p->counts : NULL);
 }
 
 static kl_status refuse(const kl_onnx *m, const char *name, const char *what)

@@ -117,6 +117,7 @@ typedef struct kl_onnx_run {
     int64_t nodes; /* carried out so far */
     size_t bytes;  /* in blocks */
     bool traced;   /* inputs are parameters of a function being traced */
+    bool open;     /* and their sizes are examples: what follows from them may vary */
     bool padded;   /* sizes that elements decide are bounds, beside a count */
 } kl_onnx_run;
 struct kl_onnx_op {
@@ -139,8 +140,9 @@ typedef struct kl_onnx_counts {
     int *axis; /* m->nout of them */
     int n, room;
 } kl_onnx_counts;
+typedef enum kl_onnx_how { KL_ONNX_NOW, KL_ONNX_TRACED, KL_ONNX_OPEN } kl_onnx_how;
 kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
-                            int *types, bool traced, kl_onnx_counts *counts);
+                            int *types, kl_onnx_how how, kl_onnx_counts *counts);
 
 /* ---- padded.c ---- */
 /* Before a node: an error where an operand's size is decided by elements, and this

@@ -278,7 +278,7 @@ OP(Loop)
     if (kl_failed())
         return;
     bool all = counted && known && l.most < INT64_MAX && never_stops(&l);
-    if (traced && all && first && l.most > UNROLLED)
+    if (traced && all && first && (l.most > UNROLLED || n->run->open))
         scan(&l);
     else if (traced && !all && !l.stacked)
         repeat(&l, in(n, 1));

@@ -72,15 +72,21 @@ bool kl_onnx_windows_of(kl_onnx_op *n, kl_tensor *x, kl_ints size, kl_onnx_windo
     return true;
 }
 
-/* With v around it, so that all windows lie inside. */
+/* How much stands behind axis i, with what ceil_mode's last window reaches beyond. */
+static int64_t end_of(const kl_onnx_windows *w, int i)
+{
+    int64_t end = w->pads.v[w->d + i], reach = kl_onnx_reach(w, i);
+    if (!w->ceil)
+        return end;
+    return end + w->stride.v[i] > reach ? reach - 1 : end + w->stride.v[i] - 1;
+}
+
+/* With v around it, so that all windows lie inside, at any extent of x. */
 static kl_tensor *surrounded(kl_tensor *x, const kl_onnx_windows *w, kl_arg v)
 {
     kl_ints pads = w->pads;
-    for (int i = 0; i < w->d; i++) {
-        int64_t need = (w->out.v[i] - 1) * w->stride.v[i] + kl_onnx_reach(w, i) -
-                       kl_extent(x, 2 + i) - pads.v[i];
-        pads.v[w->d + i] = need > 0 ? need : 0;
-    }
+    for (int i = 0; i < w->d; i++)
+        pads.v[w->d + i] = end_of(w, i);
     return kl_onnx_pad(x, pads, v);
 }
 
@@ -288,6 +294,24 @@ static kl_tensor *window_sums(kl_tensor *x, const kl_onnx_windows *w)
     return kl_avg_pool_axes_at(KL_HERE, surrounded(x, w, kl_arg_d(0)), w->d, o);
 }
 
+/* The same where the extents are open: sums of ones. */
+static kl_tensor *counted(kl_onnx_op *n, const kl_onnx_windows *w, bool padding)
+{
+    kl_onnx_windows inside = *w;
+    kl_ints s = kl_shape_of(in(n, 0));
+    s.v[0] = s.v[1] = 1;
+    kl_tensor *one = kl_ones(s, KL_F32);
+    if (padding) {
+        one = kl_onnx_pad(one, w->pads, kl_arg_d(1));
+        inside.ceil = false;
+        for (int i = 0; i < w->d; i++) {
+            inside.pads.v[i] = 0;
+            inside.pads.v[w->d + i] = end_of(w, i) - w->pads.v[w->d + i];
+        }
+    }
+    return window_sums(one, &inside);
+}
+
 OP(AveragePool)
 {
     kl_onnx_windows w;
@@ -297,10 +321,13 @@ OP(AveragePool)
     if (!pool_windows(n, &w))
         return;
     for (int i = 0; i < w.d; i++) {
-        kl_tensor *c = counts(n, &w, i, padding, &full);
+        kl_tensor *c = n->run->open ? NULL : counts(n, &w, i, padding, &full);
         by = by ? kl_mul(by, c) : c;
         all *= (double)w.size.v[i];
+        full &= !n->run->open || !(w.pads.v[i] | w.pads.v[w.d + i] | w.ceil);
     }
+    if (!full && n->run->open)
+        by = counted(n, &w, padding);
     kl_tensor *y = window_sums(widen(x), &w);
     y = full ? kl_div(y, all) : kl_div(y, by);
     give(n, 0, kl_to(y, kl_dtype_of(x)));

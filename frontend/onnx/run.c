@@ -323,14 +323,16 @@ static void hand_over_counts(const kl_onnx *m, const kl_onnx_value *v, kl_tensor
 kl_status kl_onnx_call(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
                        int *types)
 {
-    return m ? kl_onnx_run_model(m, in, out, types, false, NULL)
+    return m ? kl_onnx_run_model(m, in, out, types, KL_ONNX_NOW, NULL)
              : kl_error_set(KL_ERR_ARG, "the model is NULL");
 }
 
 kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **out,
-                            int *types, bool traced, kl_onnx_counts *counts)
+                            int *types, kl_onnx_how how, kl_onnx_counts *counts)
 {
-    kl_onnx_run r = {.m = m, .traced = traced, .padded = counts != NULL};
+    bool traced = how != KL_ONNX_NOW;
+    kl_onnx_run r = {
+        .m = m, .traced = traced, .open = how == KL_ONNX_OPEN, .padded = counts != NULL};
     int nout = m->nout + (counts ? counts->room : 0);
     kl_scope_begin();
     kl_onnx_value *v = kl_onnx_alloc(&r, ((size_t)m->nin + 1) * sizeof *v);

@@ -3,6 +3,7 @@ import os
 import struct
 import sys
 import tempfile
+import warnings
 
 import kiln
 import kiln.onnx
@@ -99,6 +100,23 @@ def test_sizes_that_elements_decide():
                              [("y", INT64, (1, "k"))]))
     for x, want in (([0., 1., 0., 2.], [[1, 3]]), ([1., 1., 1., 0.], [[0, 1, 2]])):
         assert m(kiln.tensor(x)).tolist() == want
+
+
+def test_a_report_tells_how_a_model_runs_and_why():
+    m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, ("n",))],
+                             [("y", INT64, (1, "m"))]))
+    for n in (3, 5, 4):
+        x = kiln.arange(n).to(kiln.float32)
+        assert m(x).tolist() == [list(range(1, n))]
+    assert m.report() == "1 programs of one size each\na program of all sizes", m.report()
+    m = kiln.onnx.load(model([node("Reshape", ["x", "s"], ["y"])],
+                             [("x", FLOAT, (6,)), ("s", INT64, (2,))], [("y", FLOAT, ("a", "b"))]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for shape in ([2, 3], [6, 1], [3, 2]):
+            assert list(m(kiln.zeros(6), kiln.tensor(shape)).shape) == shape
+    assert len(said) == 1 and "kiln.onnx: run node by node: " in str(said[0].message)
+    assert m.report().startswith("run node by node: ") and "Reshape" in m.report()
 
 
 def test_several_outputs():

@@ -425,6 +425,13 @@ START_TEST(open_sizes)
 }
 END_TEST
 
+static void table_of_a_size(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    (void)user;
+    kl_tensor *t = kl_arange(0, kl_extent(in[0], 0), 1, KL_F32);
+    out[0] = kl_add(kl_sum(kl_realize(t)), in[0]);
+}
+
 START_TEST(open_sizes_refused)
 {
     kl_input in[] = {{"x", KL_F32, kl_shape(KL_ANY(0), 3)}},
@@ -437,13 +444,19 @@ START_TEST(open_sizes_refused)
         "it follows from the dimensions in no way that is known",
         "the function does something else",
         "dimension few of 2..3: an open one has three sizes above 1",
-        "there is no dimension number 1", "a function of more than 16 dimensions"};
+        "there is no dimension number 1",
+        "a function of more than 16 dimensions",
+        "elements that were computed while the function was traced depend on its sizes"};
     kl_dimension many[17];
     for (int i = 0; i < 17; i++)
         many[i] = rows[0], many[i].name = names[i];
-    kl_function *f[] = {kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 1), NULL,
-                        NULL, NULL, NULL};
-    for (int i = 0; i < 5; i++) {
+    kl_function *f[] = {kl_compile_sized(copy_inputs, NULL, in, 1, 1, rows, 1),
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL};
+    for (int i = 0; i < 6; i++) {
         if (i == 1)
             f[i] = kl_compile_sized(other_at_other_sizes, NULL, in, 1, 1, rows, 1);
         if (i == 2)
@@ -452,6 +465,8 @@ START_TEST(open_sizes_refused)
             f[i] = kl_compile_sized(copy_inputs, NULL, two, 1, 1, rows, 1);
         if (i == 4)
             f[i] = kl_compile_sized(copy_inputs, NULL, in, 1, 1, many, 17);
+        if (i == 5)
+            f[i] = kl_compile_sized(table_of_a_size, NULL, in, 1, 1, rows, 1);
         ck_assert(f[i] == NULL);
         ck_assert_msg(strstr(kl_error(), texts[i]), "%s", kl_error());
         kl_error_clear();

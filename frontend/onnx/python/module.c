@@ -148,19 +148,23 @@ static PyObject *call(PyObject *self, PyObject *args)
     return r;
 }
 
-/* compile(model, tensors or None): a program at these shapes, or with open dimensions */
+/* compile(model, tensors or None, padded): a program at these shapes, or with open
+ * dimensions; padded: sizes that elements decide are bounds, with counts behind */
 static PyObject *compile(PyObject *self, PyObject *args)
 {
     PyObject *o, *tensors;
     kl_tensor *in[PY_MAX_LIST];
     kl_ints shapes[PY_MAX_LIST];
+    int padded;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OO", &o, &tensors) || !model(o) ||
+    if (!PyArg_ParseTuple(args, "OOp", &o, &tensors, &padded) || !model(o) ||
         (tensors != Py_None && !operands(model(o), tensors, in)))
         return NULL;
     for (int i = 0; tensors != Py_None && i < kl_onnx_inputs(model(o)); i++)
         shapes[i] = kl_shape_of(in[i]);
-    kl_function *f = kl_onnx_compile(model(o), tensors == Py_None ? NULL : shapes);
+    const kl_ints *at = tensors == Py_None ? NULL : shapes;
+    kl_function *f =
+        padded ? kl_onnx_compile_padded(model(o), at) : kl_onnx_compile(model(o), at);
     PyObject *c = f ? PyCapsule_New(f, program_name, free_program) : py_raise();
     if (f && !c)
         kl_function_free(f);

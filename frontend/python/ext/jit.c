@@ -200,17 +200,30 @@ static PyObject *dimension(const kl_function *f, int i)
     return Py_BuildValue("sLLL", name, (long long)min, (long long)max, (long long)by);
 }
 
-/* _jit_about(f): (input names, inputs, outputs, dimensions); an input is (dtype, shape),
- * -1 in a shape: it depends on the dimensions. */
+/* Adds (output, what it counts, along which axis), if it does. */
+static bool add_counted(PyObject *list, const kl_function *f, int i)
+{
+    int axis, of = kl_function_counted(f, i, &axis);
+    PyObject *c = of >= 0 ? Py_BuildValue("iii", i, of, axis) : NULL;
+    bool bad = of >= 0 && (!c || PyList_Append(list, c));
+    Py_XDECREF(c);
+    return !bad;
+}
+
+/* _jit_about(f): (input names, inputs, outputs, dimensions, counts); an input is (dtype,
+ * shape), -1 in a shape: it depends on the dimensions. */
 static PyObject *jit_about(PyObject *self, PyObject *o)
 {
     kl_function *f = py_program(o);
     (void)self;
     if (!f)
         return NULL;
-    PyObject *r[4] = {PyList_New(0), PyList_New(0), PyList_New(0), PyList_New(0)};
+    enum { PARTS = 5 };
+    PyObject *r[PARTS];
     kl_ints shape;
-    bool bad = !r[0] || !r[1] || !r[2] || !r[3];
+    bool bad = false;
+    for (int i = 0; i < PARTS; i++)
+        bad |= !(r[i] = PyList_New(0));
     for (int i = 0; !bad && i < kl_function_inputs(f); i++) {
         PyObject *name = PyUnicode_FromString(kl_function_name(f, i));
         kl_dtype dt = kl_function_in(f, i, &shape);
@@ -222,7 +235,7 @@ static PyObject *jit_about(PyObject *self, PyObject *o)
     for (int i = 0; !bad && i < kl_function_outputs(f); i++) {
         kl_dtype dt = kl_function_out(f, i, &shape);
         PyObject *p = port(dt, shape);
-        bad = !p || PyList_Append(r[2], p);
+        bad = !p || PyList_Append(r[2], p) || !add_counted(r[4], f, i);
         Py_XDECREF(p);
     }
     for (int i = 0; !bad && i < kl_function_dims(f); i++) {
@@ -230,8 +243,8 @@ static PyObject *jit_about(PyObject *self, PyObject *o)
         bad = !d || PyList_Append(r[3], d);
         Py_XDECREF(d);
     }
-    PyObject *all = bad ? NULL : PyTuple_Pack(4, r[0], r[1], r[2], r[3]);
-    for (int i = 0; i < 4; i++)
+    PyObject *all = bad ? NULL : PyTuple_Pack(PARTS, r[0], r[1], r[2], r[3], r[4]);
+    for (int i = 0; i < PARTS; i++)
         Py_XDECREF(r[i]);
     return all;
 }

@@ -30,7 +30,7 @@ class TracedFunction:
 
     def __init__(self, program, one):
         self._program, self._one = program, one
-        self.names, self.inputs, self.outputs, dims = _kiln._jit_about(program)
+        self.names, self.inputs, self.outputs, dims, _ = _kiln._jit_about(program)
         self.dims = [d[0] for d in dims]
 
     def __repr__(self):

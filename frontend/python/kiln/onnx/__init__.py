@@ -5,6 +5,7 @@
 """
 import os
 import sys
+import warnings
 
 from .. import _kiln
 
@@ -33,13 +34,38 @@ class Port:
         return f"Port({self.name}: {self.dtype}{'' if self.shape is None else list(self.shape)})"
 
 
+def first_line(e):
+    return str(e).splitlines()[0] if str(e) else type(e).__name__
+
+
+class Program:
+    """A compiled model: outputs whose size elements decide are cut to their counts."""
+
+    def __init__(self, program):
+        self.program = program
+        *_, self.dims, self.counts = _kiln._jit_about(program)
+
+    def fits(self, ports, shapes):
+        """Whether it is for inputs of these shapes."""
+        known = {name: n for p, shape in zip(ports, shapes)
+                 for name, n in zip(p.shape or (), shape) if isinstance(name, str)}
+        return all(least <= known.get(name, least) <= most and known.get(name, by) % by == 0
+                   for name, least, most, by in self.dims)
+
+    def __call__(self, inputs):
+        out = list(_kiln._jit_call(self.program, inputs))
+        for count, of, axis in self.counts:
+            out[of] = out[of].narrow(axis, 0, int(out[count].item()))
+        return tuple(out[:len(out) - len(self.counts)])
+
+
 class Model:
     """Called with inputs by position, in the graph's order, or by name: tensors, NumPy arrays,
     anything with a buffer. Gives a tensor, or a tuple where there are several outputs."""
 
     def __init__(self, model):
         self._model = model
-        self._programs, self._sized, self._traced = {}, None, True
+        self._programs, self._sized, self._traced, self._notes = {}, None, True, []
         inputs, outputs = _onnx.about(model)
         self.inputs = [Port(*p) for p in inputs]
         self.outputs = [Port(*p) for p in outputs]
@@ -78,13 +104,35 @@ class Model:
                                  f"{list(t.shape)}")
         return t.detach().contiguous()
 
+    def report(self):
+        """How the model was run so far, and why not otherwise; a line each."""
+        how = [f"{len(self._programs)} programs of one size each"] if self._programs else []
+        how += ["a program of all sizes"] if self._sized else []
+        return "\n".join(how + self._notes)
+
+    def _note(self, text):
+        """Said once: what a model's run costs that is not one program."""
+        self._notes.append(text)
+        warnings.warn(f"kiln.onnx: {text}", stacklevel=5)
+
+    def _compile(self, inputs):
+        """A program; where elements decide sizes, one with bounds and counts."""
+        try:
+            return Program(_onnx.compile(self._model, inputs, False))
+        except Exception as e:
+            try:
+                return Program(_onnx.compile(self._model, inputs, True))
+            except Exception:
+                raise e from None
+
     def _open(self):
         """The program of all sizes, once a second size is met; None: there is none."""
         if self._sized is None:
             try:
-                self._sized = _onnx.compile(self._model, None)
-            except Exception:  # the sizes decide more than extents
+                self._sized = self._compile(None)
+            except Exception as e:  # the sizes decide more than extents
                 self._sized = False
+                self._note(f"a program for each size: {first_line(e)}")
         return self._sized or None
 
     def _program(self, inputs):
@@ -92,8 +140,9 @@ class Model:
         program = self._programs.get(key)
         if program is None and self._programs:
             program = self._open()
+            program = program if program and program.fits(self.inputs, key) else None
         if program is None:
-            program = _onnx.compile(self._model, inputs)
+            program = self._compile(inputs)
             if len(self._programs) == _PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             self._programs[key] = program
@@ -101,14 +150,17 @@ class Model:
 
     def run(self, inputs):
         """The outputs of checked tensors, and their ONNX types."""
+        why = None
         if self._traced:
             try:
-                program = self._program(inputs)
-                types = tuple(p.type for p in self.outputs)
-                return _kiln._jit_call(program, inputs), types
-            except Exception:  # elements decide sizes, or it is an error that a call shows too
-                self._traced = False
-        return _onnx.call(self._model, inputs)
+                return self._program(inputs)(inputs), tuple(p.type for p in self.outputs)
+            except Exception as e:  # elements decide more than sizes, or a call shows it too
+                why = e
+        out = _onnx.call(self._model, inputs)
+        if why is not None:
+            self._traced = False
+            self._note(f"run node by node: {first_line(why)}")
+        return out
 
     def __call__(self, *args, **named):
         out, _ = self.run(self._arguments(args, named))
