@@ -59,8 +59,8 @@ const char *kl_c_type(kl_dtype dt);
 /* source: what it was made of, for the first line. */
 kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out);
 
-/* The entry in C, by gpu_run(d, port): d the dimensions by the program's numbers, port the
- * inputs' and outputs' addresses, 0 for weights. */
+/* The entry in C, by gpu_run(d, port): d the dimensions by the program's numbers, port
+ * the inputs' and outputs' addresses, 0 for weights. */
 kl_status kl_artefact_entry(const kl_artefact *a, kl_text *out);
 
 /* ---- artefact_file.c ---- */
@@ -85,7 +85,7 @@ typedef struct kl_report_part {
 } kl_report_part;
 
 /* A page of its own, appended, that shows what n programs became, each kernel at every
- * stage. Programs of fixed sizes whose loops end are run on zeros and their steps timed. */
+ * stage. Programs that can be run on made-up inputs (trial.h) have their steps timed. */
 kl_status kl_report(const char *title, const kl_report_part *parts, int n,
                     const kl_target *cpu, const kl_target *gpu, kl_text *out);
 

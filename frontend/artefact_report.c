@@ -13,6 +13,7 @@
 #include "artefact.h"
 #include "front.h"
 #include "function.h"
+#include "trial.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -298,74 +299,19 @@ static void put_steps(report *r, const kl_program *p)
     kl_text_put(r->out, "]");
 }
 
-/* ---- what steps take ---- */
-
-/* Can it be run on zeros? A while may never end on them. */
-static bool can_run(const kl_program *p)
-{
-    bool can = p->nsyms == 0;
-    for (int i = 0; i < p->nsteps && can; i++)
-        can = (p->steps[i].kind != KL_STEP_LOOP || !p->steps[i].other) &&
-              p->steps[i].kind != KL_STEP_CALL &&
-              (!p->steps[i].body || can_run(p->steps[i].body));
-    return can;
-}
-
-static int64_t port_bytes(const kl_port *p)
-{
-    int64_t n = kl_dtypes[p->dtype].size;
-    for (int i = 0; i < p->rank; i++)
-        n *= kl_size_eval(p->shape[i], NULL);
-    return n;
-}
-
-/* Inputs that f holds, zeros for the others, memory for the outputs: pointers in *mem;
- * *room is their memory. */
-static bool make_ports(const kl_function *f, void **mem, char **room, size_t *size)
-{
-    const kl_program *p = f->program;
-    size_t at = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        *size = at;
-        if (pass && !(*room = kl_alloc_zeroed(at + 1)))
-            return false;
-        at = 0;
-        for (int i = 0; i < p->nin + p->nout; i++) {
-            bool held = i >= f->nin && i < p->nin;
-            const kl_port *port = i < p->nin ? &p->in[i] : &p->out[i - p->nin];
-            if (pass)
-                mem[i] = held ? f->held[i]->base : *room + at;
-            at += held ? 0 : ((size_t)port_bytes(port) + 63) / 64 * 64;
-        }
-    }
-    return true;
-}
-
-/* r->times, of the best of three runs each; left alone where it cannot be run. */
+/* r->times; left alone where the program cannot be run. */
 static void measure(report *r, const kl_function *f)
 {
-    enum { RUNS = 3, ENOUGH = 500 * 1000 * 1000 };
     const kl_program *p = f ? f->program : NULL;
-    char *room = NULL;
-    size_t size = 0;
-    if (!p || p->device || p->nsteps != r->m->unit.program->nsteps || !can_run(p))
+    kl_trial t;
+    if (!p || p->nsteps != r->m->unit.program->nsteps ||
+        !kl_trial_new(&t, p, f->held, f->nin))
         return;
-    int64_t *one = kl_arena_alloc(r->m->arena, ((size_t)p->nsteps + 1) * sizeof *one),
-            *best = kl_arena_alloc(r->m->arena, ((size_t)p->nsteps + 1) * sizeof *best);
-    void **mem =
-        kl_arena_alloc(r->m->arena, ((size_t)p->nin + (size_t)p->nout + 1) * sizeof *mem);
-    if (!one || !best || !mem || !make_ports(f, mem, &room, &size))
-        return;
-    int64_t begin = kl_now_ns();
-    bool ok = true;
-    for (int k = 0; k < RUNS && ok && (k == 0 || kl_now_ns() - begin < ENOUGH); k++) {
-        ok = kl_program_run_timed(p, mem, mem + p->nin, NULL, one) == KL_OK;
-        for (int i = 0; i < p->nsteps; i++)
-            best[i] = k == 0 ? one[i] : KL_MIN(best[i], one[i]);
-    }
+    int64_t *best = kl_arena_alloc(r->m->arena, ((size_t)p->nsteps + 1) * sizeof *best);
+    if (best && kl_trial_run(&t, p, best))
+        r->times = best;
     kl_error_clear();
-    kl_free(room, size + 1);
-    r->times = ok ? best : NULL;
+    kl_trial_free(&t);
 }
 
 /* ---- all of it ---- */

@@ -10,6 +10,7 @@
  * neither a pass runs nor LLVM opens. */
 #include "front.h"
 #include "codegen/codegen.h"
+#include "trial.h"
 
 /* What else an object or a plan depends on. */
 static void put_setting(kl_text *text, const kl_target *t)
@@ -287,6 +288,11 @@ static kl_status link_found(kl_program *p, const kl_target *t, int device, bool 
     return st;
 }
 
+static bool tunes(int device)
+{
+    return kl_env_get()->tune_ms > 0 && device == 0;
+}
+
 kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program **out)
 {
     const kl_target *t = target_of(device);
@@ -296,6 +302,8 @@ kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program *
     *out = NULL;
     if (!t)
         return kl_error_status();
+    if (tunes(device)) /* the plan that is kept may be from before */
+        return KL_OK;
     KL_TRY(plan_key(key, nkey, t, &h));
     KL_TRY(kl_store_get(h, "plan", &bytes, &size));
     if (!bytes)
@@ -330,7 +338,11 @@ static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
     kl_unit u = {.arena = g->arena, .target = target_of(device), .graph = g};
     if (!u.target)
         return kl_error_status();
-    kl_status st = kl_pipeline_run(&u, NULL, NULL);
+    kl_status st = kl_pipeline_run(&u, NULL, "schedule");
+    if (st == KL_OK)
+        st = kl_tune_apply(&u);
+    if (st == KL_OK)
+        st = kl_pipeline_run(&u, "lower", NULL);
     if (st == KL_OK)
         st = link_all(&u, device, fresh);
     if (st != KL_OK)
@@ -340,9 +352,30 @@ static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
     return st;
 }
 
+kl_status kl_compile_text(const char *text, kl_program **out)
+{
+    kl_arena *a = kl_arena_new();
+    kl_graph *g = NULL;
+    *out = NULL;
+    kl_status st = a ? kl_graph_parse(a, "program", text, &g)
+                     : kl_fail(KL_ERR_OOM, "out of memory for a program");
+    if (st == KL_OK)
+        st = compile(g, 0, false, out);
+    kl_arena_free(a);
+    return st;
+}
+
 kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out)
 {
-    return compile(g, device, false, out);
+    kl_text text = {0};
+    if (tunes(device))
+        kl_graph_print(g, &text); /* the passes change g */
+    int64_t begin = kl_now_ns();
+    kl_status st = compile(g, device, false, out);
+    if (st == KL_OK && text.s && !text.failed)
+        kl_tune(text.s, kl_now_ns() - begin, out);
+    kl_text_free(&text);
+    return st;
 }
 
 /* ---- does compiling work here at all? ---- */

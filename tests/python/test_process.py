@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -11,6 +12,12 @@ import unittest
 import kiln as torch
 from kiln.utils.data import DataLoader, Dataset
 
+TUNED = """
+import kiln
+x = (kiln.arange(120000).reshape(300, 400) % 7).float()
+y = ((x @ (kiln.arange(200000).reshape(400, 500) % 5).float()) * 0.37).tanh()
+print(sum(hash(v) for v in y.reshape(-1).tolist()), kiln.stats()["kernels_compiled"])
+"""
 ENDLESS = """
 import kiln as torch, sys, time
 x = torch.ones(1000, 1000)
@@ -149,6 +156,29 @@ class Device(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "no device cuda:99 here|driver"):
             torch.set_default_device("cuda:99")
         self.assertEqual(torch.tensor([1]).device.type, "cpu")
+
+    def test_tuning(self):
+        """Other schedules are tried only in their time, give the same bits, and are kept."""
+        with tempfile.TemporaryDirectory() as folder:
+            def run(ms, cache=folder):
+                out, err = child(TUNED, KILN_CACHE=cache, KILN_TUNE=str(ms), PYTHONHASHSEED="0").communicate()
+                self.assertEqual(err, "")
+                return out.split()
+
+            bits, kernels = run(0, "")
+            self.assertEqual(run(1, ""), [bits, kernels])
+            same, more = run(4000)
+            self.assertEqual(same, bits)
+            self.assertGreater(int(more), int(kernels))
+            self.assertEqual(run(0), [bits, "0"])
+            table = os.path.join(folder, "tune.txt")
+            if os.path.exists(table):
+                with open(table) as f:
+                    for line in f:
+                        self.assertRegex(line, r"^[0-9a-f]{32} \d+ \w+ \d+ # \w+ for .*: [\d.]+ us, was [\d.]+$")
+            with open(table, "a") as f:
+                f.write("nonsense\n" + "0" * 32 + " 0 mc -7 # x\n")
+            self.assertEqual(run(0), [bits, "0"])
 
     def test_environment(self):
         got = child("import kiln; print(kiln.zeros(2).device)", KILN_DEVICE="cpu").communicate()[0]
