@@ -62,6 +62,10 @@ class Errors(unittest.TestCase):
         n[0] = 2.0 ** 40 + 1
         self.assertEqual(n.item(), 2 ** 40 + 1)
 
+    def test_in_a_text(self):
+        t = torch.tensor(2.5)
+        self.assertEqual(f"{t} {t:.2f} {torch.ones(2)}", "2.5 2.50 tensor([1., 1.])")
+
     def test_index_found_late(self):
         """Indices whose values nobody knew yet, or that were too many to look at: told when read,
         with the place of the operation that used them."""

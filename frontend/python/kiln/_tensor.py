@@ -182,8 +182,9 @@ def _unpickled(body, requires_grad):
 
 @_method
 def __format__(self, spec):
-    return format(self.item(), spec) if self.dim() == 0 and spec else object.__format__(
-        self, spec) if spec else repr(self)
+    if self.dim() == 0 and type(self) is Tensor:
+        return format(self.item(), spec)
+    return object.__format__(self, spec) if spec else repr(self)
 
 
 @_method
