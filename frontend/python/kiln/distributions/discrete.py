@@ -1,0 +1,180 @@
+"""Distributions of whole numbers."""
+import functools
+import math
+
+import kiln as _k
+from kiln.nn import functional as _F
+
+from . import constraints
+from .distribution import Distribution, Univariate, broadcast_all
+
+
+def _clamped(p):
+    eps = _k.finfo(p.dtype).eps
+    return p.clamp(min=eps, max=1 - eps)
+
+
+class _OfOdds(Univariate):
+    """With a probability, or its log odds, from which the other is computed when asked for."""
+
+    of_one = ("probs", "logits")
+
+    def __getattr__(self, name):
+        if name == "logits" and "probs" in self.__dict__:
+            p = _clamped(self.probs)
+            return p.log() - (-p).log1p()
+        if name == "probs" and "logits" in self.__dict__:
+            return self.logits.sigmoid()
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __init__(self, probs=None, logits=None, validate_args=None):
+        super().__init__(probs=probs, logits=logits, validate_args=validate_args)
+
+    @property
+    def param_shape(self):
+        return self._like().size()
+
+
+class Bernoulli(_OfOdds):
+    """1 with a probability, else 0."""
+
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.boolean
+    has_enumerate_support = True
+    mean = property(lambda self: self.probs)
+    mode = property(lambda self: _k.where(self.probs == 0.5, math.nan,
+                                          (self.probs >= 0.5).to(self.probs.dtype)))
+    variance = property(lambda self: self.probs * (1 - self.probs))
+
+    def sample(self, sample_shape=()):
+        with _k.no_grad():
+            return _k.bernoulli(self.probs.expand(tuple(self._extended_shape(sample_shape))))
+
+    def log_prob(self, value):
+        logits, value = broadcast_all(self.logits, self._checked(value))
+        return -_F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+
+    def entropy(self):
+        return _F.binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")
+
+    def enumerate_support(self, expand=True):
+        values = _k.arange(2, dtype=self._like().dtype).reshape([2] + [1] * len(self._batch_shape))
+        return values.expand((2, *self._batch_shape)) if expand else values
+
+
+class Geometric(_OfOdds):
+    """Failures before the first success."""
+
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.nonnegative_integer
+    mean = property(lambda self: 1.0 / self.probs - 1.0)
+    mode = property(lambda self: _k.zeros_like(self.probs))
+    variance = property(lambda self: (1.0 / self.probs - 1.0) / self.probs)
+
+    def sample(self, sample_shape=()):
+        with _k.no_grad():
+            u = self._uniform(sample_shape).clamp(min=_k.finfo(self.probs.dtype).tiny)
+            return (u.log() / (-self.probs).log1p()).floor()
+
+    def log_prob(self, value):
+        value, p = broadcast_all(self._checked(value), self.probs)
+        p = _k.where((p == 1) & (value == 0), 0, p)
+        return value * (-p).log1p() + self.probs.log()
+
+    def entropy(self):
+        return _F.binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none") / \
+            self.probs
+
+
+class Poisson(Univariate):
+    """How often something happens at a rate."""
+
+    arg_constraints = {"rate": constraints.nonnegative}
+    support = constraints.nonnegative_integer
+    mean = variance = property(lambda self: self.rate)
+    mode = property(lambda self: self.rate.floor())
+
+    def sample(self, sample_shape=()):
+        """The least number whose cumulative probability is no less than a uniform one."""
+        with _k.no_grad():
+            shape = tuple(self._extended_shape(sample_shape))
+            rate = self.rate.to(_k.float64).expand(shape)
+            u = _k.rand(shape, dtype=_k.float64)
+            low, high = -_k.ones_like(rate), (rate + 12 * rate.sqrt() + 40).ceil()
+            most = float(high.max()) if high.numel() else 1.0
+            for _ in range(math.ceil(math.log2(most + 2)) + 1):
+                middle = ((low + high) / 2).floor().clamp(min=0)
+                enough = _k.special.gammaincc(middle + 1, rate) >= u
+                low, high = _k.where(enough, low, middle), _k.where(enough, middle, high)
+            return _k.where(rate == 0, 0, high).to(self.rate.dtype)
+
+    def log_prob(self, value):
+        rate, value = broadcast_all(self.rate, self._checked(value))
+        return _k.xlogy(value, rate) - rate - (value + 1).lgamma()
+
+
+class Categorical(Distribution):
+    """One of several, with probabilities or their logarithms along the last dimension."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    has_enumerate_support = True
+
+    def __init__(self, probs=None, logits=None, validate_args=None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        name, given = ("probs", probs) if probs is not None else ("logits", logits)
+        if given.dim() < 1:
+            raise ValueError(f"`{name}` parameter must be at least one-dimensional.")
+        if probs is not None:
+            self.__dict__["probs"] = probs / probs.sum(-1, keepdim=True)
+        else:
+            self.__dict__["logits"] = logits - logits.logsumexp(dim=-1, keepdim=True)
+        self._num_events = given.shape[-1]
+        super().__init__(given.shape[:-1], validate_args=validate_args)
+
+    @functools.cached_property
+    def logits(self):
+        return _clamped(self.probs).log()
+
+    @functools.cached_property
+    def probs(self):
+        return _F.softmax(self.logits, dim=-1)
+
+    def expand(self, batch_shape, _instance=None):
+        name = "probs" if "probs" in self.__dict__ else "logits"
+        given = self.__dict__[name].expand((*batch_shape, self._num_events))
+        return Categorical(**{name: given}, validate_args=False)
+
+    @property
+    def support(self):
+        return constraints.integer_interval(0, self._num_events - 1)
+
+    @property
+    def param_shape(self):
+        return self.__dict__.get("probs", self.__dict__.get("logits")).size()
+
+    @property
+    def mean(self):
+        return _k.full(self._extended_shape(), math.nan, dtype=self.probs.dtype)
+
+    variance = mean
+    mode = property(lambda self: self.probs.argmax(dim=-1))
+
+    def sample(self, sample_shape=()):
+        rows = self.probs.detach().reshape(-1, self._num_events)
+        n = math.prod(sample_shape)
+        return _k.multinomial(rows, n, True).T.reshape(self._extended_shape(sample_shape))
+
+    def log_prob(self, value):
+        value = self._checked(value).long().unsqueeze(-1)
+        value, logits = _k.broadcast_tensors(value, self.logits)
+        return logits.gather(-1, value[..., :1]).squeeze(-1)
+
+    def entropy(self):
+        least = _k.finfo(self.logits.dtype).min
+        return -(self.logits.clamp(min=least) * self.probs).sum(-1)
+
+    def enumerate_support(self, expand=True):
+        n = self._num_events
+        values = _k.arange(n).reshape([n] + [1] * len(self._batch_shape))
+        return values.expand((n, *self._batch_shape)) if expand else values

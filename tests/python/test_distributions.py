@@ -1,0 +1,175 @@
+"""test_distributions.py: kiln.distributions beside torch.distributions: densities, moments, divergences,
+shapes, texts and errors are PyTorch's; samples are held against what they are samples of. Skips
+itself without PyTorch."""
+import math
+import sys
+import unittest
+
+try:
+    import torch
+except ImportError:
+    sys.exit(77)
+import kiln
+from beside import SIDES, close, said
+
+P = "m.tensor([0.5, 1.0, 2.0])"
+UNIT = "m.tensor([0.2, 0.5, 0.9])"
+MATRIX = "m.tensor([[2.0, 0.5], [0.5, 1.0]])"
+# distribution, values for log_prob and cdf
+CASES = [
+    (f"Normal(m.tensor([0., 1., -2.]), {P})", "m.tensor([[0.1, -1., 3.], [2., 0., 1.]])"),
+    ("Normal(0.0, 2.0)", "m.tensor([0.1, -1.])"),
+    (f"LogNormal(0.5, {P})", P),
+    (f"HalfNormal({P})", P),
+    (f"Uniform(-1.0, {P})", "m.tensor([-0.5, 0.1, 0.2])"),
+    (f"Laplace(m.tensor([0., 1., -2.]), {P})", "m.tensor([0.1, -1., 3.])"),
+    (f"Exponential({P})", P),
+    (f"Cauchy(1.0, {P})", "m.tensor([0.1, -1., 3.])"),
+    (f"Gumbel(1.0, {P})", "m.tensor([0.1, -1., 3.])"),
+    (f"Gamma({P}, m.tensor(1.5))", P),
+    ("Chi2(m.tensor([1.0, 3.0, 7.0]))", P),
+    ("StudentT(m.tensor([1.0, 2.5, 7.0]), 1.0, 2.0)", "m.tensor([0.1, -1., 3.])"),
+    (f"Beta({P}, m.tensor([2.0, 3.0, 0.7]))", UNIT),
+    (f"Dirichlet({P})", "m.tensor([0.2, 0.5, 0.3])"),
+    (f"Bernoulli({UNIT})", "m.tensor([0., 1., 1.])"),
+    ("Bernoulli(logits=m.tensor([-1.0, 0.0, 3.0]))", "m.tensor([0., 1., 1.])"),
+    (f"Geometric({UNIT})", "m.tensor([0., 3., 1.])"),
+    (f"Poisson({P})", "m.tensor([0., 3., 1.])"),
+    ("Categorical(m.tensor([[1.0, 2.0, 1.0], [0.1, 0.2, 0.7]]))", "m.tensor([0, 2])"),
+    ("Categorical(logits=m.tensor([0.5, -1.0, 2.0]))", "m.tensor([0, 1, 2])"),
+    (f"Independent(D.Normal(m.zeros(2, 3), {P}), 1)", "m.ones(4, 2, 3)"),
+    (f"MultivariateNormal(m.tensor([1.0, -1.0]), {MATRIX})", "m.tensor([[0.1, 0.2], [1., 3.]])"),
+    (f"MultivariateNormal(m.zeros(3, 2), precision_matrix={MATRIX})", "m.ones(3, 2)"),
+    (f"MultivariateNormal(m.zeros(2), scale_tril=m.linalg.cholesky({MATRIX}))", "m.ones(2)"),
+]
+PAIRS = [
+    (f"Normal(0.0, {P})", f"Normal({P}, 2.0)"), (f"LogNormal(0.0, {P})", f"LogNormal({P}, 2.0)"),
+    (f"Bernoulli({UNIT})", "Bernoulli(0.3)"), (f"Geometric({UNIT})", "Geometric(0.3)"),
+    (f"Poisson({P})", "Poisson(1.2)"), (f"Exponential({P})", "Exponential(1.2)"),
+    (f"Laplace(0.0, {P})", f"Laplace({P}, 2.0)"), (f"Gumbel(0.0, {P})", f"Gumbel({P}, 2.0)"),
+    ("Uniform(0.0, m.tensor([1.0, 5.0]))", "Uniform(-1.0, 2.0)"),
+    ("Uniform(0.0, 2.0)", f"Normal({P}, 2.0)"), (f"Gamma({P}, 1.0)", "Gamma(2.0, 3.0)"),
+    (f"Beta({P}, 1.0)", "Beta(2.0, 3.0)"), (f"Dirichlet({P})", "Dirichlet(m.ones(3))"),
+    (f"Categorical({P})", "Categorical(m.ones(3))"),
+    (f"MultivariateNormal(m.zeros(2), {MATRIX})", f"MultivariateNormal(m.ones(2), 2 * {MATRIX})"),
+    (f"Independent(D.Normal(m.zeros(3), {P}), 1)", "Independent(D.Normal(m.ones(3), 2 * m.ones(3)), 1)"),
+]
+
+
+def both(source):
+    return [eval(source if source.startswith("m.") else "D." + source, {"m": m, "D": m.distributions})
+            for m in SIDES]
+
+
+class Values(unittest.TestCase):
+    def agree(self, get, pair, *args):
+        """The same of both; or the same refusal."""
+        results = []
+        for d, more in zip(pair, zip(*args) if args else ((), ())):
+            try:
+                results.append(get(d, *more))
+            except NotImplementedError:
+                results.append(None)
+        theirs, ours = results
+        if theirs is None or ours is None:
+            self.assertIsNone(theirs), self.assertIsNone(ours)
+        else:
+            close(ours, theirs)
+
+    def test_of_each(self):
+        for source, values in CASES:
+            with self.subTest(source):
+                pair, values = both(source), both(values)
+                self.assertEqual(*(tuple(d.batch_shape) for d in pair))
+                self.assertEqual(*(tuple(d.event_shape) for d in pair))
+                self.assertEqual(*map(repr, pair))
+                for name in ("mean", "mode", "variance", "stddev"):
+                    self.agree(lambda d: getattr(d, name), pair)
+                self.agree(lambda d: d.entropy(), pair)
+                self.agree(lambda d, v: d.log_prob(v), pair, values)
+                self.agree(lambda d, v: d.cdf(v), pair, values)
+                self.agree(lambda d, v: d.icdf(v), pair, both("m.tensor([0.2, 0.5, 0.7])"))
+                self.agree(lambda d: d.enumerate_support(), pair)
+                self.assertEqual(*(d.has_rsample for d in pair))
+                self.assertEqual(*(d.has_enumerate_support for d in pair))
+
+    def test_gradients(self):
+        for source in ("Normal(x, x)", "Gamma(x, x)", "Beta(x, x)", "StudentT(x, x, x)", "Poisson(x)",
+                       "Bernoulli(logits=x)", "Laplace(x, x)", "Exponential(x)"):
+            with self.subTest(source):
+                results = []
+                for m in SIDES:
+                    x = m.tensor([0.5, 0.7], requires_grad=True)
+                    d = eval("m.distributions." + source, {"m": m, "x": x})
+                    d.log_prob(m.tensor([0.0, 1.0]) if source[0] in "BP" and "Beta" not in source
+                               else m.tensor([0.3, 0.6])).sum().backward()
+                    results.append(x.grad)
+                close(results[1], results[0])
+
+    def test_divergences(self):
+        for p, q in PAIRS:
+            with self.subTest(p):
+                theirs, ours = (m.distributions.kl_divergence(a, b)
+                                for m, a, b in zip(SIDES, both(p), both(q)))
+                close(ours, theirs)
+
+    def test_shapes(self):
+        for source, _ in CASES:
+            theirs, ours = both(source)
+            for shape in ((), (4,), (2, 3)):
+                self.assertEqual(tuple(ours.sample(shape).shape), tuple(theirs.sample(shape).shape), source)
+                self.assertEqual(ours.sample(shape).dtype == kiln.int64,
+                                 theirs.sample(shape).dtype == torch.int64)
+            grown = (5, *theirs.batch_shape)
+            self.assertEqual(tuple(ours.expand(grown).sample().shape), tuple(theirs.expand(grown).sample().shape))
+
+
+class Samples(unittest.TestCase):
+    def test_moments(self):
+        kiln.manual_seed(0)
+        for source, _ in CASES:
+            if source.startswith(("Cauchy", "StudentT", "Categorical")):
+                continue
+            with self.subTest(source):
+                d = both(source)[1]
+                x = d.sample((20000,))
+                far = (x.mean(0) - d.mean).abs() / (d.stddev / math.sqrt(20000))
+                self.assertLess(far.max().item(), 5)
+                if source.startswith("LogNormal"):  # its fourth moment is too large
+                    continue
+                self.assertLess(((x.var(0) / d.variance) - 1).abs().max().item(), 0.25)
+
+    def test_categorical(self):
+        kiln.manual_seed(0)
+        d = kiln.distributions.Categorical(kiln.tensor([0.1, 0.2, 0.7]))
+        share = kiln.bincount(d.sample((20000,)), minlength=3) / 20000
+        self.assertLess((share - d.probs).abs().max().item(), 0.02)
+
+    def test_gradients_of_samples(self):
+        """The mean's derivative is that of the samples' mean."""
+        kiln.manual_seed(0)
+        for source, mean in (("Gamma(a, 2.0)", 0.5), ("Exponential(a)", -1 / 2.25), ("Normal(a, 1.0)", 1.0)):
+            a = kiln.tensor(1.5, requires_grad=True)
+            d = eval("kiln.distributions." + source, {"kiln": kiln, "a": a})
+            d.rsample((20000,)).mean().backward()
+            self.assertAlmostEqual(a.grad.item(), mean, delta=0.03)
+
+
+class Errors(unittest.TestCase):
+    def test_said(self):
+        env = {"D": lambda m: m.distributions}
+        for source in ("D.Normal(0.0, -1.0)", "D.Normal(m.zeros(2), m.zeros(2))", "D.Bernoulli(1.5)",
+                       "D.Bernoulli()", "D.Bernoulli(0.5, 0.5)", "D.Categorical(m.tensor(1.0))",
+                       "D.Normal(0.0, 1.0).log_prob(1.0)", "D.Exponential(1.0).log_prob(m.tensor(-1.0))",
+                       "D.Normal(m.zeros(2), m.ones(2)).log_prob(m.zeros(3))",
+                       "D.Categorical(m.ones(3)).log_prob(m.tensor(3))",
+                       "D.Independent(D.Normal(m.zeros(2), m.ones(2)), 2)",
+                       "D.MultivariateNormal(m.zeros(2))", "D.Normal('a', 1.0)",
+                       "D.Poisson(1.0).log_prob(m.tensor(0.5))", "D.Dirichlet(m.tensor(1.0))",
+                       "D.kl_divergence(D.Uniform(0.0, 1.0), D.Categorical(m.ones(3)))"):
+            theirs, ours = said(source, env)
+            self.assertEqual(ours, theirs, source)
+
+
+if __name__ == "__main__":
+    unittest.main()
