@@ -502,7 +502,7 @@ for _name in ("scatter.value", "scatter.src", "scatter_add", "scatter_reduce"):
 
 @row("scatter.reduce", "scatter.value_reduce")
 def _scatter_by(x, dim, index, src, reduce=None):
-    return kiln.scatter(x, dim, index, src, reduce=reduce)
+    return _at_least_1d(kiln.scatter)(x, dim, index, src, reduce=reduce)
 
 
 @row("sort.stable")
