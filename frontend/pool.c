@@ -296,6 +296,8 @@ static kl_lazy *members(int64_t in, int64_t out, int64_t *most, kl_lazy **counts
     *most = 1;
     for (int64_t i = 0; i < out; i++)
         *most = KL_MAX(*most, last_of(i, in, out) - first_of(i, in, out));
+    if (kl_thread()->open) /* what is enough whatever in leaves over */
+        *most = in / out + 2;
     int64_t shape[2] = {out, *most};
     kl_lazy *i = kl_n_iota(KL_I64, 1, &out, 0);
     kl_lazy *from = kl_n_binc(KL_OP_floordiv, times(i, (double)in), (double)out);

@@ -9,7 +9,7 @@
 
 #include "front.h"
 
-enum { KL_EXAMPLES = 3, KL_TRACES = 7, KL_SIZE_SYMBOLS = 16 };
+enum { KL_EXAMPLES = 3, KL_TRACES = 16, KL_SIZE_SYMBOLS = 16 };
 
 /* ---- sizes_guess.c ---- */
 
@@ -100,6 +100,7 @@ struct kl_follow {
     int64_t min[KL_SIZE_SYMBOLS], max[KL_SIZE_SYMBOLS], by[KL_SIZE_SYMBOLS];
     int64_t *value; /* [KL_TRACES][ndims] */
     bool vague;     /* something found may be chance: look at more traces */
+    bool guessed;   /* or it is an expression that only many traces can confirm */
     bool raised;    /* sizes below the new `min` make no sense: read the traces again */
     /* while they are read: */
     kl_dims *d;

@@ -8,10 +8,10 @@
  *   reshape to [2,45]       [5,54]                 ->  [B,3*floor((H-1)/2)]     found
  *
  * What is found is a guess: the more traces there are, the surer. Where an extent is more
- * than a polynomial, more are asked for (`vague`). */
+ * than a polynomial, more are asked for (`vague`, `guessed`). */
 #include "sizes.h"
 
-enum { UNITS = 96, FLOORS = 16, STEPS = 8 };
+enum { UNITS = 96, FLOORS = 32, STEPS = 8 };
 
 /* ---- what is known so far ---- */
 
@@ -249,8 +249,8 @@ static bool products(search *s, uint32_t i, int more, kl_dim x, const int64_t *x
     return false;
 }
 
-static const int64_t ones[KL_TRACES] = {1, 1, 1, 1, 1, 1, 1};
-_Static_assert(KL_TRACES == 7, "as many ones");
+static const int64_t ones[KL_TRACES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+_Static_assert(KL_TRACES == 16, "as many ones");
 
 /* ---- what is no polynomial of units ---- */
 
@@ -283,14 +283,35 @@ static bool combinations(search *s)
     return false;
 }
 
+/* Whether v could be a line of such values. */
+static bool on_line(const search *s, const int64_t *x)
+{
+    int k = 1;
+    while (k < s->f->n && x[k] == x[0])
+        k++;
+    if (k == s->f->n || (s->v[k] - s->v[0]) % (x[k] - x[0]))
+        return false;
+    int64_t factor = (s->v[k] - s->v[0]) / (x[k] - x[0]);
+    for (k = 0; k < s->f->n; k++)
+        if (s->v[k] - s->v[0] != factor * (x[k] - x[0]))
+            return false;
+    return factor != 0;
+}
+
 /* v = factor * floor((x + a) / by) + plus, or with mod. */
 static bool floors(search *s, kl_dim x)
 {
     kl_dims *d = s->f->d;
+    int64_t q[KL_TRACES], r[KL_TRACES];
     for (int64_t by = 2; by <= FLOORS; by++)
         for (int64_t a = 0; a < by; a++) {
+            for (int k = 0; k < s->f->n; k++) {
+                q[k] = (value(s, x, k) + a) / by; /* none is below 0 */
+                r[k] = (value(s, x, k) + a) % by;
+            }
             kl_dim y = kl_dim_add(d, x, kl_dim_const(d, a));
-            if (line(s, kl_dim_div(d, y, by)) || line(s, kl_dim_mod(d, y, by)))
+            if ((on_line(s, q) && line(s, kl_dim_div(d, y, by))) ||
+                (on_line(s, r) && line(s, kl_dim_mod(d, y, by))))
                 return true;
         }
     return false;
@@ -301,7 +322,7 @@ static bool find(search *s)
     if (each(s, same) || each(s, multiple) || run_of_extents(s) ||
         products(s, 0, 3, 1, ones) || each(s, line))
         return true;
-    s->f->vague = true;
+    s->f->vague = s->f->guessed = true;
     return combinations(s) || each(s, floors);
 }
 

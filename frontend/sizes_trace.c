@@ -6,7 +6,7 @@
 #include "function.h"
 #include "sizes.h"
 
-enum { FEW = 3 }; /* traces, where all sizes are sums and products */
+enum { FEW = 4, SOME = 7 }; /* traces, where sizes are sums and products; windows too */
 
 typedef struct traces {
     kl_linear l[KL_TRACES];
@@ -41,12 +41,13 @@ static kl_status read_dimension(kl_follow *f, const kl_dimension *d)
 static int64_t size_of(const kl_follow *f, const kl_dimension *d, int s, int k,
                        int64_t least)
 {
-    static const int step[3][KL_TRACES] = {{0, 3, 77, 130, 22, 183, 111},
-                                           {0, 41, 11, 150, 86, 223, 129},
-                                           {0, 97, 190, 29, 239, 66, 148}};
+    static const int step[3][SOME] = {{0, 3, 77, 130, 22, 183, 111},
+                                      {0, 41, 11, 150, 86, 223, 129},
+                                      {0, 97, 190, 29, 239, 66, 148}};
     int64_t by = f->by[s], lo = (KL_MAX(d->min, 2) + by - 1) / by, hi = d->max / by;
     int64_t first = d->like / by > lo ? d->like / by : lo + least + 17 * s;
-    int64_t more = step[s % 3][k] + 8 * k * (s / 3);
+    int64_t more =
+        k < SOME ? step[s % 3][k] + 8 * k * (s / 3) : k + (s * (k % 5) + s) % 8;
     if (first + 240 + 48 * (s / 3) <= hi)
         return by * (first + more);
     first = KL_MIN(first, lo + (hi - lo - 2) / 2);
@@ -156,30 +157,39 @@ static kl_status try_reading(kl_follow *f)
     return st;
 }
 
-static kl_status trace_from(traces *t, int64_t least, int64_t inner)
+/* Read from so many traces, forgetting what fewer have said. */
+static kl_status read_from(traces *t, int n, const int64_t *min)
+{
+    memcpy(t->f.min, min, sizeof t->f.min);
+    t->f.vague = t->f.guessed = false;
+    KL_TRY(trace_to(t, n));
+    kl_status st = try_reading(&t->f);
+    bool more = n == FEW ? t->f.vague : t->f.guessed;
+    if (!more || n == KL_TRACES)
+        return st;
+    kl_error_clear();
+    return read_from(t, n == FEW ? SOME : KL_TRACES, min);
+}
+
+static kl_status trace_from(traces *t, int64_t least, int64_t inner, const int64_t *min)
 {
     forget(t);
     choose_sizes(&t->f, least, inner);
-    t->f.vague = false;
     KL_TRY(kl_follow_values(&t->f));
-    KL_TRY(trace_to(t, FEW));
-    kl_status st = try_reading(&t->f);
-    if (!t->f.vague)
-        return st;
-    kl_error_clear();
-    KL_TRY(trace_to(t, KL_TRACES));
-    return try_reading(&t->f);
+    return read_from(t, FEW, min);
 }
 
 /* Where sizes do not fit, others may. */
 static kl_status trace_all(traces *t)
 {
     static const int64_t least[] = {5, 38, 230}, inner[] = {230, 38, 5};
+    int64_t min[KL_SIZE_SYMBOLS];
     kl_status st = KL_OK;
+    memcpy(min, t->f.min, sizeof min);
     for (size_t i = 0; i < KL_COUNT(least); i++) {
         if (i)
             kl_error_clear();
-        st = trace_from(t, least[i], inner[i]);
+        st = trace_from(t, least[i], inner[i], min);
         if (st != KL_ERR_SHAPE)
             break;
     }

@@ -142,6 +142,78 @@ static kl_tensor *along(kl_onnx_op *n, kl_tensor *x, const plan *p, const axis_m
     return y;
 }
 
+/* ---- the same computed by the program, where the extents are open ---- */
+
+static bool is(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+/* Whether expressions say where outputs stand and how taps weigh. */
+static bool by_program(const kl_onnx_op *n, const plan *p)
+{
+    return n->run->open && !p->antialias && !p->exclude &&
+           (is(p->where, "asymmetric") || is(p->where, "align_corners") ||
+            is(p->where, "half_pixel") || is(p->where, "pytorch_half_pixel"));
+}
+
+/* Where all outputs stand: f64 [out]. */
+static kl_tensor *places(const plan *p, const axis_map *m)
+{
+    kl_tensor *x = kl_arange(0, (double)m->out, 1, KL_F64);
+    if (is(p->where, "align_corners"))
+        return kl_div(kl_mul(x, (double)(m->in - 1)), (double)(m->out - 1));
+    if (is(p->where, "asymmetric"))
+        return kl_div(x, m->scale);
+    return kl_sub(kl_div(kl_add(x, 0.5), m->scale), 0.5);
+}
+
+static kl_tensor *nearest_of(const char *how, kl_tensor *x)
+{
+    return is(how, "floor")               ? kl_floor(x)
+           : is(how, "ceil")              ? kl_ceil(x)
+           : is(how, "round_prefer_ceil") ? kl_floor(kl_add(x, 0.5))
+                                          : kl_ceil(kl_sub(x, 0.5));
+}
+
+/* The weight of a tap at distance d. */
+static kl_tensor *weight_at(const plan *p, kl_tensor *d)
+{
+    double a = p->a;
+    d = kl_abs(d);
+    if (p->mode[0] != 'c')
+        return kl_relu(kl_sub(1.0, d));
+    kl_tensor *inner = kl_sub(kl_mul(d, a + 2), a + 3);
+    inner = kl_add(kl_mul(kl_mul(inner, d), d), 1.0);
+    kl_tensor *outer = kl_add(kl_mul(kl_sub(kl_mul(d, a), 5 * a), d), 8 * a);
+    outer = kl_sub(kl_mul(outer, d), 4 * a);
+    return kl_where(kl_le(d, 1.0), inner, kl_where(kl_lt(d, 2.0), outer, 0.0));
+}
+
+static kl_tensor *taken(kl_tensor *x, const axis_map *m, kl_tensor *at)
+{
+    return kl_index_select(x, m->axis,
+                           kl_to(kl_clamp(at, 0.0, (double)(m->in - 1)), KL_I64));
+}
+
+static kl_tensor *along_open(kl_tensor *x, const plan *p, const axis_map *m)
+{
+    kl_tensor *c = places(p, m), *y = NULL;
+    if (p->mode[0] == 'n')
+        return taken(x, m, nearest_of(p->nearest, c));
+    kl_tensor *base = kl_sub(kl_ceil(c), 1), *f = kl_sub(c, base);
+    int64_t k = taps(p, 1);
+    kl_ints s = ints_fill(kl_rank(x), 1);
+    s.v[m->axis] = m->out;
+    for (int64_t j = 0; j < k; j++) {
+        double shift = (double)(j - (k / 2 - 1));
+        kl_tensor *w = kl_to(weight_at(p, kl_sub(shift, f)), kl_dtype_of(x));
+        kl_tensor *part = kl_mul(taken(x, m, kl_add(base, shift)), kl_reshape(w, s));
+        y = y ? kl_add(y, part) : part;
+    }
+    return y;
+}
+
 /* ---- what is asked for ---- */
 
 /* Sizes that keep the ratio: the smallest or largest scale serves all axes. */
@@ -206,7 +278,7 @@ static void resize(kl_onnx_op *n, const plan *p, axis_map *m, int count)
     kl_tensor *y = whole ? kl_to(x, KL_F32) : x;
     for (int i = 0; i < count && !kl_failed(); i++)
         if (m[i].scale != 1 || m[i].out != m[i].in || m[i].from != 0 || m[i].to != 1)
-            y = along(n, y, p, &m[i]);
+            y = by_program(n, p) ? along_open(y, p, &m[i]) : along(n, y, p, &m[i]);
     if (whole && !is_float(dt)) {
         double low = dt == KL_I8 ? -128 : dt == KL_U8 ? 0 : -2147483648.0;
         double high = dt == KL_I8 ? 127 : dt == KL_U8 ? 255 : 2147483520.0;

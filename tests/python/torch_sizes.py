@@ -3,7 +3,7 @@
     python3 tests/python/torch_sizes.py [NAME..]
 
 Forward and a training step each at several sizes, against eager PyTorch; every operation native,
-one graph of Dynamo's for all sizes (of recurrent layers, one for each length), and one program
+one graph of Dynamo's for all sizes (of a GRU, which PyTorch unrolls, one for each length), and one program
 for each direction. The last line is
 "N passed, N failed"."""
 import copy
@@ -113,6 +113,33 @@ def unet():
 
 
 @model(*IMAGES)
+def adaptive():
+    return (nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(7), nn.Flatten(),
+                          nn.Linear(4 * 49, 5)), images)
+
+
+@model((2, 32, 36), (3, 40, 40), (2, 32, 48), (3, 61, 38))
+def pyramid():
+    return (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+                          nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+                          nn.AdaptiveAvgPool2d((4, 4)), nn.Flatten(), nn.Linear(128, 3)), images)
+
+
+@model(*IMAGES)
+def grouped():
+    return (nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.SiLU(),
+                          nn.Conv2d(8, 8, 3, 1, 1, groups=8),
+                          nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(8, 3, 1)), images)
+
+
+@model((2, 30), (3, 41), (5, 66))
+def sound():
+    return (nn.Sequential(nn.Conv1d(4, 8, 5, 2), nn.ReLU(), nn.Conv1d(8, 8, 3, 2, 1),
+                          nn.BatchNorm1d(8), nn.AdaptiveMaxPool1d(1), nn.Flatten(),
+                          nn.Linear(8, 3)), lambda b, t: torch.randn(b, 4, t))
+
+
+@model(*IMAGES)
 def transposed():
     return (nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(),
                           nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh()), images)
@@ -128,9 +155,15 @@ def gpt():
     return GPT(), lambda *size: torch.randint(0, 50, size)
 
 
-@model(*TEXTS, graphs=2)
+@model(*TEXTS)
 def lstm():
-    return Last(nn.LSTM(8, 16, batch_first=True), 16, 3), lambda *size: torch.randn(*size, 8)
+    return Last(nn.LSTM(6, 16, batch_first=True), 16, 3), lambda *size: torch.randn(*size, 6)
+
+
+@model(*TEXTS)
+def lstm_both_ways():
+    return (Last(nn.LSTM(6, 16, 2, batch_first=True, bidirectional=True), 32, 3),
+            lambda *size: torch.randn(*size, 6))
 
 
 @model(*TEXTS, graphs=4)

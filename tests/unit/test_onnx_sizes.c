@@ -97,12 +97,61 @@ static pb looping(void)
     return finish(&g, "t 2");
 }
 
+static void text(pb *node, const char *name, const char *value)
+{
+    pb a = {0};
+    pb_text(&a, 1, name);
+    pb_text(&a, 4, value);
+    pb_int(&a, 20, 3);
+    pb_part(node, 5, &a);
+}
+
+static pb resized(const char *mode, const char *where, float scale)
+{
+    pb g = {0}, node = onnx_node("Resize", "x", "y");
+    pb_text(&node, 1, ""); /* no region */
+    pb_text(&node, 1, "s");
+    text(&node, "mode", mode);
+    text(&node, "coordinate_transformation_mode", where);
+    pb_part(&g, 1, &node);
+    pb s = onnx_tensor("s", ONNX_FLOAT, (const int64_t[]){4}, 1,
+                       (float[]){1, 1, scale, scale}, 16);
+    pb_part(&g, 5, &s);
+    return finish(&g, "n 2 h w");
+}
+
+static pb doubled(void)
+{
+    return resized("nearest", "asymmetric", 2);
+}
+static pb smoothed(void)
+{
+    return resized("linear", "half_pixel", 2);
+}
+static pb cornered(void)
+{
+    return resized("linear", "align_corners", 3);
+}
+static pb curved(void)
+{
+    return resized("cubic", "pytorch_half_pixel", 2);
+}
+static pb halved(void)
+{
+    return resized("nearest", "half_pixel", 0.5f);
+}
+
 static const struct {
     pb (*model)(void);
     int ndims;
     int64_t dims[5][3];
 } models[] = {
     {windows, 3, {{1, 12, 14}, {2, 21, 23}, {2, 13, 16}, {1, 14, 15}, {2, 9, 8}}},
+    {doubled, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 1, 3}, {2, 5, 5}}},
+    {smoothed, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 8, 3}, {2, 5, 5}}},
+    {cornered, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 8, 3}, {2, 5, 5}}},
+    {curved, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 8, 3}, {2, 5, 5}}},
+    {halved, 3, {{1, 4, 5}, {2, 6, 7}, {1, 9, 4}, {1, 8, 12}, {2, 5, 15}}},
     {recurrent, 2, {{1, 2}, {4, 1}, {9, 3}, {2, 2}, {7, 5}}},
     {looping, 1, {{1}, {2}, {3}, {11}, {20}}},
 };
