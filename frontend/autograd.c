@@ -79,6 +79,28 @@ kl_lazy *kl_leaf_part(const kl_leaf *l, kl_lazy *g)
     return l->mapped ? kl_n_strided(g, l->offset, l->rank, l->shape, l->stride) : g;
 }
 
+/* Memory of its own for a t whose elements share some, as expand makes it: each of them
+ * is to have its gradient. */
+static kl_status own_memory(kl_tensor *t)
+{
+    bool shared = false;
+    for (int i = 0; i < t->rank; i++)
+        shared = shared || (kl_t_stride(t)[i] == 0 && kl_t_shape(t)[i] > 1);
+    kl_lazy *n = shared ? kl_arg_tensor(t) : NULL;
+    kl_tensor *own = n ? kl_tensor_wrap(n) : NULL;
+    if (!own)
+        return shared ? kl_error_status() : KL_OK;
+    kl_storage_unref(t->storage);
+    t->storage = kl_storage_ref(own->storage);
+    t->offset = own->offset;
+    t->whole = own->whole;
+    memcpy(kl_t_stride(t), kl_t_stride(own), t->rank * sizeof *kl_t_stride(t));
+    kl_lazy_unref(t->cache);
+    t->cache = t->base = NULL;
+    kl_tensor_unref(own);
+    return KL_OK;
+}
+
 kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
 {
     kl_call c = kl_call_begin(at);
@@ -91,7 +113,7 @@ kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
     else if (st == KL_OK && !on && !kl_is_leaf(t))
         st = kl_fail(KL_ERR_STATE,
                      "you can only change requires_grad flags of leaf variables.");
-    if (st == KL_OK && on && !kl_tracks(t)) {
+    if (st == KL_OK && on && !kl_tracks(t) && (st = own_memory(t)) == KL_OK) {
         t->leaf = leaf_new();
         t->detached = t->view = 0; /* a leaf of its own from here on */
         st = t->leaf ? KL_OK : KL_ERR_OOM;

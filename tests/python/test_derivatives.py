@@ -32,6 +32,14 @@ def both(name, key, *more, **kwargs):
     return results
 
 
+class Leaves(unittest.TestCase):
+    def test_elements_that_shared_memory(self):
+        for m in SIDES:
+            leaf = m.tensor([1.0, 2.0]).expand(2, 2).detach().requires_grad_()
+            (leaf * m.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+            self.assertEqual(leaf.grad.tolist(), [[1, 2], [3, 4]])
+
+
 class Functional(unittest.TestCase):
     def agree(self, name, key, *more, **kwargs):
         with self.subTest(f"{name} {key}"):
