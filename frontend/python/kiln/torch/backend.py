@@ -32,7 +32,8 @@ reflection_pad1d.default reflection_pad2d.default reflection_pad3d.default
 reflection_pad1d_backward.default reflection_pad2d_backward.default
 reflection_pad3d_backward.default replication_pad1d.default replication_pad2d.default
 replication_pad3d.default index_add.default index_copy.default lerp.Scalar lerp.Tensor
-addcmul.default addcdiv.default index_fill.int_Scalar index_fill.int_Tensor
+addcmul.default addcdiv.default index_fill.int_Scalar index_fill.int_Tensor linspace.default linspace.Tensor_Tensor
+linspace.Tensor_Scalar linspace.Scalar_Tensor
 """.split()}
 
 

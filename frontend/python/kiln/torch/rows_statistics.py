@@ -22,6 +22,15 @@ def _edges(x, bins, span=None):
     return _between(lo - wider, hi + wider, bins + 1)
 
 
+@row("linspace.Tensor_Tensor", "linspace.Tensor_Scalar", "linspace.Scalar_Tensor")
+def _linspace(start, end, steps, dtype=None):
+    """In double, of whole numbers from and to whole numbers."""
+    dtype = dtype or kiln.get_default_dtype()
+    work = dtype if dtype.is_floating_point or dtype.is_complex else kiln.float64
+    lo, hi = (kiln.as_tensor(v).to(dtype).to(work).reshape(()) for v in (start, end))
+    return _between(lo, hi, steps).to(dtype) if steps else kiln.zeros(0, dtype=dtype)
+
+
 @row("histogram.bin_ct")
 def _histogram(x, bins=100, range=None, weight=None, density=False):
     edges = _edges(x, bins, range)
