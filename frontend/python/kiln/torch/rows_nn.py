@@ -313,6 +313,35 @@ for _n in (1, 2, 3):
 # ---- resampling ----
 
 
+def _smoothing(n, size, mode, step, dtype):
+    """The weights [size, n] of an axis's elements in its smoothed ones, so many of them apart."""
+    wide = max(step, 1.0)
+    reach, a = (1, None) if mode == "bilinear" else (2, -0.5)
+
+    def weight(t):
+        t = abs(t)
+        if a is None:
+            return max(1 - t, 0.0)
+        return ((a + 2) * t - (a + 3)) * t * t + 1 if t < 1 else \
+            (((t - 5) * t + 8) * t - 4) * a if t < 2 else 0.0
+
+    rows = []
+    for i in range(size):
+        at = step * (i + 0.5)
+        first, last = max(int(at - reach * wide + 0.5), 0), min(int(at + reach * wide + 0.5), n)
+        row = [weight((j - at + 0.5) / wide) if first <= j < last else 0.0 for j in range(n)]
+        total = sum(row)
+        rows.append([v / total for v in row] if total else row)
+    return kiln.tensor(rows, dtype=dtype)
+
+
+def _smoothed(x, size, mode, align, scales):
+    """Resampled by scales that would give another size: two products with matrices of weights."""
+    down, across = (_smoothing(n, m, mode, (n - 1) / max(m - 1, 1) if align else 1 / s, x.dtype)
+                    for n, m, s in zip(x.shape[-2:], size, scales))
+    return down @ x @ across.mT
+
+
 def _resample(x, size, mode, align, scales):
     """Scales, where they are given, are what the places are computed by."""
     kwargs = {} if align is None else {"align_corners": align}
@@ -325,7 +354,9 @@ def _resample(x, size, mode, align, scales):
                           **kwargs)
         if size is None or tuple(r.shape[2:]) == tuple(size):
             return r
-        raise NotImplementedError("another size than the scales give")
+        if not antialias:
+            raise NotImplementedError("another size than the scales give")
+        return _smoothed(x, size, mode, align, scales)
     return F.interpolate(x, tuple(size), mode=mode, **kwargs)
 
 
