@@ -86,11 +86,11 @@ typedef struct model {
     int64_t syms[2]; /* in the graph's order */
     bool user;       /* calls user.c */
 } model;
-static const model models[] = {{"head", {17, 0}, false},    {"mlp", {12, 0}, false},
-                               {"scale", {1001, 0}, false}, {"dtypes", {9, 37}, false},
-                               {"pick", {7, 0}, false},     {"twice", {5, 0}, true},
-                               {"found", {40, 0}, false},   {"same", {0, 0}, false},
-                               {"wide", {3, 0}, false},     {"walk", {5, 0}, false}};
+static const model models[] = {
+    {"head", {17, 0}, false},   {"mlp", {12, 0}, false},    {"scale", {1001, 0}, false},
+    {"dtypes", {9, 37}, false}, {"pick", {7, 0}, false},    {"twice", {5, 0}, true},
+    {"found", {40, 0}, false},  {"same", {0, 0}, false},    {"wide", {3, 0}, false},
+    {"walk", {5, 0}, false},    {"pooled", {13, 22}, false}};
 
 typedef struct loaded {
     kl_arena *a;
@@ -208,8 +208,9 @@ static inline void put_dims(const model *m, kl_text *c)
 {
     if (strcmp(m->name, "dtypes") == 0) /* declared k, m; used m, k */
         kl_text_printf(c, "%lld, %lld, ", (long long)m->syms[1], (long long)m->syms[0]);
-    else if (m->syms[0])
-        kl_text_printf(c, "%lld, ", (long long)m->syms[0]);
+    else
+        for (int i = 0; i < 2 && m->syms[i]; i++)
+            kl_text_printf(c, "%lld, ", (long long)m->syms[i]);
 }
 
 /* It reads "in", every input after the other, and writes "res" likewise. */
