@@ -113,6 +113,31 @@ static kl_lazy *masked_scores(kl_lazy *s, kl_lazy *mask, bool causal)
     return s;
 }
 
+/* softmax(q k^T scale + mask). */
+static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, double scale)
+{
+    if (q->rank < 2 || k->rank < 2) {
+        kl_fail(KL_ERR_SHAPE,
+                "attention: query, key and value need at least 2 dimensions");
+        return NULL;
+    }
+    double e = (double)kl_lazy_shape(q)[q->rank - 1];
+    kl_lazy *s = kl_n_matmul(q, kl_n_swap(k, k->rank - 2, k->rank - 1));
+    s = kl_n_binc(KL_OP_mul, s, scale != 0 ? scale : 1 / sqrt(e));
+    s = masked_scores(s, mask, causal);
+    return kl_n_softmax(s, s ? s->rank - 1 : 0);
+}
+
+kl_tensor *kl_attention_weights_at(const char *at, kl_tensor *q, kl_tensor *k,
+                                   kl_tensor *mask, bool causal, double scale)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *nq = kl_arg_tensor(q), *nk = kl_arg_tensor(k);
+    kl_lazy *nm = mask ? kl_arg_tensor(mask) : NULL;
+    bool bad = same_dtype("attention", nq, nk) != KL_OK;
+    return kl_call_end(&c, bad ? NULL : weights(nq, nk, nm, causal, scale));
+}
+
 kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor *v,
                            kl_tensor *mask, bool causal, double scale)
 {
@@ -121,14 +146,9 @@ kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor
     kl_lazy *nm = mask ? kl_arg_tensor(mask) : NULL;
     if (same_dtype("attention", nq, nk) || same_dtype("attention", nk, nv))
         return kl_call_end(&c, NULL);
-    if (nq->rank < 2 || nk->rank < 2 || nv->rank < 2) {
+    if (nv->rank < 2)
         kl_fail(KL_ERR_SHAPE,
                 "attention: query, key and value need at least 2 dimensions");
-        return kl_call_end(&c, NULL);
-    }
-    double e = (double)kl_lazy_shape(nq)[nq->rank - 1];
-    kl_lazy *s = kl_n_matmul(nq, kl_n_swap(nk, nk->rank - 2, nk->rank - 1));
-    s = kl_n_binc(KL_OP_mul, s, scale != 0 ? scale : 1 / sqrt(e));
-    s = masked_scores(s, nm, causal);
-    return kl_call_end(&c, kl_n_matmul(kl_n_softmax(s, s ? s->rank - 1 : 0), nv));
+    kl_lazy *w = nv->rank < 2 ? NULL : weights(nq, nk, nm, causal, scale);
+    return kl_call_end(&c, w ? kl_n_matmul(w, nv) : NULL);
 }

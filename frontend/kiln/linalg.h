@@ -193,6 +193,11 @@ KL_API kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k,
                                   double scale);
 #define kl_attention(q, k, v, mask, causal, scale)                                       \
     kl_attention_at(KL_HERE, q, k, v, mask, causal, scale)
+/* The weights alone, [.., L, S]: softmax(q k^T scale + mask). */
+KL_API kl_tensor *kl_attention_weights_at(const char *at, kl_tensor *q, kl_tensor *k,
+                                          kl_tensor *mask, bool causal, double scale);
+#define kl_attention_weights(q, k, mask, causal, scale)                                  \
+    kl_attention_weights_at(KL_HERE, q, k, mask, causal, scale)
 
 #ifdef __cplusplus
 }

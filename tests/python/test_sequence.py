@@ -176,6 +176,24 @@ class Attention(unittest.TestCase):
         Pair("MultiheadAttention(6, 2, batch_first=True)").check(q, q, q)
         Pair("MultiheadAttention(6, 2, kdim=3, vdim=7)").check(q, torch.randn(5, 2, 3), torch.randn(5, 2, 7))
 
+    def test_grouped(self):
+        """Keys and values of fewer heads, each for several of the query's."""
+        q, k = torch.randn(2, 6, 4, 8), torch.randn(2, 3, 5, 8)
+        want = torch.nn.functional.scaled_dot_product_attention(q, k, k + 1, enable_gqa=True)
+        q, k = (kiln.tensor(t.numpy()) for t in (q, k))
+        got = kiln.nn.functional.scaled_dot_product_attention(q, k, k + 1, enable_gqa=True)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5, atol=1e-6)
+        with self.assertRaisesRegex(RuntimeError, "must match the size of tensor b"):
+            kiln.nn.functional.scaled_dot_product_attention(q, k, k)
+
+    def test_dropped(self):
+        """Weights are dropped, not results: of 100 equal ones about a quarter."""
+        kiln.manual_seed(3)
+        q, k, v = kiln.zeros(1, 2000, 8), kiln.zeros(1, 100, 8), kiln.ones(1, 100, 8)
+        y = kiln.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.25)
+        self.assertAlmostEqual(y.mean().item(), 1, delta=0.01)
+        self.assertAlmostEqual(y.std().item(), 0.0577, delta=0.004)
+
     WRONG = [
         "nn.MultiheadAttention(0, 1)", "nn.MultiheadAttention(5, 2)", "net(m.ones(2), m.ones(2), m.ones(2))",
         "net(m.ones(3, 2, 4), m.ones(3, 4), m.ones(3, 4))", "net(m.ones(3, 4), m.ones(3, 2, 4), m.ones(3, 4))",

@@ -98,6 +98,8 @@ OPERATORS = {
     "hinge_loss": lambda: (lambda p, t: (1 - p * t).clamp(min=0).mean(), R(64), R(64).sign()),
     "attention": lambda: (F.scaled_dot_product_attention, R(2, 4, 16, 8), R(2, 4, 16, 8),
                           R(2, 4, 16, 8)),
+    "grouped_attention": lambda: (lambda q, k, v: F.scaled_dot_product_attention(
+        q, k, v, is_causal=True, enable_gqa=True), R(2, 4, 16, 8), R(2, 2, 16, 8), R(2, 2, 16, 8)),
 }
 CHAINS = {
     "conv_relu_bias": lambda: (lambda x, w, b: F.relu(F.conv2d(x, w)) + b, R(2, 3, 12, 12),

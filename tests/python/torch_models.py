@@ -110,6 +110,30 @@ def encoder():
     return nn.TransformerEncoder(layer, 2), torch.randn(2, 5, 32)
 
 
+class Grouped(nn.Module):
+    """Attention of 4 heads, 2 to a key, as language models have it now."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.kv = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x):
+        q = self.q(x).view(*x.shape[:2], 4, 4).transpose(1, 2)
+        k, v = self.kv(x).view(*x.shape[:2], 4, 4).transpose(1, 2).chunk(2, 1)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+@model()
+def grouped_attention():
+    return Grouped(), torch.randn(2, 7, 16)
+
+
+@model()
+def weight_norm():
+    conv = nn.Conv1d(4, 6, 3, padding=1, groups=2)
+    return nn.utils.parametrizations.weight_norm(conv, dim=2), torch.randn(2, 4, 9)
+
+
 @model()
 def lstm():
     return Last(nn.LSTM(8, 16, 2, batch_first=True), 16, 3), torch.randn(2, 5, 8)

@@ -7,6 +7,26 @@
 
 #include <string.h>
 
+/* Keys or values whose heads serve several of q's each, repeated. */
+static kl_tensor *row_heads(const char *at, kl_tensor *t, kl_tensor *q, bool grouped)
+{
+    int64_t n = kl_rank(q) > 2 && kl_rank(t) > 2 ? kl_extent(t, -3) : 0;
+    return grouped && n > 0 && kl_extent(q, -3) % n == 0
+               ? kl_repeat_interleave_at(at, t, kl_extent(q, -3) / n, -3)
+               : t;
+}
+
+/* Weights are dropped with that probability. */
+static kl_tensor *row_attention(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor *v,
+                                kl_tensor *mask, double p, bool causal, double scale)
+{
+    if (p == 0)
+        return kl_attention_at(at, q, k, v, mask, causal, scale);
+    kl_tensor *w = kl_attention_weights_at(at, q, k, mask, causal, scale);
+    w = w ? kl_dropout_at(at, w, p, true) : NULL;
+    return w ? kl_matmul_at(at, w, v) : NULL;
+}
+
 static kl_tensor *row_to(const char *at, kl_tensor *t, kl_dtype dt)
 {
     return dt == KL_DTYPE_NONE ? t : kl_to_at(at, t, dt);

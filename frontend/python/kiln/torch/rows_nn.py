@@ -539,8 +539,9 @@ def _linear_cross_entropies(x, w, target, b, weight, ignore_index, *how):
 
 
 def _attend(q, k, v, p, causal, mask, scale):
+    """Where k and v have fewer heads than q, each serves several."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=causal,
-                                          scale=scale)
+                                          scale=scale, enable_gqa=k.shape[-3] != q.shape[-3])
 
 
 @row("_scaled_dot_product_flash_attention_for_cpu")
@@ -550,6 +551,7 @@ def _flash(q, k, v, dropout_p=0.0, is_causal=False, attn_mask=None, scale=None):
         raise NotImplementedError("dropout inside of attention")
     y = _attend(q, k, v, 0.0, is_causal, attn_mask, scale)
     s = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    k = k.repeat_interleave(q.shape[-3] // k.shape[-3], -3)
     scores = (q * s).matmul(k.transpose(-2, -1))
     if is_causal:
         keep = kiln.ones(scores.shape[-2:], dtype=kiln.bool).tril()
@@ -562,6 +564,14 @@ def _flash(q, k, v, dropout_p=0.0, is_causal=False, attn_mask=None, scale=None):
 @row("_scaled_dot_product_flash_attention_for_cpu_backward")
 def _flash_backward(g, q, k, v, out, lse, dropout_p, is_causal, attn_mask=None, scale=None):
     return vjp(lambda a, b, c: _attend(a, b, c, 0.0, is_causal, attn_mask, scale), (q, k, v), g)
+
+
+@row("_weight_norm_interface_backward")
+def _weight_norm_backward(gw, v, g, norms, dim):
+    """w = v g / norms, the norms of v over all axes but dim."""
+    axes = [i for i in range(v.ndim) if i != dim % v.ndim]
+    gg = (gw * v).sum(axes, keepdim=True) / norms
+    return g / norms * (gw - v * gg / norms), gg
 
 
 @row("_cdist_forward")
