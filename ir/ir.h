@@ -607,8 +607,9 @@ typedef struct kl_decision {
  * 32). TURN, on the CPU: element i's lane l of a square array (as many elements as lanes)
  * becomes element l's lane i. A predicate of a load or store guards that access alone,
  * not what its operands read. A phase whose block is 1 by 1 runs on the CPU: its groups
- * run one after the other, its lanes statement by statement, so that barriers say
- * nothing. On the GPU all threads of a group run uniform code redundantly; a worker is a
+ * run one after the other, and so may its lanes, statement by statement or one after the
+ * other: in a round of a lane loop none reads what another stores. Barriers say nothing
+ * there. On the GPU all threads of a group run uniform code redundantly; a worker is a
  * block; BARRIER waits for the whole block. Between two phases of a kernel all workers
  * have finished. */
 typedef enum kl_stmt_kind {

@@ -314,6 +314,7 @@ static kl_status run_lanes(kl_irun *r, loop *l)
         r->vars[l->c->s->var] = (kl_ivar){.base = v, .lane = true};
         for (int p = 0; p < r->groups * w; p++)
             l->mask[p] = outer[p / w] && v + p % w < l->extent[p / w];
+        r->epoch += r->cpu;
         r->in_lane = true;
         r->lanes = w;
         s = run_masked(r, l->c->body, l->mask);
@@ -551,7 +552,7 @@ static kl_status run_one(kl_irun *r, const kl_icode *c)
 static kl_status run_list(kl_irun *r, const kl_icode *c)
 {
     for (; c; c = c->next) {
-        r->epoch += r->cpu;
+        r->epoch += r->cpu && !r->in_lane;
         KL_TRY(run_one(r, c));
     }
     return KL_OK;

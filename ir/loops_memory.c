@@ -4,6 +4,7 @@
  * reader:
  *
  *   worker 3 stores y[8]; worker 4 loads y[8] in the same phase       a race
+ *   lane 0 stores y[8]; lane 5 loads y[8], same round of the loop     a race
  *   lane 0 stores t[0]; lane 5 loads t[0], no barrier between (GPU)   a race
  *   lane 0 stores t[0]; barrier; lane 5 loads t[0]                    fine
  *
