@@ -17,7 +17,7 @@ enum { COLUMNS = 100 };
 void kl_cc_fail(kl_cc *e, kl_status s, const char *what)
 {
     if (e->status == KL_OK)
-        e->status = kl_fail(s, "cuda: kernel %s: %s", e->k->name, what);
+        e->status = kl_fail(s, "%s: kernel %s: %s", e->d->name, e->k->name, what);
 }
 
 /* ---- frames ---- */
@@ -129,7 +129,8 @@ static const char *const reserved[] = {
     "i16",          "u16",      "i32",       "u32",      "i64",        "u64",
     "f32",          "f64",      "f16",       "bf16",     "threadIdx",  "blockIdx",
     "blockDim",     "gridDim",  "warpSize",  "linux",    "unix",       "error",
-    "lane",         "group",    "char16_t",  "char32_t",
+    "lane",         "group",    "char16_t",  "char32_t", "restrict",   "call",
+    "begin",        "end",      "worker",
 };
 
 static const char **slot_of(const kl_cc *e, const char *name)
@@ -210,7 +211,7 @@ const char *kl_cc_temp(kl_cc *e)
 const char *kl_cc_lane(kl_cc *e)
 {
     e->uses_lane = true;
-    return "lane";
+    return e->lane ? e->lane : "lane";
 }
 
 const char *kl_cc_group(kl_cc *e)
@@ -229,8 +230,10 @@ const char *kl_cc_type(kl_dtype dt)
 static const char *given(kl_cc *e, kl_dim d)
 {
     for (int i = 0; i < e->ndims; i++)
-        if (e->dims[i] == d)
+        if (e->dims[i] == d) {
+            e->dim_used[i] = true;
             return e->dim[i];
+        }
     return NULL;
 }
 
@@ -238,7 +241,7 @@ static const char *of_symbol(kl_cc *e, int64_t code)
 {
     for (int i = 0; i < e->ndims; i++)
         if (kl_dim_sym_index(e->x->dims, e->dims[i]) == (int)(code - KL_SIZE_SYM))
-            return e->dim[i];
+            return given(e, e->dims[i]);
     kl_cc_fail(e, KL_ERR_UNSUPPORTED,
                "an extent rests on a symbol that the launch does not give");
     return "0";
@@ -287,12 +290,15 @@ static bool open_arrays(kl_cc *e)
     e->reg_level = kl_arena_alloc(e->a, (k->nregs + 1) * sizeof *e->reg_level);
     e->op = kl_arena_zeroed(e->a, n, sizeof *e->op);
     e->tile_offset = kl_arena_zeroed(e->a, n, sizeof *e->tile_offset);
-    e->tile_used = kl_arena_zeroed(e->a, n, sizeof *e->tile_used);
+    e->op_used = kl_arena_zeroed(e->a, n, sizeof *e->op_used);
+    e->reg_wide = kl_arena_zeroed(e->a, k->nregs + 1, sizeof *e->reg_wide);
     e->loaded = kl_arena_zeroed(e->a, n, 1);
     e->stored = kl_arena_zeroed(e->a, n, 1);
     e->ndims = kl_kernel_dims(k, NULL, 0);
     e->dims = kl_arena_zeroed(e->a, (size_t)KL_MAX(e->ndims, 0) + 1, sizeof *e->dims);
     e->dim = kl_arena_zeroed(e->a, (size_t)KL_MAX(e->ndims, 0) + 1, sizeof *e->dim);
+    e->dim_used =
+        kl_arena_zeroed(e->a, (size_t)KL_MAX(e->ndims, 0) + 1, sizeof *e->dim_used);
     if (e->ndims < 0 || kl_arena_failed(e->a))
         return false;
     e->ndims = kl_kernel_dims(k, e->dims, e->ndims);
@@ -340,7 +346,10 @@ static void begin_phase(kl_cc *e, const kl_phase *ph)
     e->var = kl_arena_zeroed(e->a, nvars, sizeof *e->var);
     e->var_level = kl_arena_zeroed(e->a, nvars, sizeof *e->var_level);
     e->var_bound = kl_arena_zeroed(e->a, nvars, sizeof *e->var_bound);
-    memset(e->tile_used, 0, e->k->noperands * sizeof *e->tile_used);
+    e->uses_error = false;
+    e->lane = NULL;
+    memset(e->op_used, 0, e->k->noperands * sizeof *e->op_used);
+    memset(e->dim_used, 0, (size_t)e->ndims * sizeof *e->dim_used);
     memset(e->loaded, 0, e->k->noperands);
     memset(e->stored, 0, e->k->noperands);
     memset(e->reg_level, 0xff, e->k->nregs * sizeof *e->reg_level); /* -1 */
@@ -365,8 +374,11 @@ static void describe(kl_cc *e, int number, kl_text *out)
         s[2] = '*'; /* it goes on behind the bar of the comment */
     kl_text_printf(out, "\n *   phase %d of %d: ", number, e->k->nphases);
     kl_dim_print(d, e->phase->workers, out);
-    kl_text_printf(out, " blocks of %d x %d threads", (int)e->phase->lane,
-                   (int)e->phase->group);
+    if (e->d->threads)
+        kl_text_printf(out, " blocks of %d x %d threads", (int)e->phase->lane,
+                       (int)e->phase->group);
+    else
+        kl_text_put(out, " workers");
     for (uint32_t i = 0; i < e->k->noperands; i++) {
         const kl_operand *o = &e->k->operands[i];
         if (!e->loaded[i] && !e->stored[i])
@@ -392,7 +404,7 @@ static void describe(kl_cc *e, int number, kl_text *out)
 }
 
 /* One parameter, on a new line when this one is full. */
-static void parameter(kl_text *out, size_t *line, const char *text)
+void kl_cc_parameter(kl_text *out, size_t *line, const char *text)
 {
     size_t n = strlen(text);
     if (out->len - *line + n + 2 > COLUMNS) {
@@ -404,40 +416,47 @@ static void parameter(kl_text *out, size_t *line, const char *text)
     kl_text_put(out, text);
 }
 
-static void signature(kl_cc *e, const char *symbol, int number, kl_text *out)
+static void signature(kl_cc *e, const char *function, kl_text *out)
 {
     char text[2 * KL_CC_NAME + 32];
     kl_text_printf(out, "extern \"C\" __global__ void __launch_bounds__(%d)\n",
                    (int)(e->phase->lane * e->phase->group));
     size_t line = out->len;
-    kl_text_printf(out, "%s_%d(", symbol, number);
+    kl_text_printf(out, "%s(", function);
     for (uint32_t i = 0; i < e->k->noperands; i++) {
         const kl_operand *o = &e->k->operands[i];
         if (o->role == KL_ROLE_TILE)
             continue;
         snprintf(text, sizeof text, "%s%s *%s, ", o->role == KL_ROLE_IN ? "const " : "",
                  kl_cc_type(o->dtype), e->op[i]);
-        parameter(out, &line, text);
+        kl_cc_parameter(out, &line, text);
     }
     for (int i = 0; i < e->ndims; i++) {
         snprintf(text, sizeof text, "i64 %s, ", e->dim[i]);
-        parameter(out, &line, text);
+        kl_cc_parameter(out, &line, text);
     }
-    parameter(out, &line, "i64 *error)");
+    kl_cc_parameter(out, &line, "i64 *error)");
     kl_text_put(out, "\n{\n");
 }
 
-static void preamble(kl_cc *e, const char *worker, const char *type, kl_text *out)
+const char *kl_cc_offset(kl_cc *e, uint32_t tile)
 {
+    kl_dim at = e->tile_offset[tile];
+    const char *s =
+        at >= 0 ? kl_arena_printf(e->a, "%lld", (long long)at) : kl_cc_extent(e, at);
+    return s ? s : "0";
+}
+
+static void head(kl_cc *e, const char *function, const char *worker, const char *type,
+                 kl_text *out)
+{
+    signature(e, function, out);
     for (uint32_t i = 0; i < e->k->noperands; i++)
-        if (e->tile_used[i]) {
+        if (e->op_used[i] && e->k->operands[i].role == KL_ROLE_TILE) {
             e->parts |= KL_PRELUDE_SHARED;
-            kl_text_printf(
-                out, "    KL_TILE(%s, %s, %s);\n", kl_cc_type(e->k->operands[i].dtype),
-                e->op[i],
-                e->tile_offset[i] >= 0
-                    ? kl_arena_printf(e->a, "%lld", (long long)e->tile_offset[i])
-                    : kl_cc_extent(e, e->tile_offset[i]));
+            kl_text_printf(out, "    KL_TILE(%s, %s, %s);\n",
+                           kl_cc_type(e->k->operands[i].dtype), e->op[i],
+                           kl_cc_offset(e, i));
         }
     kl_text_printf(out, "    const %s %s = blockIdx.x;\n", type, worker);
     if (e->uses_lane)
@@ -449,8 +468,6 @@ static void preamble(kl_cc *e, const char *worker, const char *type, kl_text *ou
 static void emit_phase(kl_cc *e, const char *symbol, int number, kl_text *out)
 {
     const kl_phase *ph = &e->k->phases[number];
-    const kl_reg *none = NULL;
-    (void)none;
     begin_phase(e, ph);
     if (e->status != KL_OK)
         return;
@@ -458,15 +475,15 @@ static void emit_phase(kl_cc *e, const char *symbol, int number, kl_text *out)
     const char *worker =
         kl_cc_name(e, e->x->var_name[ph->var] ? e->x->var_name[ph->var] : "w");
     const char *type = kl_cc_narrow(e, kl_x_var(e->x, ph->var)) ? "i32" : "i64";
+    const char *function = kl_arena_printf(e->a, "%s_%d", symbol, number);
     e->var[ph->var] = worker;
-    kl_cc_push(e, true, false, true, kl_cc_sets(e, ph->body));
+    kl_cc_push(e, true, false, true, kl_cc_sets(e, ph->body))->indent = e->d->indent;
     kl_cc_body(e, ph->body);
     describe(e, number, out);
-    signature(e, symbol, number, out);
-    preamble(e, worker, type, out);
+    e->d->head(e, function ? function : symbol, worker, type, out);
     kl_text *body = &e->frames[0].text;
     kl_text_putn(out, body->s ? body->s : "", body->len);
-    kl_text_put(out, "}\n");
+    kl_text_put(out, e->d->tail);
     for (int i = e->depth; i-- > 0;)
         kl_text_free(&e->frames[i].text);
     for (kl_cc_val *v = e->frames[0].vals; v; v = v->next)
@@ -480,14 +497,14 @@ static void choose_native(kl_cc *e)
         e->native[op] = kl_ops[op].kind == KL_KIND_ELT && kl_ops[op].sem;
 }
 
-kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
-                         unsigned *parts, kl_text *out)
+kl_status kl_cc_kernel(const kl_cc_dialect *d, void *user, const kl_kernel *k,
+                       const char *symbol, kl_arena *a, unsigned *parts, kl_text *out)
 {
     kl_cc *e = kl_arena_zeroed(a, 1, sizeof *e);
     k = kl_kernel_own(k, a);
     if (!e || !k)
-        return kl_fail(KL_ERR_OOM, "cuda: kernel %s", symbol);
-    *e = (kl_cc){.k = k, .x = k->x, .a = a};
+        return kl_fail(KL_ERR_OOM, "%s: kernel %s", d->name, symbol);
+    *e = (kl_cc){.d = d, .user = user, .k = k, .x = k->x, .a = a};
     choose_native(e);
     if (!open_arrays(e))
         kl_cc_fail(e, KL_ERR_OOM, "no memory");
@@ -502,4 +519,20 @@ kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
         (out->failed || kl_arena_failed(a) || kl_arena_failed(k->arena)))
         kl_cc_fail(e, KL_ERR_OOM, "no memory for text");
     return e->status;
+}
+
+const kl_cc_dialect kl_cc_cuda = {.name = "cuda",
+                                  .unroll = "#pragma unroll\n",
+                                  .overloads = true,
+                                  .threads = true,
+                                  .lanes = kl_cc_thread_lanes,
+                                  .fold = kl_cc_thread_fold,
+                                  .head = head,
+                                  .tail = "}\n",
+                                  .indent = 1};
+
+kl_status kl_cuda_kernel(const kl_kernel *k, const char *symbol, kl_arena *a,
+                         unsigned *parts, kl_text *out)
+{
+    return kl_cc_kernel(&kl_cc_cuda, NULL, k, symbol, a, parts, out);
 }

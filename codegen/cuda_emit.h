@@ -41,7 +41,30 @@ typedef struct kl_cc_frame {
     kl_cc_val *vals; /* forgotten when the frame is left */
 } kl_cc_frame;
 
-typedef struct kl_cc {
+typedef struct kl_cc kl_cc;
+/* In what C for a CPU differs from CUDA C; the rest is shared. */
+typedef struct kl_cc_dialect {
+    const char *name;
+    const char *unroll; /* the line before a loop to be unrolled */
+    bool overloads;     /* C++: kl_max, whatever its operands are; else kl_max_f32 */
+    bool threads;       /* lanes and groups are threads; else they are loops */
+    void (*lanes)(kl_cc *e, const kl_stmt *s);
+    void (*fold)(kl_cc *e, const kl_stmt *s);
+    void (*turn)(kl_cc *e, const kl_stmt *s);
+    /* A loop of no rounds is not in the text (NULL: nobody asks). */
+    void (*skipped)(kl_cc *e, const kl_stmt *s);
+    /* The text names that function of the prelude. */
+    void (*needs)(kl_cc *e, const char *function, kl_dtype dt);
+    /* A phase's signature and what stands before its body, and what stands after. */
+    void (*head)(kl_cc *e, const char *function, const char *worker, const char *type,
+                 kl_text *out);
+    const char *tail;
+    int indent; /* of the body */
+} kl_cc_dialect;
+extern const kl_cc_dialect kl_cc_cuda;
+
+struct kl_cc {
+    const kl_cc_dialect *d;
     const kl_kernel *k;
     kl_exprs *x;
     kl_arena *a;
@@ -70,11 +93,18 @@ typedef struct kl_cc {
     uint32_t nused, cap_used;
     uint32_t temps;
     bool uses_lane, uses_group;
-    bool *tile_used;          /* per operand, in this phase */
+    bool uses_error;
+    bool *op_used, *dim_used; /* in this phase */
     uint8_t *loaded, *stored; /* per operand, in this phase */
     uint32_t stamp, reg_stamp[64], mem_stamp[64];
     bool in_lane, in_group;
-} kl_cc;
+    /* Where lanes are a loop: the lane's number in the text, the frame that knows it, and
+     * per register whether it is an array of lanes, declared outside of such a loop. */
+    const char *lane;
+    int lane_level;
+    bool *reg_wide;
+    void *user; /* the dialect's */
+};
 
 /* ---- cuda_emit.c ---- */
 
@@ -91,12 +121,34 @@ const char *kl_cc_temp(kl_cc *e);                   /* t0, t1, .. */
 const char *kl_cc_lane(kl_cc *e);                   /* "lane" */
 const char *kl_cc_group(kl_cc *e);                  /* "group" */
 const char *kl_cc_extent(kl_cc *e, kl_dim d);       /* of the launch's symbols */
+const char *kl_cc_offset(kl_cc *e, uint32_t tile);  /* in bytes, among the tiles */
 const char *kl_cc_type(kl_dtype dt);
 void kl_cc_touch_reg(kl_cc *e, uint32_t reg);
 void kl_cc_touch_mem(kl_cc *e, uint32_t operand);
 void kl_cc_touch(kl_cc *e, const uint8_t *sets);
+/* A phase's parameters, on several lines where one is too short; n keeps the column. */
+void kl_cc_parameter(kl_text *out, size_t *line, const char *text);
+/* k's phases as SYMBOL_0, SYMBOL_1, ..; needs: e->user. */
+kl_status kl_cc_kernel(const kl_cc_dialect *d, void *user, const kl_kernel *k,
+                       const char *symbol, kl_arena *a, unsigned *parts, kl_text *out);
 
 /* ---- cuda_stmt.c ---- */
+
+typedef struct kl_cc_loop {
+    const char *head; /* NULL: the body as it stands */
+    bool cond;
+    const char *var;
+} kl_cc_loop;
+void kl_cc_serial(kl_cc *e, const kl_stmt *s);
+const char *kl_cc_var_name(kl_cc *e, uint32_t var);
+const char *kl_cc_counter_type(kl_cc *e, const kl_stmt *s, int64_t step);
+/* The body's frame is open: the variable is known from here on, by that name. */
+void kl_cc_bind(kl_cc *e, uint32_t var, const kl_cc_loop *l);
+/* What a SET or FOLD sets. */
+const char *kl_cc_set_target(kl_cc *e, const kl_stmt *s);
+/* kl_cc_cuda's. */
+void kl_cc_thread_lanes(kl_cc *e, const kl_stmt *s);
+void kl_cc_thread_fold(kl_cc *e, const kl_stmt *s);
 
 void kl_cc_body(kl_cc *e, const kl_stmt *s);
 const uint8_t *kl_cc_sets(kl_cc *e, const kl_stmt *body); /* what a body changes */
@@ -113,6 +165,7 @@ const char *kl_cc_at(kl_cc *e, uint32_t operand, const char *index); /* x[t3] */
 
 /* ---- cuda_op.c: one operation as an expression of C ---- */
 
+const char *kl_cc_fn(kl_cc *e, const char *name, kl_dtype dt); /* "kl_max" */
 const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char *b,
                      const char *c);
 /* i64 rows on operands of known range, where n says which are kept as i32. */

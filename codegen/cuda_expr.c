@@ -160,6 +160,8 @@ const char *kl_cc_element(kl_cc *e, uint32_t reg, const kl_x *index)
         const kl_cc_val *v = e->head[index[i]];
         s = kl_arena_printf(e->a, "%s[%s]", s, v ? v->text : kl_cc_eval(e, index[i]));
     }
+    if (s && e->lane && e->reg_wide[reg])
+        s = kl_arena_printf(e->a, "%s[%s]", s, e->lane);
     return s ? s : "0";
 }
 
@@ -174,6 +176,8 @@ static void read_reg(kl_cc *e, kl_x x, const kl_xnode *n)
     for (int i = e->depth - 1; i > level; i--) /* its value is not older */
         if (e->frames[i].sets[r])
             level = i;
+    if (e->reg_wide[r])
+        level = KL_MAX(level, e->lane_level);
     d.level = KL_MAX(d.level, level);
     d.regs |= (uint64_t)1 << r % 64;
     keep(e, x, d, text);
@@ -184,8 +188,7 @@ const char *kl_cc_at(kl_cc *e, uint32_t operand, const char *index)
 {
     const kl_operand *o = &e->k->operands[operand];
     const char *s;
-    if (o->role == KL_ROLE_TILE)
-        e->tile_used[operand] = true;
+    e->op_used[operand] = true;
     if (o->role == KL_ROLE_TILE && o->scope == KL_SCOPE_LANE) {
         if (e->phase->group > 1)
             kl_cc_fail(e, KL_ERR_UNSUPPORTED, "a tile of each lane beside groups");

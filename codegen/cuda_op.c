@@ -39,6 +39,19 @@ static const char *or_zero(kl_cc *e, const char *s)
     return s ? s : "0";
 }
 
+const char *kl_cc_fn(kl_cc *e, const char *name, kl_dtype dt)
+{
+    if (e->d->overloads)
+        return PRINT(e, "kl_%s", name);
+    e->d->needs(e, name, dt);
+    return PRINT(e, "kl_%s_%s", name, kl_dtypes[dt].name);
+}
+
+static const char *half_of(kl_cc *e, kl_dtype dt, const char *bits)
+{
+    return PRINT(e, e->d->overloads ? "%s{%s}" : "(%s){%s}", kl_cc_type(dt), bits);
+}
+
 /* ---- literals ---- */
 
 static const char *float_literal(kl_cc *e, kl_dtype dt, uint64_t bits)
@@ -46,8 +59,8 @@ static const char *float_literal(kl_cc *e, kl_dtype dt, uint64_t bits)
     kl_scalar v = {.bits = bits};
     double d = kl_scalar_to_double(dt, v);
     if (d != d || d - d != 0) /* NaN, infinity */
-        return PRINT(e,
-                     dt == KL_F32 ? "kl_from_bits(0x%llxu)" : "kl_from_bits(0x%llxull)",
+        return PRINT(e, dt == KL_F32 ? "%s(0x%llxu)" : "%s(0x%llxull)",
+                     kl_cc_fn(e, "from_bits", dt),
                      (unsigned long long)(dt == KL_F32 ? v.u32 : v.u64));
     kl_text t = {0};
     kl_text_put_float(&t, dt, d);
@@ -89,7 +102,7 @@ const char *kl_cc_literal(kl_cc *e, kl_dtype dt, uint64_t bits)
     if (dt == KL_BOOL)
         return v.b ? "true" : "false";
     if (dt == KL_F16 || dt == KL_BF16)
-        return PRINT(e, "%s{0x%x}", kl_cc_type(dt), v.u16);
+        return half_of(e, dt, PRINT(e, "0x%x", v.u16));
     return kl_is_float(dt) ? float_literal(e, dt, bits) : int_literal(e, dt, v);
 }
 
@@ -118,11 +131,15 @@ static bool infix(kl_op op, kl_dtype dt)
 static const char *half_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char *b,
                            const char *c)
 {
-    const char *x = PRINT(e, "kl_f32(%s)", a), *y = b ? PRINT(e, "kl_f32(%s)", b) : NULL;
-    const char *z = c ? PRINT(e, "kl_f32(%s)", c) : NULL;
+    const char *f32 = kl_cc_fn(e, "f32", dt);
+    const char *x = PRINT(e, "%s(%s)", f32, a),
+               *y = b ? PRINT(e, "%s(%s)", f32, b) : NULL;
+    const char *z = c ? PRINT(e, "%s(%s)", f32, c) : NULL;
     const char *r = kl_cc_op(e, op, KL_F32, x, y, z);
     e->parts |= KL_PRELUDE_HALVES;
-    return kl_ops[op].rule == KL_RULE_BOOL ? r : PRINT(e, "kl_%s(%s)", kl_cc_type(dt), r);
+    return kl_ops[op].rule == KL_RULE_BOOL
+               ? r
+               : PRINT(e, "%s(%s)", kl_cc_fn(e, kl_cc_type(dt), KL_F32), r);
 }
 
 const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char *b,
@@ -134,15 +151,17 @@ const char *kl_cc_op(kl_cc *e, kl_op op, kl_dtype dt, const char *a, const char 
     const kl_op_info *row = &kl_ops[op];
     if (row->cu && *row->cu && infix(op, dt))
         return print(e, row->cu, a, b, c);
+    if (op == KL_OP_div && kl_is_float(dt) && !e->d->overloads)
+        return print(e, "a / b", a, b, c);
     if (!row->sem) {
         kl_cc_fail(e, KL_ERR_INTERNAL, "a row that CUDA C has no text for");
         return "0";
     }
     e->parts |= kl_is_float(dt) ? KL_PRELUDE_FLOATS : KL_PRELUDE_INTS;
-    const char *fmt = c   ? PRINT(e, "kl_%s(%s, %s, %s)", row->name, a, b, c)
-                      : b ? PRINT(e, "kl_%s(%s, %s)", row->name, a, b)
-                          : PRINT(e, "kl_%s(%s)", row->name, a);
-    return fmt;
+    const char *fn = kl_cc_fn(e, row->name, dt);
+    return c   ? PRINT(e, "%s(%s, %s, %s)", fn, a, b, c)
+           : b ? PRINT(e, "%s(%s, %s)", fn, a, b)
+               : PRINT(e, "%s(%s)", fn, a);
 }
 
 /* ---- i64 arithmetic of known range ---- */
@@ -223,12 +242,15 @@ static const char *half_from(kl_cc *e, kl_dtype to, kl_dtype from, const char *a
     const char *t = kl_cc_type(to);
     e->parts |= KL_PRELUDE_HALVES;
     if (is_half(from))
-        return PRINT(e, "kl_%s(kl_f32(%s))", t, a);
+        return PRINT(e, "%s(%s(%s))", kl_cc_fn(e, t, KL_F32), kl_cc_fn(e, "f32", from),
+                     a);
     if (kl_is_float(from))
-        return PRINT(e, "kl_%s(%s)", t, a);
+        return PRINT(e, "%s(%s)", kl_cc_fn(e, t, from), a);
+    t = kl_cc_fn(e, t, KL_F64);
     if (from == KL_I64 || from == KL_U64)
-        return PRINT(e, "kl_%s(kl_f64_odd((%s)%s))", t, kl_cc_type(from), a);
-    return PRINT(e, "kl_%s((f64)%s)", t, a);
+        return PRINT(e, "%s(%s((%s)%s))", t, kl_cc_fn(e, "f64_odd", from),
+                     kl_cc_type(from), a);
+    return PRINT(e, "%s((f64)%s)", t, a);
 }
 
 const char *kl_cc_cast(kl_cc *e, kl_dtype to, kl_dtype from, const char *a)
@@ -238,14 +260,14 @@ const char *kl_cc_cast(kl_cc *e, kl_dtype to, kl_dtype from, const char *a)
         return half_from(e, to, from, a);
     if (is_half(from)) {
         e->parts |= KL_PRELUDE_HALVES;
-        const char *f = PRINT(e, "kl_f32(%s)", a);
+        const char *f = PRINT(e, "%s(%s)", kl_cc_fn(e, "f32", from), a);
         return to == KL_F32 ? f : kl_cc_cast(e, to, KL_F32, f);
     }
     if (to == KL_BOOL)
         return PRINT(e, "%s != 0", a);
     if (kl_is_float(from) && !kl_is_float(to)) {
         e->parts |= KL_PRELUDE_FLOATS;
-        return PRINT(e, "kl_to_%s(%s)", t, a);
+        return PRINT(e, "%s(%s)", kl_cc_fn(e, PRINT(e, "to_%s", t), from), a);
     }
     return PRINT(e, "(%s)%s", t, a);
 }
@@ -256,11 +278,12 @@ const char *kl_cc_bitcast(kl_cc *e, kl_dtype to, kl_dtype from, const char *a)
     if (is_half(from)) {
         a = PRINT(e, "%s.bits", a);
     } else if (kl_is_float(from)) {
-        a = PRINT(e, "kl_bits(%s)", a);
+        a = PRINT(e, "%s(%s)", kl_cc_fn(e, "bits", from), a);
     }
     if (is_half(to))
-        return PRINT(e, "%s{(u16)%s}", kl_cc_type(to), a);
+        return half_of(e, to, PRINT(e, "(u16)%s", a));
     if (kl_is_float(to))
-        return PRINT(e, "kl_from_bits((%s)%s)", wide ? "u64" : "u32", a);
+        return PRINT(e, "%s((%s)%s)", kl_cc_fn(e, "from_bits", to), wide ? "u64" : "u32",
+                     a);
     return to == KL_BOOL ? PRINT(e, "%s != 0", a) : PRINT(e, "(%s)%s", kl_cc_type(to), a);
 }

@@ -58,24 +58,18 @@ const uint8_t *kl_cc_sets(kl_cc *e, const kl_stmt *body)
 
 /* ---- loops ---- */
 
-typedef struct loop {
-    const char *head; /* NULL: the body as it stands */
-    bool cond;
-    const char *var;
-} loop;
-
 static bool constant(const kl_cc *e, kl_x x, int64_t *n)
 {
     return kl_x_is_int(e->x, x, n);
 }
 
-static const char *var_name(kl_cc *e, uint32_t var)
+const char *kl_cc_var_name(kl_cc *e, uint32_t var)
 {
     const char *s = e->x->var_name[var];
     return kl_cc_name(e, s && *s ? s : "i");
 }
 
-static const char *counter_type(kl_cc *e, const kl_stmt *s, int64_t step)
+const char *kl_cc_counter_type(kl_cc *e, const kl_stmt *s, int64_t step)
 {
     int64_t lo, hi;
     kl_x_range(e->x, kl_cc_lower(e, s->extent), &lo, &hi);
@@ -84,7 +78,7 @@ static const char *counter_type(kl_cc *e, const kl_stmt *s, int64_t step)
 }
 
 /* Where a loop is only the threads themselves, its variable is known from the start. */
-static void bind(kl_cc *e, uint32_t var, const loop *l)
+void kl_cc_bind(kl_cc *e, uint32_t var, const kl_cc_loop *l)
 {
     if (e->var_bound[var])
         kl_cc_fail(e, KL_ERR_INTERNAL, "two loops over one variable");
@@ -93,11 +87,11 @@ static void bind(kl_cc *e, uint32_t var, const loop *l)
     e->var_level[var] = l->head ? top(e) : 0;
 }
 
-static void enter(kl_cc *e, const kl_stmt *s, const loop *l)
+static void enter(kl_cc *e, const kl_stmt *s, const kl_cc_loop *l)
 {
     const uint8_t *sets = kl_cc_sets(e, s->body);
     kl_cc_push(e, l->head != NULL, l->cond, false, sets);
-    bind(e, s->var, l);
+    kl_cc_bind(e, s->var, l);
     kl_cc_touch(e, sets);
     kl_cc_body(e, s->body);
     kl_cc_touch(e, sets);
@@ -106,29 +100,32 @@ static void enter(kl_cc *e, const kl_stmt *s, const loop *l)
 }
 
 /* for (i32 v = from; v < n; v += step) */
-static loop counting(kl_cc *e, const kl_stmt *s, const char *from, int64_t step)
+static kl_cc_loop counting(kl_cc *e, const kl_stmt *s, const char *from, int64_t step)
 {
     int64_t lo, hi;
     kl_x x = kl_cc_lower(e, s->extent);
     const char *n = kl_cc_eval(e, x);
     kl_x_range(e->x, x, &lo, &hi);
-    const char *v = var_name(e, s->var);
+    const char *v = kl_cc_var_name(e, s->var);
     const char *next =
         step == 1 ? PRINT(e, "%s++", v) : PRINT(e, "%s += %lld", v, (long long)step);
-    const char *unroll = s->bind == KL_BIND_UNROLL ? "#pragma unroll\n" : "";
-    loop l = {.var = v, .cond = lo < (step == 1 ? 1 : step)};
+    const char *unroll = s->bind == KL_BIND_UNROLL ? e->d->unroll : "";
+    kl_cc_loop l = {.var = v, .cond = lo < (step == 1 ? 1 : step)};
     l.head = PRINT(e, "%sfor (%s %s = %s; %s < %s; %s) {", unroll,
-                   counter_type(e, s, step), v, from, v, n, next);
+                   kl_cc_counter_type(e, s, step), v, from, v, n, next);
     return l;
 }
 
-static void serial(kl_cc *e, const kl_stmt *s)
+void kl_cc_serial(kl_cc *e, const kl_stmt *s)
 {
     int64_t n;
     bool known = constant(e, kl_cc_lower(e, s->extent), &n);
-    if (known && n <= 0)
+    if (known && n <= 0) {
+        if (e->d->skipped)
+            e->d->skipped(e, s);
         return;
-    loop once = {.var = "0"}, l = known && n == 1 ? once : counting(e, s, "0", 1);
+    }
+    kl_cc_loop once = {.var = "0"}, l = known && n == 1 ? once : counting(e, s, "0", 1);
     enter(e, s, &l);
 }
 
@@ -146,7 +143,7 @@ static void threads(kl_cc *e, const kl_stmt *s, const char *who, int64_t have,
         kl_cc_fail(e, KL_ERR_INTERNAL, "a lane or group loop wider than its block");
         return;
     }
-    loop l = {.var = who};
+    kl_cc_loop l = {.var = who};
     if (hi <= width && (!known || n < have)) {
         l.cond = true;
         l.head = PRINT(e, "if (%s < %s) {", who, kl_cc_eval(e, x));
@@ -163,7 +160,7 @@ static void threads(kl_cc *e, const kl_stmt *s, const char *who, int64_t have,
     enter(e, s, &l);
 }
 
-static void lanes(kl_cc *e, const kl_stmt *s)
+void kl_cc_thread_lanes(kl_cc *e, const kl_stmt *s)
 {
     if (e->in_lane) {
         kl_cc_fail(e, KL_ERR_INTERNAL, "a lane loop in a lane loop");
@@ -188,11 +185,11 @@ static void groups(kl_cc *e, const kl_stmt *s)
 static void counted(kl_cc *e, const kl_stmt *s)
 {
     if (s->bind == KL_BIND_LANE)
-        lanes(e, s);
-    else if (s->bind == KL_BIND_GROUP)
+        e->d->lanes(e, s);
+    else if (s->bind == KL_BIND_GROUP && e->d->threads)
         groups(e, s);
     else
-        serial(e, s);
+        kl_cc_serial(e, s);
 }
 
 static void side(kl_cc *e, const kl_stmt *body, const char *head, const char *tail)
@@ -226,7 +223,7 @@ static const char *dims_text(kl_cc *e, const kl_reg *r)
 static bool set_at_once(const kl_cc *e, const kl_stmt *s)
 {
     return s->next && s->next->kind == KL_S_SET && s->next->reg == s->reg &&
-           e->k->regs[s->reg].ndims == 0;
+           e->k->regs[s->reg].ndims == 0 && !e->reg_wide[s->reg];
 }
 
 static void declare(kl_cc *e, const kl_stmt *s)
@@ -234,13 +231,17 @@ static void declare(kl_cc *e, const kl_stmt *s)
     const kl_reg *r = &e->k->regs[s->reg];
     e->reg[s->reg] = kl_cc_name(e, r->name && *r->name ? r->name : "r");
     e->reg_level[s->reg] = top(e);
+    e->reg_wide[s->reg] = !e->d->threads && !e->in_lane && r->lanes > 1;
     kl_cc_touch_reg(e, s->reg);
-    if (!set_at_once(e, s))
+    if (e->reg_wide[s->reg])
+        kl_cc_line(e, top(e), "%s %s%s[%d];", kl_cc_type(r->dtype), e->reg[s->reg],
+                   dims_text(e, r), (int)r->lanes);
+    else if (!set_at_once(e, s))
         kl_cc_line(e, top(e), "%s %s%s;", kl_cc_type(r->dtype), e->reg[s->reg],
                    dims_text(e, r));
 }
 
-static const char *target(kl_cc *e, const kl_stmt *s)
+const char *kl_cc_set_target(kl_cc *e, const kl_stmt *s)
 {
     kl_x index[3] = {KL_NONE, KL_NONE, KL_NONE};
     for (int i = 0; i < e->k->regs[s->reg].ndims; i++) {
@@ -250,9 +251,23 @@ static const char *target(kl_cc *e, const kl_stmt *s)
     return kl_cc_element(e, s->reg, index);
 }
 
+/* Outside of lane loops that are loops: all lanes of it. */
+static void fill(kl_cc *e, const kl_stmt *s)
+{
+    const char *to = kl_cc_set_target(e, s), *v = kl_cc_value(e, s->value);
+    const char *lane = kl_cc_name(e, "l");
+    kl_cc_line(e, top(e), "for (i32 %s = 0; %s < %d; %s++)\n    %s[%s] = %s;", lane, lane,
+               (int)e->k->regs[s->reg].lanes, lane, to, lane, v);
+    kl_cc_touch_reg(e, s->reg);
+}
+
 static void set(kl_cc *e, const kl_stmt *s, bool first)
 {
-    const char *to = target(e, s), *v = kl_cc_value(e, s->value);
+    if (e->reg_wide[s->reg] && !e->in_lane) {
+        fill(e, s);
+        return;
+    }
+    const char *to = kl_cc_set_target(e, s), *v = kl_cc_value(e, s->value);
     const char *type = first ? kl_cc_type(e->k->regs[s->reg].dtype) : "";
     kl_cc_line(e, top(e), "%s%s%s = %s;", type, first ? " " : "", to, v);
     kl_cc_touch_reg(e, s->reg);
@@ -316,12 +331,12 @@ static const char *fold_block(kl_cc *e, const folding *f, const char *v)
     return t;
 }
 
-static void fold(kl_cc *e, const kl_stmt *s)
+void kl_cc_thread_fold(kl_cc *e, const kl_stmt *s)
 {
     const kl_reg *from = &e->k->regs[e->x->nodes[s->value].imm];
     bool half = from->dtype == KL_F16 || from->dtype == KL_BF16;
     folding f = {s->combine, from->dtype, half ? KL_F32 : from->dtype, from->lanes};
-    const char *to = target(e, s), *v = kl_cc_value(e, s->value), *t = v;
+    const char *to = kl_cc_set_target(e, s), *v = kl_cc_value(e, s->value), *t = v;
     if (half)
         v = kl_cc_cast(e, KL_F32, from->dtype, v);
     if (f.width & (f.width - 1) || e->in_lane)
@@ -384,7 +399,8 @@ static void store(kl_cc *e, const kl_stmt *s)
 static void barrier(kl_cc *e)
 {
     e->parts |= KL_PRELUDE_WARP;
-    kl_cc_line(e, top(e), "kl_barrier();");
+    if (e->d->threads)
+        kl_cc_line(e, top(e), "kl_barrier();");
     for (uint32_t i = 0; i < e->k->noperands; i++)
         if (e->stored[i])
             kl_cc_touch_mem(e, i);
@@ -394,6 +410,7 @@ static void check(kl_cc *e, const kl_stmt *s)
 {
     const char *ok = kl_cc_value(e, s->value);
     const char *v = s->at == KL_NONE ? "0" : kl_cc_value(e, s->at);
+    e->uses_error = true;
     kl_cc_line(e, top(e), "if (!%s)\n    kl_fault(error, %d, %u, %s);", ok, (int)s->fault,
                s->node, v);
 }
@@ -419,7 +436,7 @@ static void statement(kl_cc *e, const kl_stmt *s, const kl_stmt *before)
         store(e, s);
         return;
     case KL_S_FOLD:
-        fold(e, s);
+        e->d->fold(e, s);
         return;
     case KL_S_BARRIER:
         barrier(e);
@@ -432,6 +449,9 @@ static void statement(kl_cc *e, const kl_stmt *s, const kl_stmt *before)
             kl_cc_line(e, top(e), "/* %s */", s->note);
         return;
     case KL_S_TURN: /* of the CPU alone: kl_loops_verify */
+        if (e->d->turn)
+            e->d->turn(e, s);
+        return;
     case KL_S_COUNT:
         return;
     }
