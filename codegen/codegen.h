@@ -334,7 +334,7 @@ typedef struct kl_artefact {
     kl_artefact_level level[KL_CPU_LEVELS];
     int nlevels;
     const kl_program *program; /* one of them: all have its symbols, inputs and outputs */
-    const kl_counted *counts;   /* per output: which other one it counts; NULL: none */
+    const kl_counted *counts;  /* per output: which other one it counts; NULL: none */
     const int *syms;           /* the entry's dims, by the program's symbol numbers */
     const int64_t
         *weight; /* per input: where it lies among the weights, or -1: an argument */
@@ -343,11 +343,24 @@ typedef struct kl_artefact {
     bool weights_file;   /* not in the object: NAME_load maps them */
     bool scratch_caller; /* the last argument, else static */
     const char *lines;   /* where the loops' text lies, for a line table; NULL: none */
+    bool source;         /* written as C, for no CPU */
 } kl_artefact;
 /* Head and inputs as one run of bytes, in memory or a file: weight[i] is filled in for
  * each input whose buffer has memory. */
 kl_status kl_artefact_weights(const kl_buffer *in, int n, int64_t *weight, kl_text *out);
 kl_status kl_artefact_emit(const kl_artefact *a, kl_llvm_output what, kl_text *out);
+
+/* ---- artefact_c.c, artefact_c_prelude.c: kernels as plain C ---- */
+
+/* The functions that a text needs, each after those that it needs itself. */
+typedef struct kl_c_prelude {
+    kl_text names, text;
+} kl_c_prelude;
+/* kl_NAME_DTYPE, as cuda_op.c names it. */
+kl_status kl_c_prelude_add(kl_c_prelude *p, const char *name, kl_dtype dt);
+/* Append n lowered kernels as functions SYMBOL_PHASE by kl_cuda_symbol, after the
+ * functions that they need; types, kl_call and kl_fault are the reader's to give. */
+kl_status kl_codegen_c(const kl_kernel *const *kernels, int n, kl_text *out);
 
 /* The input on which that output may lie, or -1. */
 int kl_program_donated(const kl_program *p, int out);

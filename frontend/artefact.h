@@ -59,8 +59,12 @@ const char *kl_c_type(kl_dtype dt);
 /* source: what it was made of, for the first line. */
 kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out);
 
-/* The entry in C, by gpu_run(d, port): d the dimensions by the program's numbers, port
- * the inputs' and outputs' addresses, 0 for weights. */
+/* Prototypes of the C functions that the program calls. */
+kl_status kl_artefact_calls(const kl_artefact *a, kl_text *out);
+
+/* The entry in C, by kl_run(d, port): d the dimensions by the program's numbers, port
+ * the inputs' and outputs' addresses, 0 for weights, then the caller's scratch, and
+ * NAME_scratch_bytes by kl_scratch_bytes(d). */
 kl_status kl_artefact_entry(const kl_artefact *a, kl_text *out);
 
 /* ---- artefact_file.c ---- */

@@ -270,6 +270,10 @@ static bool is_static(const header *h)
 static void put_levels(const header *h)
 {
     const kl_artefact *a = h->a;
+    if (a->source) {
+        kl_text_put(h->out, " as C.\n *\n");
+        return;
+    }
     for (int i = 0; i < a->nlevels; i++) {
         const kl_target *t = a->level[i].target;
         kl_text_printf(h->out, "%s%s",
@@ -430,6 +434,12 @@ static kl_status put_externals(const header *h)
     return s;
 }
 
+static kl_status put_only_calls(header *h, const char *unused)
+{
+    (void)unused;
+    return put_externals(h);
+}
+
 static kl_status put_header(header *h, const char *source)
 {
     kl_text *out = h->out;
@@ -455,25 +465,42 @@ static kl_status put_header(header *h, const char *source)
     return out->failed ? kl_fail(KL_ERR_OOM, "out of memory: a header") : KL_OK;
 }
 
+/* kl_d, by the program's numbers, of the entry's parameters. */
+static void put_dims(const header *h)
+{
+    const kl_program *p = h->p;
+    kl_text_put(h->out, "\n{\n    const int64_t kl_d[] = {");
+    for (int s = 0; s < p->nsyms; s++)
+        for (int i = 0; i < p->nsyms; i++)
+            if (h->a->syms[i] == s)
+                kl_text_printf(h->out, "%s, ", h->names[i]);
+    kl_text_put(h->out, "0};\n");
+}
+
+/* Each with its prototype, for compilers that want one before. */
 static kl_status put_entry(header *h, const char *unused)
 {
     const kl_program *p = h->p;
     (void)unused;
     name_all(h);
-    for (int i = 0; i < 2; i++) { /* the prototype, for compilers that want one before */
+    for (int i = 0; i < 2; i++) {
         kl_text_printf(h->out, "int %s(", h->a->name);
         put_params(h);
-        kl_text_put(h->out, i ? ")\n{\n    const int64_t gpu_d[] = {" : ");\n");
+        kl_text_put(h->out, i ? ")" : ");\n");
     }
-    for (int s = 0; s < p->nsyms; s++)
-        for (int i = 0; i < p->nsyms; i++)
-            if (h->a->syms[i] == s)
-                kl_text_printf(h->out, "%s, ", h->names[i]);
-    kl_text_put(h->out, "0};\n    const void *const gpu_port[] = {");
+    put_dims(h);
+    kl_text_put(h->out, "    const void *const kl_port[] = {");
     for (int i = 0; i < p->nin + p->nout; i++)
         kl_text_printf(h->out, "%s, ",
                        i < p->nin && !is_argument(h, i) ? "0" : port_name(h, i));
-    kl_text_put(h->out, "0};\n    return gpu_run(gpu_d, gpu_port);\n}\n");
+    kl_text_printf(h->out, "%s0};\n    return kl_run(kl_d, kl_port);\n}\n",
+                   h->a->scratch_caller ? "scratch, " : "");
+    if (h->a->scratch_caller) {
+        put_scratch_bytes(h);
+        h->out->len -= 2; /* ";\n" */
+        put_dims(h);
+        kl_text_put(h->out, "    return kl_scratch_bytes(kl_d);\n}\n");
+    }
     return h->out->failed ? kl_fail(KL_ERR_OOM, "out of memory: an entry") : KL_OK;
 }
 
@@ -493,6 +520,11 @@ static kl_status with_names(const kl_artefact *a, const char *source, kl_text *o
 kl_status kl_artefact_header(const kl_artefact *a, const char *source, kl_text *out)
 {
     return with_names(a, source, out, put_header);
+}
+
+kl_status kl_artefact_calls(const kl_artefact *a, kl_text *out)
+{
+    return with_names(a, NULL, out, put_only_calls);
 }
 
 kl_status kl_artefact_entry(const kl_artefact *a, kl_text *out)

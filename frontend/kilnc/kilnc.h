@@ -4,6 +4,8 @@
  *   target.c   the machine that the options name
  *   model.c    models of all kinds of files
  *   launcher.c a GPU's program as a C file
+ *   source.c   a program as a C file of its own
+ *   ctext.c    what C files share
  *   stages.c   the text of each stage; the table of operations
  *   dot.c      a graph for Graphviz
  *   cache.c    kilnc cache
@@ -30,6 +32,25 @@ kl_function *kl_function_open(const char *path, const char *dims);
 /* The program of a, compiled for a GPU, as C around the module's bytes. */
 kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out);
 
+/* ---- source.c, ctext.c ---- */
+
+/* The program of a and its kernels as one C file; from: what it was made of. */
+kl_status kl_c_source(const kl_artefact *a, const char *from, kl_text *out);
+
+/* Bytes of weights in a C file, and of static memory. */
+enum { KL_C_EMBED_MOST = 16 << 20, KL_C_STATIC_MOST = 1 << 30 };
+/* Postfix code as an expression of C over d[..]. */
+const char *kl_c_size(kl_arena *a, kl_size s);
+void kl_c_bytes(kl_text *out, const char *name, const void *bytes, size_t n);
+/* Codes, bounds of dimensions, which output may lie on which input. */
+void kl_c_tables(const kl_artefact *a, kl_text *out);
+/* kl_sizes(d, bytes): of each input, weights being 0, each output, and `last`. */
+void kl_c_sizes(const kl_artefact *a, kl_arena *into, const char *last, kl_text *out);
+const char *kl_c_port_bytes(kl_arena *a, const kl_port *port);
+/* Part `part` of a text whose parts stand between lines "@@". */
+void kl_c_text(kl_text *out, const char *const *text, int part);
+extern const char *const kl_c_checks[];
+
 /* Text of a stage of m (read, not compiled) for that target, appended. */
 kl_status kl_emit_stage(kl_model *m, const char *stage, const kl_target *t, kl_text *out);
 bool kl_emit_known(const char *stage);
@@ -37,6 +58,7 @@ bool kl_emit_is_cuda(const char *stage);
 extern const char kl_emit_names[]; /* "graph, kernel, .." */
 void kl_ops_list(kl_text *out);
 void kl_graph_dot(const kl_graph *g, kl_text *out);
+bool kl_is_source(const kl_options *o); /* -o OUT.c */
 /* What the options name, one target or several levels of x86-64 in their order; recorded
  * with the list of known ones when there is none such. gpu: a GPU is wanted. */
 typedef struct kl_targets {

@@ -14,8 +14,6 @@ static const char *const text[] = {
 #include "launcher.inc"
     NULL};
 
-enum { EMBED_MOST = 16 << 20, LINE = 88 };
-
 typedef struct launcher {
     const kl_artefact *a;
     const kl_program *p;
@@ -23,75 +21,12 @@ typedef struct launcher {
     kl_text *out;
 } launcher;
 
-/* ---- sizes ---- */
-
-static const char *operate(const launcher *l, int64_t op, const char *a, const char *b)
-{
-    const char *const names[] = {[-KL_SIZE_DIV] = "gpu_floor_div",
-                                 [-KL_SIZE_MOD] = "gpu_floor_mod",
-                                 [-KL_SIZE_MAX] = "gpu_most",
-                                 [-KL_SIZE_MIN] = "gpu_least"};
-    if (op == KL_SIZE_ADD)
-        return kl_arena_printf(l->arena, "(%s + %s)", a, b);
-    if (op == KL_SIZE_MUL)
-        return kl_arena_printf(l->arena, "%s * %s", a, b);
-    return kl_arena_printf(l->arena, "%s(%s, %s)", names[-op], a, b);
-}
-
-/* Postfix code as an expression of C over d[..]. */
 static const char *size_text(const launcher *l, kl_size s)
 {
-    const char *st[KL_SIZE_DEPTH];
-    int n = 0;
-    for (int i = 0; i < s.len; i++) {
-        int64_t c = s.code[i];
-        if (c >= 0) {
-            st[n++] = kl_arena_printf(l->arena, "%lld", (long long)c);
-        } else if (c < KL_SIZE_NEG) {
-            st[n++] = kl_arena_printf(l->arena, "d[%d]", (int)(c - KL_SIZE_SYM));
-        } else if (c == KL_SIZE_NEG) {
-            st[n - 1] = kl_arena_printf(l->arena, "(-%s)", st[n - 1]);
-        } else {
-            n--;
-            st[n - 1] = operate(l, c, st[n - 1], st[n]);
-        }
-        if (!st[n - 1])
-            return "0";
-    }
-    return n == 1 ? st[0] : "0";
+    return kl_c_size(l->arena, s);
 }
 
-/* ---- data ---- */
-
-static void put_bytes(kl_text *out, const char *name, const void *bytes, size_t n)
-{
-    const unsigned char *p = bytes;
-    kl_text_printf(
-        out, "static const unsigned char %s[] __attribute__((aligned(64))) = {", name);
-    size_t line = LINE;
-    for (size_t i = 0; i < n; i++) {
-        char number[8];
-        size_t len = (size_t)snprintf(number, sizeof number, "%u,", p[i]);
-        if (line + len > LINE) {
-            kl_text_put(out, "\n    ");
-            line = 4;
-        }
-        kl_text_putn(out, number, len);
-        line += len;
-    }
-    kl_text_put(out, "\n    0};\n"); /* a text ends in zero */
-}
-
-static void put_codes(kl_text *out)
-{
-    kl_text_put(out, "enum {");
-#define X(name, words)                                                                   \
-    kl_text_printf(out, " GPU_%s = %d,", #name, (int)KL_ARTEFACT_##name);
-    KL_ARTEFACT_CODES(X)
-#undef X
-    out->len--;
-    kl_text_put(out, " };\n");
-}
+/* ---- tables ---- */
 
 static int most_operands(const kl_program *p)
 {
@@ -122,19 +57,9 @@ static void put_tables(const launcher *l)
     int n = 0;
     put_functions(l, &n);
     kl_text_printf(l->out,
-                   "enum {\n    GPU_DIMS = %d,\n    GPU_INS = %d,\n    GPU_OUTS = %d,\n  "
-                   "  GPU_PORTS = %d,\n"
-                   "    GPU_FUNCTIONS = %d,\n    GPU_OPERANDS = %d\n};\n",
-                   p->nsyms, p->nin, p->nout, p->nin + p->nout + 1, n, most_operands(p));
-    kl_text_put(l->out,
-                "static const struct {\n    int64_t min, max, by;\n} gpu_dims[] = {");
-    for (int i = 0; i < p->nsyms; i++)
-        kl_text_printf(l->out, "{%lld, %lld, %lld}, ", (long long)p->sym_min[i],
-                       (long long)p->sym_max[i], (long long)p->sym_div[i]);
-    kl_text_put(l->out, "{0, 0, 1}};\nstatic const int gpu_donated[] = {");
-    for (int i = 0; i < p->nout; i++)
-        kl_text_printf(l->out, "%d, ", kl_program_donated(p, i));
-    kl_text_put(l->out, "-1};\n");
+                   "enum {\n    GPU_PORTS = %d,\n    GPU_FUNCTIONS = %d,\n"
+                   "    GPU_OPERANDS = %d\n};\n",
+                   p->nin + p->nout + 1, n, most_operands(p));
 }
 
 /* ---- steps ---- */
@@ -211,33 +136,14 @@ static kl_status put_step(const launcher *l, const kl_step *s, int *function)
     }
 }
 
-static const char *port_bytes(const launcher *l, const kl_port *port)
-{
-    const char *y = kl_arena_printf(l->arena, "%d", (int)kl_dtypes[port->dtype].size);
-    for (int i = 0; i < port->rank; i++)
-        y = kl_arena_printf(l->arena, "%s * %s", y ? y : "",
-                            size_text(l, port->shape[i]));
-    return y ? y : "0";
-}
-
 static kl_status put_program(const launcher *l)
 {
     const kl_program *p = l->p;
     int function = 0;
-    kl_text_put(l->out, "\n/* ---- the program ---- */\n\n"
-                        "static void gpu_sizes(const int64_t *d, int64_t *bytes)\n{\n"
-                        "    (void)d;\n");
-    for (int i = 0; i < p->nin; i++)
-        kl_text_printf(l->out, "    bytes[%d] = %s;\n", i,
-                       l->a->weight[i] >= 0 ? "0" : port_bytes(l, &p->in[i]));
-    for (int i = 0; i < p->nout; i++)
-        kl_text_printf(l->out, "    bytes[%d] = %s;\n", p->nin + i,
-                       port_bytes(l, &p->out[i]));
-    kl_text_printf(
-        l->out,
-        "    bytes[%d] = %s;\n}\n\nstatic int gpu_steps(const gpu_call *c)\n{\n"
-        "    const int64_t *d = c->d;\n    (void)d;\n",
-        p->nin + p->nout, size_text(l, p->arena));
+    kl_text_put(l->out, "\n/* ---- the program ---- */\n\n");
+    kl_c_sizes(l->a, l->arena, size_text(l, p->arena), l->out);
+    kl_text_put(l->out, "\nstatic int gpu_steps(const gpu_call *c)\n{\n"
+                        "    const int64_t *d = c->d;\n    (void)d;\n");
     for (int i = 0; i < p->nsteps; i++)
         KL_TRY(put_step(l, &p->steps[i], &function));
     kl_text_put(l->out, "    return 1;\n}\n\n");
@@ -245,17 +151,6 @@ static kl_status put_program(const launcher *l)
 }
 
 /* ---- the file ---- */
-
-/* The part of launcher.text before "@@", or what follows it. */
-static void put_text(kl_text *out, int part)
-{
-    for (int i = 0, at = 0; text[i]; i++) {
-        if (strcmp(text[i], "@@\n") == 0)
-            at++;
-        else if (at == part)
-            kl_text_put(out, text[i]);
-    }
-}
 
 static kl_status put_constant(const launcher *l)
 {
@@ -265,7 +160,7 @@ static kl_status put_constant(const launcher *l)
         kl_text_putn(&all, l->p->constants, l->p->nconstants);
     bool failed = all.failed;
     if (!failed)
-        put_bytes(l->out, "gpu_weights", all.s, all.len);
+        kl_c_bytes(l->out, "gpu_weights", all.s, all.len);
     kl_text_free(&all);
     return failed ? kl_fail(KL_ERR_OOM, "out of memory: a launcher's weights") : KL_OK;
 }
@@ -275,7 +170,7 @@ kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out)
     launcher l = {a, a->program, kl_arena_new(), out};
     if (!l.arena)
         return kl_fail(KL_ERR_OOM, "out of memory: a launcher");
-    if (a->nweights > EMBED_MOST) {
+    if (a->nweights > KL_C_EMBED_MOST) {
         kl_arena_free(l.arena);
         return kl_fail(KL_ERR_UNSUPPORTED,
                        "%s: %zu bytes of weights are too many for a C file: give "
@@ -288,15 +183,16 @@ kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out)
                    "#include <dlfcn.h>\n#include <pthread.h>\n#include <stdint.h>\n"
                    "#include <string.h>\n\n",
                    a->name, a->level[0].target->name);
-    put_codes(out);
+    kl_c_tables(a, out);
     put_tables(&l);
-    put_bytes(out, "gpu_image", image->s, image->len);
+    kl_c_bytes(out, "gpu_image", image->s, image->len);
     kl_status s = put_constant(&l);
     kl_text_put(out, "\n");
-    put_text(out, 0);
+    kl_c_text(out, kl_c_checks, 0);
+    kl_c_text(out, text, 0);
     if (s == KL_OK)
         s = put_program(&l);
-    put_text(out, 1);
+    kl_c_text(out, text, 1);
     if (s == KL_OK)
         s = kl_artefact_entry(a, out);
     if (s == KL_OK && (out->failed || kl_arena_failed(l.arena)))

@@ -15,7 +15,7 @@
 
 static const char usage[] =
     "kilnc MODEL.kl|MODEL.onnx [OPTION..]\n"
-    "  -o OUT.{o,a,so,ptx,cubin}  an object, a static or a shared library; a GPU's "
+    "  -o OUT.{o,a,so,c,ptx,cubin}  an object, a static or a shared library; C; a GPU's "
     "module\n"
     "  --launcher OUT.c         beside a module: C that opens the driver and runs it\n"
     "  --header OUT.h           its C header\n"
@@ -131,6 +131,11 @@ static bool is_module(const char *path)
     return ends_with(path, ".ptx") || ends_with(path, ".cubin");
 }
 
+bool kl_is_source(const kl_options *o)
+{
+    return o->out && !o->emit && ends_with(o->out, ".c");
+}
+
 static bool is_one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
@@ -161,11 +166,14 @@ static kl_status check_options(const kl_options *o)
         return kl_fail(KL_ERR_ARG, "--scratch is static or caller, not '%.60s'",
                        o->scratch);
     if (o->cpu && strchr(o->cpu, ',') &&
-        (o->emit || o->report || (o->out && is_module(o->out))))
+        (o->emit || o->report || kl_is_source(o) || (o->out && is_module(o->out))))
         return kl_fail(
             KL_ERR_ARG,
             "--cpu: several are for .o, .a, .so and --header; stages and reports "
-            "are of one");
+            "are of one, and so is C");
+    if (kl_is_source(o) && o->lines)
+        return kl_fail(KL_ERR_ARG, "-g: a line table is an object's, and %s is C",
+                       o->out);
     if (o->launcher && (o->scratch || o->check || weights_mode(o) == KL_WEIGHTS_FILE))
         return kl_fail(KL_ERR_ARG,
                        "--launcher: no --scratch, no --check, and no file of weights");
@@ -256,7 +264,10 @@ static kl_status make_artefact(const kl_options *o, kl_model *m, int n, product 
     KL_TRY(kl_model_artefact(m, n, name, w, caller, &a));
     if (out && o->lines)
         KL_TRY(write_lines(out, p, &a));
-    if (out || o->check) {
+    if (kl_is_source(o)) {
+        a.source = true;
+        KL_TRY(kl_c_source(&a, base_name(o->model), add_file(p, out)));
+    } else if (out || o->check) {
         kl_text unused = {0};
         kl_status s = make_library(&a, out ? out : "", out ? add_file(p, out) : &unused);
         kl_text_free(&unused);
@@ -271,16 +282,14 @@ static kl_status make_artefact(const kl_options *o, kl_model *m, int n, product 
 
 static kl_status check_out(const kl_options *o)
 {
-    static const char *const ends[] = {".o", ".a", ".so", ".ptx", ".cubin"};
+    static const char *const ends[] = {".o", ".a", ".so", ".c", ".ptx", ".cubin"};
     if (!o->out || o->emit)
         return KL_OK;
-    if (ends_with(o->out, ".c"))
-        return kl_fail(KL_ERR_UNSUPPORTED, "%s: C source is not written by this version",
-                       o->out);
     for (size_t i = 0; i < KL_COUNT(ends); i++)
         if (ends_with(o->out, ends[i]))
             return KL_OK;
-    return kl_fail(KL_ERR_ARG, "%s: what to write is told by .o, .a, .so, .ptx or .cubin",
+    return kl_fail(KL_ERR_ARG,
+                   "%s: what to write is told by .o, .a, .so, .c, .ptx or .cubin",
                    o->out);
 }
 
@@ -389,9 +398,8 @@ static kl_status make_report(const kl_options *o, const kl_target *t, product *p
     kl_status s = kl_model_open(o->model, o->dims, false, NULL, &m);
     if (s == KL_OK)
         s = kl_model_open(o->model, o->dims, false, NULL, &other);
-    kl_function *run = t == kl_target_host() && s == KL_OK
-                           ? kl_function_open(o->model, o->dims)
-                           : NULL;
+    kl_function *run =
+        t == kl_target_host() && s == KL_OK ? kl_function_open(o->model, o->dims) : NULL;
     kl_report_part part = {m.graph ? m.graph->name : "", &m, &other, run};
     if (s == KL_OK)
         s = kl_report(base_name(o->model), &part, 1, t, gpu, add_file(p, o->report));

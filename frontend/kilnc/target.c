@@ -5,6 +5,9 @@
  *   --cpu=x86-64-v2,x86-64-v4         both, and the processor decides */
 #include "kilnc.h"
 
+/* Whose vectors and caches C is cut for, unless said otherwise. */
+#define C_CPU "x86-64-v3"
+
 static const char *triple_of(const char *given)
 {
     static const char *const same[][2] = {
@@ -117,6 +120,8 @@ static kl_status read_levels(const char *list, kl_targets *out)
 static const kl_target *for_cpu(const kl_options *o)
 {
     const kl_target *t = o->target ? target_of_triple(o->target) : NULL, *cpu;
+    if (!o->cpu && !o->target && kl_is_source(o))
+        return kl_target_find(C_CPU); /* the same text on every machine */
     if (!o->cpu)
         return o->target ? t : kl_target_host();
     if (o->target && !t)

@@ -5,6 +5,7 @@
  *   runs.c    the same through passes and loops, through passes and LLVM or CUDA
  *   shrink.c  a failing text -> a smaller one that fails alike
  *   graphs.c  the driver: many seeds, in processes of their own
+ *   sources.c the same as C files
  *
  * A case is its text and a number: extents' symbols and all data follow from both, so the
  * file that a failure leaves is the whole of it. */
@@ -81,6 +82,10 @@ const char *run_on_loops(const testcase *c, const compiled *u);
 /* On one thread its memory ends at pages that may not be touched, on more it begins. */
 const char *run_on_cpu(const testcase *c, const compiled *u, kl_module *code,
                        int threads);
+/* A C file's program and the scratch that it asks for, by arrays of its arguments. */
+typedef int (*run_c_fn)(const int64_t *d, const void *const *port);
+typedef int64_t (*bytes_c_fn)(const int64_t *d);
+const char *run_on_c(const testcase *c, run_c_fn run, bytes_c_fn bytes);
 /* broken: the device takes no more work in this process. */
 const char *run_on_cuda(const testcase *c, const compiled *u, kl_module *code,
                         bool *broken);

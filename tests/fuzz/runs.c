@@ -193,6 +193,34 @@ const char *run_on_loops(const testcase *c, const compiled *u)
     return bad;
 }
 
+/* ---- by a C file ---- */
+
+const char *run_on_c(const testcase *c, run_c_fn run, bytes_c_fn bytes)
+{
+    places p;
+    const void *port[2 * MAX_PORTS + 1];
+    size_t n = (size_t)bytes(c->syms) / 64 * 64 + 64;
+    char *scratch = aligned_alloc(64, n);
+    if (!scratch || !places_new(c, &p, c->seed & 1))
+        return "no memory";
+    memset(scratch, 0xa5, n);
+    uint32_t nin = c->g->ninputs, nout = c->g->noutputs;
+    memcpy(port, p.in_at, nin * sizeof *port);
+    memcpy(port + nin, p.out_at, nout * sizeof *port);
+    port[nin + nout] = scratch;
+    int code = run(c->syms, port);
+    kl_status st = code == KL_ARTEFACT_OK      ? KL_OK
+                   : code == KL_ARTEFACT_INDEX ? KL_ERR_INDEX
+                                               : KL_ERR_INTERNAL;
+    if (st != KL_OK)
+        kl_fail(st, "the entry returned %d", code);
+    const char *bad = judge(c, &p, st);
+    kl_error_clear();
+    places_free(&p);
+    free(scratch);
+    return bad;
+}
+
 /* ---- on a device ---- */
 
 static const char *find_entries(const kl_unit *u, kl_module *code)

@@ -156,7 +156,6 @@ static const struct {
     {"../scale.kl -o a.o -o b.o", "-o is given twice"},
     {"../scale.kl ../pick.kl -o a.o", "one model at a time"},
     {"../scale.kl -o a.exe", "told by .o, .a, .so"},
-    {"../scale.kl -o a.c", "C source is not written"},
     {"../scale.kl --report r.html --arch=sm_1", "sm_1"},
     {"../scale.kl --emit=soup", "no stage 'soup'; there are graph, kernel, loops, plan"},
     {"../scale.kl -o a.o --name=int", "no C identifier"},
