@@ -44,6 +44,11 @@ kl_dims *kl_dims_own(const kl_dims *from, kl_arena *a)
     return kl_arena_failed(a) ? NULL : d;
 }
 
+bool kl_dims_failed(const kl_dims *d)
+{
+    return d && kl_arena_failed(d->arena);
+}
+
 /* ---- order: by what expressions say ---- */
 
 kl_sum kl_dim_terms(const kl_dims *d, kl_dim a, kl_term *one)

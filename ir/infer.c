@@ -43,6 +43,8 @@ kl_status kl_infer_fail(const kl_infer_args *in, kl_status s, const char *fmt, .
     char what[512];
     kl_text t = {0};
     va_list ap;
+    if (kl_dims_failed(in->d)) /* an extent for which there was no memory */
+        return kl_fail(KL_ERR_OOM, "out of memory for an extent");
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);

@@ -96,6 +96,7 @@ typedef int64_t kl_dim;
 typedef struct kl_dims kl_dims;
 kl_dims *kl_dims_new(kl_arena *a);
 kl_dims *kl_dims_own(const kl_dims *d, kl_arena *a); /* a copy, added to apart from d */
+bool kl_dims_failed(const kl_dims *d); /* there was no memory for one; d may be NULL */
 /* The symbol of that name, made on first use with range [0, 2^40] and divisor 1. */
 kl_dim kl_dim_sym(kl_dims *d, const char *name);
 void kl_dim_sym_bound(kl_dims *d, kl_dim sym, int64_t min, int64_t max, int64_t divisor);
