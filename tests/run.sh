@@ -97,8 +97,9 @@ if [ "$mode" != --quick ]; then
     # compiling takes longer than running: little is optimised, lines alone are in debug information
     checked="-Ddebug=true -Dc_args=-g1 -Db_ndebug=false"
     configure build-asan $checked -Doptimization=1 -Dsanitize=address,undefined -Db_lundef=false
+    [ "$mode" = --full ] && command=kilnc || command=
     suites build-asan "address and undefined-behaviour sanitizers" --timeout-multiplier 4 \
-        --suite unit --suite golden --suite samples --suite kilnc
+        $(of --suite unit golden samples $command)
     configure build-tsan $checked -Doptimization=1 -Dsanitize=thread -Db_lundef=false
     suites build-tsan "thread sanitizer" thread compile users --timeout-multiplier 4
     export CC=clang
@@ -106,7 +107,7 @@ if [ "$mode" != --quick ]; then
     unset CC
     build build-clang
     suites build-clang "clang's build, every warning an error" --no-rebuild --suite golden --suite cpu
-    cpu=10000 cuda=500 programs=20000
+    cpu=10000 cuda=500 programs=10000
     [ "$mode" != --full ] || cpu=100000 cuda=5000 programs=1000000
     script "$cpu random graphs, $cuda through CUDA" sh tests/fuzz/many.sh build $cpu $cuda
     # one thread each: two processes run at a time
