@@ -26,6 +26,13 @@ static const void *value(const kl_math_tape *t, const bench *w, int line,
     return l->op == KL_OP_input ? in[l->imm] : w->place[l->place];
 }
 
+/* NULL where the line has no such operand: then it is not read either. */
+static const void *operand(const kl_math_tape *t, const bench *w, const kl_math_line *l,
+                           int i, const void *const *in)
+{
+    return i < kl_ops[l->op].arity ? value(t, w, l->src[i], in) : NULL;
+}
+
 static void run_chunk(const kl_math_tape *t, bench *w, int64_t n, void *y,
                       const void *const *in)
 {
@@ -40,7 +47,7 @@ static void run_chunk(const kl_math_tape *t, bench *w, int64_t n, void *y,
             kl_eval_cast_n((kl_dtype)l->to, (kl_dtype)l->from, n, w->place[l->place], a);
         else
             kl_eval_n((kl_op)l->op, (kl_dtype)l->from, n, w->place[l->place], a,
-                      value(t, w, l->src[1], in), value(t, w, l->src[2], in));
+                      operand(t, w, l, 1, in), operand(t, w, l, 2, in));
     }
     memcpy(y, value(t, w, t->count - 1, in), (size_t)n * kl_dtypes[t->line[0].to].size);
 }
