@@ -69,7 +69,8 @@ static inline int64_t kl_floormod(int64_t a, int64_t b)
 {
     if (b == 0)
         return a;
-    return b == -1 ? 0 : a - kl_floordiv(a, b) * b;
+    int64_t m = b == -1 ? 0 : a % b;
+    return m != 0 && (m < 0) != (b < 0) ? m + b : m;
 }
 
 static inline int64_t kl_gcd(int64_t a, int64_t b)
