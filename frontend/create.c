@@ -291,9 +291,9 @@ static kl_status refuse_view(const kl_tensor *t, kl_dtype dt, const char *what,
         (long long)got);
 }
 
-static const char *stride_name(int axis, char name[24])
+static const char *stride_name(int axis, char name[32])
 {
-    snprintf(name, 24, "self.stride(%d)", axis);
+    snprintf(name, 32, "self.stride(%d)", axis);
     return name;
 }
 
@@ -303,7 +303,7 @@ static kl_status other_elements(kl_tensor *t, kl_dtype dt, kl_buffer *b)
     int64_t from = kl_dtypes[t->dtype].size, to = kl_dtypes[dt].size,
             *st = kl_t_stride(t);
     int last = t->rank - 1;
-    char name[24];
+    char name[32];
     *b = (kl_buffer){.dtype = dt, .rank = t->rank, .offset = t->offset * from};
     for (int i = 0; i < t->rank; i++) {
         b->shape[i] = kl_t_shape(t)[i];

@@ -7,7 +7,7 @@
 static kl_status read(const char *fn, int n, kl_tensor *const *t, kl_lazy **out,
                       kl_dtype *dt)
 {
-    kl_arg a[3];
+    kl_arg a[3] = {{0}};
     for (int i = 0; i < n; i++)
         a[i] = kl_arg_t(t[i]);
     *dt = kl_arg_promote_float(n, a);
