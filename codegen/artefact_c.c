@@ -18,19 +18,6 @@
 
 #include <ctype.h>
 
-#define PRINT(e, ...) or_empty(e, kl_arena_printf((e)->a, __VA_ARGS__))
-static const char *or_empty(kl_cc *e, const char *s)
-{
-    if (!s)
-        kl_cc_fail(e, KL_ERR_OOM, "no memory");
-    return s ? s : "";
-}
-
-static int top(const kl_cc *e)
-{
-    return e->depth - 1;
-}
-
 /* ---- loops of no rounds ---- */
 
 /* Registers that nobody else may name: a compiler is told that this is meant. */
@@ -41,13 +28,13 @@ static kl_status mark_unused(void *ctx, const kl_stmt *s)
     int n = kl_stmt_exprs(s, roots);
     bool sets = s->kind == KL_S_SET || s->kind == KL_S_FOLD || s->kind == KL_S_TURN;
     if (sets && e->reg_level[s->reg] >= 0)
-        kl_cc_line(e, top(e), "(void)%s;", e->reg[s->reg]);
+        kl_cc_line(e, kl_cc_level(e), "(void)%s;", e->reg[s->reg]);
     for (int i = 0; i < n; i++) {
         KL_TRY(kl_x_order(e->x, roots[i], &e->order));
         for (uint32_t j = 0; j < e->order.count; j++) {
             const kl_xnode *x = &e->x->nodes[e->order.items[j]];
             if (x->op == KL_X_REG && e->reg_level[x->imm] >= 0)
-                kl_cc_line(e, top(e), "(void)%s;", e->reg[x->imm]);
+                kl_cc_line(e, kl_cc_level(e), "(void)%s;", e->reg[x->imm]);
         }
     }
     return KL_OK;
@@ -93,7 +80,7 @@ static void body(kl_cc *e, const kl_stmt *s, const uint8_t *sets, const char *va
     kl_cc_loop l = {.var = var, .head = var};
     e->in_lane = true;
     e->lane = lane;
-    e->lane_level = top(e);
+    e->lane_level = kl_cc_level(e);
     kl_cc_bind(e, s->var, &l);
     kl_cc_touch(e, sets);
     kl_cc_body(e, s->body);
@@ -111,8 +98,8 @@ static void flat(kl_cc *e, const kl_stmt *s, kl_x extent, int64_t lo)
     kl_cc_push(e, true, lo < 1, false, sets);
     body(e, s, sets, v, v);
     kl_cc_pop(e,
-              PRINT(e, "for (%s %s = 0; %s < %s; %s++) {", kl_cc_counter_type(e, s, 1), v,
-                    v, n, v),
+              KL_CC_PRINT(e, "for (%s %s = 0; %s < %s; %s++) {",
+                          kl_cc_counter_type(e, s, 1), v, v, n, v),
               "}");
 }
 
@@ -135,19 +122,21 @@ static void nested(kl_cc *e, const kl_stmt *s, kl_x extent, int64_t lo)
     const char *first = kl_cc_var_name(e, s->var), *lanes = kl_cc_name(e, "lanes");
     const char *type = kl_cc_counter_type(e, s, w);
     kl_cc_push(e, true, lo < 1, false, sets);
-    kl_cc_line(e, top(e), "const %s %s = %s - %s < %d ? %s - %s : %d;", type, lanes, n,
-               first, w, n, first, w);
+    kl_cc_line(e, kl_cc_level(e), "const %s %s = %s - %s < %d ? %s - %s : %d;", type, lanes,
+               n, first, w, n, first, w);
     kl_cc_push(e, true, false, false, sets);
     body(e, s, sets, v, "lane");
-    const char *value = names(&kl_cc_top(e)->text, v)
-                            ? PRINT(e, "\n    const %s %s = %s + lane;", type, v, first)
-                            : "";
-    kl_cc_pop(e, PRINT(e, "for (%s lane = 0; lane < %s; lane++) {%s", type, lanes, value),
-              "}");
+    const char *value =
+        names(&kl_cc_top(e)->text, v)
+            ? KL_CC_PRINT(e, "\n    const %s %s = %s + lane;", type, v, first)
+            : "";
     kl_cc_pop(
-        e,
-        PRINT(e, "for (%s %s = 0; %s < %s; %s += %d) {", type, first, first, n, first, w),
+        e, KL_CC_PRINT(e, "for (%s lane = 0; lane < %s; lane++) {%s", type, lanes, value),
         "}");
+    kl_cc_pop(e,
+              KL_CC_PRINT(e, "for (%s %s = 0; %s < %s; %s += %d) {", type, first, first,
+                          n, first, w),
+              "}");
 }
 
 static void lanes(kl_cc *e, const kl_stmt *s)
@@ -191,17 +180,18 @@ static void fold(kl_cc *e, const kl_stmt *s)
     const char *type = kl_cc_type(from->dtype), *t = kl_cc_temp(e);
     int w = (int)from->lanes;
     if (w == 1) {
-        kl_cc_line(e, top(e), "%s = %s;", to, v);
+        kl_cc_line(e, kl_cc_level(e), "%s = %s;", to, v);
     } else {
-        const char *a = PRINT(e, "%s[%s]", t, l), *b = PRINT(e, "%s[%s + %s]", t, l, h);
+        const char *a = KL_CC_PRINT(e, "%s[%s]", t, l),
+                   *b = KL_CC_PRINT(e, "%s[%s + %s]", t, l, h);
         const char *y = kl_cc_op(e, s->combine, from->dtype, a, b, NULL);
-        kl_cc_line(e, top(e), "%s %s[%d];", type, t, w);
-        kl_cc_line(e, top(e), "for (i32 %s = 0; %s < %d; %s++)\n    %s = %s[%s];", l, l,
-                   w, l, a, v, l);
-        kl_cc_line(e, top(e), "for (i32 %s = %d; %s > 0; %s /= 2)", h, w / 2, h, h);
-        kl_cc_line(e, top(e), "    for (i32 %s = 0; %s < %s; %s++)", l, l, h, l);
-        kl_cc_line(e, top(e), "        %s = %s;", a, y);
-        kl_cc_line(e, top(e), "%s = %s[0];", to, t);
+        kl_cc_line(e, kl_cc_level(e), "%s %s[%d];", type, t, w);
+        kl_cc_line(e, kl_cc_level(e), "for (i32 %s = 0; %s < %d; %s++)\n    %s = %s[%s];",
+                   l, l, w, l, a, v, l);
+        kl_cc_line(e, kl_cc_level(e), "for (i32 %s = %d; %s > 0; %s /= 2)", h, w / 2, h, h);
+        kl_cc_line(e, kl_cc_level(e), "    for (i32 %s = 0; %s < %s; %s++)", l, l, h, l);
+        kl_cc_line(e, kl_cc_level(e), "        %s = %s;", a, y);
+        kl_cc_line(e, kl_cc_level(e), "%s = %s[0];", to, t);
     }
     kl_cc_touch_reg(e, s->reg);
 }
@@ -211,13 +201,14 @@ static void turn(kl_cc *e, const kl_stmt *s)
     const kl_reg *r = &e->k->regs[s->reg];
     const char *m = e->reg[s->reg], *i = kl_cc_name(e, "i"), *l = kl_cc_name(e, "l"),
                *t = kl_cc_temp(e);
-    kl_cc_line(e, top(e), "for (i32 %s = 0; %s < %d; %s++)", i, i, (int)r->lanes, i);
-    kl_cc_line(e, top(e), "    for (i32 %s = 0; %s < %s; %s++) {", l, l, i, l);
-    kl_cc_line(e, top(e), "        const %s %s = %s[%s][%s];", kl_cc_type(r->dtype), t, m,
-               i, l);
-    kl_cc_line(e, top(e), "        %s[%s][%s] = %s[%s][%s];", m, i, l, m, l, i);
-    kl_cc_line(e, top(e), "        %s[%s][%s] = %s;", m, l, i, t);
-    kl_cc_line(e, top(e), "    }");
+    kl_cc_line(e, kl_cc_level(e), "for (i32 %s = 0; %s < %d; %s++)", i, i, (int)r->lanes,
+               i);
+    kl_cc_line(e, kl_cc_level(e), "    for (i32 %s = 0; %s < %s; %s++) {", l, l, i, l);
+    kl_cc_line(e, kl_cc_level(e), "        const %s %s = %s[%s][%s];", kl_cc_type(r->dtype),
+               t, m, i, l);
+    kl_cc_line(e, kl_cc_level(e), "        %s[%s][%s] = %s[%s][%s];", m, i, l, m, l, i);
+    kl_cc_line(e, kl_cc_level(e), "        %s[%s][%s] = %s;", m, l, i, t);
+    kl_cc_line(e, kl_cc_level(e), "    }");
     kl_cc_touch_reg(e, s->reg);
 }
 

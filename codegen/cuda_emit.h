@@ -150,6 +150,14 @@ const char *kl_cc_set_target(kl_cc *e, const kl_stmt *s);
 void kl_cc_thread_lanes(kl_cc *e, const kl_stmt *s);
 void kl_cc_thread_fold(kl_cc *e, const kl_stmt *s);
 
+/* Text in the emitter's memory; "" after a failure. */
+#define KL_CC_PRINT(e, ...) kl_cc_or_empty(e, kl_arena_printf((e)->a, __VA_ARGS__))
+const char *kl_cc_or_empty(kl_cc *e, const char *s);
+/* The innermost frame's number. */
+static inline int kl_cc_level(const kl_cc *e)
+{
+    return e->depth - 1;
+}
 void kl_cc_body(kl_cc *e, const kl_stmt *s);
 const uint8_t *kl_cc_sets(kl_cc *e, const kl_stmt *body); /* what a body changes */
 

@@ -11,17 +11,11 @@
  * run the statement, else of the block. */
 #include "codegen/cuda_emit.h"
 
-#define PRINT(e, ...) or_empty(e, kl_arena_printf((e)->a, __VA_ARGS__))
-static const char *or_empty(kl_cc *e, const char *s)
+const char *kl_cc_or_empty(kl_cc *e, const char *s)
 {
     if (!s)
         kl_cc_fail(e, KL_ERR_OOM, "no memory");
     return s ? s : "";
-}
-
-static int top(const kl_cc *e)
-{
-    return e->depth - 1;
 }
 
 /* ---- what a body changes ---- */
@@ -84,7 +78,7 @@ void kl_cc_bind(kl_cc *e, uint32_t var, const kl_cc_loop *l)
         kl_cc_fail(e, KL_ERR_INTERNAL, "two loops over one variable");
     e->var_bound[var] = true;
     e->var[var] = l->var;
-    e->var_level[var] = l->head ? top(e) : 0;
+    e->var_level[var] = l->head ? kl_cc_level(e) : 0;
 }
 
 static void enter(kl_cc *e, const kl_stmt *s, const kl_cc_loop *l)
@@ -107,12 +101,12 @@ static kl_cc_loop counting(kl_cc *e, const kl_stmt *s, const char *from, int64_t
     const char *n = kl_cc_eval(e, x);
     kl_x_range(e->x, x, &lo, &hi);
     const char *v = kl_cc_var_name(e, s->var);
-    const char *next =
-        step == 1 ? PRINT(e, "%s++", v) : PRINT(e, "%s += %lld", v, (long long)step);
+    const char *next = step == 1 ? KL_CC_PRINT(e, "%s++", v)
+                                 : KL_CC_PRINT(e, "%s += %lld", v, (long long)step);
     const char *unroll = s->bind == KL_BIND_UNROLL ? e->d->unroll : "";
     kl_cc_loop l = {.var = v, .cond = lo < (step == 1 ? 1 : step)};
-    l.head = PRINT(e, "%sfor (%s %s = %s; %s < %s; %s) {", unroll,
-                   kl_cc_counter_type(e, s, step), v, from, v, n, next);
+    l.head = KL_CC_PRINT(e, "%sfor (%s %s = %s; %s < %s; %s) {", unroll,
+                         kl_cc_counter_type(e, s, step), v, from, v, n, next);
     return l;
 }
 
@@ -146,7 +140,7 @@ static void threads(kl_cc *e, const kl_stmt *s, const char *who, int64_t have,
     kl_cc_loop l = {.var = who};
     if (hi <= width && (!known || n < have)) {
         l.cond = true;
-        l.head = PRINT(e, "if (%s < %s) {", who, kl_cc_eval(e, x));
+        l.head = KL_CC_PRINT(e, "if (%s < %s) {", who, kl_cc_eval(e, x));
         idle = false;
     } else if (hi > width) {
         l = counting(e, s, who, width);
@@ -154,7 +148,7 @@ static void threads(kl_cc *e, const kl_stmt *s, const char *who, int64_t have,
     if (idle) {
         kl_cc_push(e, true, true, false, kl_cc_sets(e, s->body));
         enter(e, s, &l);
-        kl_cc_pop(e, PRINT(e, "if (%s < %lld) {", who, (long long)width), "}");
+        kl_cc_pop(e, KL_CC_PRINT(e, "if (%s < %lld) {", who, (long long)width), "}");
         return;
     }
     enter(e, s, &l);
@@ -204,7 +198,7 @@ static void side(kl_cc *e, const kl_stmt *body, const char *head, const char *ta
 static void branch(kl_cc *e, const kl_stmt *s)
 {
     const char *c = kl_cc_value(e, s->value);
-    side(e, s->body, PRINT(e, "if (%s) {", c), s->other ? "} else {" : "}");
+    side(e, s->body, KL_CC_PRINT(e, "if (%s) {", c), s->other ? "} else {" : "}");
     if (s->other)
         side(e, s->other, NULL, "}");
 }
@@ -215,7 +209,7 @@ static const char *dims_text(kl_cc *e, const kl_reg *r)
 {
     const char *s = "";
     for (int i = 0; i < r->ndims; i++)
-        s = PRINT(e, "%s[%d]", s, (int)r->dims[i]);
+        s = KL_CC_PRINT(e, "%s[%d]", s, (int)r->dims[i]);
     return s;
 }
 
@@ -230,14 +224,14 @@ static void declare(kl_cc *e, const kl_stmt *s)
 {
     const kl_reg *r = &e->k->regs[s->reg];
     e->reg[s->reg] = kl_cc_name(e, r->name && *r->name ? r->name : "r");
-    e->reg_level[s->reg] = top(e);
+    e->reg_level[s->reg] = kl_cc_level(e);
     e->reg_wide[s->reg] = !e->d->threads && !e->in_lane && r->lanes > 1;
     kl_cc_touch_reg(e, s->reg);
     if (e->reg_wide[s->reg])
-        kl_cc_line(e, top(e), "%s %s%s[%d];", kl_cc_type(r->dtype), e->reg[s->reg],
-                   dims_text(e, r), (int)r->lanes);
+        kl_cc_line(e, kl_cc_level(e), "%s %s%s[%d];", kl_cc_type(r->dtype),
+                   e->reg[s->reg], dims_text(e, r), (int)r->lanes);
     else if (!set_at_once(e, s))
-        kl_cc_line(e, top(e), "%s %s%s;", kl_cc_type(r->dtype), e->reg[s->reg],
+        kl_cc_line(e, kl_cc_level(e), "%s %s%s;", kl_cc_type(r->dtype), e->reg[s->reg],
                    dims_text(e, r));
 }
 
@@ -256,8 +250,8 @@ static void fill(kl_cc *e, const kl_stmt *s)
 {
     const char *to = kl_cc_set_target(e, s), *v = kl_cc_value(e, s->value);
     const char *lane = kl_cc_name(e, "l");
-    kl_cc_line(e, top(e), "for (i32 %s = 0; %s < %d; %s++)\n    %s[%s] = %s;", lane, lane,
-               (int)e->k->regs[s->reg].lanes, lane, to, lane, v);
+    kl_cc_line(e, kl_cc_level(e), "for (i32 %s = 0; %s < %d; %s++)\n    %s[%s] = %s;",
+               lane, lane, (int)e->k->regs[s->reg].lanes, lane, to, lane, v);
     kl_cc_touch_reg(e, s->reg);
 }
 
@@ -269,7 +263,7 @@ static void set(kl_cc *e, const kl_stmt *s, bool first)
     }
     const char *to = kl_cc_set_target(e, s), *v = kl_cc_value(e, s->value);
     const char *type = first ? kl_cc_type(e->k->regs[s->reg].dtype) : "";
-    kl_cc_line(e, top(e), "%s%s%s = %s;", type, first ? " " : "", to, v);
+    kl_cc_line(e, kl_cc_level(e), "%s%s%s = %s;", type, first ? " " : "", to, v);
     kl_cc_touch_reg(e, s->reg);
 }
 
@@ -287,7 +281,7 @@ static const char *combine(kl_cc *e, const folding *f, const char *a, const char
     if (f->dt == f->acc)
         return s;
     e->parts |= KL_PRELUDE_HALVES;
-    return PRINT(e, "kl_round_%s(%s)", kl_cc_type(f->dt), s);
+    return KL_CC_PRINT(e, "kl_round_%s(%s)", kl_cc_type(f->dt), s);
 }
 
 /* All in one warp. Exchanging both ways gives every lane the same bits, since rows that
@@ -295,14 +289,15 @@ static const char *combine(kl_cc *e, const folding *f, const char *a, const char
 static const char *fold_warp(kl_cc *e, const folding *f, const char *v)
 {
     const char *t = kl_cc_temp(e), *h = kl_cc_name(e, "h");
-    const char *next = combine(e, f, t, PRINT(e, "kl_shfl_xor(%s, %s)", t, h));
+    const char *next = combine(e, f, t, KL_CC_PRINT(e, "kl_shfl_xor(%s, %s)", t, h));
     e->parts |= KL_PRELUDE_WARP;
-    kl_cc_line(e, top(e), "%s %s = %s;", kl_cc_type(f->acc), t, v);
-    kl_cc_line(e, top(e), "#pragma unroll");
-    kl_cc_line(e, top(e), "for (i32 %s = %d; %s > 0; %s >>= 1)", h, f->width / 2, h, h);
-    kl_cc_line(e, top(e), "    %s = %s;", t, next);
+    kl_cc_line(e, kl_cc_level(e), "%s %s = %s;", kl_cc_type(f->acc), t, v);
+    kl_cc_line(e, kl_cc_level(e), "#pragma unroll");
+    kl_cc_line(e, kl_cc_level(e), "for (i32 %s = %d; %s > 0; %s >>= 1)", h, f->width / 2,
+               h, h);
+    kl_cc_line(e, kl_cc_level(e), "    %s = %s;", t, next);
     if (f->width < 32)
-        kl_cc_line(e, top(e), "%s = kl_shfl(%s, 0);", t, t);
+        kl_cc_line(e, kl_cc_level(e), "%s = kl_shfl(%s, 0);", t, t);
     return t;
 }
 
@@ -311,10 +306,10 @@ static const char *fold_block(kl_cc *e, const folding *f, const char *v)
 {
     const char *tile = kl_cc_name(e, "fold"), *h = kl_cc_name(e, "h"), *t = kl_cc_temp(e);
     const char *lane = kl_cc_lane(e), *type = kl_cc_type(f->acc);
-    const char *mine = PRINT(e, "%s[%s]", tile, lane),
-               *other = PRINT(e, "%s[%s + %s]", tile, lane, h),
+    const char *mine = KL_CC_PRINT(e, "%s[%s]", tile, lane),
+               *other = KL_CC_PRINT(e, "%s[%s + %s]", tile, lane, h),
                *next = combine(e, f, mine, other);
-    int l = top(e);
+    int l = kl_cc_level(e);
     e->parts |= KL_PRELUDE_WARP;
     kl_cc_line(e, l, "__shared__ %s %s[%d];", type, tile, f->width);
     kl_cc_line(e, l, "if (%s < %d)", lane, f->width);
@@ -350,7 +345,7 @@ void kl_cc_thread_fold(kl_cc *e, const kl_stmt *s)
                    "a fold of lanes beside groups that are no warps");
     if (half)
         t = kl_cc_cast(e, from->dtype, KL_F32, t);
-    kl_cc_line(e, top(e), "%s = %s;", to, t);
+    kl_cc_line(e, kl_cc_level(e), "%s = %s;", to, t);
     kl_cc_touch_reg(e, s->reg);
 }
 
@@ -359,10 +354,10 @@ void kl_cc_thread_fold(kl_cc *e, const kl_stmt *s)
 /* Who stores what all compute alike: one of those who run the statement. */
 static const char *one_thread(kl_cc *e)
 {
-    const char *lane = e->phase->lane > 1 ? PRINT(e, "%s == 0", kl_cc_lane(e)) : "";
+    const char *lane = e->phase->lane > 1 ? KL_CC_PRINT(e, "%s == 0", kl_cc_lane(e)) : "";
     if (e->in_group || e->phase->group <= 1)
         return lane;
-    return PRINT(e, "%s%s%s == 0", lane, *lane ? " && " : "", kl_cc_group(e));
+    return KL_CC_PRINT(e, "%s%s%s == 0", lane, *lane ? " && " : "", kl_cc_group(e));
 }
 
 /* All who run a uniform statement wait for each other. */
@@ -371,11 +366,11 @@ static void meet(kl_cc *e)
     bool group = e->in_group || e->phase->group <= 1;
     e->parts |= KL_PRELUDE_WARP;
     if (group && e->phase->lane == 32)
-        kl_cc_line(e, top(e), "kl_warp_barrier();");
+        kl_cc_line(e, kl_cc_level(e), "kl_warp_barrier();");
     else if (group && e->in_group && e->phase->group > 1)
         kl_cc_fail(e, KL_ERR_UNSUPPORTED, "a tile of a group that is no warp");
     else
-        kl_cc_line(e, top(e), "kl_barrier();");
+        kl_cc_line(e, kl_cc_level(e), "kl_barrier();");
 }
 
 static void store(kl_cc *e, const kl_stmt *s)
@@ -387,10 +382,10 @@ static void store(kl_cc *e, const kl_stmt *s)
     if (shared && !KL_PLANTED(warp_before))
         meet(e);
     if (*who || *pred)
-        kl_cc_line(e, top(e), "if (%s%s%s)\n    %s = %s;", who,
+        kl_cc_line(e, kl_cc_level(e), "if (%s%s%s)\n    %s = %s;", who,
                    *who && *pred ? " && " : "", pred, to, v);
     else
-        kl_cc_line(e, top(e), "%s = %s;", to, v);
+        kl_cc_line(e, kl_cc_level(e), "%s = %s;", to, v);
     if (shared && !KL_PLANTED(warp_after))
         meet(e);
     kl_cc_touch_mem(e, s->operand);
@@ -400,7 +395,7 @@ static void barrier(kl_cc *e)
 {
     e->parts |= KL_PRELUDE_WARP;
     if (e->d->threads)
-        kl_cc_line(e, top(e), "kl_barrier();");
+        kl_cc_line(e, kl_cc_level(e), "kl_barrier();");
     for (uint32_t i = 0; i < e->k->noperands; i++)
         if (e->stored[i])
             kl_cc_touch_mem(e, i);
@@ -411,8 +406,8 @@ static void check(kl_cc *e, const kl_stmt *s)
     const char *ok = kl_cc_value(e, s->value);
     const char *v = s->at == KL_NONE ? "0" : kl_cc_value(e, s->at);
     e->uses_error = true;
-    kl_cc_line(e, top(e), "if (!%s)\n    kl_fault(error, %d, %u, %s);", ok, (int)s->fault,
-               s->node, v);
+    kl_cc_line(e, kl_cc_level(e), "if (!%s)\n    kl_fault(error, %d, %u, %s);", ok,
+               (int)s->fault, s->node, v);
 }
 
 /* ---- bodies ---- */
@@ -446,7 +441,7 @@ static void statement(kl_cc *e, const kl_stmt *s, const kl_stmt *before)
         return;
     case KL_S_NOTE:
         if (s->note && !strstr(s->note, "*/"))
-            kl_cc_line(e, top(e), "/* %s */", s->note);
+            kl_cc_line(e, kl_cc_level(e), "/* %s */", s->note);
         return;
     case KL_S_TURN: /* of the CPU alone: kl_loops_verify */
         if (e->d->turn)

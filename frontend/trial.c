@@ -19,22 +19,15 @@ static bool can_run(const kl_program *p)
     return can;
 }
 
-static size_t port_bytes(const kl_port *p)
+/* The room that a port takes. */
+static size_t room_of(const kl_port *p)
 {
-    size_t n = kl_dtypes[p->dtype].size;
-    for (int i = 0; i < p->rank; i++)
-        n *= (size_t)kl_size_eval(p->shape[i], NULL);
-    return n;
-}
-
-static size_t whole_lines(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
+    return ((size_t)kl_port_bytes(p, NULL) + 63) / 64 * 64;
 }
 
 static void fill(void *at, const kl_port *p)
 {
-    size_t n = port_bytes(p) / kl_dtypes[p->dtype].size;
+    size_t n = (size_t)kl_port_bytes(p, NULL) / kl_dtypes[p->dtype].size;
     for (size_t i = 0; i < n && p->dtype == KL_F32; i++)
         ((float *)at)[i] = 0.5f + (float)(i * 2654435761u % 4096) / 4096;
     for (size_t i = 0; i < n && p->dtype == KL_F64; i++)
@@ -50,7 +43,7 @@ bool kl_trial_new(kl_trial *t, const kl_program *p, kl_memory *const *held, int 
     for (int i = 0; i < t->nports; i++)
         at += i >= from && i < p->nin
                   ? 0
-                  : whole_lines(port_bytes(i < p->nin ? &p->in[i] : &p->out[i - p->nin]));
+                  : room_of(i < p->nin ? &p->in[i] : &p->out[i - p->nin]);
     t->size = at + 1;
     t->room = kl_alloc_zeroed(t->size);
     t->port = kl_alloc_zeroed(((size_t)t->nports + 1) * sizeof *t->port);
@@ -70,7 +63,7 @@ bool kl_trial_new(kl_trial *t, const kl_program *p, kl_memory *const *held, int 
         t->port[i] = t->room + at;
         if (i < p->nin)
             fill(t->port[i], port);
-        at += whole_lines(port_bytes(port));
+        at += room_of(port);
     }
     return true;
 }

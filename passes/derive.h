@@ -48,13 +48,21 @@ typedef struct kl_refs { /* a growing list */
 } kl_refs;
 void kl_refs_add(kl_refs *l, kl_ref r);
 bool kl_refs_output(kl_graph *h, const kl_refs *l); /* they become h's outputs */
+typedef struct kl_body_copy { /* a body inlined into a graph of its own */
+    kl_graph *h;
+    kl_refs in;  /* its inputs, as the body's */
+    kl_ref *out; /* the body's outputs in it: no outputs of h yet */
+} kl_body_copy;
+/* h is called "body_suffix", or as the body where suffix is NULL. False: no memory, or
+ * kl_error. */
+bool kl_body_copy_of(kl_body_copy *c, const kl_graph *body, const char *suffix);
 kl_ref kl_input_like(kl_graph *h, const kl_graph *g, kl_ref r);
 kl_ref kl_solid(kl_graph *g, kl_ref u, kl_ref like); /* zeros where u is KL_ZERO */
 bool kl_ref_derivable(const kl_graph *g, kl_ref r);
 void kl_ad_fail(kl_ad *d); /* out of memory, unless an error is there */
 
-/* derive_move.c, derive_index.c, derive_body.c, derive_scan.c: the rules by row; NULL: KL_D
- * or none. */
+/* derive_move.c, derive_index.c, derive_body.c, derive_scan.c: the rules by row; NULL:
+ * KL_D or none. */
 typedef void (*kl_rule_fn)(kl_ad *d, kl_ref r, kl_ref u);
 kl_rule_fn kl_derive_rule(kl_op op);
 #define KL_RULE_OF(name) void kl_vjp_##name(kl_ad *d, kl_ref r, kl_ref u);

@@ -51,17 +51,11 @@ void kl_ad_fail(kl_ad *d)
 
 /* ---- a body inlined into a new graph ---- */
 
-typedef struct copy {
-    kl_graph *h;
-    kl_refs in;  /* its inputs, as the body's */
-    kl_ref *out; /* the body's outputs in it */
-} copy;
-
-static bool copy_body(copy *c, const kl_graph *body, const char *suffix)
+bool kl_body_copy_of(kl_body_copy *c, const kl_graph *body, const char *suffix)
 {
-    *c = (copy){
-        .h = kl_graph_new(body->arena, body->dims,
-                          kl_arena_printf(body->arena, "%s_%s", body->name, suffix))};
+    const char *name =
+        suffix ? kl_arena_printf(body->arena, "%s_%s", body->name, suffix) : body->name;
+    *c = (kl_body_copy){.h = kl_graph_new(body->arena, body->dims, name)};
     c->in.arena = body->arena;
     c->out = kl_arena_alloc(body->arena, ((size_t)body->noutputs + 1) * sizeof *c->out);
     if (!c->h || !c->out)
@@ -72,7 +66,7 @@ static bool copy_body(copy *c, const kl_graph *body, const char *suffix)
 }
 
 /* Cotangents of the floating-point inputs of a copied body become outputs. */
-static bool output_cotangents(copy *c, const kl_refs *roots, const kl_refs *seeds)
+static bool output_cotangents(kl_body_copy *c, const kl_refs *roots, const kl_refs *seeds)
 {
     kl_refs by = {.arena = c->h->arena}, given = by;
     for (uint32_t i = 0; i < c->in.n; i++)
@@ -193,9 +187,9 @@ void kl_vjp_function(kl_ad *d, kl_ref r, kl_ref u)
  */
 static uint32_t cond_body(kl_ad *d, const kl_graph *body, const kl_ref *res)
 {
-    copy c;
+    kl_body_copy c;
     kl_refs roots = {.arena = d->g->arena}, seeds = roots;
-    if (!copy_body(&c, body, "grad"))
+    if (!kl_body_copy_of(&c, body, "grad"))
         return KL_NONE;
     for (uint32_t i = 0; i < body->noutputs; i++)
         if (res[i] != KL_ZERO) {
@@ -248,8 +242,9 @@ void kl_vjp_while(kl_ad *d, kl_ref r, kl_ref u)
 /* cond with the tangents beside the carries, unread. */
 static uint32_t test_with_tangents(kl_graph *g, const kl_graph *test)
 {
-    copy c;
-    if (!copy_body(&c, test, "jvp") || kl_graph_output(c.h, c.out[0], NULL) != KL_OK)
+    kl_body_copy c;
+    if (!kl_body_copy_of(&c, test, "jvp") ||
+        kl_graph_output(c.h, c.out[0], NULL) != KL_OK)
         return KL_NONE;
     for (uint32_t i = 0; i < test->ninputs; i++)
         if (kl_ref_derivable(test, test->inputs[i]) &&
@@ -260,9 +255,9 @@ static uint32_t test_with_tangents(kl_graph *g, const kl_graph *test)
 
 static uint32_t step_with_tangents(kl_graph *g, const kl_graph *body)
 {
-    copy c;
+    kl_body_copy c;
     kl_refs by = {.arena = g->arena}, t = by, roots = by;
-    if (!copy_body(&c, body, "jvp"))
+    if (!kl_body_copy_of(&c, body, "jvp"))
         return KL_NONE;
     for (uint32_t i = 0; i < body->ninputs; i++)
         if (kl_ref_derivable(body, body->inputs[i])) {

@@ -277,19 +277,16 @@ static bool outputs_back(back *w)
 /* The body with what it contracts among its outputs. */
 static const kl_graph *with_products(const kl_graph *body)
 {
-    kl_graph *b = kl_graph_new(body->arena, body->dims, body->name);
-    kl_refs in = {.arena = body->arena}, given = in;
-    kl_ref *out = kl_arena_alloc(body->arena, ((size_t)body->noutputs + 1) * sizeof *out);
-    for (uint32_t i = 0; b && i < body->ninputs; i++)
-        kl_refs_add(&in, kl_input_like(b, body, body->inputs[i]));
-    if (!b || !out || in.failed || kl_graph_inline(b, body, in.v, out) != KL_OK)
+    kl_body_copy c;
+    kl_refs given = {.arena = body->arena};
+    if (!kl_body_copy_of(&c, body, NULL))
         return NULL;
     for (uint32_t i = 0; i < body->noutputs; i++)
-        kl_refs_add(&given, out[i]);
-    for (kl_ref r = 0; r < b->count; r++)
-        if (b->nodes[r].op == KL_OP_contract)
+        kl_refs_add(&given, c.out[i]);
+    for (kl_ref r = 0; r < c.h->count; r++)
+        if (c.h->nodes[r].op == KL_OP_contract)
             kl_refs_add(&given, r);
-    return given.failed || !kl_refs_output(b, &given) ? NULL : b;
+    return given.failed || !kl_refs_output(c.h, &given) ? NULL : c.h;
 }
 
 /* Which of the forward body's outputs from nout on value r of h is; KL_NONE: none. */
@@ -339,26 +336,22 @@ static kl_ref carried(const back *w)
 {
     const scan *s = w->s;
     const kl_graph *b = s->body;
-    kl_graph *h =
-        kl_graph_new(b->arena, b->dims, kl_arena_printf(b->arena, "%s_keep", b->name));
-    kl_refs in = {.arena = b->arena}, given = in;
-    kl_ref *out = kl_arena_alloc(b->arena, ((size_t)b->noutputs + 1) * sizeof *out);
-    for (uint32_t i = 0; h && i < b->ninputs; i++)
-        kl_refs_add(&in, kl_input_like(h, b, b->inputs[i]));
-    if (!h || !out || in.failed || kl_graph_inline(h, b, in.v, out) != KL_OK)
+    kl_body_copy c;
+    kl_refs given = {.arena = b->arena};
+    if (!kl_body_copy_of(&c, b, "keep"))
         return KL_NONE;
-    h->extends = s->g->bodies[kl_graph_attr(s->g, s->r)[1]];
+    c.h->extends = s->g->bodies[kl_graph_attr(s->g, s->r)[1]];
     for (uint32_t i = 0; i < s->nout; i++)
-        kl_refs_add(&given, out[i]);
+        kl_refs_add(&given, c.out[i]);
     for (uint32_t i = 0; i < s->ncarry; i++)
         if (!stays(s, i))
-            kl_refs_add(&given, in.v[i]);
+            kl_refs_add(&given, c.in.v[i]);
     for (uint32_t i = s->nout; i < b->noutputs; i++)
         if (w->reads[i])
-            kl_refs_add(&given, out[i]);
-    if (given.failed || !kl_refs_output(h, &given))
+            kl_refs_add(&given, c.out[i]);
+    if (given.failed || !kl_refs_output(c.h, &given))
         return KL_NONE;
-    int64_t attr[] = {s->ncarry, kl_graph_body(s->g, h)};
+    int64_t attr[] = {s->ncarry, kl_graph_body(s->g, c.h)};
     const kl_ref *src = s->g->srcs + s->g->nodes[s->r].src;
     return kl_node_of(s->g, KL_OP_scan, NULL, src, s->nsrc, attr, 2);
 }

@@ -308,11 +308,11 @@ static run within(const run *r, const kl_program *body, const kl_step *s, void *
     return y;
 }
 
-static int64_t port_bytes(const run *r, const kl_port *p)
+int64_t kl_port_bytes(const kl_port *p, const int64_t *syms)
 {
     int64_t n = kl_dtypes[p->dtype].size;
     for (int i = 0; i < p->rank; i++)
-        n *= kl_size_eval(p->shape[i], r->syms);
+        n *= kl_size_eval(p->shape[i], syms);
     return n;
 }
 
@@ -338,7 +338,7 @@ static kl_status trip_new(const run *r, const kl_step *s, int first, trip *t)
         t->in[i] = address(r, s->slots[first + i]);
         const kl_port *p = i < b->nin ? &b->in[i] : &b->out[i - b->nin];
         bool carried = (i < b->nin ? i : i - b->nin) < t->ncarry;
-        t->step[i] = carried ? 0 : port_bytes(r, p);
+        t->step[i] = carried ? 0 : kl_port_bytes(p, r->syms);
     }
     return KL_OK;
 }
@@ -384,7 +384,8 @@ static kl_status loop(run *r, const kl_step *s)
         void *home = address(r, s->slots[i]);
         if (t.in[i] != home)
             st = r->ops->copy(r->index, home, t.in[i],
-                              (size_t)port_bytes(r, &s->body->in[i]), false, false);
+                              (size_t)kl_port_bytes(&s->body->in[i], r->syms), false,
+                              false);
     }
     kl_debug("%s: %lld trips", s->name, (long long)n);
     kl_free(t.in, t.bytes);
@@ -487,12 +488,7 @@ kl_status kl_program_run_timed(const kl_program *p, void *const *in, void *const
                                const int64_t *syms, int64_t *times)
 {
     int64_t error[3] = {0};
-    run r = {.p = p,
-             .in = in,
-             .out = out,
-             .syms = syms,
-             .error = error,
-             .times = times};
+    run r = {.p = p, .in = in, .out = out, .syms = syms, .error = error, .times = times};
     block arena;
     KL_TRY(check_symbols(p, syms));
     KL_TRY(kl_program_admit(p, syms, 0));

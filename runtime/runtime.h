@@ -657,6 +657,7 @@ typedef struct kl_program {
     kl_arena *memory; /* owns everything above */
     int32_t refs;     /* atomic */
 } kl_program;
+int64_t kl_port_bytes(const kl_port *p, const int64_t *syms);
 kl_program *kl_program_ref(kl_program *p);
 void kl_program_unref(kl_program *p);
 /* Run on dense host or device pointers (in order in, out); syms are bound from shapes by

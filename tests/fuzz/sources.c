@@ -6,27 +6,14 @@
  * A failing graph's text and C file stay in a folder that is named. Graphs with strided
  * inputs are no artefacts and are passed over. */
 #include "fuzz.h"
+#include "tests/shell.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char here[64];
 static int64_t tried;
-
-static int sh(const char *fmt, ...) KL_PRINTF(1, 2);
-static int sh(const char *fmt, ...)
-{
-    char command[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(command, sizeof command, fmt, ap);
-    va_end(ap);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 static bool is_dense(const kl_graph *g)
 {

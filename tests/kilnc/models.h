@@ -5,6 +5,7 @@
 #define KILNC_MODELS_H
 
 #include "passes/passes.h"
+#include "tests/shell.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -18,18 +19,6 @@ static const char *kilnc, *source;
 static char here[64]; /* a folder of our own, and the current one */
 
 /* ---- commands ---- */
-
-static inline int sh(const char *fmt, ...) KL_PRINTF(1, 2);
-static inline int sh(const char *fmt, ...)
-{
-    char command[4096];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(command, sizeof command, fmt, ap);
-    va_end(ap);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 static inline void slurp(const char *path, kl_text *out)
 {
@@ -198,6 +187,62 @@ static inline void unload(loaded *l)
     for (uint32_t i = 0; i < l->g->noutputs; i++)
         kl_memory_unref(l->out[i].mem);
     kl_arena_free(l->a);
+}
+
+/* Every model's file and weights in the folder. */
+static inline void write_models(void)
+{
+    for (int i = 0; i < (int)KL_COUNT(models); i++) {
+        loaded l;
+        load(&models[i], &l);
+        unload(&l);
+    }
+}
+
+/* heavy.kl: 32 MiB of weights, too many for a C file. */
+static inline void write_heavy(void)
+{
+    static const char heavy[] =
+        "weights \"heavy.safetensors\"\n"
+        "graph heavy(%x: f32[8,1024], %w_: f32[8192,1024]) {\n"
+        "  %2: f32[8,8192] = contract %x, %w_ \"mk,nk->mn\"\n  out %2\n}\n";
+    int64_t shape[] = {8192, 1024};
+    kl_archive w = {0};
+    kl_buffer b;
+    ck_assert(kl_buffer_new(KL_F32, 2, shape, &b) == KL_OK);
+    kl_archive_add(&w, "w_", &b);
+    ck_assert_msg(kl_safetensors_write("heavy.safetensors", &w) == KL_OK, "%s",
+                  kl_error());
+    kl_archive_free(&w);
+    kl_memory_unref(b.mem);
+    ck_assert(kl_file_write("heavy.kl", heavy, strlen(heavy)) == KL_OK);
+}
+
+/* What codes.c calls, as files of that ending and headers. */
+static inline void build_for_codes(const char *ending)
+{
+    static const struct {
+        const char *model, *as, *options;
+    } builds[] = {{"head", "head", ""},
+                  {"head", "own", "--name=own --weights=own.weights --scratch=caller"},
+                  {"scale", "scale", ""},
+                  {"pick", "pick", ""}};
+    write_models();
+    for (size_t i = 0; i < KL_COUNT(builds); i++)
+        expect_ok(sh("%s %s.kl -o %s.%s --header %s.h %s 2>err", kilnc, builds[i].model,
+                     builds[i].as, ending, builds[i].as, builds[i].options),
+                  builds[i].as);
+}
+
+/* Objects are there. */
+static inline void run_codes(void)
+{
+    expect_ok(
+        sh("cc -I. -Wall -Wextra -Werror -o codes %s/codes.c head.o own.o scale.o pick.o "
+           "-lpthread 2>err",
+           source),
+        "cc");
+    expect_ok(sh("./codes own.weights >err"), "codes");
 }
 
 static inline bool is_weight(const loaded *l, uint32_t i)

@@ -94,24 +94,8 @@ END_TEST
 
 START_TEST(codes_come_back)
 {
-    for (int i = 0; i < (int)KL_COUNT(models); i++) {
-        loaded l;
-        load(&models[i], &l);
-        unload(&l);
-    }
-    const char *const builds[] = {
-        "head.kl -o head.o --header head.h",
-        ("head.kl -o own.o --header own.h --name=own --weights=own.weights "
-         "--scratch=caller"),
-        "scale.kl -o scale.o --header scale.h", "pick.kl -o pick.o --header pick.h"};
-    for (size_t i = 0; i < KL_COUNT(builds); i++)
-        expect_ok(sh("%s %s 2>err", kilnc, builds[i]), builds[i]);
-    expect_ok(
-        sh("cc -I. -Wall -Wextra -Werror -o codes %s/codes.c head.o own.o scale.o pick.o "
-           "-lpthread 2>err",
-           source),
-        "cc");
-    expect_ok(sh("./codes own.weights >err"), "codes");
+    build_for_codes("o");
+    run_codes();
 }
 END_TEST
 

@@ -105,24 +105,6 @@ static const char branch[] =
     "graph branch(%c: bool[], %x: f32[4]) {\n"
     "  %2: f32[4] = cond %c, %x then @yes else @no\n"
     "  %3: f32[4] = pick %2 result 0\n  out %3\n}\n";
-static const char heavy[] =
-    "weights \"heavy.safetensors\"\n"
-    "graph heavy(%x: f32[8,1024], %w_: f32[8192,1024]) {\n"
-    "  %2: f32[8,8192] = contract %x, %w_ \"mk,nk->mn\"\n  out %2\n}\n";
-
-static void write_heavy(void)
-{
-    int64_t shape[] = {8192, 1024};
-    kl_archive w = {0};
-    kl_buffer b;
-    ck_assert(kl_buffer_new(KL_F32, 2, shape, &b) == KL_OK);
-    kl_archive_add(&w, "w_", &b);
-    ck_assert_msg(kl_safetensors_write("heavy.safetensors", &w) == KL_OK, "%s",
-                  kl_error());
-    kl_archive_free(&w);
-    kl_memory_unref(b.mem);
-    ck_assert(kl_file_write("heavy.kl", heavy, strlen(heavy)) == KL_OK);
-}
 
 START_TEST(what_it_cannot_do_is_refused)
 {

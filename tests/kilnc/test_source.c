@@ -122,27 +122,11 @@ END_TEST
 
 START_TEST(codes_come_back)
 {
-    for (int i = 0; i < (int)KL_COUNT(models); i++) {
-        loaded l;
-        load(&models[i], &l);
-        unload(&l);
-    }
-    const char *const builds[] = {
-        "head.kl -o head.c --header head.h",
-        ("head.kl -o own.c --header own.h --name=own --weights=own.weights "
-         "--scratch=caller"),
-        "scale.kl -o scale.c --header scale.h", "pick.kl -o pick.c --header pick.h"};
-    for (size_t i = 0; i < KL_COUNT(builds); i++)
-        expect_ok(sh("%s %s 2>err", kilnc, builds[i]), builds[i]);
+    build_for_codes("c");
     expect_ok(sh("for m in head own scale pick; do cc " FLAGS
                  " -O2 -c $m.c -o $m.o || exit 1; done 2>err"),
               "C");
-    expect_ok(
-        sh("cc -I. -Wall -Wextra -Werror -o codes %s/codes.c head.o own.o scale.o pick.o "
-           "-lpthread 2>err",
-           source),
-        "cc");
-    expect_ok(sh("./codes own.weights >err"), "codes");
+    run_codes();
 }
 END_TEST
 
@@ -198,22 +182,6 @@ static const struct {
     {"../heavy.kl -o a.c",
      "too many for a C file: give --weights=FILE or --weights=args"},
 };
-
-static void write_heavy(void)
-{
-    int64_t shape[] = {8192, 1024};
-    kl_archive w = {0};
-    kl_buffer b;
-    ck_assert(kl_buffer_new(KL_F32, 2, shape, &b) == KL_OK);
-    kl_archive_add(&w, "w_", &b);
-    ck_assert(kl_safetensors_write("heavy.safetensors", &w) == KL_OK);
-    kl_archive_free(&w);
-    kl_memory_unref(b.mem);
-    write_text("heavy.kl",
-               "weights \"heavy.safetensors\"\n"
-               "graph heavy(%x: f32[8,1024], %w_: f32[8192,1024]) {\n"
-               "  %2: f32[8,8192] = contract %x, %w_ \"mk,nk->mn\"\n  out %2\n}\n");
-}
 
 START_TEST(what_it_cannot_do_is_refused)
 {
