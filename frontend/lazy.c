@@ -227,9 +227,12 @@ static kl_status join_devices(kl_lazy *n)
 
 kl_lazy *kl_lazy_make(const kl_make *m)
 {
+    int64_t count;
     for (int i = 0; i < m->nsrc; i++)
         if (!m->src[i])
             return NULL;
+    if (kl_shape_count(m->rank, m->shape, m->dtype, &count) != KL_OK)
+        return NULL;
     if (kl_env_get()->verify > 0 && plain(m))
         verify(m);
     kl_lazy *n = blank(m);

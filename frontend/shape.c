@@ -143,14 +143,13 @@ kl_tensor *kl_repeat_at(const char *at, kl_tensor *t, kl_ints times)
     for (int i = 0; n && i < times.n; i++) {
         int lead = times.n - n->rank;
         int64_t extent = i < lead ? 1 : kl_lazy_shape(n)[i - lead];
-        if (times.v[i] < 0) {
+        if (times.v[i] < 0 || kl_mul_overflow(extent, times.v[i], &out[i])) {
             kl_fail(KL_ERR_ARG, "repeat: %lld times", (long long)times.v[i]);
             return kl_call_end(&c, NULL);
         }
         from[2 * i] = 1;
         to[2 * i] = times.v[i];
         from[2 * i + 1] = to[2 * i + 1] = extent;
-        out[i] = extent * times.v[i];
     }
     n = kl_n_expand(kl_n_reshape(n, 2 * times.n, from), 2 * times.n, to);
     return kl_call_end(&c, kl_n_reshape(n, times.n, out));
@@ -175,9 +174,10 @@ kl_tensor *kl_repeat_interleave_at(const char *at, kl_tensor *t, int64_t times, 
         return kl_call_end(&c, NULL);
     memcpy(shape, kl_lazy_shape(u), (size_t)(rank + 1) * sizeof *shape);
     shape[axis + 1] = times;
-    u = kl_n_expand(u, rank + 1, shape);
+    u = kl_n_expand(u, rank + 1, shape); /* NULL where the product below left 63 bits */
     memcpy(shape, kl_lazy_shape(n), (size_t)rank * sizeof *shape);
-    shape[axis] *= times;
+    if (u)
+        shape[axis] *= times;
     return kl_call_end(&c, kl_n_reshape(u, rank, shape));
 }
 

@@ -128,7 +128,7 @@ if [ "$mode" != --quick ]; then
         sh tests/setup.sh browser
         script "a report in a browser" python3 tests/kilnc/report.py build/kilnc samples/conv.kl chromium
     fi
-    script "readers under libFuzzer, 20 s each" sh tests/fuzz/run.sh 20
+    script "readers under libFuzzer, 20 s each" env SEED=1 sh tests/fuzz/run.sh 20
     configure build-plant -Dplant=true -Doptimization=0
     sample="--sample 0"
     [ "$mode" != --full ] || sample=

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Each reader of bytes from outside under libFuzzer, with ASan and UBSan, two at a time.
 #   sh tests/fuzz/run.sh [SECONDS] [READER...]      20 seconds a reader
+# SEED=N begins every reader at that seed, so that a failure is the change's and not the
+# day's; without it each run tries other inputs.
 # BUILD (build-fuzz) is made by clang. An input that breaks a promise is printed and kept in
 # build-fuzz/found; mend the reader and move it to tests/fuzz/corpus/READER, which the test
 # bytes-kept reads ever after. Ends with one line: N passed, N failed.
@@ -21,7 +23,7 @@ one() { # reader
     work=$build/work/$1
     rm -rf "$work" && mkdir -p "$work" tests/fuzz/corpus/"$1"
     $build/tests/bytes "$1" --write "$work"
-    if $build/tests/libfuzzer --reader="$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    if $build/tests/libfuzzer --reader="$1" -max_total_time="$seconds" -seed="${SEED:-0}" -timeout=10 -rss_limit_mb=1024 \
         -max_len=65536 -print_final_stats=0 -verbosity=1 -artifact_prefix=$build/found/"$1"- \
         "$work" tests/fuzz/corpus/"$1" >"$build/$1.log" 2>&1; then
         echo "   $1: $(sed -n 's/^#\([0-9]*\).*DONE *\(cov: [0-9]*\).*/\1 inputs, \2/p' "$build/$1.log")"
