@@ -28,6 +28,7 @@
 
 enum { ALIGN = 64 };
 static const size_t LARGE = (size_t)2 << 20, PAGE = 64 << 10; /* a multiple of any page */
+static const size_t MOST_KEPT = (size_t)32 << 20;
 
 static kl_alloc_fn hook;
 static void *hook_user;
@@ -85,9 +86,8 @@ static size_t pages(size_t size)
 }
 
 /* Map 2 MiB more than asked and give back both ends. */
-static void *large_new(size_t size)
+static void *large_new(size_t n)
 {
-    size_t n = pages(size);
     char *raw =
         mmap(NULL, n + LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
@@ -99,6 +99,56 @@ static void *large_new(size_t size)
         munmap(raw + head + n, LARGE - head);
     madvise(raw + head, n, MADV_HUGEPAGE);
     return raw + head;
+}
+
+/* ---- large blocks kept for the next call ----
+ *
+ * A slot is taken and filled by an exchange: no lock to be held over a fork. While it is
+ * kept, a block's first word is its size. */
+
+static size_t *kept[8];
+static unsigned kept_next; /* the slot to fill */
+
+static size_t *swap(size_t **slot, size_t *block)
+{
+    return __atomic_exchange_n(slot, block, __ATOMIC_ACQ_REL);
+}
+
+/* What another thread put in the slot meanwhile goes. */
+static void keep(size_t **slot, size_t *block)
+{
+    block = swap(slot, block);
+    if (block)
+        munmap(block, *block);
+}
+
+static void large_free(void *p, size_t n)
+{
+    if (EXACT || n > MOST_KEPT) {
+        munmap(p, n);
+        return;
+    }
+    *(size_t *)p = n;
+    unsigned at = __atomic_fetch_add(&kept_next, 1, __ATOMIC_RELAXED);
+    keep(&kept[at % KL_COUNT(kept)], p);
+}
+
+static void *large_kept(size_t n)
+{
+    for (size_t i = 0; i < KL_COUNT(kept) && n <= MOST_KEPT; i++) {
+        size_t *block = swap(&kept[i], NULL);
+        if (block && *block == n)
+            return block;
+        if (block)
+            keep(&kept[i], block);
+    }
+    return NULL;
+}
+
+void kl_alloc_trim(void)
+{
+    for (size_t i = 0; i < KL_COUNT(kept); i++)
+        keep(&kept[i], NULL);
 }
 
 static void *small_new(size_t size)
@@ -120,11 +170,14 @@ static void small_free(char *p)
     free(EXACT ? p : p - p[-1]);
 }
 
-static void *block_new(size_t size)
+static void *block_new(size_t size, bool zeroed)
 {
     if (hook)
         return hook(hook_user, NULL, 0, size);
-    return size >= LARGE ? large_new(size) : small_new(size);
+    if (size < LARGE)
+        return small_new(size);
+    void *p = zeroed ? NULL : large_kept(pages(size));
+    return p ? p : large_new(pages(size));
 }
 
 static void block_free(void *p, size_t size)
@@ -132,7 +185,7 @@ static void block_free(void *p, size_t size)
     if (hook)
         hook(hook_user, p, size, 0);
     else if (size >= LARGE)
-        munmap(p, pages(size));
+        large_free(p, pages(size));
     else
         small_free(p);
 }
@@ -147,20 +200,25 @@ static bool too_big(size_t size)
     return size > PTRDIFF_MAX - 2 * LARGE;
 }
 
-void *kl_alloc(size_t size)
+static void *alloc(size_t size, bool zeroed)
 {
     size = block_size(size);
     if (too_big(size) || fault())
         return NULL;
-    void *p = block_new(size);
+    void *p = block_new(size, zeroed);
     if (p)
         count_up(size);
     return p;
 }
 
+void *kl_alloc(size_t size)
+{
+    return alloc(size, false);
+}
+
 void *kl_alloc_zeroed(size_t size)
 {
-    void *p = kl_alloc(size);
+    void *p = alloc(size, true);
     if (p && (hook || block_size(size) < LARGE)) /* fresh mappings are zero */
         memset(p, 0, size);
     return p;

@@ -140,6 +140,7 @@ void kl_program_pool_clear(void)
         pool[i].p = NULL;
     }
     pthread_mutex_unlock(&pool_lock);
+    kl_alloc_trim();
 }
 
 /* ---- a run ---- */

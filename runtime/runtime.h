@@ -66,7 +66,7 @@ void kl_assert_failed(const char *what, const char *file, int line);
 
 /* Through the user's hook if set, else aligned malloc; 64-byte aligned; NULL when out of
  * memory (kl_fail is the caller's, who knows what for). Large blocks (2 MiB and up) ask
- * for huge pages. */
+ * for huge pages; the last freed of up to 32 MiB are kept, 256 MiB at most. */
 void *kl_alloc(size_t size);
 void *kl_alloc_zeroed(size_t size);
 void *kl_realloc(void *p, size_t old_size, size_t new_size);
@@ -74,6 +74,7 @@ void *kl_realloc(void *p, size_t old_size, size_t new_size);
  * and has room for *cap; false: out of memory, nothing changed. */
 bool kl_grow(void *array, size_t n, size_t *cap, size_t size);
 void kl_free(void *p, size_t size);
+void kl_alloc_trim(void); /* kept blocks go back to the system */
 size_t kl_alloc_live(void); /* bytes now allocated */
 size_t kl_alloc_peak(void); /* most ever, since kl_alloc_peak_reset */
 void kl_alloc_peak_reset(void);
