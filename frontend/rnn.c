@@ -14,7 +14,6 @@ typedef struct step_of {
     const char *at;
     kl_cell cell;
     weights w;
-    kl_tensor *across; /* w_hh transposed, or NULL */
     bool lengths;
 } step_of;
 
@@ -87,16 +86,6 @@ kl_tensor *kl_rnn_cell_at(const char *at, kl_cell kind, kl_tensor *x, kl_tensor 
 
 /* ---- a layer ---- */
 
-/* h W_hh^T + b_hh. A step has few rows, so it reads W_hh along its rows: transposed once
- * for all steps, where no gradient will want it as it is. */
-static kl_tensor *from_state(const step_of *s, kl_tensor *h)
-{
-    if (!s->across)
-        return kl_linear_at(s->at, h, s->w.w_hh, s->w.b_hh);
-    kl_tensor *r = kl_matmul_at(s->at, h, s->across);
-    return r && s->w.b_hh ? plus(s->at, r, s->w.b_hh) : r;
-}
-
 /* in: h, c of the LSTM; then g[t] and, with lengths, whether t is within them. */
 static void step(kl_tensor *const *in, kl_tensor **out, void *user)
 {
@@ -105,7 +94,7 @@ static void step(kl_tensor *const *in, kl_tensor **out, void *user)
     bool lstm = s->cell == KL_CELL_LSTM;
     int state = lstm ? 2 : 1;
     kl_tensor *h = in[0], *c = lstm ? in[1] : NULL, *g = in[state], *old_c = c;
-    kl_tensor *r = from_state(s, h);
+    kl_tensor *r = kl_linear_at(at, h, s->w.w_hh, s->w.b_hh);
     kl_tensor *new = r ? cell(at, s->cell, g, r, h, &c) : NULL, *y;
     if (s->w.w_hr && new)
         new = kl_linear_at(at, new, s->w.w_hr, NULL);
@@ -135,8 +124,6 @@ static kl_tensor *direction(const char *at, kl_tensor *x, kl_tensor **h, kl_tens
     bool lstm = o->cell == KL_CELL_LSTM;
     int state = lstm ? 2 : 1;
     step_of s = {.at = at, .cell = o->cell, .w = *w, .lengths = within != NULL};
-    kl_tensor *turned = kl_grad_enabled() ? NULL : kl_transpose_at(at, w->w_hh, 0, 1);
-    s.across = turned ? kl_contiguous_at(at, turned) : NULL;
     kl_tensor *g = flipped(at, kl_linear_at(at, x, w->w_ih, w->b_ih), reverse);
     kl_tensor *carry[2] = {*h, *c}, *xs[2] = {g, flipped(at, within, reverse)}, *out[3];
     if (!g || kl_scan_at(at, step, &s, carry, state, xs, within ? 2 : 1, out, state + 1))

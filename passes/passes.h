@@ -67,6 +67,7 @@ kl_status kl_pass_inline(
     kl_unit *u); /* function nodes are gone, unless the target schedules them whole */
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
+kl_status kl_pass_turn(kl_unit *u);     /* scans' weights lie as their steps read them */
 typedef struct kl_rule_row {
     const char *name;
     int cls;

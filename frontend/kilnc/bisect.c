@@ -13,12 +13,13 @@
 
 #include "front.h"
 
-enum { UNFUSED = 3, NATIVE = 5 };
+enum { UNFUSED = 4, NATIVE = 6 };
 static const struct {
     const char *name, *last; /* passes up to */
-} stages[] = {{"inline", "inline"},     {"complex", "complex"},
-              {"simplify", "simplify"}, {"schedule or lower", "plan"},
-              {"fuse", "plan"},         {"code generation", NULL}};
+} stages[] = {{"inline", "inline"},          {"complex", "complex"},
+              {"simplify", "simplify"},      {"turn", "turn"},
+              {"schedule or lower", "plan"}, {"fuse", "plan"},
+              {"code generation", NULL}};
 
 typedef struct trial {
     uint64_t seed;
