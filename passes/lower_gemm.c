@@ -16,7 +16,7 @@
  * stored. The numbers are the schedule's (schedule_gemm.c). */
 #include "passes/gemm.h"
 
-enum { SMALL_FLOPS = 16 * 16 * 16, GRAIN = 400000, PACK_GRAIN = 16384 };
+enum { SMALL_FLOPS = 16 * 16 * 16, GRAIN = 200000, PACK_GRAIN = 16384 };
 
 /* ---- what the axes are ---- */
 

@@ -15,16 +15,17 @@
 #include "passes/gemm.h"
 
 /* Register tiles: NV vectors of columns, MR rows, and what of the machine's rate they
- * reach in hundredths, measured on a Zen 5 (few columns load much for what they
- * multiply). */
+ * reach in hundredths, measured on a Zen 5 and a Sapphire Rapids (where four vectors of B
+ * a step from L2 are a little much). */
 static const struct shape {
     int regs; /* vector registers at least */
     int nv, mr, rate;
-} shapes[] = {{32, 4, 6, 100}, {32, 3, 9, 99}, {32, 2, 14, 90}, {32, 1, 14, 75},
-              {16, 2, 6, 100}, {16, 3, 4, 98}, {16, 1, 12, 80}};
+} shapes[] = {{32, 4, 6, 97},  {32, 3, 9, 100}, {32, 2, 14, 93}, {32, 1, 14, 75},
+              {16, 2, 6, 100}, {16, 3, 4, 98},  {16, 1, 12, 80}};
 
-/* Costs in sixteenths of a cycle: of one element copied by vectors, and one by one. */
-enum { COPY = 3, TURN = 6, ALONE = 24, TAPS = 64 };
+/* Costs in sixteenths of a cycle: of one element copied by vectors, one by one, and
+ * stored one by one, each to a line of its own. */
+enum { COPY = 3, TURN = 6, ALONE = 24, SCATTER = 96, TAPS = 64 };
 /* Bytes of a panel along k; tiles that keep some threads busy, and of one row of them;
  * rows below which packing B for them alone costs more than it should. */
 enum {
@@ -32,7 +33,8 @@ enum {
     ENOUGH_TILES = 12,
     ENOUGH_COLUMNS = 32,
     FEW_ROWS = 128,
-    MOST_ROWS = 1024
+    MOST_ROWS = 1024,
+    ROWS_TO_PACK = 64
 };
 
 /* ---- how operands lie ---- */
@@ -169,6 +171,21 @@ static int64_t blocks(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+/* What of its rate a tile of so many rows reaches: the fewer, the more it loads for what
+ * it multiplies. */
+static double rate_of(const struct shape *s, int64_t rows)
+{
+    double all = 1.2 - 0.5 * (s->mr + s->nv) / (s->mr * s->nv),
+           few = 1.2 - 0.5 * (double)(rows + s->nv) / (double)(rows * s->nv);
+    return s->rate / 100.0 * few / all;
+}
+
+/* B is read where it lies by so few rows, if its columns are whole panels. */
+static bool b_lies(const sizes *z, bool divides)
+{
+    return z->rb.plain && z->n.n == 1 && z->rb.side && z->mm <= ROWS_TO_PACK && divides;
+}
+
 /* The register tile that wastes least, of rows made even: 64 rows are 8 of 8, not 7 of 9
  * and 1. */
 static void choose_registers(sizes *z, const kl_target *t, int64_t v)
@@ -179,12 +196,12 @@ static void choose_registers(sizes *z, const kl_target *t, int64_t v)
         if (s->regs != (t->vector_regs >= 32 ? 32 : 16))
             continue;
         int64_t nr = s->nv * v, mr = blocks(z->mm, blocks(z->mm, s->mr));
-        double work = (double)up(z->nn, nr) * (double)up(z->mm, mr) * s->mr / s->rate /
-                      (double)KL_MIN(mr + 1, s->mr);
-        if (best == 0 || work < best)
-            best = work, z->nr = nr, z->mr = mr;
+        double work = 16.0 / (double)(2 * v) * (double)up(z->nn, nr) *
+                      (double)up(z->mm, mr) / rate_of(s, mr);
+        double pack = b_lies(z, true) && z->nn % nr ? (double)COPY * (double)z->nn : 0;
+        if (best == 0 || work + pack < best)
+            best = work + pack, z->nr = nr, z->mr = mr, z->work = work * (double)z->kk;
     }
-    z->work = best * (double)z->kk * 100 * 16 / (double)(2 * v);
 }
 
 static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool lanes,
@@ -195,11 +212,11 @@ static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool l
     return pack ? (double)count * (double)k * each : 0;
 }
 
-/* A tile of A with k outside: what a register tile reads of it at each k is a line of its
- * own, from L2, a good half of the time that its products take. */
+/* A with k outside, as it lies or copied so: what a register tile reads of it at each k
+ * is a line of its own, from L2, a good half of the time that its products take. */
 static double reading_cost(const sizes *z)
 {
-    return z->pack_a == KL_PACK_TILE && !z->ra.k ? z->work / 2 : 0;
+    return z->pack_a != KL_PACK_WHOLE && !z->ra.k ? z->work / 2 : 0;
 }
 
 static double cost(const sizes *z)
@@ -208,20 +225,19 @@ static double cost(const sizes *z)
     return z->work + reading_cost(z) +
            packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
            packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a, v) +
-           (double)z->mm * (double)z->nn * (z->along ? COPY : ALONE);
+           (double)z->mm * (double)z->nn * (z->along ? COPY : SCATTER);
 }
 
 /* Packing pays when a panel is read often, or where it lies badly. */
 static void choose_packing(sizes *z, bool divides)
 {
-    bool a_lies = z->ra.plain && z->m.n <= 1,
-         b_lies = z->rb.plain && z->n.n == 1 && z->rb.side && divides;
+    bool a_lies = z->ra.plain && z->m.n <= 1;
     z->pack_a = z->ra.k || z->ra.side ? KL_PACK_TILE : KL_PACK_WHOLE;
     if (a_lies && (z->ra.k || (z->ra.side && z->nn <= 4 * z->nr)))
         z->pack_a = KL_PACK_NONE;
-    z->pack_b = b_lies && z->mm <= 64 ? KL_PACK_NONE
-                : z->rb.side          ? KL_PACK_TILE
-                                      : KL_PACK_WHOLE;
+    z->pack_b = b_lies(z, divides) ? KL_PACK_NONE
+                : z->rb.side       ? KL_PACK_TILE
+                                   : KL_PACK_WHOLE;
 }
 
 /* Rows of a worker's tile at most: its C stays in L2 too, and A where it is packed at
