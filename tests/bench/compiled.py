@@ -1,12 +1,12 @@
 """compiled.py: one model through torch.compile in a process of its own, for bars.py.
 
-    compiled.py BACKEND MODEL fwd|train THREADS      BACKEND: kiln, inductor, or eager
+    compiled.py BACKEND MODEL fwd|train THREADS [first]      BACKEND: kiln, inductor, or eager
 
 Prints "ok" and numbers by name: first, seconds of the first call; own, of them in kiln's compiler;
 step and eager, least seconds of a call, the two in turns; out and grad, how far results and
 gradients are from eager's in float64 (of the largest value; of a gradient no smaller than a
 thousandth of the largest): float32's own gradients of a deep net with batch norm are far off;
-fallen, operators that PyTorch's kernels ran."""
+fallen, operators that PyTorch's kernels ran. With "first" the first two alone."""
 import copy
 import os
 import sys
@@ -73,6 +73,9 @@ f = torch.compile(model, backend=backend)
 begin = time.perf_counter()
 y = call(f, x)
 first = time.perf_counter() - begin
+if sys.argv[5:] == ["first"]:
+    print(f"ok first={first} own={own}")
+    sys.exit()
 exact = copy.deepcopy(like).double()
 ref = call(exact, x.double() if x.is_floating_point() else x)
 out, grad = worst([y], [ref]), 0.0
