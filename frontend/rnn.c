@@ -14,7 +14,7 @@ typedef struct step_of {
     const char *at;
     kl_cell cell;
     weights w;
-    bool lengths;
+    bool lengths, kept; /* kept: it also gives r and, of the LSTM, c */
 } step_of;
 
 /* Part i of n of the last axis. */
@@ -109,6 +109,10 @@ static void step(kl_tensor *const *in, kl_tensor **out, void *user)
     if (lstm)
         out[1] = c;
     out[state] = y;
+    if (s->kept) {
+        out[state + 1] = r;
+        out[state + 2] = c;
+    }
 }
 
 static kl_tensor *flipped(const char *at, kl_tensor *t, bool flip)
@@ -219,4 +223,100 @@ kl_tensor *kl_rnn_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor *c,
         *c_out = o.cell == KL_CELL_LSTM ? kl_keep(kl_stack_at(at, cs, states, 0)) : NULL;
     }
     return kl_composed(&call, NULL, x);
+}
+
+/* ---- an LSTM that keeps what its derivative reads, and that derivative ---- */
+
+kl_tensor *kl_lstm_kept_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor *c,
+                           kl_tensor *const w[4], kl_tensor *out[4])
+{
+    kl_call call = kl_compose(at);
+    step_of s = {.at = at,
+                 .cell = KL_CELL_LSTM,
+                 .w = {.w_ih = w[0], .w_hh = w[1], .b_ih = w[2], .b_hh = w[3]},
+                 .kept = true};
+    kl_tensor *g = kl_linear_at(at, x, w[0], w[2]), *carry[] = {h, c}, *all[5];
+    if (!g || kl_scan_at(at, step, &s, carry, 2, &g, 1, all, 5))
+        return kl_composed(&call, NULL, NULL);
+    static const int from[] = {0, 1, 3, 4}; /* all[2] is the layer's output */
+    for (int i = 0; i < 4; i++)
+        out[i] = kl_keep(all[from[i]]);
+    return kl_composed(&call, NULL, all[2]);
+}
+
+typedef struct pull { /* cotangents of a step's h and c */
+    const char *at;
+    kl_tensor *w_hh, *dh, *dc;
+} pull;
+
+static kl_tensor *dot(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_tensor *p = a && b ? mul(at, a, b) : NULL;
+    return p ? kl_sum_at(at, p, kl_axes(), false) : NULL;
+}
+
+/* x: the gates before their functions, and c before the step. */
+static kl_tensor *pulled(kl_tensor *const *x, int n, void *user)
+{
+    const pull *p = user;
+    kl_tensor *c = n == 3 ? x[2] : NULL, *h = lstm_cell(p->at, x[0], x[1], &c),
+              *y = dot(p->at, h, p->dh), *z = dot(p->at, c, p->dc);
+    return y && z ? plus(p->at, y, z) : NULL;
+}
+
+/* in: cotangents of h and c after the step; then what x and h gave to the gates, c before
+ * the step, and the cotangent of its output. out: those of h and c before it, and of the
+ * gates. */
+static void step_back(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    pull p = *(const pull *)user;
+    kl_tensor *d[3];
+    p.dh = plus(p.at, in[0], in[5]);
+    p.dc = in[1];
+    if (!p.dh || !kl_value_and_grad_at(p.at, pulled, &p, in + 2, 3, d))
+        return;
+    out[0] = kl_matmul_at(p.at, d[0], p.w_hh);
+    out[1] = d[2];
+    out[2] = d[0];
+}
+
+/* [T, N, H], before each step: the first, and what the steps left. */
+static kl_tensor *before(const char *at, kl_tensor *first, kl_tensor *after)
+{
+    kl_tensor *rest = kl_narrow_at(at, after, 0, 0, kl_extent(after, 0) - 1),
+              *both[] = {kl_unsqueeze_at(at, first, 0), rest};
+    return both[0] && rest ? kl_cat_at(at, both, 2, 0) : NULL;
+}
+
+/* [T, N, A] and [T, N, B] to [A, B]: the sum over all rows. */
+static kl_tensor *over_rows(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    a = a ? kl_reshape_at(at, a, kl_shape(-1, kl_extent(a, -1))) : NULL;
+    b = b ? kl_reshape_at(at, b, kl_shape(-1, kl_extent(b, -1))) : NULL;
+    a = a ? kl_transpose_at(at, a, 0, 1) : NULL;
+    return a && b ? kl_matmul_at(at, a, b) : NULL;
+}
+
+kl_tensor *kl_lstm_back_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor *c,
+                           kl_tensor *const w[4], kl_tensor *const kept[3],
+                           kl_tensor *const du[3], kl_tensor *out[6])
+{
+    kl_call call = kl_compose(at);
+    pull p = {.at = at, .w_hh = w[1]};
+    kl_tensor *h_before = before(at, h, kept[0]), *carry[] = {du[1], du[2]}, *d[3],
+              *xs[] = {kl_linear_at(at, x, w[0], w[2]), kept[1], before(at, c, kept[2]),
+                       du[0]};
+    for (int i = 0; i < 4; i++)
+        xs[i] = flipped(at, xs[i], true);
+    if (kl_failed() || kl_scan_at(at, step_back, &p, carry, 2, xs, 4, d, 3))
+        return kl_composed(&call, NULL, NULL);
+    kl_tensor *g = flipped(at, d[2], true);
+    out[0] = kl_keep(over_rows(at, g, x));
+    out[1] = kl_keep(over_rows(at, g, h_before));
+    out[2] = out[3] = g ? kl_sum_at(at, g, kl_axes(0, 1), false) : NULL;
+    out[2] = kl_keep(out[2]);
+    out[3] = out[3] ? kl_keep(kl_clone_at(at, out[3])) : NULL;
+    out[4] = kl_keep(d[0]);
+    out[5] = kl_keep(d[1]);
+    return kl_composed(&call, NULL, g ? kl_matmul_at(at, g, w[0]) : NULL);
 }

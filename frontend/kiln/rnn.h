@@ -35,6 +35,25 @@ KL_API kl_tensor *kl_rnn_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tenso
                             kl_tensor **h_out, kl_tensor **c_out);
 #define kl_rnn(x, h, c, weights, n, h_out, c_out, ...)                                   \
     kl_rnn_at(KL_HERE, x, h, c, weights, n, (kl_rnn_options){__VA_ARGS__}, h_out, c_out)
+
+/* One layer of an LSTM in one direction, h and c [N, H], all four weights: [T, N, H];
+ * out: the last h and c, and what its derivative reads: of each step what h gave to the
+ * gates, [T, N, 4H], and c after it. */
+KL_API kl_tensor *kl_lstm_kept_at(const char *at, kl_tensor *x, kl_tensor *h,
+                                  kl_tensor *c, kl_tensor *const weights[4],
+                                  kl_tensor *out[4]);
+#define kl_lstm_kept(x, h, c, weights, out)                                              \
+    kl_lstm_kept_at(KL_HERE, x, h, c, weights, out)
+/* Its derivative: kept: its output, and out[2], out[3] above; du: cotangents of the
+ * output and the last h and c. Gives x's cotangent; out: those of the weights, h and c.
+ */
+KL_API kl_tensor *kl_lstm_back_at(const char *at, kl_tensor *x, kl_tensor *h,
+                                  kl_tensor *c, kl_tensor *const weights[4],
+                                  kl_tensor *const kept[3], kl_tensor *const du[3],
+                                  kl_tensor *out[6]);
+#define kl_lstm_back(x, h, c, weights, kept, du, out)                                    \
+    kl_lstm_back_at(KL_HERE, x, h, c, weights, kept, du, out)
+
 /* One step: x [N, I], h and c [N, H], weights W_ih W_hh b_ih b_hh, biases may be NULL. */
 KL_API kl_tensor *kl_rnn_cell_at(const char *at, kl_cell cell, kl_tensor *x, kl_tensor *h,
                                  kl_tensor *c, kl_tensor *const weights[4],

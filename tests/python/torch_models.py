@@ -139,6 +139,24 @@ def lstm():
     return Last(nn.LSTM(8, 16, 2, batch_first=True), 16, 3), torch.randn(2, 5, 8)
 
 
+class States(nn.Module):
+    """Both directions from states that are trained, and all that comes out."""
+
+    def __init__(self):
+        super().__init__()
+        self.f = nn.LSTM(6, 5, 2, bidirectional=True, dropout=0.0)
+        self.h, self.c = (nn.Parameter(torch.randn(4, 3, 5)) for _ in range(2))
+
+    def forward(self, x):
+        y, (h, c) = self.f(x, (self.h, self.c))
+        return torch.cat([y.flatten(), (h * h).flatten(), c.flatten()])
+
+
+@model()
+def lstm_states():
+    return States(), torch.randn(7, 3, 6)
+
+
 @model()
 def gru():
     return Last(nn.GRU(8, 16, batch_first=True), 16, 3), torch.randn(2, 4, 8)

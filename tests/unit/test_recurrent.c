@@ -57,6 +57,36 @@ START_TEST(a_layer_is_its_cells)
 }
 END_TEST
 
+/* The LSTM's derivative by what it kept is the one that goes through its steps. */
+START_TEST(what_is_kept_is_enough)
+{
+    layer l = draw(4);
+    kl_tensor *last[2], *y, *by[7], *d[7], *got[7], *out[4];
+    kl_tensor *h = kl_select(l.h, 0, 0), *c = kl_select(l.c, 0, 0);
+    kl_tensor *du[] = {kl_randn(kl_shape(T, N, H), KL_F32),
+                       kl_randn(kl_shape(N, H), KL_F32),
+                       kl_randn(kl_shape(N, H), KL_F32)};
+    kl_tensor *in[] = {l.x, l.w[0], l.w[1], l.w[2], l.w[3], l.h, l.c};
+    for (int i = 0; i < 7; i++)
+        by[i] = kl_requires_grad_(in[i]);
+    y = kl_rnn(by[0], by[5], by[6], by + 1, 4, &last[0], &last[1], .cell = KL_CELL_LSTM);
+    kl_tensor *sum =
+        kl_add(kl_sum(kl_mul(y, du[0])),
+               kl_add(kl_sum(kl_mul(last[0], du[1])), kl_sum(kl_mul(last[1], du[2]))));
+    ck_assert_msg(kl_grad(sum, by, 7, d) == KL_OK, "%s", kl_error());
+    kl_tensor *z = kl_lstm_kept(l.x, h, c, l.w, out);
+    close_to(z, y);
+    close_to(out[0], kl_select(last[0], 0, 0));
+    close_to(out[1], kl_select(last[1], 0, 0));
+    kl_tensor *kept[] = {z, out[2], out[3]};
+    got[0] = kl_lstm_back(l.x, h, c, l.w, kept, du, got + 1);
+    for (int i = 0; i < 5; i++)
+        close_to(got[i], d[i]);
+    for (int i = 5; i < 7; i++)
+        close_to(got[i], kl_select(d[i], 0, 0));
+}
+END_TEST
+
 START_TEST(lengths_leave_the_rest_out)
 {
     layer l = draw(4);
@@ -136,6 +166,7 @@ int main(void)
     Suite *s = suite_create("recurrent");
     TCase *tc = front_case(s, "recurrent");
     tcase_add_test(tc, a_layer_is_its_cells);
+    tcase_add_test(tc, what_is_kept_is_enough);
     tcase_add_test(tc, lengths_leave_the_rest_out);
     tcase_add_test(tc, weights_of_attention_sum_to_1);
     tcase_add_test(tc, every_rule_goes_downhill);

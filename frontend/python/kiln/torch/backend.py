@@ -11,6 +11,7 @@ from .. import _kiln
 from . import graph as g
 from . import bounded, report, rows, traceable  # noqa: F401
 from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
+from .recurrent import keep_gates
 
 
 def decompositions():
@@ -387,7 +388,11 @@ def compile_backward(gm, example_inputs):
 
 
 compile_backward._is_wrapped_bw_compiler = True
-partition = functools.partial(min_cut_rematerialization_partition, compiler="inductor")
+
+
+def partition(joint, inputs, **kwargs):
+    keep_gates(joint)
+    return min_cut_rematerialization_partition(joint, inputs, compiler="inductor", **kwargs)
 
 
 def _aot():

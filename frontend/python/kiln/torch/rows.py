@@ -88,7 +88,7 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    whole = name.startswith(("prims.", "torch_nn.", "with_effects"))
+    whole = name.startswith(("prims.", "torch_nn.", "with_effects", "kiln."))
     ROWS[name if whole else "aten." + name] = row
 
 
