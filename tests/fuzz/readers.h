@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-enum { CORPUS_MOST = 64, INPUT_MOST = 1 << 17 };
+enum { CORPUS_MOST = 256, INPUT_MOST = 1 << 17 };
 
 typedef struct bytes {
     char *s; /* a zero stands behind them */
