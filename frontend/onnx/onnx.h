@@ -129,7 +129,9 @@ struct kl_onnx_op {
     kl_onnx_value *in, *out;
 };
 void *kl_onnx_alloc(kl_onnx_run *r, size_t size); /* zeroed; NULL is an error */
-void kl_onnx_run_free(kl_onnx_run *r);            /* its memory */
+/* So many elements, and one; a number out of the model. */
+void *kl_onnx_array(kl_onnx_run *r, int64_t count, size_t each);
+void kl_onnx_run_free(kl_onnx_run *r); /* its memory */
 /* The graph's nodes with these values for its inputs. */
 kl_status kl_onnx_walk(kl_onnx_run *r, const graph_proto *g, const kl_onnx_frame *up,
                        const kl_onnx_value *in, int nin, kl_onnx_value *out, int nout);

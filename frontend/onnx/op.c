@@ -93,7 +93,7 @@ static void *elements(kl_onnx_op *n, int i, kl_dtype dt, int64_t *count)
         return NULL;
     t = kl_to(t, dt);
     int64_t k = kl_numel(t);
-    void *v = t ? kl_onnx_alloc(n->run, ((size_t)k + 1) * 8) : NULL;
+    void *v = t ? kl_onnx_array(n->run, k, 8) : NULL;
     if (!v || kl_peek(t, v, (size_t)k * 8))
         return NULL;
     *count = k;
@@ -115,14 +115,15 @@ bool kl_onnx_list_of(kl_onnx_op *n, int i, const char *name, kl_ints *v)
     int64_t count;
     if (name && kl_onnx_attribute(n, name))
         return kl_onnx_list(n, name, v);
-    const int64_t *x = i >= 0 ? kl_onnx_ints(n, i, &count) : NULL;
     *v = (kl_ints){0};
-    if (!x)
-        return false;
-    if (count > KL_INTS_MAX)
+    if (i >= 0 && has(n, i) &&
+        kl_numel(in(n, i)) > KL_INTS_MAX) /* before they are made */
         return kl_onnx_fail(n, KL_ERR_UNSUPPORTED, "operand %d has more than %d elements",
                             i, KL_INTS_MAX),
                false;
+    const int64_t *x = i >= 0 ? kl_onnx_ints(n, i, &count) : NULL;
+    if (!x)
+        return false;
     *v = kl_ints_of((size_t)count, x);
     return true;
 }

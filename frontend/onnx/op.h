@@ -79,6 +79,25 @@ static inline bool is_unsigned(kl_dtype dt)
 {
     return dt == KL_U8 || dt == KL_U16 || dt == KL_U32 || dt == KL_U64;
 }
+/* Sizes out of a model's numbers: what leaves 64 bits stays at the end, which no shape
+ * holds, so that the call it is given to refuses it. */
+static inline int64_t sum64(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_add_overflow(a, b, &r) ? (b < 0 ? INT64_MIN : INT64_MAX) : r;
+}
+static inline int64_t product64(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_mul_overflow(a, b, &r) ? ((a < 0) != (b < 0) ? INT64_MIN : INT64_MAX)
+                                            : r;
+}
+/* A number without its fraction; 0 of NaN. */
+static inline int64_t whole64(double v)
+{
+    const double most = 9e18;
+    return v != v ? 0 : (int64_t)(v > most ? most : v < -most ? -most : v);
+}
 static inline int min_int(int a, int b)
 {
     return a < b ? a : b;

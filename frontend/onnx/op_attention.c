@@ -185,6 +185,11 @@ OP(RotaryEmbedding)
     }
     int64_t E = kl_extent(w, 3), part = kl_onnx_int(n, "rotary_embedding_dim", 0);
     part = part ? part : E;
+    if (part < 0 || part > E) {
+        kl_onnx_fail(n, KL_ERR_SHAPE, "%lld of %lld elements are turned", (long long)part,
+                     (long long)E);
+        return;
+    }
     if (at) {
         c = kl_embedding(at, c);
         s = kl_embedding(at, s);
@@ -270,8 +275,8 @@ OP(LinearAttention)
     kl_dtype dt = kl_dtype_of(q), of_state = has(n, 3) ? kl_dtype_of(in(n, 3)) : dt;
     if (kl_scan(step, &l, &state, 1, xs, nx, out, 2))
         return;
-    kl_tensor *y =
-        kl_reshape(kl_permute(out[1], kl_axes(1, 0, 2, 3)), kl_shape(N, T, hq * V));
+    kl_tensor *y = kl_reshape(kl_permute(out[1], kl_axes(1, 0, 2, 3)),
+                              kl_shape(N, T, product64(hq, V)));
     give(n, 0, kl_to(y, dt));
     give(n, 1, kl_to(out[0], of_state));
 }

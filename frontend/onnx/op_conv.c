@@ -10,6 +10,8 @@
 
 /* ---- windows ---- */
 
+enum { FARTHEST = 1 << 30 }; /* what is around, or between */
+
 static bool per_axis(kl_onnx_op *n, const char *name, int d, int64_t fallback, kl_ints *v)
 {
     if (!kl_onnx_list(n, name, v) || !v->n)
@@ -18,6 +20,10 @@ static bool per_axis(kl_onnx_op *n, const char *name, int d, int64_t fallback, k
         return kl_onnx_fail(n, KL_ERR_SHAPE, "%s has %d elements for %d spatial axes",
                             name, v->n, d),
                false;
+    for (int i = 0; i < d; i++)
+        if (v->v[i] > FARTHEST || v->v[i] < -FARTHEST)
+            return kl_onnx_fail(n, KL_ERR_SHAPE, "%s of %lld", name, (long long)v->v[i]),
+                   false;
     return !kl_failed();
 }
 
@@ -32,9 +38,10 @@ static void share(kl_onnx_windows *w, int i, int64_t total, bool lower)
 static int64_t windows_along(const kl_onnx_windows *w, int i, int64_t extent)
 {
     int64_t begin = w->pads.v[i], end = w->pads.v[w->d + i], stride = w->stride.v[i];
-    int64_t room = extent + begin + end - kl_onnx_reach(w, i);
-    int64_t count = room < 0 ? 0 : (w->ceil ? room + stride - 1 : room) / stride + 1;
-    if (w->ceil && count > 0 && (count - 1) * stride >= extent + begin)
+    int64_t room = sum64(sum64(extent, begin), end) - kl_onnx_reach(w, i);
+    int64_t whole = w->ceil ? sum64(room, stride - 1) : room;
+    int64_t count = room < 0 ? 0 : whole / stride + 1;
+    if (w->ceil && count > 0 && (count - 1) * stride >= sum64(extent, begin))
         count--;
     return count;
 }
@@ -61,12 +68,12 @@ bool kl_onnx_windows_of(kl_onnx_op *n, kl_tensor *x, kl_ints size, kl_onnx_windo
             w->dilation.v[i] > 1 << 24)
             return kl_onnx_fail(n, KL_ERR_SHAPE, "a kernel, stride or dilation below 1"),
                    false;
+        int64_t even = extent / s + (extent % s != 0); /* SAME's windows */
         if (strcmp(how, "VALID") == 0)
             w->pads.v[i] = w->pads.v[d + i] = 0;
         else if (same)
-            share(w, i, ((extent + s - 1) / s - 1) * s + kl_onnx_reach(w, i) - extent,
-                  how[5] == 'L');
-        w->out.v[i] = same ? (extent + s - 1) / s : windows_along(w, i, extent);
+            share(w, i, (even - 1) * s - extent + kl_onnx_reach(w, i), how[5] == 'L');
+        w->out.v[i] = same ? even : windows_along(w, i, extent);
     }
     w->out.n = d;
     return true;
@@ -134,19 +141,25 @@ static bool cuts(kl_onnx_op *n, kl_tensor *x, const kl_onnx_windows *w, kl_ints 
     bool same = strncmp(how, "SAME_", 5) == 0;
     if (!per_axis(n, "output_padding", w->d, 0, &more))
         return false;
+    if (given && want.n < w->d)
+        return kl_onnx_fail(n, KL_ERR_SHAPE, "output_shape of %d axes for %d", want.n,
+                            w->d),
+               false;
     *out = ints_fill(2 * w->d, 0);
     for (int i = 0; i < w->d; i++) {
-        int64_t whole = w->stride.v[i] * (kl_extent(x, 2 + i) - 1) + kl_onnx_reach(w, i);
+        int64_t whole = sum64(product64(w->stride.v[i], kl_extent(x, 2 + i) - 1),
+                              kl_onnx_reach(w, i));
         int64_t begin = w->pads.v[i], end = w->pads.v[w->d + i];
         if (given || same) {
-            int64_t size =
-                given ? want.v[want.n - w->d + i] : kl_extent(x, 2 + i) * w->stride.v[i];
-            int64_t total = whole + more.v[i] - size, half = total >> 1;
+            int64_t size = given ? want.v[want.n - w->d + i]
+                                 : product64(kl_extent(x, 2 + i), w->stride.v[i]);
+            int64_t total = sum64(sum64(whole, more.v[i]), product64(size, -1)),
+                    half = total >> 1;
             begin = strcmp(how, "SAME_UPPER") == 0 ? half : total - half;
             end = total - begin;
         }
-        out->v[i] = -begin;
-        out->v[w->d + i] = more.v[i] - end;
+        out->v[i] = product64(begin, -1);
+        out->v[w->d + i] = sum64(more.v[i], product64(end, -1));
     }
     return true;
 }
@@ -273,7 +286,7 @@ static kl_tensor *counts(kl_onnx_op *n, const kl_onnx_windows *w, int i, bool pa
 {
     int64_t begin = w->pads.v[i], extent = kl_extent(in(n, 0), 2 + i);
     int64_t lo = padding ? -begin : 0, hi = extent + (padding ? w->pads.v[w->d + i] : 0);
-    float *v = kl_onnx_alloc(n->run, ((size_t)w->out.v[i] + 1) * sizeof *v);
+    float *v = kl_onnx_array(n->run, w->out.v[i], sizeof *v);
     for (int64_t o = 0; v && o < w->out.v[i]; o++) {
         for (int64_t k = 0; k < w->size.v[i]; k++) {
             int64_t at = o * w->stride.v[i] + k * w->dilation.v[i] - begin;
@@ -383,11 +396,11 @@ OP(MaxUnpool)
     bool given = has(n, 2) && kl_onnx_list_of(n, 2, NULL, &want);
     kl_ints natural = shape;
     for (int i = 0; i < w.d; i++)
-        natural.v[2 + i] = (shape.v[2 + i] - 1) * w.stride.v[i] + size.v[i] -
-                           w.pads.v[i] - w.pads.v[w.d + i];
+        natural.v[2 + i] = sum64(product64(shape.v[2 + i] - 1, w.stride.v[i]),
+                                 size.v[i] - w.pads.v[i] - w.pads.v[w.d + i]);
     int64_t all = 1;
     for (int i = 0; i < natural.n; i++)
-        all *= natural.v[i];
+        all = product64(all, natural.v[i]);
     if (kl_failed())
         return;
     kl_tensor *flat = kl_zeros(kl_shape(all), kl_dtype_of(x));
@@ -398,7 +411,7 @@ OP(MaxUnpool)
     if (given && want.n == natural.n) { /* places are those of the smaller tensor */
         kl_ints pads = ints_fill(2 * w.d, 0);
         for (int i = 0; i < w.d; i++)
-            pads.v[w.d + i] = want.v[2 + i] - natural.v[2 + i];
+            pads.v[w.d + i] = sum64(want.v[2 + i], -natural.v[2 + i]);
         y = kl_onnx_pad(y, pads, kl_arg_i(0));
     }
     give(n, 0, y);

@@ -65,11 +65,13 @@ OP(GatherND)
     kl_tensor *x = in(n, 0), *index = in(n, 1);
     int b = (int)kl_onnx_int(n, "batch_dims", 0), r = kl_rank(index);
     kl_ints s = kl_shape_of(x), is = kl_shape_of(index), out = {0};
-    int k = r ? (int)is.v[r - 1] : 0;
-    if (r < 1 || b < 0 || b >= r || b + k > s.n) {
-        kl_onnx_fail(n, KL_ERR_SHAPE, "indices of %d dimensions into %d", k, s.n);
+    int64_t last = r ? is.v[r - 1] : 0;
+    if (r < 1 || b < 0 || b >= r || b > s.n || last > s.n - b) {
+        kl_onnx_fail(n, KL_ERR_SHAPE, "indices of %lld dimensions into %d",
+                     (long long)last, s.n);
         return;
     }
+    int k = (int)last;
     for (int i = 0; i < r - 1; i++)
         push(&out, is.v[i]);
     for (int i = b + k; i < s.n; i++)
@@ -103,12 +105,14 @@ OP(ScatterND)
 {
     kl_tensor *x = in(n, 0), *index = in(n, 1), *v = in(n, 2);
     kl_ints s = kl_shape_of(x), is = kl_shape_of(index);
-    int k = is.n ? (int)is.v[is.n - 1] : 0;
+    int64_t last = is.n ? is.v[is.n - 1] : 0;
     const char *how = combining(n);
-    if (kl_failed() || k < 1 || k > s.n) {
-        kl_onnx_fail(n, KL_ERR_SHAPE, "indices of %d dimensions into %d", k, s.n);
+    if (kl_failed() || last < 1 || last > s.n) {
+        kl_onnx_fail(n, KL_ERR_SHAPE, "indices of %lld dimensions into %d",
+                     (long long)last, s.n);
         return;
     }
+    int k = (int)last;
     int64_t space = product(s, 0, k), inner = product(s, k, s.n);
     int64_t rows = product(is, 0, is.n - 1);
     kl_tensor *at = kl_reshape(places(x, index, 0, k), kl_shape(rows, 1));

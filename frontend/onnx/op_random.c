@@ -13,7 +13,7 @@ static bool may_draw(kl_onnx_op *n)
                             "draws random numbers, a program would draw them once"),
                false;
     if (seed)
-        kl_manual_seed((uint64_t)(int64_t)seed->f);
+        kl_manual_seed((uint64_t)whole64((double)seed->f));
     return true;
 }
 

@@ -52,11 +52,11 @@ static int64_t nearest(const char *how, double x)
 {
     double f = floor(x);
     if (f == x || strcmp(how, "floor") == 0)
-        return (int64_t)f;
+        return whole64(f);
     if (strcmp(how, "ceil") == 0)
-        return (int64_t)f + 1;
+        return whole64(f) + 1;
     bool up = strcmp(how, "round_prefer_ceil") == 0 ? x - f >= 0.5 : x - f > 0.5;
-    return (int64_t)f + up;
+    return whole64(f) + up;
 }
 
 /* How many taps an output has. */
@@ -67,7 +67,7 @@ static int64_t taps(const plan *p, double scale)
     double reach = p->mode[0] == 'c' ? 2 : 1;
     if (p->antialias && scale < 1)
         reach = reach / scale;
-    return 2 - 2 * ((int64_t)floor(-reach) + 1);
+    return 2 - 2 * (whole64(fmax(floor(-reach), -1e9)) + 1);
 }
 
 static void weigh(const plan *p, const axis_map *m, double x, int64_t k, int64_t *at,
@@ -83,7 +83,7 @@ static void weigh(const plan *p, const axis_map *m, double x, int64_t k, int64_t
     for (int64_t j = 0; j < k; j++) {
         int64_t shift = j - (k / 2 - 1);
         double d = s * ((double)shift - f);
-        at[j] = (int64_t)base + shift;
+        at[j] = whole64(base) + shift;
         w[j] = p->mode[0] == 'c' ? cubic(p->a, d) : fmax(0, 1 - fabs(d));
         sum += w[j];
     }
@@ -101,7 +101,7 @@ static void weigh(const plan *p, const axis_map *m, double x, int64_t k, int64_t
 /* One axis: [.., in, ..] to [.., out, ..]. */
 static kl_tensor *along(kl_onnx_op *n, kl_tensor *x, const plan *p, const axis_map *m)
 {
-    int64_t k = taps(p, m->scale), all = m->out * k;
+    int64_t k = taps(p, m->scale), all = product64(m->out, k);
     if (!x || m->out < 0 || k > 1 << 20 || all > 1 << 28)
         return kl_onnx_fail(n, KL_ERR_SHAPE, "a scale of %g", m->scale), NULL;
     int64_t *at = kl_onnx_alloc(n->run, ((size_t)all + 1) * sizeof *at);
@@ -227,7 +227,7 @@ static void keep_ratio(kl_onnx_op *n, axis_map *m, int count)
         s = strcmp(how, "not_larger") == 0 ? fmin(s, m[i].scale) : fmax(s, m[i].scale);
     for (int i = 0; i < count; i++) {
         m[i].scale = s;
-        m[i].out = (int64_t)(s * (double)m[i].in + 0.5);
+        m[i].out = whole64(s * (double)m[i].in + 0.5);
     }
 }
 
@@ -260,7 +260,7 @@ static int axes_of(kl_onnx_op *n, axis_map *m, int scales, int sizes, int roi)
             return kl_onnx_fail(n, KL_ERR_ARG, "a scale of %g", s), -1;
         m[i] = (axis_map){(int)axes.v[i],
                           d,
-                          size ? size[i] : (int64_t)floor(s * (double)d),
+                          size ? size[i] : whole64(floor(s * (double)d)),
                           s,
                           r ? r[i] : 0,
                           r ? r[axes.n + i] : 1};
@@ -319,7 +319,7 @@ OP(Upsample)
     for (int i = 0; a && i < count; i++) {
         int64_t d = kl_extent(in(n, 0), i);
         m[i] = (axis_map){
-            i, d, (int64_t)floor((double)a->floats[i] * (double)d), a->floats[i], 0, 1};
+            i, d, whole64(floor((double)a->floats[i] * (double)d)), a->floats[i], 0, 1};
     }
     if (count >= 0)
         resize(n, &p, m, count);

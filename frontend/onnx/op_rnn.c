@@ -254,7 +254,7 @@ static void layer_of(kl_onnx_op *n, int gates, const char *const *usual, int cou
     l.T = kl_extent(l.x, 0), l.N = kl_extent(l.x, 1), l.H = kl_extent(l.r, 2);
     l.dirs = way[0] == 'b' ? 2 : 1;
     if (kl_rank(l.x) != 3 || kl_rank(l.w) != 3 || kl_rank(l.r) != 3 ||
-        kl_extent(l.w, 0) != l.dirs || kl_extent(l.r, 1) != gates * l.H) {
+        kl_extent(l.w, 0) != l.dirs || kl_extent(l.r, 1) != product64(gates, l.H)) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "weights do not fit %d direction(s) of %lld",
                      l.dirs, (long long)l.H);
         return;

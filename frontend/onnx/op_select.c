@@ -116,7 +116,7 @@ static void select_here(kl_onnx_op *n, const kl_onnx_selection *w)
                    .centred = w->centred};
     s.box = kl_onnx_numbers(n, 0, &count);
     s.score = kl_onnx_numbers(n, 1, &count);
-    int64_t *order = kl_onnx_alloc(n->run, ((size_t)s.N + 1) * sizeof *order);
+    int64_t *order = kl_onnx_array(n->run, s.N, sizeof *order);
     bool ok = !kl_failed() && s.box && s.score && order;
     for (int64_t i = 0; ok && s.most > 0 && i < s.B * s.C; i++)
         ok = select_class(&s, i / s.C, i % s.C, order);

@@ -113,13 +113,13 @@ OP(SplitToSequence)
     each = size && equal && count ? *size : 1;
     if (each < 1 || kl_failed())
         return;
-    kl_onnx_value *v = new_list(n, equal ? (all + each - 1) / each : count);
+    kl_onnx_value *v = new_list(n, equal ? all / each + (all % each != 0) : count);
     for (int i = 0; v && i < n->out[0].n; i++) {
         int64_t want = equal ? (all - from < each ? all - from : each) : size[i];
         kl_tensor *t = kl_narrow(x, (int)axis, from, want);
         t = keep ? t : kl_squeeze(t, kl_axes(axis));
         v[i] = (kl_onnx_value){.t = t, .type = n->in[0].type, .n = -1};
-        from += want;
+        from = sum64(from, want);
     }
 }
 

@@ -31,7 +31,7 @@ OP(Reshape)
         if (s.v[i] == -1)
             open = i;
         else
-            known *= s.v[i];
+            known = product64(known, s.v[i]);
     if (open >= 0 && known > 0)
         s.v[open] = kl_numel(x) / known;
     else if (open >= 0 && kl_numel(x) == 0)
@@ -189,8 +189,10 @@ OP(Range)
     if (!is_float(dt)) {
         const int64_t *a = kl_onnx_ints(n, 0, &count), *b = kl_onnx_ints(n, 1, &count),
                       *c = kl_onnx_ints(n, 2, &count);
-        if (a && b && c)
-            give(n, 0, kl_to(kl_arange(*a, *b, *c, KL_I64), dt));
+        if (!a || !b || !c)
+            return;
+        bool none = *c > 0 ? *a >= *b : *a <= *b;
+        give(n, 0, kl_to(kl_arange(*a, none && *c ? *a : *b, *c, KL_I64), dt));
         return;
     }
     const double *a = kl_onnx_numbers(n, 0, &count), *b = kl_onnx_numbers(n, 1, &count),
@@ -245,9 +247,9 @@ static const int64_t *split_sizes(kl_onnx_op *n, int64_t extent, int64_t *count)
     *count = n->nout;
     int64_t *v = kl_onnx_alloc(n->run, ((size_t)n->nout + 1) * sizeof *v);
     int64_t pieces = kl_onnx_int(n, "num_outputs", n->nout);
-    int64_t size = pieces > 0 ? (extent + pieces - 1) / pieces : 0;
+    int64_t size = pieces > 0 ? extent / pieces + (extent % pieces != 0) : 0;
     for (int i = 0; v && i < n->nout; i++) {
-        int64_t left = extent - size * i;
+        int64_t left = extent - (i ? product64(size, i) : 0);
         v[i] = left < 0 ? 0 : left < size ? left : size;
     }
     return v;
@@ -262,7 +264,7 @@ OP(Split)
     const int64_t *size = split_sizes(n, kl_extent(x, (int)axis), &count);
     for (int i = 0; size && i < n->nout && i < count; i++) {
         give(n, i, kl_narrow(x, (int)axis, at, size[i]));
-        at += size[i];
+        at = sum64(at, size[i]);
     }
     if (!kl_failed() && size && at != kl_extent(x, (int)axis))
         kl_onnx_fail(n, KL_ERR_SHAPE, "the pieces have %lld elements together, not %lld",
@@ -355,13 +357,13 @@ static bool all_pads(kl_onnx_op *n, int rank, kl_ints *pads)
 static kl_tensor *pad_axis(kl_onnx_op *n, kl_tensor *x, int axis, int64_t before,
                            int64_t after, const char *mode)
 {
-    int64_t d = kl_extent(x, axis), total = d + before + after;
+    int64_t d = kl_extent(x, axis), total = sum64(sum64(d, before), after);
     if (!x || (!before && !after) || total < 0)
         return x;
-    int64_t *at = kl_onnx_alloc(n->run, ((size_t)total + 1) * sizeof *at);
+    int64_t *at = kl_onnx_array(n->run, total, sizeof *at);
     int64_t period = d > 1 ? 2 * (d - 1) : 1;
     for (int64_t i = 0; at && i < total && d > 0; i++) {
-        int64_t k = i - before;
+        int64_t k = sum64(i, product64(before, -1));
         if (mode[0] == 'e')
             k = k < 0 ? 0 : k >= d ? d - 1 : k;
         else if (mode[0] == 'w')
@@ -386,7 +388,7 @@ OP(Pad)
         if (n->opset >= 11 && has(n, 2))
             v = kl_arg_t(kl_reshape(in(n, 2), kl_shape()));
         else if (!is_float(kl_dtype_of(x)))
-            v = kl_arg_i((int64_t)v.d);
+            v = kl_arg_i(whole64(v.d));
         int64_t count;
         if (v.kind == KL_ARG_TENSOR && is_float(kl_dtype_of(x))) {
             const double *d = kl_onnx_numbers(n, 2, &count);
@@ -426,7 +428,7 @@ OP(DepthToSpace)
     kl_tensor *x = in(n, 0);
     int64_t b = kl_onnx_int(n, "blocksize", 1);
     bool column = strcmp(kl_onnx_text(n, "mode", "DCR"), "CRD") == 0;
-    if (kl_rank(x) != 4 || b < 1 || kl_extent(x, 1) % (b * b)) {
+    if (kl_rank(x) != 4 || b < 1 || b > INT_MAX || kl_extent(x, 1) % (b * b)) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "blocks of %lld do not fit", (long long)b);
         return;
     }
@@ -438,7 +440,7 @@ OP(DepthToSpace)
     else
         x = kl_permute(kl_reshape(x, kl_shape(N, b, b, C, H, W)),
                        kl_axes(0, 3, 4, 1, 5, 2));
-    give(n, 0, kl_reshape(x, kl_shape(N, C, H * b, W * b)));
+    give(n, 0, kl_reshape(x, kl_shape(N, C, product64(H, b), product64(W, b))));
 }
 
 OP(SpaceToDepth)
@@ -454,7 +456,7 @@ OP(SpaceToDepth)
             W = kl_extent(x, 3) / b;
     x = kl_reshape(x, kl_shape(N, C, H, b, W, b));
     x = kl_permute(x, column ? kl_axes(0, 1, 3, 5, 2, 4) : kl_axes(0, 3, 5, 1, 2, 4));
-    give(n, 0, kl_reshape(x, kl_shape(N, C * b * b, H, W)));
+    give(n, 0, kl_reshape(x, kl_shape(N, product64(product64(C, b), b), H, W)));
 }
 
 OP(CenterCropPad)
@@ -472,7 +474,7 @@ OP(CenterCropPad)
     kl_ints pads = ints_fill(2 * rank, 0);
     for (int i = 0; i < axes.n; i++) {
         int ax = (int)axes.v[i];
-        int64_t d = kl_extent(x, ax), more = want.v[i] - d;
+        int64_t d = kl_extent(x, ax), more = sum64(want.v[i], -d);
         if (more < 0)
             x = kl_narrow(x, ax, -more / 2, want.v[i]);
         else

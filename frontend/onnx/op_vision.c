@@ -95,6 +95,8 @@ static kl_tensor *collected(const regions *r, kl_tensor *v, kl_tensor *ch, kl_te
 static kl_tensor *counts(kl_onnx_op *n, kl_tensor *size, int64_t out, int64_t *most)
 {
     int64_t given = kl_onnx_int(n, "sampling_ratio", 0);
+    if (given >= 4096)
+        return NULL;
     if (given > 0) {
         *most = *most > given ? *most : given;
         return kl_full_at(KL_HERE, kl_shape_of(size), kl_arg_d((double)given), KL_F32);
@@ -121,7 +123,8 @@ OP(RoiAlign)
                  .W = kl_extent(x, 3),
                  .G = 1,
                  .max = strcmp(kl_onnx_text(n, "mode", "avg"), "max") == 0};
-    if (kl_rank(x) != 4 || kl_rank(rois) != 2 || r.oh < 1 || r.ow < 1) {
+    if (kl_rank(x) != 4 || kl_rank(rois) != 2 || r.oh < 1 || r.ow < 1 || r.oh > 1 << 24 ||
+        r.ow > 1 << 24) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "operands of %d and %d dimensions", kl_rank(x),
                      kl_rank(rois));
         return;
@@ -174,7 +177,7 @@ static kl_tensor *tap_places(const deformed *d, const kl_onnx_windows *w,
 
 static kl_tensor *columns(const deformed *d, kl_tensor *x, taps ty, taps tx)
 {
-    int64_t P = d->K * d->oh * d->ow, c = d->C / d->G;
+    int64_t P = product64(product64(d->K, d->oh), d->ow), c = d->C / d->G;
     kl_tensor *flat = kl_reshape(x, kl_shape(d->N, d->G, c, d->H * d->W)), *v = NULL;
     for (int i = 0; i < 4; i++) {
         kl_tensor *at = kl_add(kl_mul(ty.at[i / 2], d->W), tx.at[i % 2]);
@@ -222,7 +225,7 @@ OP(DeformConv)
     kl_tensor *c = columns(&d, kl_to(x, KL_F32), ty, tx);
     if (mask)
         c = kl_mul(c, kl_reshape(kl_to(mask, KL_F32), kl_shape(d.N, d.G, 1, -1)));
-    c = kl_reshape(c, kl_shape(d.N, g, d.C / g * d.K, d.oh * d.ow));
+    c = kl_reshape(c, kl_shape(d.N, g, product64(d.C / g, d.K), product64(d.oh, d.ow)));
     w = kl_reshape(kl_to(w, KL_F32), kl_shape(1, g, O / g, -1));
     kl_tensor *y = kl_reshape(kl_matmul(w, c), kl_shape(d.N, O, d.oh, d.ow));
     give(n, 0, kl_to(b ? kl_add(y, channels(b, 4)) : y, dt));
@@ -257,8 +260,8 @@ OP(Col2Im)
     out = kl_shape(1, 1);
     int64_t K = 1, L = 1, all = 1;
     for (int i = 0; i < block.n; i++) {
-        K *= block.v[i];
-        all *= i < image.n ? image.v[i] : 1;
+        K = product64(K, block.v[i]);
+        all = product64(all, i < image.n ? image.v[i] : 1);
         push(&out, i < image.n ? image.v[i] : 1);
     }
     kl_onnx_windows w;
@@ -266,15 +269,14 @@ OP(Col2Im)
         !kl_onnx_windows_of(n, kl_expand(kl_zeros(kl_shape(), KL_F32), out), block, &w))
         return;
     for (int i = 0; i < w.d; i++)
-        L *= w.out.v[i];
+        L = product64(L, w.out.v[i]);
     if (K < 1 || L < 1 || kl_rank(x) != 3 || kl_extent(x, 1) % K ||
         kl_extent(x, 2) != L) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "%lld columns of blocks of %lld", (long long)L,
                      (long long)K);
         return;
     }
-    int64_t *at = kl_onnx_alloc(n->run, (size_t)(K * L) * sizeof *at),
-            rows = kl_numel(x) / (K * L);
+    int64_t *at = kl_onnx_array(n->run, K * L, sizeof *at), rows = kl_numel(x) / (K * L);
     for (int64_t i = 0; at && i < K * L; i++) {
         at[i] = column_place(&w, image, i / L, i % L);
         at[i] = at[i] < 0 ? all : at[i]; /* one more place, for the padding */

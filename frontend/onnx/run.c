@@ -25,6 +25,12 @@ void *kl_onnx_alloc(kl_onnx_run *r, size_t size)
     return b->bytes;
 }
 
+void *kl_onnx_array(kl_onnx_run *r, int64_t count, size_t each)
+{
+    bool fits = count >= 0 && (uint64_t)count < BYTES / each;
+    return kl_onnx_alloc(r, fits ? ((size_t)count + 1) * each : SIZE_MAX);
+}
+
 void kl_onnx_run_free(kl_onnx_run *r)
 {
     while (r->blocks) {
@@ -265,6 +271,8 @@ kl_status kl_onnx_walk(kl_onnx_run *r, const graph_proto *g, const kl_onnx_frame
     char line[400];
     if (f.depth > DEEPEST)
         return kl_error_set(KL_ERR_UNSUPPORTED, "graphs nest too deep");
+    if (++r->nodes > MOST) /* a body without a node takes its time too */
+        return kl_error_set(KL_ERR_UNSUPPORTED, "too many nodes and bodies in one call");
     if (enter(r, g, &f, in, nin))
         walk_nodes(r, &f, g->node, g->n_node);
     for (int i = 0; !kl_failed() && i < nout; i++) {

@@ -463,6 +463,61 @@ START_TEST(external_data_stays_in_its_folder)
 }
 END_TEST
 
+/* ---- numbers that no shape bears ---- */
+
+/* y = the node over these initialisers. */
+static void refuses(pb node, const pb *t, int n, const char *text)
+{
+    pb g = {0}, y = onnx_value("y", ONNX_FLOAT, "");
+    pb_part(&g, 1, &node);
+    for (int i = 0; i < n; i++)
+        pb_part(&g, 5, &t[i]);
+    pb_part(&g, 12, &y);
+    pb model = onnx_model(&g, 18);
+    kl_onnx *m = read_model(&model);
+    kl_tensor *out = NULL;
+    ck_assert_msg(m != NULL, "%s", kl_error());
+    ck_assert(kl_onnx_call(m, NULL, &out, NULL) != KL_OK);
+    says(text);
+    kl_onnx_free(m);
+}
+
+START_TEST(sizes_that_no_shape_bears_are_refused)
+{
+    const float v[16] = {1, 2, 3, 4};
+    const int64_t far = (INT64_C(1) << 61) - 5, wide[] = {0, UINT32_MAX},
+                  most = INT64_MAX;
+    pb image = onnx_tensor("w", ONNX_FLOAT, (int64_t[]){1, 1, 2, 2}, 4, v, 16);
+    pb list = onnx_tensor("v", ONNX_FLOAT, (int64_t[]){4}, 1, v, 16);
+    pb pads = onnx_tensor("p", ONNX_INT64, (int64_t[]){2}, 1, (int64_t[]){far, 0}, 16);
+    pb none = onnx_tensor("i", ONNX_INT64, wide, 2, v, 0);
+    pb one = onnx_tensor("n", ONNX_INT64, (int64_t[]){1}, 1, &most, 8);
+    pb edge = {0};
+    pb_text(&edge, 1, "mode");
+    pb_text(&edge, 4, "edge");
+    pb_int(&edge, 20, 3);
+    pb pad = onnx_node("Pad", "v p", "y");
+    pb_part(&pad, 5, &edge);
+    refuses(pad, (pb[]){list, pads}, 2, "out of memory for a model's shapes");
+    refuses(onnx_node("GatherND", "v i", "y"), (pb[]){list, none}, 2,
+            "indices of 4294967295 dimensions into 1");
+    refuses(onnx_node("Tile", "v n", "y"), (pb[]){list, one}, 2, "repeat");
+    pb shape = {0}, turned = onnx_node("ConvTranspose", "w w", "y");
+    pb_text(&shape, 1, "output_shape");
+    pb_int(&shape, 8, 4);
+    pb_int(&shape, 20, 7);
+    pb_part(&turned, 5, &shape);
+    refuses(turned, &image, 1, "output_shape of 1 axes for 2");
+    pb strides = {0}, conv = onnx_node("Conv", "w w", "y");
+    pb_text(&strides, 1, "pads");
+    for (int i = 0; i < 4; i++)
+        pb_int(&strides, 8, INT64_MAX);
+    pb_int(&strides, 20, 7);
+    pb_part(&conv, 5, &strides);
+    refuses(conv, &image, 1, "pads of 9223372036854775807");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("onnx");
@@ -473,6 +528,7 @@ int main(void)
     tcase_add_test(tc, functions_are_expanded);
     tcase_add_test(tc, a_branch_is_one_program);
     tcase_add_loop_test(tc, a_loop_gives_a_result_a_trip, 0, 2);
+    tcase_add_test(tc, sizes_that_no_shape_bears_are_refused);
     tcase_add_test(tc, operators_are_listed);
     tcase_add_loop_test(tc, bad_models_get_a_line, 0, (int)KL_COUNT(refused));
     tcase_add_loop_test(tc, damaged_models_get_a_line, 0, 2);
