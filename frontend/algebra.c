@@ -158,7 +158,7 @@ kl_tensor *kl_kron_at(const char *at, kl_tensor *a, kl_tensor *b)
         sa.v[2 * i] = ia < 0 ? 1 : kl_extent(a, ia);
         sb.v[2 * i + 1] = ib < 0 ? 1 : kl_extent(b, ib);
         sa.v[2 * i + 1] = sb.v[2 * i] = 1;
-        out.v[i] = sa.v[2 * i] * sb.v[2 * i + 1];
+        out.v[i] = kl_sat_mul(sa.v[2 * i], sb.v[2 * i + 1]);
     }
     kl_tensor *p =
         kl_mul_at(at, T(kl_reshape_at(at, a, sa)), T(kl_reshape_at(at, b, sb)));

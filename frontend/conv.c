@@ -33,7 +33,7 @@ static bool settle(conv *o, const kl_conv_axes *a, kl_lazy *w)
               kl_per_axis(a->padding, o->dims, 0, pad) &&
               kl_per_axis(a->output_padding, o->dims, 0, o->out);
     for (int i = 0; i < o->dims && ok; i++) {
-        int64_t reach = (kl_lazy_shape(w)[2 + i] - 1) * o->dilation[i];
+        int64_t reach = kl_sat_mul(kl_lazy_shape(w)[2 + i] - 1, o->dilation[i]);
         ok = o->stride[i] >= 1 && o->dilation[i] >= 1 && pad[i] >= 0 && o->out[i] >= 0 &&
              !(a->same && o->stride[i] != 1);
         o->lo[i] = a->same ? reach / 2 : pad[i];
@@ -48,9 +48,9 @@ static kl_lazy *padded(kl_lazy *x, kl_lazy *w, const conv *o)
     int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, between[KL_MAX_RANK] = {0};
     for (int i = 0; i < o->dims && x; i++) {
         int ax = x->rank - o->dims + i;
-        int64_t reach = (kl_lazy_shape(w)[2 + i] - 1) * o->dilation[i];
+        int64_t reach = kl_sat_mul(kl_lazy_shape(w)[2 + i] - 1, o->dilation[i]);
         lo[ax] = o->transposed ? reach - o->lo[i] : o->lo[i];
-        hi[ax] = o->transposed ? reach - o->hi[i] + o->out[i] : o->hi[i];
+        hi[ax] = o->transposed ? kl_sat_add(reach - o->hi[i], o->out[i]) : o->hi[i];
         between[ax] = o->transposed ? o->stride[i] - 1 : 0;
     }
     kl_lazy *zero = x ? kl_n_const((kl_dtype)x->dtype, 0) : NULL;
@@ -58,8 +58,9 @@ static kl_lazy *padded(kl_lazy *x, kl_lazy *w, const conv *o)
     bool crops = false;
     for (int i = 0; x && i < x->rank; i++) { /* less than nothing around: crop */
         cut[i] = KL_MAX(-lo[i], 0);
-        int64_t n = kl_lazy_shape(x)[i], all = n + KL_MAX(n - 1, 0) * between[i];
-        left[i] = KL_MAX(all - cut[i] - KL_MAX(-hi[i], 0), 0);
+        int64_t n = kl_lazy_shape(x)[i],
+                all = kl_sat_add(n, kl_sat_mul(KL_MAX(n - 1, 0), between[i]));
+        left[i] = KL_MAX(kl_sat_add(all - cut[i], KL_MIN(hi[i], 0)), 0);
         crops |= left[i] != all;
         lo[i] = KL_MAX(lo[i], 0);
         hi[i] = KL_MAX(hi[i], 0);
@@ -126,13 +127,17 @@ static bool fits(kl_lazy *x, kl_lazy *w, const conv *o)
     if (o->groups < 1 || x->rank != w->rank || x->dtype != w->dtype)
         return false;
     if (o->transposed ? sx[1] != sw[0] || sw[0] % o->groups
-                      : sx[1] != sw[1] * o->groups || sw[0] % o->groups)
+                      : sx[1] != kl_sat_mul(sw[1], o->groups) || sw[0] % o->groups)
         return false;
     for (int i = 0; i < o->dims; i++) {
-        int64_t reach = (sw[2 + i] - 1) * o->dilation[i] + 1;
-        int64_t all = o->transposed ? (sx[2 + i] - 1) * o->stride[i] + reach + o->out[i]
-                                    : sx[2 + i] + o->lo[i] + o->hi[i] - reach + 1;
-        if (sw[2 + i] < 1 || all - (o->transposed ? o->lo[i] + o->hi[i] : 0) < 1 ||
+        int64_t reach = kl_sat_add(kl_sat_mul(sw[2 + i] - 1, o->dilation[i]), 1);
+        int64_t around = kl_sat_add(o->lo[i], o->hi[i]), span = sx[2 + i];
+        if (o->transposed) {
+            span = kl_sat_mul(sx[2 + i] - 1, o->stride[i]);
+            span = kl_sat_add(kl_sat_add(span, reach), o->out[i]);
+        }
+        int64_t least = o->transposed ? around : reach - 1; /* what must be exceeded */
+        if (sw[2 + i] < 1 || (o->transposed ? span : kl_sat_add(span, around)) <= least ||
             (o->transposed && o->out[i] >= KL_MAX(o->stride[i], o->dilation[i])))
             return false;
     }

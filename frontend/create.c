@@ -123,7 +123,8 @@ static kl_lazy *arange(kl_arg start, kl_arg end, kl_arg step, kl_dtype dt)
     if (dt == KL_DTYPE_NONE)
         dt = whole ? KL_I64 : kl_default();
     double n = step.d != 0 ? ceil((end.d - start.d) / step.d) : -1;
-    if (!(n >= 0) || n > 9e15) {
+    bool against = step.d > 0 ? end.d < start.d : end.d > start.d;
+    if (against || !(n >= 0) || n > 9e15) {
         kl_fail(KL_ERR_ARG, step.d == 0
                                 ? "arange: step must be nonzero"
                                 : "arange: upper bound and lower bound inconsistent with "
@@ -131,10 +132,11 @@ static kl_lazy *arange(kl_arg start, kl_arg end, kl_arg step, kl_dtype dt)
         return NULL;
     }
     int64_t count = (int64_t)n;
-    if (whole) { /* exactly, in integers */
-        int64_t span = step.i > 0 ? end.i - start.i : start.i - end.i,
-                by = step.i > 0 ? step.i : -step.i;
-        count = span / by + (span % by != 0);
+    if (whole) { /* exactly, in integers; the difference of two may need 64 bits */
+        uint64_t up = (uint64_t)end.i - (uint64_t)start.i, by = (uint64_t)step.i;
+        uint64_t span = step.i > 0 ? up : -up;
+        by = step.i > 0 ? by : -by;
+        count = (int64_t)(span / by + (span % by != 0));
     }
     if (check_shape(kl_ints_of(1, &count), dt))
         return NULL;

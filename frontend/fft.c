@@ -6,6 +6,7 @@
 #include "fft.h"
 
 #define MANY KL_MAX_RANK
+static const int64_t LONGEST = (int64_t)1 << 40; /* factors of more fit no memory */
 
 typedef enum kind { WHOLE, FROM_REAL, TO_REAL } kind;
 typedef struct form { /* a function of kiln/fft.h */
@@ -96,8 +97,8 @@ static kl_status plan_of(const form *f, kl_lazy *x, const kl_ints *s, const kl_i
         int64_t extent = kl_lazy_shape(x)[p->axis[i]];
         bool half = f->kind == TO_REAL && i == p->n - 1;
         bool whole = !s->n || s->v[i] == KL_FFT_ALL;
-        p->size[i] = !whole ? s->v[i] : half ? 2 * (extent - 1) : extent;
-        if (p->size[i] < 1)
+        p->size[i] = !whole ? s->v[i] : half ? kl_sat_mul(2, extent - 1) : extent;
+        if (p->size[i] < 1 || p->size[i] > LONGEST)
             return kl_fail(KL_ERR_SHAPE, "Invalid number of data points (%lld) specified",
                            (long long)p->size[i]);
         count *= (double)p->size[i];
@@ -260,12 +261,12 @@ static kl_tensor *frequencies(const char *at, int64_t n, double d, kl_dtype dt,
 
 kl_tensor *kl_fft_fftfreq_at(const char *at, int64_t n, double d, kl_dtype dt)
 {
-    return frequencies(at, n, d, dt, n, (n + 1) / 2);
+    return frequencies(at, n, d, dt, n, n / 2 + n % 2);
 }
 
 kl_tensor *kl_fft_rfftfreq_at(const char *at, int64_t n, double d, kl_dtype dt)
 {
-    return frequencies(at, n, d, dt, n / 2 + 1, n + 1);
+    return frequencies(at, n, d, dt, n / 2 + 1, kl_sat_add(n, 1));
 }
 
 static kl_tensor *shift(const char *at, kl_tensor *t, kl_ints dims, bool back)

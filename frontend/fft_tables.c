@@ -40,7 +40,7 @@ static void circle(int64_t k, int64_t n, double *c, double *s)
 /* All n of them, pairs. */
 static double *circle_new(int64_t n)
 {
-    double *w = kl_alloc((size_t)n * 2 * sizeof *w);
+    double *w = kl_alloc(kl_sat_bytes(n, 2 * sizeof *w));
     for (int64_t k = 0; w && k < n; k++)
         circle(k, n, &w[2 * k], &w[2 * k + 1]);
     return w;

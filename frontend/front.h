@@ -296,6 +296,28 @@ static inline int64_t *kl_t_stride(kl_tensor *t)
     return t->words + t->rank;
 }
 int64_t kl_count(int rank, const int64_t *shape);
+/* Extents of what was asked for: beyond 64 bits they stay at the end, where a result is
+ * refused for having too many elements (kl_shape_count). */
+static inline int64_t kl_sat_add(int64_t a, int64_t b)
+{
+    int64_t r;
+    return kl_add_overflow(a, b, &r) ? (b < 0 ? INT64_MIN : INT64_MAX) : r;
+}
+static inline int64_t kl_sat_mul(int64_t a, int64_t b)
+{
+    int64_t r;
+    return kl_mul_overflow(a, b, &r) ? ((a < 0) != (b < 0) ? INT64_MIN : INT64_MAX) : r;
+}
+static inline int64_t kl_sat_neg(int64_t a)
+{
+    return kl_sat_mul(a, -1);
+}
+/* Bytes of n elements; more than kl_alloc gives where they are too many. */
+static inline size_t kl_sat_bytes(int64_t n, size_t each)
+{
+    size_t r;
+    return n < 0 || __builtin_mul_overflow((size_t)n, each, &r) ? SIZE_MAX : r;
+}
 
 /* A handle of a new storage whose first version is n. */
 kl_tensor *kl_tensor_wrap(kl_lazy *n);

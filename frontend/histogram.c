@@ -45,7 +45,8 @@ kl_tensor *kl_histogram_edges_at(const char *at, kl_tensor *x, int64_t bins, dou
         return kl_composed(&c, NULL, NULL);
     double wider = lo == hi ? 0.5 : 0;
     return kl_composed(
-        &c, NULL, kl_linspace_at(at, lo - wider, hi + wider, bins + 1, kl_dtype_of(x)));
+        &c, NULL,
+        kl_linspace_at(at, lo - wider, hi + wider, kl_sat_add(bins, 1), kl_dtype_of(x)));
 }
 
 static kl_status check_edges(kl_tensor *x, kl_tensor *const *edges, int dims)
@@ -150,7 +151,7 @@ kl_tensor *kl_histogram_at(const char *at, kl_tensor *x, kl_tensor *const *edges
     int64_t all = 1;
     for (int i = 0; i < dims; i++) {
         shape.v[i] = kl_numel(edges[i]) - 1;
-        all *= shape.v[i];
+        all = kl_sat_mul(all, shape.v[i]);
         kl_tensor *v = points ? kl_select_at(at, points, 1, i) : NULL;
         kl_tensor *k = v ? cells(at, v, edges[i], &in) : NULL;
         cell = cell ? plus(at, kl_mul_at(at, T(cell), kl_arg_i(shape.v[i])), k) : k;

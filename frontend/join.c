@@ -251,7 +251,8 @@ kl_tensor *kl_diag_embed_at(const char *at, kl_tensor *t, int64_t offset, int di
     int a, b;
     if (!t || kl_dim_wrap(dim1, t->rank + 1, &a) || kl_dim_wrap(dim2, t->rank + 1, &b))
         return kl_composed(&c, NULL, NULL);
-    int64_t n = t->rank ? kl_extent(t, -1) : 1, size = n + llabs(offset);
+    int64_t n = t->rank ? kl_extent(t, -1) : 1,
+            size = kl_sat_add(n, KL_MAX(offset, kl_sat_neg(offset)));
     kl_tensor *x = t->rank ? t : kl_unsqueeze_at(at, t, 0);
     /* [.., n] -> [.., n, size]: element i at column i + max(offset, 0), rows shifted down
      */
@@ -264,7 +265,8 @@ kl_tensor *kl_diag_embed_at(const char *at, kl_tensor *t, int64_t offset, int di
     kl_tensor *m =
         kl_where_at(at, hit, kl_arg_t(kl_unsqueeze_at(at, x, -1)), kl_arg_i(0));
     m = m ? kl_to_at(at, m, kl_dtype_of(t)) : NULL;
-    m = m ? kl_pad_at(at, m, kl_axes(0, 0, KL_MAX(-offset, 0), KL_MAX(offset, 0)),
+    m = m ? kl_pad_at(at, m,
+                      kl_axes(0, 0, KL_MAX(kl_sat_neg(offset), 0), KL_MAX(offset, 0)),
                       kl_arg_i(0))
           : NULL;
     kl_ints perm = {.n = m ? m->rank : 0};
@@ -445,7 +447,7 @@ kl_tensor *kl_combinations_at(const char *at, kl_tensor *t, int64_t r, bool agai
 kl_tensor *kl_vander_at(const char *at, kl_tensor *x, int64_t n, bool rising)
 {
     kl_call c = kl_compose(at);
-    if (kl_rank(x) < 1 || n < 0) {
+    if (kl_rank(x) < 1 || kl_rank(x) == KL_MAX_RANK || n < 0) {
         kl_fail(KL_ERR_ARG, "vander: x must be a one-dimensional tensor, and N "
                             "non-negative");
         return kl_composed(&c, NULL, NULL);

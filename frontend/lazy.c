@@ -299,7 +299,7 @@ static bool is_run(kl_lazy *n, int64_t *first)
     /* slice: starts, then steps by axis; strided: the first element, then strides */
     int64_t stride = 1;
     for (int i = n->rank; i-- > 0 && run;) {
-        int64_t step = slice ? at[n->rank + i] * stride : at[1 + i];
+        int64_t step = slice ? kl_sat_mul(at[n->rank + i], stride) : at[1 + i];
         run = shape[i] == 1 || step == dense;
         begin += slice ? at[i] * stride : 0;
         dense *= shape[i];

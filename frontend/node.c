@@ -226,7 +226,8 @@ kl_lazy *kl_n_pad(kl_lazy *a, kl_lazy *fill, const int64_t *lo, const int64_t *h
         attr[i] = lo[i];
         attr[r + i] = hi[i];
         attr[2 * r + i] = in;
-        shape[i] = lo[i] + n + KL_MAX(n - 1, 0) * in + hi[i];
+        shape[i] = kl_sat_add(n, kl_sat_mul(KL_MAX(n - 1, 0), in));
+        shape[i] = kl_sat_add(kl_sat_add(shape[i], lo[i]), hi[i]);
         any |= lo[i] | hi[i] | in;
     }
     kl_lazy *s[2] = {a, fill};
@@ -244,6 +245,8 @@ kl_lazy *kl_n_slice(kl_lazy *a, const int64_t *start, const int64_t *extent,
     for (int i = 0; i < a->rank; i++) {
         attr[i] = extent[i] ? start[i] : 0;
         attr[a->rank + i] = step ? step[i] : 1;
+        if (extent[i] < 2 && attr[a->rank + i] > INT32_MAX) /* beyond the only element */
+            attr[a->rank + i] = 1;
     }
     if (same_shape(a, a->rank, extent))
         return a;
@@ -296,7 +299,7 @@ kl_lazy *kl_n_concat(kl_lazy *const *a, int n, int axis)
             return NULL;
     memcpy(shape, kl_lazy_shape(a[0]), a[0]->rank * sizeof *shape);
     for (int i = 1; i < n; i++)
-        shape[axis] += kl_lazy_shape(a[i])[axis];
+        shape[axis] = kl_sat_add(shape[axis], kl_lazy_shape(a[i])[axis]);
     return n == 1 ? a[0]
                   : make(KL_OP_concat, (kl_dtype)a[0]->dtype, a[0]->rank, shape, n, a, 1,
                          &attr);
@@ -313,7 +316,8 @@ kl_lazy *kl_n_window(kl_lazy *a, int m, const kl_window_axis *w)
     }
     memcpy(shape, kl_lazy_shape(a), a->rank * sizeof *shape);
     for (int i = 0; i < m; i++) {
-        int64_t *x = attr + 1 + 4 * i, reach = (w[i].size - 1) * w[i].dilation + 1;
+        int64_t *x = attr + 1 + 4 * i;
+        int64_t reach = kl_sat_add(kl_sat_mul(w[i].size - 1, w[i].dilation), 1);
         x[0] = w[i].axis;
         x[1] = w[i].size;
         x[2] = w[i].stride;

@@ -19,13 +19,19 @@ typedef struct pool {
 
 /* ---- what was asked for, an axis at a time ---- */
 
+/* From a window's first element to behind its last. */
+static int64_t reach(const pool *p, int i)
+{
+    return kl_sat_add(kl_sat_mul(p->dilation[i], p->size[i] - 1), 1);
+}
+
 static int64_t windows_along(const pool *p, int i, bool ceil)
 {
-    int64_t reach = p->dilation[i] * (p->size[i] - 1) + 1;
-    int64_t room = p->in[i] + 2 * p->padding[i] - reach + (ceil ? p->stride[i] - 1 : 0);
+    int64_t all = kl_sat_add(p->in[i], kl_sat_mul(2, p->padding[i]));
+    int64_t room = kl_sat_add(all - reach(p, i), ceil ? p->stride[i] - 1 : 0);
     int64_t n = room < 0 ? 0 : room / p->stride[i] + 1;
-    return ceil && n > 0 && (n - 1) * p->stride[i] >= p->in[i] + p->padding[i] ? n - 1
-                                                                               : n;
+    bool beyond = n > 0 && (n - 1) * p->stride[i] >= all - p->padding[i];
+    return ceil && beyond ? n - 1 : n;
 }
 
 static bool settle(const char *fn, kl_lazy *a, int dims, const kl_pool_axes *o, pool *p)
@@ -42,7 +48,7 @@ static bool settle(const char *fn, kl_lazy *a, int dims, const kl_pool_axes *o, 
     for (int i = 0; ok && i < dims; i++) {
         p->in[i] = kl_lazy_shape(a)[a->rank - dims + i];
         ok = p->size[i] >= 1 && p->stride[i] >= 1 && p->dilation[i] >= 1 &&
-             p->padding[i] >= 0 && 2 * p->padding[i] <= p->size[i];
+             p->padding[i] >= 0 && p->padding[i] <= p->size[i] / 2;
         p->out[i] = ok ? windows_along(p, i, o->ceil) : 0;
         ok = ok && p->out[i] >= 1;
     }
@@ -65,10 +71,9 @@ static kl_lazy *windowed(kl_lazy *a, const pool *p, kl_lazy *fill)
     kl_window_axis w[MOST];
     for (int i = 0; a && i < p->dims; i++) {
         int ax = a->rank - p->dims + i;
-        int64_t reach = p->dilation[i] * (p->size[i] - 1) + 1;
+        int64_t end = kl_sat_add(p->padding[i], p->stride[i] - 1);
         lo[ax] = p->padding[i];
-        hi[ax] =
-            p->ceil ? KL_MIN(p->padding[i] + p->stride[i] - 1, reach - 1) : p->padding[i];
+        hi[ax] = p->ceil ? KL_MIN(end, reach(p, i) - 1) : p->padding[i];
         w[i] = (kl_window_axis){ax, p->size[i], p->stride[i], p->dilation[i]};
     }
     return a ? kl_n_window(kl_n_pad(a, fill, lo, hi, NULL), p->dims, w) : NULL;
@@ -280,22 +285,23 @@ static bool sizes_ok(const char *fn, kl_lazy *a, int dims, kl_ints *out)
     return ok;
 }
 
-static int64_t first_of(int64_t i, int64_t in, int64_t out)
+/* The most elements that a window has. The i-th begins i in / out mod 1 behind an
+ * element: a multiple of gcd(in, out) / out, each of them for some i. */
+static int64_t longest(int64_t in, int64_t out)
 {
-    return i * in / out;
-}
-static int64_t last_of(int64_t i, int64_t in, int64_t out)
-{
-    return ((i + 1) * in + out - 1) / out;
+    int64_t left = in % out, a = out, b = left;
+    while (b) {
+        int64_t r = a % b;
+        a = b, b = r;
+    }
+    return in / out + (left > 0) + (left > a);
 }
 
 /* [out, most] indices along an axis; a shorter window repeats its last element, and
  * counts[out] tells how many are its own. */
 static kl_lazy *members(int64_t in, int64_t out, int64_t *most, kl_lazy **counts)
 {
-    *most = 1;
-    for (int64_t i = 0; i < out; i++)
-        *most = KL_MAX(*most, last_of(i, in, out) - first_of(i, in, out));
+    *most = out > 0 ? longest(in, out) : 1;
     if (kl_thread()->open) /* what is enough whatever in leaves over */
         *most = in / out + 2;
     int64_t shape[2] = {out, *most};

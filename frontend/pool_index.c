@@ -54,7 +54,7 @@ kl_tensor *kl_max_unpool_at(const char *at, kl_tensor *x, kl_tensor *index, int 
     int64_t opt[KL_FACTOR_OPT] = {1};
     kl_ints shape = kl_shape_of(x);
     for (int k = 0; k < dims; k++)
-        opt[0] *= shape.v[lead + k] = out.v[k];
+        opt[0] = kl_sat_mul(opt[0], shape.v[lead + k] = out.v[k]);
     kl_tensor *in[2] = {flattened(at, x, dims), flattened(at, index, dims)}, *r = NULL;
     bool ok = in[0] && in[1] && kl_factor_apply(at, &unpool_rule, in, opt, &r);
     return kl_composed(&c, __func__, ok ? kl_reshape_at(at, r, shape) : NULL);
@@ -107,8 +107,8 @@ static kl_tensor *all_places(const char *at, kl_tensor *x, int dims, kl_ints siz
         kl_tensor *f = s ? first_places(at, s, extent, size.v[i], out.v[i]) : NULL;
         kl_tensor *p = f ? places_along(at, f, size.v[i], dims, i) : NULL;
         all = all ? plus(at, kl_mul_at(at, T(all), kl_arg_i(extent)), p) : p;
-        windows *= out.v[i];
-        elements *= size.v[i];
+        windows = kl_sat_mul(windows, out.v[i]);
+        elements = kl_sat_mul(elements, size.v[i]);
         if (!all)
             return NULL;
     }
@@ -138,7 +138,7 @@ static kl_status check_fractional(kl_tensor *x, int dims, kl_ints size, kl_ints 
                            "fractional_max_pool%dd(): kernel size should be greater than "
                            "zero, but got %lld",
                            dims, (long long)size.v[i]);
-        if (out.v[i] < 1 || out.v[i] + size.v[i] - 1 > kl_extent(x, i - dims))
+        if (out.v[i] < 1 || kl_sat_add(out.v[i], size.v[i] - 1) > kl_extent(x, i - dims))
             return kl_fail(
                 KL_ERR_SHAPE,
                 "fractional_max_pool%dd(): pool size %lld too large relative to "

@@ -50,12 +50,15 @@ static double scale_of(const axis_map *m)
     return m->scale > 0 ? m->scale : (double)m->in / (double)m->out;
 }
 
+static const double FAR = 1e15; /* no element stands there */
+
 static void nearest(const axis_map *m, taps *t)
 {
     float s = (float)scale_of(m); /* PyTorch computes it so, whatever the dtype */
     for (int64_t i = 0; i < m->out; i++) {
         float x = m->mode == NEAREST ? (float)i * s : ((float)i + 0.5f) * s;
-        t->index[i] = KL_MIN((int64_t)floorf(x), m->in - 1);
+        x = fminf(floorf(x), (float)m->in);
+        t->index[i] = KL_MIN((int64_t)x, m->in - 1);
     }
 }
 
@@ -66,6 +69,7 @@ static void weighted(const axis_map *m, taps *t)
         double x = m->corners ? (double)i * s : ((double)i + 0.5) * s - 0.5;
         if (m->mode == LINEAR && x < 0)
             x = 0;
+        x = fmin(x, FAR);
         int64_t i0 = (int64_t)floor(x);
         double f = x - (double)i0, *w = t->weight + i * t->n;
         if (m->mode == LINEAR) {
@@ -96,14 +100,15 @@ static double filter(int mode, double x)
 static int antialias_taps(const axis_map *m)
 {
     double s = scale_of(m), reach = m->mode == LINEAR ? 1 : 2;
-    return 2 * (int)ceil(s >= 1 ? reach * s : reach) + 1;
+    return 2 * (int)fmin(ceil(s >= 1 ? reach * s : reach), 1 << 28) + 1;
 }
 
 static void antialiased(const axis_map *m, taps *t)
 {
     double s = scale_of(m), reach = m->mode == LINEAR ? 1 : 2, wide = s >= 1 ? s : 1;
     for (int64_t i = 0; i < m->out; i++) {
-        double centre = s * ((double)i + 0.5), *w = t->weight + i * t->n, sum = 0;
+        double centre = fmin(s * ((double)i + 0.5), FAR), *w = t->weight + i * t->n,
+               sum = 0;
         int64_t from = KL_MAX((int64_t)(centre - reach * wide + 0.5), 0);
         int64_t to = KL_MIN((int64_t)(centre + reach * wide + 0.5), m->in);
         for (int k = 0; k < t->n; k++) {
@@ -122,7 +127,7 @@ static void antialiased(const axis_map *m, taps *t)
 static kl_lazy *leaf(kl_dtype dt, int64_t rows, int64_t cols, const void *bytes)
 {
     int64_t shape[2] = {rows, cols};
-    size_t size = (size_t)(rows * cols) * 8;
+    size_t size = kl_sat_bytes(kl_sat_mul(rows, cols), 8);
     kl_memory *m = kl_memory_new(0, size);
     if (!m)
         return NULL;
@@ -161,7 +166,8 @@ static kl_lazy *along(kl_lazy *a, int axis, const axis_map *m, bool antialias)
     int n = plain ? 1 : antialias ? antialias_taps(m) : m->mode == LINEAR ? 2 : 4;
     if (!a || (m->in == m->out && plain && m->scale == 0))
         return a;
-    size_t count = (size_t)m->out * (size_t)n, size = count * 16;
+    size_t count = kl_sat_bytes(m->out, (size_t)n),
+           size = kl_sat_bytes(m->out, (size_t)n * 16);
     int64_t *block = kl_alloc(size);
     if (!block) {
         kl_fail(KL_ERR_OOM, "out of memory to interpolate %lld elements",
@@ -258,8 +264,8 @@ static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
     }
     if (!a || (lo == 0 && hi == 0))
         return a;
-    int64_t n = kl_lazy_shape(a)[axis], out = n + lo + hi;
-    size_t bytes = (size_t)KL_MAX(out, 1) * sizeof(int64_t);
+    int64_t n = kl_lazy_shape(a)[axis], out = kl_sat_add(kl_sat_add(n, lo), hi);
+    size_t bytes = kl_sat_bytes(KL_MAX(out, 1), sizeof(int64_t));
     int64_t *index = kl_alloc(bytes);
     if (!index) {
         kl_fail(KL_ERR_OOM, "out of memory to pad to %lld elements", (long long)out);
@@ -277,7 +283,8 @@ static bool border_fits(const char *mode, int64_t n, int64_t lo, int64_t hi)
 {
     bool circular = mode[0] == 'c', reflect = mode[2] == 'f';
     int64_t most = circular ? n : reflect ? n - 1 : INT64_MAX;
-    if (lo <= most && hi <= most && n + lo + hi >= 1 && n >= 1)
+    int64_t out = kl_sat_add(kl_sat_add(n, lo), hi);
+    if (lo <= most && hi <= most && out >= 1 && n >= 1)
         return true;
     if (reflect)
         kl_fail(KL_ERR_SHAPE,

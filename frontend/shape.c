@@ -22,7 +22,8 @@ kl_tensor *kl_roll_at(const char *at, kl_tensor *t, int64_t shift, int dim)
     if (!n || kl_dim_wrap(dim, n->rank, &axis))
         return kl_call_end(&c, NULL);
     int64_t extent = n->rank ? kl_lazy_shape(n)[axis] : 0;
-    int64_t s = extent ? (shift % extent + extent) % extent : 0;
+    int64_t s = extent ? shift % extent : 0;
+    s += s < 0 ? extent : 0;
     if (s == 0)
         return kl_call_end(&c, n);
     kl_lazy *parts[2] = {kl_n_slice_axis(n, axis, extent - s, s, 1),
@@ -200,11 +201,13 @@ kl_tensor *kl_pad_at(const char *at, kl_tensor *t, kl_ints pads, kl_arg v)
     for (int i = 0; i < pads.n / 2 && n; i++) {
         int ax = n->rank - 1 - i;
         int64_t a = pads.v[2 * i], b = pads.v[2 * i + 1], extent = kl_lazy_shape(n)[ax];
-        int64_t cut = KL_MAX(-a, 0), left = extent - cut - KL_MAX(-b, 0);
+        int64_t cut = KL_MAX(kl_sat_neg(a), 0),
+                left = kl_sat_add(extent - cut, KL_MIN(b, 0));
         if (left < 0) {
             kl_fail(KL_ERR_SHAPE,
                     "pad: dimension %d of size %lld cannot be cropped by %lld and %lld",
-                    ax, (long long)extent, (long long)-a, (long long)-b);
+                    ax, (long long)extent, (long long)kl_sat_neg(a),
+                    (long long)kl_sat_neg(b));
             return kl_call_end(&c, NULL);
         }
         n = kl_n_slice_axis(n, ax, cut, left, 1);

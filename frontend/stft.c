@@ -87,8 +87,8 @@ static kl_tensor *overlap(const char *at, kl_tensor *frames, int64_t hop)
     kl_tensor *own = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
     begin = kl_unsqueeze_at(at, kl_mul_at(at, T(begin), kl_arg_i(hop)), 1);
     kl_tensor *index = begin ? kl_add_at(at, T(begin), T(own)) : NULL;
-    kl_tensor *zero =
-        kl_full_at(at, kl_shape(b, (f - 1) * hop + n), kl_arg_i(0), kl_dtype_of(frames));
+    int64_t all = kl_sat_add(kl_sat_mul(f - 1, hop), n);
+    kl_tensor *zero = kl_full_at(at, kl_shape(b, all), kl_arg_i(0), kl_dtype_of(frames));
     return index && zero
                ? kl_index_add_at(at, zero, 1, kl_reshape_at(at, index, kl_shape(-1)),
                                  kl_reshape_at(at, frames, kl_shape(b, -1)))
@@ -148,7 +148,7 @@ kl_tensor *kl_istft_at(const char *at, kl_tensor *t, int64_t n_fft, kl_stft_opti
     if (!w)
         return kl_composed(&c, NULL, NULL);
     int64_t f = kl_extent(frames, 1), from = o.not_centered ? 0 : n_fft / 2;
-    int64_t all = (f - 1) * hop + n_fft;
+    int64_t all = kl_sat_add(kl_sat_mul(f - 1, hop), n_fft);
     int64_t length = o.length ? o.length : all - 2 * from;
     kl_tensor *y = overlap(at, kl_mul_at(at, T(frames), T(w)), hop);
     kl_tensor *square = kl_mul_at(at, T(w), T(w));

@@ -7,6 +7,8 @@
  *                                  node: reshape(slice x) */
 #include "front.h"
 
+#include <limits.h>
+
 typedef struct map {
     int64_t offset;
     int rank;
@@ -262,8 +264,8 @@ static int64_t clip(int64_t n, int64_t *start, int64_t stop, int64_t step)
     b = KL_MIN(KL_MAX(b, low), high);
     *start = a;
     if (step > 0)
-        return b > a ? (b - a + step - 1) / step : 0;
-    return a > b ? (a - b - step - 1) / -step : 0;
+        return b > a ? (b - a - 1) / step + 1 : 0;
+    return a > b ? (a - b - 1) / kl_sat_neg(step) + 1 : 0;
 }
 
 static kl_tensor *slice(kl_call *c, kl_tensor *t, kl_lazy *n, int axis, int64_t start,
@@ -272,11 +274,11 @@ static kl_tensor *slice(kl_call *c, kl_tensor *t, kl_lazy *n, int axis, int64_t 
     map m = map_of(t);
     m.offset += count ? start * m.stride[axis] : 0;
     m.shape[axis] = count;
-    m.stride[axis] *= step;
+    m.stride[axis] = kl_sat_mul(m.stride[axis], step);
     if (step > 0)
         return finish(c, t, &m, kl_n_slice_axis(n, axis, start, count, step));
     int64_t first = count ? start + (count - 1) * step : 0;
-    n = kl_n_slice_axis(n, axis, first, count, -step);
+    n = kl_n_slice_axis(n, axis, first, count, kl_sat_neg(step));
     return finish(c, t, &m, kl_n_flip(n, UINT64_C(1) << axis));
 }
 
@@ -399,7 +401,7 @@ kl_tensor *kl_unfold_at(const char *at, kl_tensor *t, int dim, int64_t size, int
     map m = map_of(t);
     int64_t stride = m.stride[axis];
     m.shape[axis] = (extent - size) / step + 1;
-    m.stride[axis] *= step;
+    m.stride[axis] = kl_sat_mul(m.stride[axis], step);
     insert_axis(&m, m.rank, size, stride);
     return finish(&c, t, &m, kl_n_window(n, 1, &(kl_window_axis){axis, size, step, 1}));
 }
@@ -510,11 +512,11 @@ int kl_split_at(const char *at, kl_tensor *t, int64_t size, int dim, kl_tensor *
         ok = false;
     }
     kl_call_done(&c, KL_OK);
-    for (int64_t i = 0; ok && i < kl_t_shape(t)[axis]; i += size, n++)
-        if (n < cap)
-            out[n] =
-                kl_slice_at(at, t, axis, i, i > KL_END - size ? KL_END : i + size, 1);
-    return n;
+    int64_t extent = ok ? kl_t_shape(t)[axis] : 0;
+    int64_t all = ok ? extent / size + (extent % size != 0) : 0;
+    for (; n < cap && n < all; n++)
+        out[n] = kl_slice_at(at, t, axis, n * size, kl_sat_add(n * size, size), 1);
+    return (int)KL_MIN(all, INT_MAX);
 }
 
 int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out)
@@ -527,6 +529,6 @@ int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out)
         kl_call_end(&c, NULL);
         return 0;
     }
-    int64_t size = (kl_t_shape(t)[axis] + n - 1) / n;
+    int64_t size = kl_t_shape(t)[axis] / n + (kl_t_shape(t)[axis] % n != 0);
     return kl_split_at(at, t, KL_MAX(size, 1), dim, out, n);
 }

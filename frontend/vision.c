@@ -245,7 +245,8 @@ kl_tensor *kl_pixel_shuffle_at(const char *at, kl_tensor *x, int64_t r)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *a = kl_arg_tensor(x);
-    if (a && (a->rank < 3 || r < 1 || kl_lazy_shape(a)[a->rank - 3] % (r * r))) {
+    if (a && (a->rank < 3 || r < 1 || r > INT32_MAX ||
+              kl_lazy_shape(a)[a->rank - 3] % (r * r))) {
         kl_fail(KL_ERR_SHAPE,
                 "pixel_shuffle expects its input's 'channel' dimension to be divisible "
                 "by the square of upscale_factor, but got a %d-d input and factor %lld",
@@ -257,7 +258,7 @@ kl_tensor *kl_pixel_shuffle_at(const char *at, kl_tensor *x, int64_t r)
     const int64_t *s = kl_lazy_shape(a) + a->rank - 3;
     int64_t n = s[0] / (r * r);
     return shuffled(&c, a, (int64_t[]){n, r, r, s[1], s[2]}, (int[]){0, 3, 1, 4, 2},
-                    (int64_t[]){n, s[1] * r, s[2] * r});
+                    (int64_t[]){n, kl_sat_mul(s[1], r), kl_sat_mul(s[2], r)});
 }
 
 kl_tensor *kl_pixel_unshuffle_at(const char *at, kl_tensor *x, int64_t r)
@@ -277,7 +278,7 @@ kl_tensor *kl_pixel_unshuffle_at(const char *at, kl_tensor *x, int64_t r)
     const int64_t *s = kl_lazy_shape(a) + a->rank - 3;
     int64_t h = s[1] / r, w = s[2] / r;
     return shuffled(&c, a, (int64_t[]){s[0], h, r, w, r}, (int[]){0, 2, 4, 1, 3},
-                    (int64_t[]){s[0] * r * r, h, w});
+                    (int64_t[]){kl_sat_mul(kl_sat_mul(s[0], r), r), h, w});
 }
 
 /* [N, g C, ..] -> [N, C g, ..] */
@@ -323,10 +324,12 @@ static bool settle(const char *fn, int64_t h, int64_t w, kl_column_options o, co
               of_axes(o.dilation, 1, k->dilation) && of_axes(o.padding, 0, k->padding) &&
               of_axes(o.stride, 1, k->stride);
     for (int i = 0; ok && i < 2; i++) {
-        int64_t reach = k->dilation[i] * (k->size[i] - 1) + 1;
+        int64_t reach =
+            kl_sat_add(kl_sat_mul(k->dilation[i], kl_sat_add(k->size[i], -1)), 1);
+        int64_t all = kl_sat_add(in[i], kl_sat_mul(2, k->padding[i]));
         ok = k->size[i] > 0 && k->dilation[i] > 0 && k->stride[i] > 0 &&
-             k->padding[i] >= 0 && in[i] + 2 * k->padding[i] >= reach;
-        k->out[i] = ok ? (in[i] + 2 * k->padding[i] - reach) / k->stride[i] + 1 : 0;
+             k->padding[i] >= 0 && all >= reach;
+        k->out[i] = ok ? (all - reach) / k->stride[i] + 1 : 0;
     }
     if (!ok)
         kl_fail(KL_ERR_SHAPE,
@@ -356,8 +359,9 @@ kl_tensor *kl_im2col_at(const char *at, kl_tensor *x, kl_column_options o)
                            {3, k.size[1], k.stride[1], k.dilation[1]}};
     kl_lazy *v = kl_n_window(kl_n_pad(a, num(a, 0), pad, pad, NULL), 2, w);
     v = kl_n_permute(v, (int[]){0, 1, 4, 5, 2, 3});
-    int64_t shape[3] = {kl_lazy_shape(a)[0], kl_lazy_shape(a)[1] * k.size[0] * k.size[1],
-                        k.out[0] * k.out[1]};
+    int64_t taps = kl_sat_mul(k.size[0], k.size[1]);
+    int64_t shape[3] = {kl_lazy_shape(a)[0], kl_sat_mul(kl_lazy_shape(a)[1], taps),
+                        kl_sat_mul(k.out[0], k.out[1])};
     return kl_call_end(&c, kl_n_reshape(v, single ? 2 : 3, shape + single));
 }
 
@@ -372,7 +376,8 @@ kl_tensor *kl_col2im_at(const char *at, kl_tensor *x, kl_ints size, kl_column_op
     a = single ? kl_n_unsqueeze(a, 0) : a;
     if (!a || !of_axes(size, 1, s) || !settle("col2im", s[0], s[1], o, &k))
         return kl_call_end(&c, NULL);
-    int64_t taps = k.size[0] * k.size[1], places = k.out[0] * k.out[1];
+    int64_t taps = kl_sat_mul(k.size[0], k.size[1]),
+            places = kl_sat_mul(k.out[0], k.out[1]);
     if (a->rank != 3 || kl_lazy_shape(a)[1] % taps || kl_lazy_shape(a)[2] != places) {
         char t[128];
         kl_fail(KL_ERR_SHAPE,
@@ -387,7 +392,8 @@ kl_tensor *kl_col2im_at(const char *at, kl_tensor *x, kl_ints size, kl_column_op
     kl_lazy *v = kl_n_permute(kl_n_reshape(a, 6, split), (int[]){0, 1, 4, 5, 2, 3});
     kl_window_axis w[2] = {{2, k.size[0], k.stride[0], k.dilation[0]},
                            {3, k.size[1], k.stride[1], k.dilation[1]}};
-    int64_t whole[4] = {n, channels, s[0] + 2 * k.padding[0], s[1] + 2 * k.padding[1]};
+    int64_t whole[4] = {n, channels, kl_sat_add(s[0], kl_sat_mul(2, k.padding[0])),
+                        kl_sat_add(s[1], kl_sat_mul(2, k.padding[1]))};
     int64_t start[4] = {0, 0, k.padding[0], k.padding[1]},
             out[4] = {n, channels, s[0], s[1]};
     kl_lazy *r = kl_n_slice(kl_n_fold(v, 4, whole, 2, w), start, out, NULL);

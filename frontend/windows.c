@@ -69,7 +69,7 @@ kl_tensor *kl_window_at(const char *at, kl_window_kind kind, int64_t n, double p
         w = kl_n_cbin(KL_OP_sub, 1, times(un(KL_OP_abs, d), 1 / mid));
         break;
     case KL_WINDOW_COSINE:
-        w = un(KL_OP_sin, times(plus(k, 0.5), PI / (double)(sym ? n : n + 1)));
+        w = un(KL_OP_sin, times(plus(k, 0.5), PI / ((double)n + !sym)));
         break;
     case KL_WINDOW_EXPONENTIAL:
         w = un(KL_OP_exp, times(un(KL_OP_abs, d), -1 / p));

@@ -123,7 +123,7 @@ const char *kl_shape_fault(int rank, const int64_t *shape, kl_dtype dt, int64_t 
         if (shape[i] < 0)
             return "negative extent";
         empty |= shape[i] == 0;
-        if (kl_mul_overflow(n, KL_MAX(shape[i], 1), &n))
+        if (kl_mul_overflow(n, KL_MAX(shape[i], 1), &n) || n == INT64_MAX) /* saturated */
             return "too many elements for 64 bits";
     }
     if (kl_mul_overflow(n, kl_dtypes[dt].size, &bytes))
