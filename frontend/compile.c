@@ -163,12 +163,19 @@ static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, int nphas
 
 /* ---- all kernels of a program; errors come back to the caller ---- */
 
+typedef struct keyed {
+    kl_hash key;
+    int i;
+} keyed;
 typedef struct job {
     kl_program *p;
     kl_kernel **kernels; /* those that are code, in the program's order */
+    int n;
     const kl_target *t;
     int device;
-    bool fresh; /* every kernel is made, whatever the caches hold */
+    bool fresh;      /* every kernel is made, whatever the caches hold */
+    keyed *each;     /* one of every kernel that differs from all others */
+    int neach, next; /* the next that nobody has taken */
     pthread_mutex_t lock;
     kl_status status;
     char message[512];
@@ -186,28 +193,81 @@ static void failed(job *j, kl_status st, int64_t worker)
         kl_error_clear();
 }
 
-static kl_status link_one(const job *j, int64_t i)
+static void key_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
+{
+    job *j = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        kl_status st = key_of(j->kernels[i], j->t, &j->p->kernels[i].key);
+        if (st != KL_OK)
+            failed(j, st, worker);
+    }
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const keyed *x = a, *y = b;
+    int order = memcmp(&x->key, &y->key, sizeof x->key);
+    return order ? order : (x->i > y->i) - (x->i < y->i);
+}
+
+/* The first of each key. Two threads that came upon a layer's kernels and the next one's
+ * would else wait for each other all along. */
+static void find_each(job *j)
+{
+    for (int i = 0; i < j->n; i++)
+        j->each[i] = (keyed){j->p->kernels[i].key, i};
+    j->neach = j->n;
+    if (j->n == 0 || j->fresh)
+        return;
+    qsort(j->each, (size_t)j->n, sizeof *j->each, by_key);
+    j->neach = 0;
+    for (int i = 0; i < j->n; i++)
+        if (!j->neach || memcmp(&j->each[i].key, &j->each[j->neach - 1].key,
+                                sizeof j->each[i].key) != 0)
+            j->each[j->neach++] = j->each[i];
+}
+
+static kl_status link_one(const job *j, int i)
 {
     kl_kernel *k = j->kernels[i];
     kl_kernel_code *code = &j->p->kernels[i];
     int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
-    kl_status st = key_of(k, j->t, &code->key);
-    if (st == KL_OK)
-        st = j->fresh ? make_kernel(code, k, j->t, j->device)
-                      : link_kernel(code, k, k->nphases, j->t, j->device);
+    kl_status st = j->fresh ? make_kernel(code, k, j->t, j->device)
+                            : link_kernel(code, k, k->nphases, j->t, j->device);
     if (kl_profile_on())
         kl_profile_event("compile", k->name, begin, kl_now_ns(), 0, 0);
     return st;
 }
 
+/* A worker takes one kernel after the other: some take a hundred times as long as
+ * others. */
 static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
 {
     job *j = ctx;
-    for (int64_t i = begin; i < end; i++) {
-        kl_status st = link_one(j, i);
+    (void)begin, (void)end;
+    for (int k; (k = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED)) < j->neach;) {
+        kl_status st = link_one(j, j->each[k].i);
         if (st != KL_OK)
             failed(j, st, worker);
     }
+}
+
+static kl_status link_job(job *j)
+{
+    int threads = j->device == 0 ? kl_threads() : 1;
+    kl_parallel_on(threads, j->n, 1, key_some, j);
+    if (j->status == KL_OK) {
+        find_each(j);
+        kl_parallel_on(threads, KL_MIN(threads, j->neach), 1, link_some, j);
+    }
+    if (j->status != KL_OK)
+        return kl_fail(j->status, "%s", j->message);
+    for (int i = 0; i < j->n; i++) {
+        kl_kernel *k = j->kernels[i];
+        if (!j->p->kernels[i].module)
+            KL_TRY(link_kernel(&j->p->kernels[i], k, k->nphases, j->t, j->device));
+    }
+    return KL_OK;
 }
 
 static kl_status link_all(kl_unit *u, int device, bool fresh)
@@ -217,22 +277,21 @@ static kl_status link_all(kl_unit *u, int device, bool fresh)
              .device = device,
              .fresh = fresh,
              .lock = PTHREAD_MUTEX_INITIALIZER};
-    int n = 0;
     for (uint32_t i = 0; i < u->nbodies; i++)
         KL_TRY(link_all(u->bodies[i], device, fresh));
     u->program->device = device;
     j.kernels = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.kernels);
-    if (!j.kernels)
+    j.each = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.each);
+    if (!j.kernels || !j.each)
         return kl_fail(KL_ERR_OOM, "out of memory for %d kernels", u->nkernels);
     for (int i = 0; i < u->nkernels; i++)
         if (!u->kernels[i]->call)
-            j.kernels[n++] = u->kernels[i];
+            j.kernels[j.n++] = u->kernels[i];
         else if (device != 0 && !u->kernels[i]->control)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
                            u->kernels[i]->call);
-    kl_parallel_on(device == 0 ? kl_threads() : 1, n, 1, link_some, &j);
-    return j.status ? kl_fail(j.status, "%s", j.message) : KL_OK;
+    return link_job(&j);
 }
 
 /* ---- plans in the store ---- */
