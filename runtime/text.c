@@ -109,11 +109,23 @@ static size_t break_at(const char *s, size_t fit, size_t from, char mark)
     return blank ? blank : sign;
 }
 
+/* Whether a comment begins among the first n characters. */
+static bool has_comment(const char *s, size_t n, char mark)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        quoted ^= s[i] == '"';
+        if (!quoted && s[i] == mark)
+            return true;
+    }
+    return false;
+}
+
 static void put_wrapped(kl_text *to, const char *s, size_t n, char mark)
 {
     size_t indent = strspn(s, " "), width = COLUMNS, from = indent + 2 * HANG;
     size_t hang = KL_MIN(indent + HANG, HANG_MAX);
-    bool comment = s[indent] == mark;
+    bool comment = false;
     while (n > width) {
         size_t at = break_at(s, width, from, mark), end = at;
         if (!at)
@@ -122,12 +134,12 @@ static void put_wrapped(kl_text *to, const char *s, size_t n, char mark)
             end--;
         kl_text_putn(to, s, end);
         kl_text_printf(to, "\n%*s", (int)hang, "");
+        comment = comment || has_comment(s, at, mark);
         if (comment)
             kl_text_printf(to, "%c   ", mark);
         s += at, n -= at;
         width = COLUMNS - hang - (comment ? HANG : 0);
         from = HANG;
-        comment = comment || *s == mark;
     }
     kl_text_putn(to, s, n);
 }

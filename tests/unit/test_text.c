@@ -349,11 +349,30 @@ START_TEST(test_lex_faults)
 }
 END_TEST
 
+/* Wherever a comment begins, what goes on in the next lines is behind a mark too. */
+START_TEST(test_wrap_comment)
+{
+    for (int n = 30; n < 100; n++) {
+        kl_text t = {0};
+        kl_text_printf(&t, "  %%1: f32[4] = add %%0, %0*d  # a/%0*d/net.py:12 conv1\n", n,
+                       0, _i, 0);
+        kl_text_wrap(&t, 0, '#');
+        ck_assert(!t.failed);
+        const char *at = strstr(t.s, "conv1");
+        while (at > t.s && *at != '\n' && *at != '#')
+            at--;
+        ck_assert_msg(*at == '#', "%s", t.s);
+        kl_text_free(&t);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("text");
     TCase *tc = tcase_create("text");
     tcase_add_test(tc, test_text);
+    tcase_add_loop_test(tc, test_wrap_comment, 60, 100);
     tcase_add_loop_test(tc, test_print_float, 0, KL_COUNT(floats));
     tcase_add_test(tc, test_print_nan);
     tcase_add_test(tc, test_read_back);
