@@ -22,7 +22,8 @@ enum {
     STRIP_BYTES = 4096,
     STRIP_LEAST = 256,
     WRITTEN_OUT = 512 /* instructions that a short sum may be */,
-    GATHERS = 64 /* of which so many may take two vectors each */,
+    GATHERS = 64 /* written out, of which so many may take two vectors each */,
+    GUARDED = 4 /* gathers that one under a condition is worth: addresses are chosen */,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */,
     CHUNK_BYTES = 1 << 20 /* of huge arrays: two halves, walked in turn */,
@@ -66,7 +67,7 @@ static void param(kl_kernel *k, int part, const char *name, int64_t v)
  * stage does at each of its own points counts OFTEN times what it does once a row. */
 typedef struct lay {
     int unit, still, jump;
-    int gathers; /* loads that jump, however often */
+    int gathers, guarded; /* loads that jump, however often; those under a condition */
 } lay;
 
 enum { OFTEN = 8 };
@@ -152,6 +153,7 @@ static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
             int before = y.jump;
             count_access(k, at, axis, how_often(k, p, at), &y);
             y.gathers += y.jump > before;
+            y.guarded += y.jump > before && k->x->nodes[e].nsrc > 1;
         }
     kl_free(used, count + 1);
     return y;
@@ -328,21 +330,33 @@ static int64_t weight_of(const kl_kernel *k, const kl_part *p)
     return weight;
 }
 
+/* What the loads that jump along `vec` cost where so many lanes walk it: one under a
+ * condition more, and of a vector that is not full all are under one more. */
+static int64_t gathered(kl_kernel *k, const kl_part *p, int vec, int64_t lanes)
+{
+    int64_t lo, hi;
+    lay y = layout(k, p, p->outer[vec]);
+    kl_dim_range(k->x->dims, k->axes[p->outer[vec]].extent, &lo, &hi);
+    bool full = lo == hi && lo % lanes == 0;
+    return (y.gathers + (GUARDED - 1) * y.guarded) * (full ? 1 : GUARDED);
+}
+
 static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
                             int64_t own, int64_t forced)
 {
     const kl_part *p = &k->parts[part];
-    bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
-               own * weight_of(k, p) <= WRITTEN_OUT;
+    int64_t one = map_lanes(k, t, forced), gathers = gathered(k, p, vec, one);
     /* what is written out and gathered holds as many vectors of addresses as of values */
-    bool two = !forced && !(few && own * layout(k, p, p->outer[vec]).gathers > GATHERS);
-    int64_t lanes =
-        t->kind == KL_TARGET_CUDA ? 64 : map_lanes(k, t, forced) * (two ? 2 : 1);
+    bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
+               own * weight_of(k, p) <= WRITTEN_OUT && own * gathers <= 4 * GATHERS;
+    bool two = !forced && !(few && own * gathered(k, p, vec, 2 * one) > GATHERS);
+    int64_t lanes = t->kind == KL_TARGET_CUDA ? 64 : one * (two ? 2 : 1);
     uint32_t weight = k->x->count;
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "column");
     param(k, part, "lanes", lanes);
     param(k, part, "vec", vec);
-    param(k, part, "rows", weight > 160 ? 1 : 8); /* unrolled copies of the expression */
+    param(k, part, "rows", /* unrolled copies of the expression */
+          weight > 160 || 8 * gathers > 4 * GATHERS ? 1 : 8);
     if (few)
         param(k, part, "few", 1);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));
