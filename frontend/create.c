@@ -125,10 +125,10 @@ static kl_lazy *arange(kl_arg start, kl_arg end, kl_arg step, kl_dtype dt)
     double n = step.d != 0 ? ceil((end.d - start.d) / step.d) : -1;
     bool against = step.d > 0 ? end.d < start.d : end.d > start.d;
     if (against || !(n >= 0) || n > 9e15) {
-        kl_fail(KL_ERR_ARG, step.d == 0
-                                ? "arange: step must be nonzero"
-                                : "arange: upper bound and lower bound inconsistent with "
-                                  "step sign");
+        kl_fail(KL_ERR_ARG, step.d == 0 ? "arange: step must be nonzero"
+                            : n > 9e15  ? "arange: too many elements"
+                                        : "arange: upper bound and lower bound "
+                                          "inconsistent with step sign");
         return NULL;
     }
     int64_t count = (int64_t)n;

@@ -353,26 +353,24 @@ static bool all_pads(kl_onnx_op *n, int rank, kl_ints *pads)
     return true;
 }
 
-/* One axis by the elements at these places. */
-static kl_tensor *pad_axis(kl_onnx_op *n, kl_tensor *x, int axis, int64_t before,
-                           int64_t after, const char *mode)
+/* One axis by the elements at these places, which the program works out. */
+static kl_tensor *pad_axis(kl_tensor *x, int axis, int64_t before, int64_t after,
+                           const char *mode)
 {
     int64_t d = kl_extent(x, axis), total = sum64(sum64(d, before), after);
     if (!x || (!before && !after) || total < 0)
         return x;
-    int64_t *at = kl_onnx_array(n->run, total, sizeof *at);
-    int64_t period = d > 1 ? 2 * (d - 1) : 1;
-    for (int64_t i = 0; at && i < total && d > 0; i++) {
-        int64_t k = sum64(i, product64(before, -1));
-        if (mode[0] == 'e')
-            k = k < 0 ? 0 : k >= d ? d - 1 : k;
-        else if (mode[0] == 'w')
-            k = (k % d + d) % d;
-        else if ((k = (k % period + period) % period) >= d)
-            k = period - k;
-        at[i] = k;
-    }
-    return at && d > 0 ? kl_index_select(x, axis, i64s(at, total)) : NULL;
+    if (d < 1)
+        return NULL;
+    int64_t period = d > 1 ? product64(2, d - 1) : 1;
+    kl_tensor *k = kl_sub(kl_arange(0, total, 1, KL_I64), before);
+    if (mode[0] == 'e')
+        k = kl_clamp(k, 0, d - 1);
+    else if (mode[0] == 'w')
+        k = kl_mod(k, d);
+    else if ((k = kl_mod(k, period)))
+        k = kl_where(kl_lt(k, d), k, kl_sub(period, k));
+    return kl_index_select(x, axis, k);
 }
 
 OP(Pad)
@@ -406,7 +404,7 @@ OP(Pad)
         return;
     }
     for (int i = 0; i < rank; i++)
-        x = pad_axis(n, x, i, pads.v[i], pads.v[rank + i], mode);
+        x = pad_axis(x, i, pads.v[i], pads.v[rank + i], mode);
     if (!x && !kl_failed())
         kl_onnx_fail(n, KL_ERR_SHAPE, "nothing to pad with");
     give(n, 0, x);

@@ -6,6 +6,9 @@
  *                                           name~number, name:text, name@ for a body */
 #include "models.h"
 
+#include "fuzz.h"
+
+#include <limits.h>
 #include <stdbool.h>
 
 enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2 };
@@ -361,4 +364,84 @@ pb models_of(int i)
         pb_part(&m, 8, &o);
     }
     return m;
+}
+
+/* ---- damage ---- */
+
+typedef struct rewriting {
+    const uint8_t *p, *end;
+    int number; /* how many are still to come before the one that changes */
+    uint64_t value;
+} rewriting;
+
+static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+    *v = 0;
+    for (int shift = 0; *p < end && shift < 64; shift += 7) {
+        uint8_t b = *(*p)++;
+        *v |= (uint64_t)(b & 0x7F) << shift;
+        if (!(b & 0x80))
+            return true;
+    }
+    return false;
+}
+
+/* The message once more; what does not read as one inside is bytes. */
+static bool rewrite(rewriting *w, int depth, pb *out)
+{
+    while (w->p < w->end) {
+        uint64_t tag, v = 0;
+        if (!read_varint(&w->p, w->end, &tag) || tag >> 3 == 0 || tag >> 3 > 1000)
+            return false;
+        int wire = tag & 7;
+        if ((wire == 0 || wire == 2) && !read_varint(&w->p, w->end, &v))
+            return false;
+        size_t size = wire == 2 ? (size_t)v : wire == 1 ? 8 : wire == 5 ? 4 : 0;
+        if ((wire != 0 && !size && wire != 2) || size > (size_t)(w->end - w->p))
+            return false;
+        pb_varint(out, tag);
+        if (wire == 0)
+            pb_varint(out, w->number-- == 0 ? w->value : v);
+        if (wire == 2) {
+            pb part = {0};
+            rewriting in = {w->p, w->p + size, w->number, w->value};
+            if (size > 1 && depth < 12 && rewrite(&in, depth + 1, &part)) {
+                w->number = in.number;
+            } else {
+                part.n = 0;
+                pb_raw(&part, w->p, size);
+            }
+            pb_varint(out, part.n);
+            pb_raw(out, part.s, part.n);
+        } else {
+            pb_raw(out, w->p, size);
+        }
+        w->p += size;
+    }
+    return true;
+}
+
+size_t models_damage(char *s, size_t n, size_t most, uint64_t *r)
+{
+    static const int64_t ends[] = {INT64_MAX, INT64_MAX / 2,
+                                   INT64_MIN, INT64_C(1) << 61,
+                                   INT32_MAX, -1,
+                                   0,         1,
+                                   2,         3,
+                                   4,         7,
+                                   1 << 16};
+    const uint8_t *p = (const uint8_t *)s;
+    pb out = {0};
+    rewriting count = {p, p + n, INT_MAX, 0};
+    if (n > sizeof out.s / 2 || !rewrite(&count, 0, &out) || count.number == INT_MAX)
+        return n;
+    rewriting w = {p, p + n, (int)below(r, INT_MAX - count.number),
+                   (uint64_t)ends[below(r, sizeof ends / sizeof *ends)]};
+    out.n = 0;
+    if (below(r, 2))
+        w.value += (uint64_t)below(r, 5) - 2;
+    if (!rewrite(&w, 0, &out) || out.n > most)
+        return n;
+    memcpy(s, out.s, out.n);
+    return out.n;
 }

@@ -415,6 +415,7 @@ static bool read_onnx(const bytes *b)
 static void make_onnx(corpus *c)
 {
     pb head = onnx_head();
+    c->damage = models_damage;
     add(c, head.s, head.n);
     for (int i = 0; i < models_count(); i++) {
         pb m = models_of(i);
@@ -516,6 +517,8 @@ size_t readers_damage(char *s, size_t n, const corpus *c, uint64_t *r)
     size_t at = (size_t)below(r, (int64_t)n + 1),
            len = (size_t)below(r, 1 << below(r, 8));
     char byte = (char)draw(r);
+    if (c->damage && below(r, 2))
+        return c->damage(s, n, INPUT_MOST, r);
     switch (below(r, 8)) {
     case 0:
         if (at < n)

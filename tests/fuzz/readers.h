@@ -14,6 +14,7 @@ typedef struct bytes {
 typedef struct corpus {
     bytes item[CORPUS_MOST];
     int count;
+    size_t (*damage)(char *s, size_t n, size_t most, uint64_t *r); /* NULL: by bytes */
 } corpus;
 
 typedef struct reader {
