@@ -3,9 +3,10 @@
  *   x [N,C,H,W], w [O,C,3,3]  ->  window: [N,C,H',W',3,3]; contract "nchwyx,ocyx->nohw"
  *
  * A transposed one is the same over x with stride - 1 zeros between its elements and the
- * kernel turned round. No window is ever stored: its reading is an index expression of
- * the kernel (implicit GEMM). */
+ * kernel turned round, but that passes/spread.h leaves the zeros out. No window is ever
+ * stored: its reading is an index expression of the kernel (implicit GEMM). */
 #include "front.h"
+#include "passes/spread.h"
 
 enum { MOST = 3 };
 
@@ -15,6 +16,14 @@ typedef struct conv {
     int64_t groups;
     bool transposed;
 } conv;
+
+/* An axis of the places: of a transposed one by phases, the first and last of the
+ * result's that x reaches, counted in steps of s.apart, and how many zeros stand around
+ * them. */
+typedef struct place {
+    kl_spread s;
+    int64_t first, last, before, after;
+} place;
 
 /* ---- what was asked for, an axis at a time ---- */
 
@@ -42,21 +51,13 @@ static bool settle(conv *o, const kl_conv_axes *a, kl_lazy *w)
     return ok;
 }
 
-/* x as the kernel slides over it. */
-static kl_lazy *padded(kl_lazy *x, kl_lazy *w, const conv *o)
+/* x with zeros between its elements and around it; less than none around: cropped. */
+static kl_lazy *around(kl_lazy *x, const int64_t *between, int64_t *lo, int64_t *hi)
 {
-    int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, between[KL_MAX_RANK] = {0};
-    for (int i = 0; i < o->dims && x; i++) {
-        int ax = x->rank - o->dims + i;
-        int64_t reach = kl_sat_mul(kl_lazy_shape(w)[2 + i] - 1, o->dilation[i]);
-        lo[ax] = o->transposed ? reach - o->lo[i] : o->lo[i];
-        hi[ax] = o->transposed ? kl_sat_add(reach - o->hi[i], o->out[i]) : o->hi[i];
-        between[ax] = o->transposed ? o->stride[i] - 1 : 0;
-    }
     kl_lazy *zero = x ? kl_n_const((kl_dtype)x->dtype, 0) : NULL;
     int64_t cut[KL_MAX_RANK], left[KL_MAX_RANK], none[KL_MAX_RANK] = {0};
     bool crops = false;
-    for (int i = 0; x && i < x->rank; i++) { /* less than nothing around: crop */
+    for (int i = 0; x && i < x->rank; i++) {
         cut[i] = KL_MAX(-lo[i], 0);
         int64_t n = kl_lazy_shape(x)[i],
                 all = kl_sat_add(n, kl_sat_mul(KL_MAX(n - 1, 0), between[i]));
@@ -69,14 +70,126 @@ static kl_lazy *padded(kl_lazy *x, kl_lazy *w, const conv *o)
     return kl_n_pad(crops ? kl_n_slice(x, cut, left, NULL) : x, zero, lo, hi, NULL);
 }
 
-static kl_lazy *windows(kl_lazy *x, kl_lazy *w, const conv *o)
+/* The places of a transposed one's result that x reaches, among its apart-th ones. */
+static bool reached(place *p, int64_t n, int64_t reach, const conv *o, int i)
+{
+    int64_t last = (n - 1) * o->stride[i] + reach - o->hi[i] + o->out[i];
+    p->first = (o->lo[i] + p->s.apart - 1) / p->s.apart;
+    p->last = last / p->s.apart;
+    p->before = p->first * p->s.apart - o->lo[i];
+    p->after = last - p->last * p->s.apart;
+    return p->first <= p->last;
+}
+
+static bool whole(const place *p)
+{
+    return p->s.phases == 1 && p->s.apart == 1;
+}
+
+static void place_axes(kl_lazy *x, kl_lazy *w, const conv *o, place *p)
+{
+    for (int i = 0; i < o->dims; i++) {
+        int64_t size = kl_lazy_shape(w)[2 + i];
+        int64_t n = kl_lazy_shape(x)[x->rank - o->dims + i], d = o->dilation[i];
+        int64_t stride = o->transposed ? o->stride[i] : 1;
+        int64_t most = KL_MAX(KL_MAX(o->lo[i], o->hi[i]), KL_MAX(n, o->out[i]));
+        p[i] = (place){.s = kl_spread_of(size, stride, d)};
+        if (!o->transposed)
+            p[i].s = kl_spread_plain(size, 1, d);
+        else if (whole(&p[i]) || most > INT32_MAX ||
+                 !reached(&p[i], n, (size - 1) * d, o, i)) /* all may be zeros */
+            p[i] = (place){.s = kl_spread_plain(size, stride, d)};
+    }
+}
+
+/* x as the kernel slides over it. */
+static kl_lazy *padded(kl_lazy *x, const conv *o, const place *p)
+{
+    int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, between[KL_MAX_RANK] = {0};
+    for (int i = 0; i < o->dims && x; i++) {
+        int ax = x->rank - o->dims + i;
+        const kl_spread *s = &p[i].s;
+        int64_t reach = kl_sat_mul(s->dilation, s->taps - 1);
+        between[ax] = s->between;
+        lo[ax] = o->lo[i], hi[ax] = o->hi[i];
+        if (o->transposed && whole(&p[i])) {
+            lo[ax] = reach - o->lo[i];
+            hi[ax] = kl_sat_add(reach - o->hi[i], o->out[i]);
+        } else if (o->transposed) {
+            lo[ax] = reach - p[i].first / s->phases;
+            hi[ax] = p[i].last / s->phases - (kl_lazy_shape(x)[ax] - 1);
+        }
+    }
+    return around(x, between, lo, hi);
+}
+
+/* The taps as a transposed one's windows meet them, an axis of phases after each axis
+ * that has them. */
+static kl_lazy *turned(kl_lazy *w, const conv *o, const place *p)
+{
+    int64_t between[KL_MAX_RANK] = {0}, lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0};
+    int64_t shape[KL_MAX_RANK];
+    int rank = 0, first = w ? w->rank - o->dims : 0;
+    uint64_t flip = 0;
+    for (int i = 0; w && i < w->rank; i++) {
+        const kl_spread *s = i < first ? NULL : &p[i - first].s;
+        between[i] = s ? s->w_between : 0;
+        hi[i] = s ? s->w_after : 0;
+        flip |= s ? UINT64_C(1) << rank : 0;
+        shape[rank++] = s ? s->taps : kl_lazy_shape(w)[i];
+        if (s && s->held > 1)
+            shape[rank++] = s->held;
+    }
+    return kl_n_flip(kl_n_reshape(around(w, between, lo, hi), rank, shape), flip);
+}
+
+/* y [.., phases.., places..] as the places of the result. */
+static kl_lazy *interleaved(kl_lazy *y, const conv *o, const place *p)
+{
+    int64_t shape[KL_MAX_RANK], start[KL_MAX_RANK] = {0}, between[KL_MAX_RANK] = {0};
+    int64_t lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, none[KL_MAX_RANK] = {0};
+    int perm[KL_MAX_RANK], n = 0, phase, head;
+    if (!y)
+        return NULL;
+    for (phase = y->rank - o->dims, head = phase, n = 0; n < o->dims; n++)
+        head -= p[n].s.held > 1;
+    for (n = 0; n < head; n++)
+        perm[n] = n, shape[n] = kl_lazy_shape(y)[n];
+    for (int i = 0, at = head; i < o->dims; i++) {
+        const kl_spread *s = &p[i].s;
+        perm[n++] = phase + i;
+        if (s->held > 1) {
+            hi[n] = s->phases - s->held;
+            perm[n++] = at++;
+        } else {
+            between[n - 1] = hi[n - 1] = s->phases - 1;
+        }
+        shape[head + i] = kl_lazy_shape(y)[phase + i] * s->phases;
+    }
+    kl_lazy *zero = kl_n_const((kl_dtype)y->dtype, 0);
+    y = kl_n_pad(kl_n_permute(y, perm), zero, none, hi, between);
+    y = kl_n_reshape(y, head + o->dims, shape);
+    memset(between, 0, sizeof between);
+    memset(hi, 0, sizeof hi);
+    for (int i = 0; i < o->dims; i++) {
+        if (whole(&p[i]))
+            continue;
+        start[head + i] = p[i].first % p[i].s.phases;
+        shape[head + i] = p[i].last - p[i].first + 1;
+        between[head + i] = p[i].s.apart - 1;
+        lo[head + i] = p[i].before, hi[head + i] = p[i].after;
+    }
+    return kl_n_pad(kl_n_slice(y, start, shape, NULL), zero, lo, hi, between);
+}
+
+static kl_lazy *windows(kl_lazy *x, const conv *o, const place *p)
 {
     kl_window_axis a[MOST];
     if (!x)
         return NULL;
     for (int i = 0; i < o->dims; i++)
-        a[i] = (kl_window_axis){x->rank - o->dims + i, kl_lazy_shape(w)[2 + i],
-                                o->transposed ? 1 : o->stride[i], o->dilation[i]};
+        a[i] = (kl_window_axis){x->rank - o->dims + i, p[i].s.taps,
+                                o->transposed ? 1 : o->stride[i], p[i].s.dilation};
     return kl_n_window(x, o->dims, a);
 }
 
@@ -94,23 +207,39 @@ static kl_lazy *grouped(kl_lazy *a, int axis, int64_t groups)
     return kl_n_reshape(a, a->rank + 1, shape);
 }
 
+/* Labels of the taps' axes and of those of phases, as in w; and of the latter alone. */
+static void label(const conv *o, const place *p, char *taps, char *phases)
+{
+    for (int i = 0; i < o->dims; i++) {
+        *taps++ = "xyz"[i];
+        if (p[i].s.held > 1)
+            *taps++ = *phases++ = "uvw"[i];
+    }
+    *taps = *phases = 0;
+}
+
 static kl_lazy *convolve(kl_lazy *x, kl_lazy *w, const conv *o)
 {
     static const char *const space[] = {"", "p", "pq", "pqr"};
     static const char *const tap[] = {"", "x", "xy", "xyz"};
-    char labels[64];
+    char labels[64], taps[2 * MOST + 1], phases[MOST + 1];
     kl_dtype dt = (kl_dtype)x->dtype, acc = dt == KL_F16 || dt == KL_BF16 ? KL_F32 : dt;
     const char *g = o->groups > 1 ? "g" : "", *channels = o->transposed ? "co" : "oc";
+    place p[MOST];
+    place_axes(x, w, o, p);
+    label(o, p, taps, phases);
     if (o->groups > 1) /* before the window: its derivative looks for the contraction */
         x = grouped(x, 1, o->groups);
-    kl_lazy *v = windows(padded(x, w, o), w, o);
+    kl_lazy *v = windows(padded(x, o, p), o, p);
     if (o->transposed)
-        w = kl_n_flip(w, ((UINT64_C(1) << o->dims) - 1) << 2);
+        w = turned(w, o, p);
     if (o->groups > 1)
         w = grouped(w, 0, o->groups);
-    snprintf(labels, sizeof labels, "n%sc%s%s,%s%s%s->n%so%s", g, space[o->dims],
-             tap[o->dims], g, channels, tap[o->dims], g, space[o->dims]);
+    snprintf(labels, sizeof labels, "n%sc%s%s,%s%s%s->n%so%s%s", g, space[o->dims],
+             tap[o->dims], g, channels, taps, g, phases, space[o->dims]);
     kl_lazy *y = v && w ? kl_n_contract(v, w, labels, acc) : NULL;
+    if (o->transposed)
+        y = interleaved(y, o, p);
     if (!y || o->groups == 1)
         return kl_n_cast(y, dt);
     int64_t shape[KL_MAX_RANK] = {kl_lazy_shape(y)[0],

@@ -8,8 +8,9 @@
  *
  * Place p of a' meets tap x of output o = (p - x d) / s. With g spread by s (interior
  * padding) and (K-1) d zeros before it, that is element p + (K-1-x) d: a window again,
- * the taps reversed. */
+ * the taps reversed. spread.h says how those zeros are left out. */
 #include "passes/derive.h"
+#include "passes/spread.h"
 
 typedef struct conv {
     kl_graph *g;
@@ -19,6 +20,8 @@ typedef struct conv {
     const int64_t *lab[3];                          /* labels of both operands and of u */
     int places, taps;                               /* which operand holds which: 0, 1 */
     int place_at[KL_MAX_RANK], tap_at[KL_MAX_RANK]; /* their axes there */
+    kl_spread s[KL_MAX_RANK];
+    int phases; /* axes that have them */
 } conv;
 
 static int find(const int64_t *lab, int n, int64_t l)
@@ -60,18 +63,55 @@ static bool matches(conv *c)
     return c->m > 0 && c->n[c->places] + c->m <= KL_MAX_RANK;
 }
 
-/* g spread and padded so that a window of the reversed taps reaches every place of a'. */
+static int used_labels(const conv *c)
+{
+    int used = 0;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < c->n[i]; j++)
+            used = KL_MAX(used, (int)c->lab[i][j] + 1);
+    return used;
+}
+
+static void settle(conv *c)
+{
+    int rank = kl_graph_at(c->g, c->u)->rank;
+    bool fits = rank <= KL_MAX_RANK && c->n[c->taps] + c->m <= KL_MAX_RANK &&
+                used_labels(c) + c->m <= 26; /* the most axes and letters */
+    for (int j = 0; j < c->m; j++) {
+        const int64_t *w = c->win + 1 + 4 * j; /* axis size stride dilation */
+        c->s[j] =
+            fits ? kl_spread_of(w[1], w[2], w[3]) : kl_spread_plain(w[1], w[2], w[3]);
+        c->phases += c->s[j].held > 1;
+    }
+}
+
+/* Is every element of a' a place of the contraction, in a window's order? */
+static bool whole(const kl_spread *s)
+{
+    return s->phases == 1 && s->apart == 1;
+}
+
+/* How many more places there are than outputs o: a' ends before stride n + reach, n being
+ * their number. */
+static int64_t beyond(const kl_spread *s)
+{
+    return (s->length - (s->apart == 1) + s->phases - 1) / s->phases;
+}
+
+/* g padded so that a window of the reversed taps reaches every place of a'. */
 static kl_ref spread(const conv *c, kl_ref g, const kl_dim *shape)
 {
     kl_dim lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, in[KL_MAX_RANK] = {0};
     kl_dims *d = c->g->dims;
     for (int j = 0; j < c->m; j++) {
         const int64_t *w = c->win + 1 + 4 * j; /* axis size stride dilation */
+        const kl_spread *s = &c->s[j];
         int ax = c->place_at[j];
         kl_dim last = kl_dim_mul(d, kl_dim_sub(d, kl_graph_shape(c->g, g)[ax], 1), w[2]);
-        lo[ax] = (w[1] - 1) * w[3];
-        hi[ax] = kl_dim_sub(d, shape[w[0]], kl_dim_add(d, last, 1));
-        in[ax] = w[2] - 1;
+        lo[ax] = (s->taps - 1) * s->dilation;
+        hi[ax] =
+            whole(s) ? kl_dim_sub(d, shape[w[0]], kl_dim_add(d, last, 1)) : beyond(s);
+        in[ax] = s->between;
     }
     kl_ref zero = kl_g_const(c->g, (kl_dtype)kl_graph_at(c->g, g)->dtype, 0);
     return kl_g_pad(c->g, g, zero, lo, hi, in);
@@ -81,37 +121,132 @@ static kl_ref windowed(const conv *c, kl_ref g)
 {
     int64_t attr[1 + 4 * KL_MAX_RANK] = {c->m};
     for (int j = 0; j < c->m; j++) {
-        const int64_t *w = c->win + 1 + 4 * j;
         int64_t *to = attr + 1 + 4 * j;
-        to[0] = c->place_at[j], to[1] = w[1], to[2] = 1, to[3] = w[3];
+        to[0] = c->place_at[j], to[1] = c->s[j].taps, to[2] = 1, to[3] = c->s[j].dilation;
     }
     return kl_node_of(c->g, KL_OP_window, NULL, &g, 1, attr, (uint32_t)(1 + 4 * c->m));
 }
 
-static kl_ref contraction(const conv *c, const kl_type *t)
+/* Which window runs over this axis of its operand; -1: none. */
+static int window_at(const int *at, int m, int axis)
+{
+    for (int j = 0; j < m; j++)
+        if (at[j] == axis)
+            return j;
+    return -1;
+}
+
+/* The taps reversed, an axis of phases after each axis that has them. */
+static kl_ref turned(const conv *c, kl_ref b)
+{
+    kl_graph *g = c->g;
+    kl_dim lo[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, in[KL_MAX_RANK] = {0};
+    kl_dim shape[KL_MAX_RANK];
+    uint64_t flip = 0;
+    int rank = 0;
+    for (int i = 0; i < c->n[c->taps]; i++) {
+        int j = window_at(c->tap_at, c->m, i);
+        shape[rank++] = j < 0 ? kl_graph_shape(g, b)[i] : c->s[j].taps;
+        if (j < 0)
+            continue;
+        flip |= UINT64_C(1) << (rank - 1);
+        hi[i] = c->s[j].w_after, in[i] = c->s[j].w_between;
+        if (c->s[j].held > 1)
+            shape[rank++] = c->s[j].held;
+    }
+    if (c->phases) {
+        kl_ref zero = kl_g_const(g, (kl_dtype)kl_graph_at(g, b)->dtype, 0);
+        b = kl_g_reshape(g, kl_g_pad(g, b, zero, lo, hi, in), rank, shape);
+    }
+    return kl_g_flip(g, b, flip);
+}
+
+/* The labels of the taps' operand: those of phases are `fresh` and on. */
+static char *tap_labels(const conv *c, int fresh, char *s)
+{
+    for (int i = 0; i < c->n[c->taps]; i++) {
+        int j = window_at(c->tap_at, c->m, i);
+        *s++ = (char)('a' + c->lab[c->taps][i]);
+        if (j >= 0 && c->s[j].held > 1)
+            *s++ = (char)('a' + fresh + j);
+    }
+    return s;
+}
+
+/* The axis of a' before which the contraction has its axes of phases. */
+static int first_place(const conv *c)
+{
+    int at = KL_MAX_RANK;
+    for (int j = 0; j < c->m; j++)
+        at = KL_MIN(at, (int)c->win[1 + 4 * j]);
+    return at;
+}
+
+static kl_ref product(const conv *c, const kl_type *t)
 {
     kl_graph *g = c->g;
     kl_ref a = kl_graph_src(g, c->u, (uint32_t)c->places),
            b = kl_graph_src(g, c->u, (uint32_t)c->taps);
     kl_dtype acc = (kl_dtype)kl_graph_at(g, c->u)->dtype;
-    char text[4 * KL_MAX_RANK], *s = text;
-    int rank = kl_graph_at(g, c->u)->rank - c->m;
-    uint64_t flip = 0;
+    char text[6 * KL_MAX_RANK], *s = text;
+    int rank = kl_graph_at(g, c->u)->rank - c->m, fresh = used_labels(c);
     for (int i = 0; i < c->n[c->places]; i++)
         *s++ = (char)('a' + c->lab[c->places][i]);
-    for (int j = 0; j < c->m; j++) {
+    for (int j = 0; j < c->m; j++)
         *s++ = (char)('a' + c->lab[2][rank + j]);
-        flip |= UINT64_C(1) << c->tap_at[j];
-    }
     *s++ = ',';
-    for (int i = 0; i < c->n[c->taps]; i++)
-        *s++ = (char)('a' + c->lab[c->taps][i]);
+    s = tap_labels(c, fresh, s);
     *s++ = '-', *s++ = '>';
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
+        for (int j = 0; i == first_place(c) && j < c->m; j++)
+            if (c->s[j].held > 1)
+                *s++ = (char)('a' + fresh + j);
         *s++ = (char)('a' + c->lab[2][i]);
+    }
     *s = 0;
-    kl_ref back = kl_g_flip(g, b, flip);
+    kl_ref back = turned(c, b);
     return kl_g_contract(g, windowed(c, spread(c, a, t->shape)), back, text, acc);
+}
+
+/* The product [.., phases.., places..] as a'. */
+static kl_ref interleaved(const conv *c, kl_ref y, const kl_type *t)
+{
+    kl_graph *g = c->g;
+    kl_dim none[KL_MAX_RANK] = {0}, hi[KL_MAX_RANK] = {0}, in[KL_MAX_RANK] = {0};
+    kl_dim shape[KL_MAX_RANK], apart[KL_MAX_RANK] = {0};
+    int perm[KL_MAX_RANK], at = first_place(c), n = 0;
+    for (int i = 0; y != KL_NONE && i < t->rank; i++) {
+        int j = 0, held = 0;
+        perm[n++] = i < at ? i : i + c->phases;
+        shape[i] = kl_graph_shape(g, y)[perm[n - 1]];
+        for (; j < c->m && c->win[1 + 4 * j] != i; j++)
+            held += c->s[j].held > 1;
+        if (j == c->m)
+            continue;
+        const kl_spread *s = &c->s[j];
+        shape[i] = kl_dim_mul(g->dims, shape[i], s->phases);
+        apart[i] = s->apart - 1;
+        if (s->held > 1) {
+            hi[n] = s->phases - s->held;
+            perm[n++] = at + held;
+        } else {
+            hi[n - 1] = in[n - 1] = s->phases - 1;
+        }
+    }
+    kl_ref zero = kl_g_const(g, t->dtype, 0);
+    y = kl_g_pad(g, kl_g_permute(g, y, perm), zero, none, hi, in);
+    y = kl_g_pad(g, kl_g_reshape(g, y, t->rank, shape), zero, none, none, apart);
+    return kl_g_slice(g, y, none, t->shape, NULL);
+}
+
+static kl_ref contraction(conv *c, const kl_type *t)
+{
+    bool all = true;
+    settle(c);
+    for (int j = 0; j < c->m; j++)
+        all &= whole(&c->s[j]);
+    kl_ref y = product(c, t);
+    return all ? y : interleaved(c, y, t);
 }
 
 /* Windows that do not meet (pooling): the places of a' are those of u, in another order.

@@ -25,6 +25,13 @@ def bits(t):
     return repr(t.detach().tolist())  # of every bit, the signs of zeros too
 
 
+def strided(x, w):
+    """The input's gradient of a convolution of stride 2."""
+    x.requires_grad_()
+    F.conv1d(x, w, stride=2, padding=1).square().sum().backward()
+    return x.grad
+
+
 class Same(unittest.TestCase):
     def check(self, run, sizes=(5, 9, 12, 7, 33, 64, 20)):
         self.assertEqual([run(n) for n in sizes], pinned(run, sizes))
@@ -91,6 +98,9 @@ class Same(unittest.TestCase):
             einsum=lambda n: bits(kiln.einsum("bij,bjk->bik", data(2, n, 4), data(2, 4, n))),
             conv1d=lambda n: bits(F.conv1d(data(2, 3, n + 4), data(5, 3, 3, seed=4), padding=1)),
             conv2d=lambda n: bits(F.conv2d(data(n, 3, 6, 6), data(5, 3, 3, 3, seed=4), padding=1)),
+            transposed=lambda n: bits(F.conv_transpose1d(data(2, 3, n + 4), data(3, 5, 4, seed=4),
+                                                         stride=3, padding=1, dilation=2)),
+            strided=lambda n: bits(strided(data(2, 3, n + 4), data(5, 3, 3, seed=4))),
             pool=lambda n: bits(F.max_pool2d(data(n, 3, 6, 6), 2)),
             attention=lambda n: bits(F.scaled_dot_product_attention(
                 data(1, 2, n, 4), data(1, 2, n, 4, seed=4), data(1, 2, n, 4, seed=5), is_causal=True)),

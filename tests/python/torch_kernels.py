@@ -35,6 +35,54 @@ def branch(x):
     return torch.cond(x.sum() > 0, lambda t: (t + 1).exp(), lambda t: t * 2 - t.sin(), (x,))
 
 
+def exclusive(x):
+    """The sums of what is before each element."""
+    return torch.cumsum(torch.cat([torch.zeros_like(x[:, :1]), x], 1)[:, :-1], 1)
+
+
+def segments(x):
+    """Sums from each element to each later one, minus infinity before: a state space's decay."""
+    t = x.size(-1)
+    lower = torch.tril(torch.ones(t, t, dtype=torch.bool))
+    sums = torch.cumsum(x[..., None].expand(*x.shape, t).masked_fill(~lower.tril(-1), 0), -2)
+    return sums.masked_fill(~lower, -torch.inf).exp()
+
+
+def clusters(x, w, c):
+    """NetVLAD: soft distances to clusters, added up, twice normalised."""
+    a = (x.flatten(0, 1) @ w).softmax(1)[:, :-1].view(*x.shape[:2], -1)
+    v = (a.transpose(1, 2) @ x).transpose(1, 2) - a.sum(1, keepdim=True) * c
+    return F.normalize(F.normalize(v).reshape(len(x), -1))
+
+
+def shifted(x):
+    """Windows of 4 x 4 of an image whose rows and columns are moved by 2."""
+    b, h, w, c = x.shape
+    x = torch.roll(x, (-2, -2), (1, 2)).view(b, h // 4, 4, w // 4, 4, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+
+
+def scaled(q, k, m):
+    """Attention by a ReLU under a causal mask."""
+    return F.relu((q @ k.transpose(-2, -1) / 3).masked_fill(m == 0, -torch.inf)) @ k
+
+
+class Shuffle(nn.Module):
+    """A ShuffleNet unit: grouped convolutions, channels of the groups mixed between them."""
+
+    def __init__(self, c=12, groups=3):
+        super().__init__()
+        self.groups = groups
+        self.a, self.c = (nn.Conv2d(c, c, 1, groups=groups, bias=False) for _ in "ac")
+        self.b = nn.Conv2d(c, c, 3, padding=1, groups=c, bias=False)
+        self.n = nn.BatchNorm2d(c)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        y = F.relu(self.n(self.a(x))).view(b, self.groups, -1, h, w).transpose(1, 2)
+        return F.relu(self.c(self.b(y.reshape(b, c, h, w)))) + x
+
+
 def chain(*layers):
     return nn.Sequential(*layers).eval()
 
@@ -80,10 +128,14 @@ OPERATORS = {
     "max_pool_2d": lambda: (nn.MaxPool2d(3, 2, 1), R(2, 4, 16, 16)),
     "max_pool_3d": lambda: (nn.MaxPool3d(3, 2, 1), R(2, 4, 8, 8, 8)),
     "average_pool_2d": lambda: (nn.AvgPool2d(3), R(2, 4, 16, 16)),
+    "average_pool_1d": lambda: (nn.AvgPool1d(8, 1, 4), R(2, 4, 32)),
+    "average_pool_3d": lambda: (nn.AvgPool3d(3, 2, 1), R(2, 4, 8, 8, 8)),
     "sum": lambda: (lambda x: x.sum(1, keepdim=True), R(4, 16, 8)),
     "mean": lambda: (lambda x: x.mean(1), R(4, 16, 8)),
     "max": lambda: (lambda x: x.max(1)[0], R(4, 16, 8)),
+    "min": lambda: (lambda x: x.min(1)[0], R(4, 16, 8)),
     "argmax": lambda: (lambda x: x.argmax(1), R(4, 16, 8)),
+    "argmin": lambda: (lambda x: x.argmin(1), R(4, 16, 8)),
     "product": lambda: (lambda x: x.prod(1), R(4, 16, 8)),
     "conv_1d_dilated": lambda: (nn.Conv1d(3, 8, 3, 2, dilation=3), R(2, 3, 32)),
     "conv_2d_asymmetric": lambda: (nn.Conv2d(3, 8, (3, 5)), R(2, 3, 12, 20)),
@@ -91,10 +143,23 @@ OPERATORS = {
     "conv_depthwise": lambda: (nn.Conv2d(8, 8, 3, groups=8), R(2, 8, 12, 12)),
     "conv_transposed": lambda: (nn.ConvTranspose2d(4, 6, 3, 2, 1, 1), R(2, 4, 8, 8)),
     "conv_transposed_3d": lambda: (nn.ConvTranspose3d(2, 3, 3), R(1, 2, 4, 4, 4)),
+    "conv_transposed_apart": lambda: (nn.ConvTranspose1d(4, 6, 3, 2, 1, dilation=2), R(2, 4, 16)),
+    "conv_transposed_grouped": lambda: (nn.ConvTranspose2d(
+        4, 8, (3, 5), (2, 3), (1, 2), dilation=(2, 1), groups=4), R(2, 4, 6, 7)),
+    "conv_transposed_far": lambda: (nn.ConvTranspose2d(4, 6, 3, 5, 1, dilation=2), R(2, 4, 6, 7)),
+    "conv_transposed_3d_grouped": lambda: (nn.ConvTranspose3d(
+        4, 4, (3, 5, 3), 2, (1, 2, 1), 1, groups=2), R(1, 4, 3, 4, 5)),
+    "conv_2d_strided": lambda: (nn.Conv2d(3, 8, 11, 4, 2), R(2, 3, 40, 40)),
     "cumsum": lambda: (lambda x: x.cumsum(1), R(8, 64)),
     "cumprod": lambda: (lambda x: x.cumprod(1), R(8, 16)),
     "cumsum_reverse": lambda: (scan_of, R(8, 64)),
     "masked_cumsum": lambda: (lambda x, m: (x * m).cumsum(1), R(8, 64), R(8, 64) > 0),
+    "cumsum_exclusive": lambda: (exclusive, R(8, 64)),
+    "segment_sums": lambda: (segments, R(2, 3, 8)),
+    "triplet_loss": lambda: (F.triplet_margin_loss, R(8, 16), R(8, 16), R(8, 16)),
+    "windows_moved": lambda: (shifted, R(2, 8, 8, 5)),
+    "netvlad": lambda: (clusters, R(2, 6, 8), R(8, 5), R(1, 8, 4)),
+    "relu_attention": lambda: (scaled, R(2, 2, 6, 4), R(2, 2, 6, 4), torch.ones(6, 6).tril()),
     "mse_loss": lambda: (F.mse_loss, R(16, 64), R(16, 64)),
     "cross_entropy": lambda: (classes, R(16, 10), torch.randint(0, 10, (16,))),
     "huber_loss": lambda: (F.smooth_l1_loss, R(16, 64), R(16, 64)),
@@ -126,6 +191,13 @@ CHAINS = {
     "transposed_conv_swish_pool": lambda: (chain(N.ConvTranspose2d(3, 4, 3), N.SiLU(),
                                                  N.AdaptiveAvgPool2d(1)), R(2, 3, 8, 8)),
     "sums_of_joined": lambda: (sums_of_joined, *[R(2, 48, 4, 4) for _ in range(8)]),
+    "transposed_conv_norm_pool_gelu": lambda: (chain(
+        N.ConvTranspose3d(2, 8, 3, 2, 1, 1), N.LayerNorm(8), N.AvgPool3d(2), N.GELU()),
+        R(1, 2, 3, 4, 4)),
+    "transposed_conv_norm_min": lambda: (lambda x, w: F.group_norm(F.silu(F.conv_transpose3d(
+        x, w, stride=2, padding=1)), 2).min(2)[0], R(1, 2, 3, 4, 4), R(2, 4, 3, 3, 3)),
+    "transposed_conv_max_sum": lambda: (lambda x, w: F.max_pool3d(F.max_pool3d(F.conv_transpose3d(
+        x, w, stride=2, padding=2), 2), 3).sum(1, True), R(1, 2, 6, 6, 6), R(2, 4, 5, 5, 5)),
     "branch": lambda: (branch, R(8, 32)),
     "linear_dropout_softmax": lambda: (chain(N.Linear(32, 16), N.Dropout(0.5), N.Softmax(1)),
                                        R(8, 32)),
@@ -137,6 +209,7 @@ NETS = {
                             N.ReLU(), N.MaxPool2d(2), N.Flatten(), N.Linear(256, 120),
                             N.ReLU(), N.Linear(120, 10)), R(2, 1, 28, 28)),
     "residual_block": lambda: (Residual(8).eval(), R(2, 8, 12, 12)),
+    "shuffle_unit": lambda: (Shuffle().eval(), R(2, 12, 6, 6)),
     "gpt_block": lambda: (GPT().eval(), torch.randint(0, 50, (2, 16))),
 }
 ALL = {**OPERATORS, **CHAINS, **NETS}
