@@ -148,7 +148,7 @@ kl_tensor *kl_local_response_norm_at(const char *at, kl_tensor *x, int64_t size,
                                      double alpha, double beta, double k)
 {
     kl_call c = kl_compose(at);
-    if (kl_rank(x) < 3 || size < 1) {
+    if (kl_rank(x) < 3 || 2 * (kl_rank(x) - 1) > KL_INTS_MAX || size < 1) {
         kl_fail(KL_ERR_ARG,
                 "Expected 3D or higher dimensionality input (got %d dimensions) "
                 "and a positive size",

@@ -345,6 +345,10 @@ kl_tensor *kl_rot90_at(const char *at, kl_tensor *t, int64_t k, int dim0, int di
 kl_tensor *kl_roll_axes_at(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims)
 {
     kl_call c = kl_compose(at);
+    if (shifts.n > KL_INTS_MAX || dims.n > KL_INTS_MAX) {
+        kl_fail(KL_ERR_SHAPE, "more than %d axes", KL_INTS_MAX);
+        return kl_composed(&c, NULL, NULL);
+    }
     if (dims.n != shifts.n && !(dims.n == 0 && shifts.n == 1)) {
         kl_fail(KL_ERR_ARG, "shifts and dimensions must align. shifts: %d, dims:%d",
                 shifts.n, dims.n);
@@ -365,7 +369,7 @@ kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to
     kl_call c = kl_compose(at);
     kl_ints perm = {.n = t ? t->rank : 0};
     bool taken[KL_INTS_MAX] = {0}, placed[KL_INTS_MAX] = {0};
-    for (int i = 0; i < from.n && i < to.n && t; i++) {
+    for (int i = 0; i < from.n && i < to.n && i < KL_INTS_MAX && t; i++) {
         int a, b;
         if (kl_dim_wrap(from.v[i], t->rank, &a) || kl_dim_wrap(to.v[i], t->rank, &b))
             return kl_composed(&c, NULL, NULL);

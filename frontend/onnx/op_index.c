@@ -165,7 +165,9 @@ OP(OneHot)
     int64_t axis = kl_onnx_int(n, "axis", -1), count;
     const int64_t *depth = kl_onnx_ints(n, 1, &count);
     int rank = kl_rank(index) + 1;
-    if (!depth || !count || !kl_onnx_axis(n, &axis, rank))
+    if (depth && rank > KL_INTS_MAX)
+        kl_onnx_fail(n, KL_ERR_UNSUPPORTED, "more than %d dimensions", KL_INTS_MAX);
+    if (!depth || !count || kl_failed() || !kl_onnx_axis(n, &axis, rank))
         return;
     kl_ints s = ints_fill(rank, 1);
     s.v[axis] = depth[0];

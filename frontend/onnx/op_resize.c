@@ -102,7 +102,7 @@ static void weigh(const plan *p, const axis_map *m, double x, int64_t k, int64_t
 static kl_tensor *along(kl_onnx_op *n, kl_tensor *x, const plan *p, const axis_map *m)
 {
     int64_t k = taps(p, m->scale), all = product64(m->out, k);
-    if (!x || m->out < 0 || k > 1 << 20 || all > 1 << 28)
+    if (!x || m->out < 0 || k > 1 << 20 || all > 1 << 28 || kl_rank(x) == KL_INTS_MAX)
         return kl_onnx_fail(n, KL_ERR_SHAPE, "a scale of %g", m->scale), NULL;
     int64_t *at = kl_onnx_alloc(n->run, ((size_t)all + 1) * sizeof *at);
     double *w = kl_onnx_alloc(n->run, ((size_t)all + 1) * sizeof *w);

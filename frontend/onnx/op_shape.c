@@ -462,7 +462,9 @@ OP(CenterCropPad)
     kl_tensor *x = in(n, 0);
     int rank = kl_rank(x);
     kl_ints want, axes;
-    if (!kl_onnx_list_of(n, 1, NULL, &want))
+    if (2 * rank > KL_INTS_MAX)
+        too_many(n);
+    if (kl_failed() || !kl_onnx_list_of(n, 1, NULL, &want))
         return;
     if (!kl_onnx_list(n, "axes", &axes))
         for (int i = 0; i < rank; i++)

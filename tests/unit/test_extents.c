@@ -169,6 +169,23 @@ START_TEST(test_adaptive)
 }
 END_TEST
 
+/* What has one dimension more or twice as many than a list holds. */
+START_TEST(test_many_dimensions)
+{
+    kl_ints s = {.n = KL_INTS_MAX};
+    for (int i = 0; i < s.n; i++)
+        s.v[i] = 1;
+    kl_tensor *x = kl_ones(s, KL_F32);
+    FAILS(kl_local_response_norm_at(KL_HERE, x, 3, 1e-4, 0.75, 1), "16 dimensions");
+    FAILS(kl_vander_at(KL_HERE, x, 2, false), "vander");
+    FAILS(kl_unsqueeze(x, 0), "more than 16 dimensions");
+    int64_t many[KL_INTS_MAX + 1] = {0};
+    FAILS(kl_roll_axes_at(KL_HERE, x, kl_ints_of(KL_INTS_MAX + 1, many),
+                          kl_ints_of(KL_INTS_MAX + 1, many)),
+          "more than 16 axes");
+}
+END_TEST
+
 START_TEST(test_ranges)
 {
     SHOWS(kl_arange(INT64_MIN, INT64_MAX, INT64_MAX, KL_I64),
@@ -194,6 +211,7 @@ int main(void)
     tcase_add_test(tc, test_long_axes);
     tcase_add_test(tc, test_adaptive);
     tcase_add_test(tc, test_ranges);
+    tcase_add_test(tc, test_many_dimensions);
     suite_add_tcase(s, tc);
     return front_run(s);
 }

@@ -508,6 +508,10 @@ START_TEST(sizes_that_no_shape_bears_are_refused)
     pb_int(&shape, 20, 7);
     pb_part(&turned, 5, &shape);
     refuses(turned, &image, 1, "output_shape of 1 axes for 2");
+    int64_t ones[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    pb deep = onnx_tensor("d", ONNX_FLOAT, ones, 12, v, 4);
+    refuses(onnx_node("CenterCropPad", "d n", "y"), (pb[]){deep, one}, 2,
+            "more than 16 dimensions");
     pb strides = {0}, conv = onnx_node("Conv", "w w", "y");
     pb_text(&strides, 1, "pads");
     for (int i = 0; i < 4; i++)
