@@ -285,7 +285,55 @@ static kl_ref split_reduce(kl_graph *g, kl_ref r)
                        mask & ~group, false);
 }
 
+/* ---- what is cut off ---- */
+
+/* Operand `side` of contraction c, cut as slice r cuts the result's axes of its labels.
+ */
+static kl_ref cut_operand(kl_graph *g, kl_ref r, kl_ref c, int side)
+{
+    const int64_t *attr = kl_graph_attr(g, c), *label = attr + 3 + (side ? attr[0] : 0),
+                  *result = attr + 3 + attr[0] + attr[1], *cut = kl_graph_attr(g, r);
+    kl_ref a = kl_graph_src(g, c, (uint32_t)side);
+    kl_dim start[KL_MAX_RANK] = {0}, extent[KL_MAX_RANK], step[KL_MAX_RANK];
+    int64_t ny = attr[2];
+    for (int64_t i = 0; i < attr[side]; i++) {
+        extent[i] = kl_graph_shape(g, a)[i];
+        step[i] = 1;
+        for (int64_t k = 0; k < ny; k++)
+            if (result[k] == label[i]) {
+                start[i] = cut[k];
+                extent[i] = kl_graph_shape(g, r)[k];
+                step[i] = cut[ny + k];
+            }
+    }
+    return kl_g_slice(g, a, start, extent, step);
+}
+
+/* A slice of a contraction that nothing else reads: what is cut off is not computed. So
+ * the input gradient of a padded convolution has no more columns than the input. */
+static kl_ref cut_contraction(kl_graph *g, kl_ref r)
+{
+    kl_ref c = kl_graph_src(g, r, 0), src[2];
+    int64_t attr[3 + 3 * KL_MAX_RANK];
+    kl_spec spec = {.op = KL_OP_contract,
+                    .want.dtype = (kl_dtype)kl_graph_at(g, c)->dtype,
+                    .src = src,
+                    .nsrc = 2,
+                    .attr = attr,
+                    .nattr = kl_graph_at(g, c)->nattr};
+    memcpy(attr, kl_graph_attr(g, c), spec.nattr * sizeof *attr);
+    for (int side = 0; side < 2; side++)
+        if ((src[side] = cut_operand(g, r, c, side)) == KL_NONE)
+            return KL_NONE;
+    return kl_graph_node(g, &spec);
+}
+
 /* ---- the pass ---- */
+
+typedef struct walk {
+    int only;             /* this rule alone; < 0: all that is known */
+    const uint32_t *uses; /* by node of the graph before */
+} walk;
 
 static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
 {
@@ -309,14 +357,35 @@ static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
 static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
                     const kl_ref *src)
 {
+    const walk *w = ctx;
+    const kl_node *n = kl_graph_at(from, r);
     kl_ref copy = kl_graph_copy_node(to, from, r, src);
-    return copy == KL_NONE ? copy : simplify_node(to, copy, *(int *)ctx);
+    if (copy != KL_NONE && w->only < 0 && n->op == KL_OP_slice &&
+        w->uses[kl_graph_src(from, r, 0)] == 1 &&
+        kl_graph_at(to, src[0])->op == KL_OP_contract && !whole_slice(to, copy, src[0]))
+        copy = cut_contraction(to, copy);
+    return copy == KL_NONE ? copy : simplify_node(to, copy, w->only);
+}
+
+/* How many nodes and outputs read each. */
+static const uint32_t *count_uses(const kl_graph *g)
+{
+    uint32_t *uses = kl_arena_zeroed(g->arena, (size_t)g->count + 1, sizeof *uses);
+    for (kl_ref r = 0; uses && r < g->count; r++)
+        for (uint32_t i = 0; i < kl_graph_at(g, r)->nsrc; i++)
+            uses[kl_graph_src(g, r, i)]++;
+    for (uint32_t i = 0; uses && i < g->noutputs; i++)
+        uses[g->outputs[i]]++;
+    return uses;
 }
 
 kl_status kl_simplify(kl_graph **g, int only)
 {
     pthread_once(&once, parse_rules);
-    KL_TRY(kl_graph_rewrite(g, visit, &only));
+    walk w = {only, count_uses(*g)};
+    if (!w.uses)
+        return kl_fail(KL_ERR_OOM, "simplify: no memory");
+    KL_TRY(kl_graph_rewrite(g, visit, &w));
     return kl_graph_compact(*g, NULL);
 }
 
