@@ -67,6 +67,8 @@ fetch() { # in the background, what later legs need, most of it for PyTorch
     [ "$mode" != --quick ] || return 0
     "$env/bin/python3" -c 'import numpy, torch, expecttest, filelock, array_api_strict, onnx, scipy, pandas, matplotlib' 2>/dev/null ||
         sh tests/bench/peers.sh "$env" >"$env/install.log" 2>&1 || tail -5 "$env/install.log"
+    [ "$mode" != --full ] || "$env/bin/python3" -c 'import torchvision, timm' 2>/dev/null ||
+        "$env/bin/pip" install -q --no-compile --no-deps torchvision timm pyyaml || true
     sh tests/neighbours/run.sh --fetch
     sh tests/llvms.sh --fetch
 }
@@ -118,6 +120,10 @@ if [ "$mode" != --quick ]; then
     script "models and operators through torch.compile" sh tests/pool.sh \
         "$opdb 0/2" "$opdb 1/2" "$python tests/python/torch_models.py" "$python tests/python/torch_sizes.py" \
         "$python tests/python/torch_kernels.py"
+    if [ "$mode" = --full ]; then
+        script "families of image models through torch.compile" sh tests/pool.sh \
+            "$python tests/python/torch_zoo.py torchvision" "$python tests/python/torch_zoo.py timm"
+    fi
     script "prints, files, and $programs random programs, as PyTorch and NumPy" \
         sh tests/python/peers.sh "$python" $programs
     script "ONNX's node tests, pip install ., neighbours in one process, LLVM 17, 18 and too old ones" \
