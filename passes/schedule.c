@@ -348,15 +348,16 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
     int64_t one = map_lanes(k, t, forced), gathers = gathered(k, p, vec, one);
     /* what is written out and gathered holds as many vectors of addresses as of values */
     bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
-               own * weight_of(k, p) <= WRITTEN_OUT && own * gathers <= 4 * GATHERS;
-    bool two = !forced && !(few && own * gathered(k, p, vec, 2 * one) > GATHERS);
+               own * weight_of(k, p) <= WRITTEN_OUT && own * gathers <= 2 * GATHERS;
+    int64_t both = gathered(k, p, vec, 2 * one);
+    bool two = !forced && !(few && own * both > GATHERS);
     int64_t lanes = t->kind == KL_TARGET_CUDA ? 64 : one * (two ? 2 : 1);
     uint32_t weight = k->x->count;
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "column");
     param(k, part, "lanes", lanes);
     param(k, part, "vec", vec);
     param(k, part, "rows", /* unrolled copies of the expression */
-          weight > 160 || 8 * gathers > 4 * GATHERS ? 1 : 8);
+          weight > 160 || 8 * both > GATHERS ? 1 : 8);
     if (few)
         param(k, part, "few", 1);
     param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * lanes, 1), 1));

@@ -198,6 +198,8 @@ CHAINS = {
         x, w, stride=2, padding=1)), 2).min(2)[0], R(1, 2, 3, 4, 4), R(2, 4, 3, 3, 3)),
     "transposed_conv_max_sum": lambda: (lambda x, w: F.max_pool3d(F.max_pool3d(F.conv_transpose3d(
         x, w, stride=2, padding=2), 2), 3).sum(1, True), R(1, 2, 6, 6, 6), R(2, 4, 5, 5, 5)),
+    "sums_on_ragged_vectors": lambda: (lambda a, b, c, d: ((a + b + c) * (d - 1)).sum((2, 3)),
+                               *[R(2, 40, 4, 4) for _ in range(4)]),
     "branch": lambda: (branch, R(8, 32)),
     "linear_dropout_softmax": lambda: (chain(N.Linear(32, 16), N.Dropout(0.5), N.Softmax(1)),
                                        R(8, 32)),
