@@ -274,6 +274,34 @@ static void rows_by_taps(lanes *n, kl_build *b, int64_t taps)
     store(n, &body, row);
 }
 
+/* Does a whole operand lie channel by channel, taps side by side, along neither rows nor
+ * lanes? A convolution's weights do for its input's gradient. */
+static bool by_channels(const kl_gemm *g, const kl_packing *p, int64_t taps)
+{
+    int64_t first;
+    return p->rows_k && p->how->plain && !p->how->side && taps > 1 &&
+           kl_x_is_int(g->x, p->row0, &first) && first == 0 && p->most_rows == g->k &&
+           kl_dim_divides(g->d, taps, g->k);
+}
+
+/* Channel outside and taps inside: what is read lies together. */
+static void rows_by_channels(lanes *n, kl_build *b, int64_t taps)
+{
+    enum { FEW = 16 };
+    kl_gemm *g = n->g;
+    const kl_packing *p = n->p;
+    kl_x i, t, all = kl_g_int(g, taps), count = kl_g_div(g, p->rows, taps);
+    kl_build in = kl_gemm_loop(g, b, "i", kl_dim_div(g->d, p->most_rows, taps), count,
+                               KL_BIND_SERIAL, 1, &i);
+    kl_build of =
+        kl_gemm_loop(g, &in, "j", p->most_lanes, p->lanes, KL_BIND_SERIAL, 1, &n->lane);
+    kl_build body = kl_gemm_loop(g, &of, "tap", taps, all,
+                                 taps <= FEW ? KL_BIND_UNROLL : KL_BIND_SERIAL, 1, &t);
+    n->first = p->lane0;
+    n->row = (kl_flat){i, t, taps};
+    store(n, &body, kl_g_add(g, kl_g_mul(g, i, taps), t));
+}
+
 static void rows_in_turn(lanes *n, kl_build *b)
 {
     kl_gemm *g = n->g;
@@ -365,6 +393,11 @@ void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
     n.run = !n.vectors ? 0 : p->rows_k ? p->how->side_run : p->how->k_run;
     if (n.vectors && !n.run && !p->rows_k && taps == 1) {
         copy_rows(&n, b);
+        return;
+    }
+    if (!n.vectors && by_channels(g, p, taps)) {
+        n.wide = p->most_lanes;
+        rows_by_channels(&n, b, taps);
         return;
     }
     kl_build in = *b;
