@@ -85,12 +85,17 @@ static const struct {
      KL_U8,
      -1,
      "shape (0,1099511627776,1099511627776): too many elements for 64 bits"},
-    {1, {INT64_MAX}, KL_U8, INT64_MAX, NULL},
+    {1, {INT64_MAX - 1}, KL_U8, INT64_MAX - 1, NULL},
     {1,
-     {INT64_MAX},
+     {INT64_MAX}, /* what sums and products that leave 64 bits end at */
+     KL_U8,
+     -1,
+     "shape (9223372036854775807): too many elements for 64 bits"},
+    {1,
+     {INT64_MAX - 1},
      KL_U16,
      -1,
-     "shape (9223372036854775807): too many bytes for 64 bits"},
+     "shape (9223372036854775806): too many bytes for 64 bits"},
     {-1, {0}, KL_U8, -1, "shape (): the rank is not 0 to 16"},
 };
 
