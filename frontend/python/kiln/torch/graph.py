@@ -4,6 +4,7 @@ programs.
 
     x -> [add, softmax] -> (aten.no_row) -> [mul, sum] -> y      two programs, one fallback"""
 import ctypes
+import functools
 import math
 import operator
 import re
@@ -89,9 +90,14 @@ def layout_of(val, symbols):
                   [number(s, symbols) for s in val.stride()])
 
 
+@functools.lru_cache(maxsize=None)
+def name_of(target):
+    return str(target) if isinstance(target, torch._ops.OpOverload) else \
+        getattr(target, "__name__", str(target))
+
+
 def target_name(node):
-    return str(node.target) if isinstance(node.target, torch._ops.OpOverload) else \
-        getattr(node.target, "__name__", str(node.target))
+    return name_of(node.target)
 
 
 # ---- one node over kiln's tensors ----
@@ -174,20 +180,31 @@ def module_of(node):
     Conv2d)."""
     stack = node.meta.get("nn_module_stack") or node.meta.get("fwd_nn_module_stack")
     path, kind = next(reversed(stack.values())) if stack else ("", None)
+    return reached(path), kind
+
+
+@functools.lru_cache(maxsize=4096)
+def reached(path):
     path = INDEX.sub(r".\1", path.split("]", 1)[-1] if path.startswith("L[") else path)
-    return path.strip("."), kind
+    return path.strip(".")
+
+
+@functools.lru_cache(maxsize=4096)
+def user_line(trace):
+    """The last line of a stack that is not PyTorch's own, or None."""
+    at = LINE.findall(trace)
+    mine = [a for a in at if "/site-packages/torch/" not in a[0]] or at
+    return ":".join(mine[-1]) if mine else None
 
 
 def place_of(node):
     """The user's line and module that a node comes from, "net.py:12 layer1.0.conv1", of a module
     that PyTorch calls itself "Conv2d:0 layer1.0.conv1"; None: unknown."""
-    trace = node.meta.get("stack_trace")
-    at = LINE.findall(trace) if trace else ()
-    mine = [a for a in at if "/site-packages/torch/" not in a[0]] or at
+    line = user_line(node.meta.get("stack_trace") or "")
     module, kind = module_of(node)
-    if not mine:
+    if not line:
         return f"{getattr(kind, '__name__', kind)}:0 {module}" if module else None
-    return f"{mine[-1][0]}:{mine[-1][1]} {module}".rstrip()
+    return f"{line} {module}".rstrip()
 
 
 def constant(node):
@@ -217,12 +234,12 @@ class Region:
                 token = target_name(n) == "with_effects" and a is n.args[0]
                 if a not in inside and not is_host(a) and not token:
                     inputs.setdefault(a)
-        self.inputs = list(inputs)
+        self.inputs, self.entering = list(inputs), set(inputs)
         self.outputs = [n for n in self.nodes if n in used_later and not is_host(n)]
 
     def root(self, node):
         """The node of whose memory this one is a view, with nothing computed."""
-        while node not in self.inputs:
+        while node not in self.entering:
             if target_name(node) in VIEWS:
                 node = node.args[0]
             elif node.target is operator.getitem and target_name(node.args[0]) in SPLITS:
@@ -523,7 +540,8 @@ def unbacked(node):
 
 def new_sizes(node):
     """Whether its sizes follow from its data."""
-    return bool(unbacked(node) - set().union(*map(unbacked, node.all_input_nodes)))
+    new = unbacked(node)
+    return bool(new and new - set().union(*map(unbacked, node.all_input_nodes)))
 
 
 def is_native_dtype(node):
