@@ -360,6 +360,25 @@ uint32_t kl_contract_attrs(const char *labels, int64_t *attr)
     return at;
 }
 
+kl_labels kl_contract_labels(const kl_graph *g, kl_ref r)
+{
+    const int64_t *attr = kl_graph_attr(g, r), *at = attr + 3;
+    kl_labels l;
+    for (int part = 0; part < 3; at += attr[part++]) {
+        l.n[part] = (int)attr[part];
+        memcpy(l.of[part], at, (size_t)attr[part] * sizeof *at);
+    }
+    return l;
+}
+
+int kl_label_at(const kl_labels *l, int part, int64_t label)
+{
+    for (int i = 0; i < l->n[part]; i++)
+        if (l->of[part][i] == label)
+            return i;
+    return -1;
+}
+
 kl_ref kl_g_contract(kl_graph *g, kl_ref a, kl_ref b, const char *labels, kl_dtype acc)
 {
     int64_t attr[3 + 3 * KL_MAX_RANK];

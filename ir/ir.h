@@ -283,6 +283,13 @@ kl_ref kl_g_concat(kl_graph *g, const kl_ref *a, uint32_t n, int axis);
 kl_ref kl_g_iota(kl_graph *g, kl_dtype dt, int rank, const kl_dim *shape, int axis);
 /* "bk,nk->bn" as attribute words; 0: recorded failure. */
 uint32_t kl_contract_attrs(const char *labels, int64_t *attr /* [3 + 3 * KL_MAX_RANK] */);
+/* The labels of a contract's operands, 0 and 1, and of its result, 2. */
+typedef struct kl_labels {
+    int n[3];
+    int64_t of[3][KL_MAX_RANK];
+} kl_labels;
+kl_labels kl_contract_labels(const kl_graph *g, kl_ref r);
+int kl_label_at(const kl_labels *l, int part, int64_t label); /* its axis; -1: none */
 static inline const kl_node *kl_graph_at(const kl_graph *g, kl_ref r)
 {
     return &g->nodes[r];

@@ -16,21 +16,13 @@ typedef struct conv {
     kl_graph *g;
     kl_ref u, r;        /* the contraction; the window node */
     const int64_t *win; /* m, then axis size stride dilation */
-    int m, n[3];
-    const int64_t *lab[3];                          /* labels of both operands and of u */
+    int m;
+    kl_labels l;                                    /* u's */
     int places, taps;                               /* which operand holds which: 0, 1 */
     int place_at[KL_MAX_RANK], tap_at[KL_MAX_RANK]; /* their axes there */
     kl_spread s[KL_MAX_RANK];
     int phases; /* axes that have them */
 } conv;
-
-static int find(const int64_t *lab, int n, int64_t l)
-{
-    for (int i = 0; i < n; i++)
-        if (lab[i] == l)
-            return i;
-    return -1;
-}
 
 /* Is u a contraction whose places and taps stand apart, of known sizes? */
 static bool matches(conv *c)
@@ -38,44 +30,40 @@ static bool matches(conv *c)
     const kl_node *n = kl_graph_at(c->g, c->u);
     if (n->op != KL_OP_contract)
         return false;
-    const int64_t *at = kl_graph_attr(c->g, c->u);
     int rank = n->rank - c->m;
-    for (int i = 0; i < 3; i++) {
-        c->n[i] = (int)at[i];
-        c->lab[i] = at + 3 + (i > 0 ? at[0] : 0) + (i > 1 ? at[1] : 0);
-    }
+    c->l = kl_contract_labels(c->g, c->u);
     for (int j = 0; j < c->m; j++) {
-        int64_t place = c->lab[2][c->win[1 + 4 * j]], tap = c->lab[2][rank + j], k;
-        int in_place = find(c->lab[0], c->n[0], place) >= 0 ? 0 : 1;
-        int in_tap = find(c->lab[0], c->n[0], tap) >= 0 ? 0 : 1;
+        int64_t place = c->l.of[2][c->win[1 + 4 * j]], tap = c->l.of[2][rank + j], k;
+        int in_place = kl_label_at(&c->l, 0, place) >= 0 ? 0 : 1;
+        int in_tap = kl_label_at(&c->l, 0, tap) >= 0 ? 0 : 1;
         if (j && (in_place != c->places || in_tap != c->taps))
             return false;
         c->places = in_place, c->taps = in_tap;
-        if (in_place == in_tap || find(c->lab[in_tap], c->n[in_tap], place) >= 0 ||
-            find(c->lab[in_place], c->n[in_place], tap) >= 0)
+        if (in_place == in_tap || kl_label_at(&c->l, in_tap, place) >= 0 ||
+            kl_label_at(&c->l, in_place, tap) >= 0)
             return false;
-        c->place_at[j] = find(c->lab[in_place], c->n[in_place], place);
-        c->tap_at[j] = find(c->lab[in_tap], c->n[in_tap], tap);
+        c->place_at[j] = kl_label_at(&c->l, in_place, place);
+        c->tap_at[j] = kl_label_at(&c->l, in_tap, tap);
         for (int i = 1; i < 4; i++)
             if (!kl_dim_is_const(c->g->dims, c->win[1 + 4 * j + i], &k))
                 return false;
     }
-    return c->m > 0 && c->n[c->places] + c->m <= KL_MAX_RANK;
+    return c->m > 0 && c->l.n[c->places] + c->m <= KL_MAX_RANK;
 }
 
 static int used_labels(const conv *c)
 {
     int used = 0;
     for (int i = 0; i < 3; i++)
-        for (int j = 0; j < c->n[i]; j++)
-            used = KL_MAX(used, (int)c->lab[i][j] + 1);
+        for (int j = 0; j < c->l.n[i]; j++)
+            used = KL_MAX(used, (int)c->l.of[i][j] + 1);
     return used;
 }
 
 static void settle(conv *c)
 {
     int rank = kl_graph_at(c->g, c->u)->rank;
-    bool fits = rank <= KL_MAX_RANK && c->n[c->taps] + c->m <= KL_MAX_RANK &&
+    bool fits = rank <= KL_MAX_RANK && c->l.n[c->taps] + c->m <= KL_MAX_RANK &&
                 used_labels(c) + c->m <= 26; /* the most axes and letters */
     for (int j = 0; j < c->m; j++) {
         const int64_t *w = c->win + 1 + 4 * j; /* axis size stride dilation */
@@ -144,7 +132,7 @@ static kl_ref turned(const conv *c, kl_ref b)
     kl_dim shape[KL_MAX_RANK];
     uint64_t flip = 0;
     int rank = 0;
-    for (int i = 0; i < c->n[c->taps]; i++) {
+    for (int i = 0; i < c->l.n[c->taps]; i++) {
         int j = window_at(c->tap_at, c->m, i);
         shape[rank++] = j < 0 ? kl_graph_shape(g, b)[i] : c->s[j].taps;
         if (j < 0)
@@ -164,9 +152,9 @@ static kl_ref turned(const conv *c, kl_ref b)
 /* The labels of the taps' operand: those of phases are `fresh` and on. */
 static char *tap_labels(const conv *c, int fresh, char *s)
 {
-    for (int i = 0; i < c->n[c->taps]; i++) {
+    for (int i = 0; i < c->l.n[c->taps]; i++) {
         int j = window_at(c->tap_at, c->m, i);
-        *s++ = (char)('a' + c->lab[c->taps][i]);
+        *s++ = (char)('a' + c->l.of[c->taps][i]);
         if (j >= 0 && c->s[j].held > 1)
             *s++ = (char)('a' + fresh + j);
     }
@@ -190,10 +178,10 @@ static kl_ref product(const conv *c, const kl_type *t)
     kl_dtype acc = (kl_dtype)kl_graph_at(g, c->u)->dtype;
     char text[6 * KL_MAX_RANK], *s = text;
     int rank = kl_graph_at(g, c->u)->rank - c->m, fresh = used_labels(c);
-    for (int i = 0; i < c->n[c->places]; i++)
-        *s++ = (char)('a' + c->lab[c->places][i]);
+    for (int i = 0; i < c->l.n[c->places]; i++)
+        *s++ = (char)('a' + c->l.of[c->places][i]);
     for (int j = 0; j < c->m; j++)
-        *s++ = (char)('a' + c->lab[2][rank + j]);
+        *s++ = (char)('a' + c->l.of[2][rank + j]);
     *s++ = ',';
     s = tap_labels(c, fresh, s);
     *s++ = '-', *s++ = '>';
@@ -201,7 +189,7 @@ static kl_ref product(const conv *c, const kl_type *t)
         for (int j = 0; i == first_place(c) && j < c->m; j++)
             if (c->s[j].held > 1)
                 *s++ = (char)('a' + fresh + j);
-        *s++ = (char)('a' + c->lab[2][i]);
+        *s++ = (char)('a' + c->l.of[2][i]);
     }
     *s = 0;
     kl_ref back = turned(c, b);
@@ -289,14 +277,9 @@ void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
         return;
     }
     if (u != KL_NONE && matches(&c)) {
-        int64_t win[1 + 4 * KL_MAX_RANK],
-            lab[3][3 * KL_MAX_RANK]; /* making nodes moves attributes */
+        int64_t win[1 + 4 * KL_MAX_RANK]; /* making nodes moves attributes */
         memcpy(win, c.win, (size_t)(1 + 4 * c.m) * sizeof *win);
         c.win = win;
-        for (int i = 0; i < 3; i++) {
-            memcpy(lab[i], c.lab[i], (size_t)c.n[i] * sizeof **lab);
-            c.lab[i] = lab[i];
-        }
         kl_ad_give(d, a, contraction(&c, &t));
         return;
     }

@@ -15,7 +15,8 @@
  * turned (x[n, k..] becomes to[k][n..]); what is left of k goes one by one.
  *
  * Rows that are taps of a window (c, y, x: 3x3 taps of channel c) go tap by tap, channels
- * inside: a tap's guards (the padding) are computed once for all channels. What lies past
+ * inside: a tap's guards (the padding) are computed once for all channels. Weights, which
+ * have none and lie by channels, go channel by channel. What lies past
  * the edge is the last one again, or zero, and is not stored later. */
 #include "passes/gemm.h"
 

@@ -291,20 +291,15 @@ static kl_ref split_reduce(kl_graph *g, kl_ref r)
  */
 static kl_ref cut_operand(kl_graph *g, kl_ref r, kl_ref c, int side)
 {
-    const int64_t *attr = kl_graph_attr(g, c), *label = attr + 3 + (side ? attr[0] : 0),
-                  *result = attr + 3 + attr[0] + attr[1], *cut = kl_graph_attr(g, r);
+    kl_labels l = kl_contract_labels(g, c);
+    const int64_t *cut = kl_graph_attr(g, r);
     kl_ref a = kl_graph_src(g, c, (uint32_t)side);
-    kl_dim start[KL_MAX_RANK] = {0}, extent[KL_MAX_RANK], step[KL_MAX_RANK];
-    int64_t ny = attr[2];
-    for (int64_t i = 0; i < attr[side]; i++) {
-        extent[i] = kl_graph_shape(g, a)[i];
-        step[i] = 1;
-        for (int64_t k = 0; k < ny; k++)
-            if (result[k] == label[i]) {
-                start[i] = cut[k];
-                extent[i] = kl_graph_shape(g, r)[k];
-                step[i] = cut[ny + k];
-            }
+    kl_dim start[KL_MAX_RANK], extent[KL_MAX_RANK], step[KL_MAX_RANK];
+    for (int i = 0; i < l.n[side]; i++) {
+        int k = kl_label_at(&l, 2, l.of[side][i]);
+        start[i] = k < 0 ? 0 : cut[k];
+        extent[i] = k < 0 ? kl_graph_shape(g, a)[i] : kl_graph_shape(g, r)[k];
+        step[i] = k < 0 ? 1 : cut[l.n[2] + k];
     }
     return kl_g_slice(g, a, start, extent, step);
 }

@@ -22,29 +22,19 @@ static int carry_of(const kl_graph *b, uint32_t ncarry, kl_ref r, int side)
     return -1;
 }
 
-static bool among(const int64_t *labels, int64_t n, int64_t label)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (labels[i] == label)
-            return true;
-    return false;
-}
-
 /* Is it read along its columns' sum, by few rows of the other operand? */
 static bool lies_badly(const kl_graph *b, kl_ref r, int side)
 {
-    const int64_t *attr = kl_graph_attr(b, r), *label[3] = {attr + 3};
-    label[1] = label[0] + attr[0];
-    label[2] = label[1] + attr[1];
-    const int64_t *w = label[side], *other = label[!side];
+    kl_labels l = kl_contract_labels(b, r);
+    const int64_t *w = l.of[side];
     const kl_dim *shape = kl_graph_shape(b, kl_graph_src(b, r, (uint32_t)!side));
     kl_dim rows = 1;
     int64_t least, most;
-    if (among(label[2], attr[2], w[1]) || !among(label[2], attr[2], w[0]) ||
-        among(other, attr[!side], w[0]))
+    if (kl_label_at(&l, 2, w[1]) >= 0 || kl_label_at(&l, 2, w[0]) < 0 ||
+        kl_label_at(&l, !side, w[0]) >= 0)
         return false;
-    for (int64_t i = 0; i < attr[!side]; i++)
-        if (among(label[2], attr[2], other[i]))
+    for (int i = 0; i < l.n[!side]; i++)
+        if (kl_label_at(&l, 2, l.of[!side][i]) >= 0)
             rows = kl_dim_mul(b->dims, rows, shape[i]);
     kl_dim_range(b->dims, rows, &least, &most);
     return most <= FEW_ROWS;
@@ -168,9 +158,9 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
         bool stacked = more[of] && attr[0] >= kl_graph_attr(from, of)[0];
         return kl_g_pick(to, src[0], (int)(attr[0] + (stacked ? more[of] : 0)));
     }
-    step s = {.ncarry = n->op == KL_OP_scan ? (uint32_t)attr[0] : 0};
     if (n->op != KL_OP_scan)
         return kl_graph_copy_node(to, from, r, src);
+    step s = {.ncarry = (uint32_t)attr[0]};
     const kl_graph *body = from->bodies[attr[1]];
     if (!find_turned(body, &s))
         return KL_NONE;
