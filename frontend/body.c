@@ -27,7 +27,7 @@ static void body_free(kl_body *b)
 
 static bool is_it(const kl_body *b, kl_hash h)
 {
-    return b->hash.lo == h.lo && b->hash.hi == h.hi;
+    return kl_hash_same(b->hash, h);
 }
 
 /* Its slot, or the free one where it would stand. */

@@ -107,7 +107,7 @@ kl_status kl_cache_trim(int64_t bytes)
 static kl_entry *find(const kl_linear *l, kl_hash h)
 {
     kl_entry *e = table[h.lo % BUCKETS];
-    while (e && (e->hash.lo != h.lo || e->hash.hi != h.hi || e->nkey != l->nkey ||
+    while (e && (!kl_hash_same(e->hash, h) || e->nkey != l->nkey ||
                  memcmp(e->key, l->key, l->nkey) != 0))
         e = e->next;
     return e;

@@ -222,8 +222,7 @@ static void find_each(job *j)
     qsort(j->each, (size_t)j->n, sizeof *j->each, by_key);
     j->neach = 0;
     for (int i = 0; i < j->n; i++)
-        if (!j->neach || memcmp(&j->each[i].key, &j->each[j->neach - 1].key,
-                                sizeof j->each[i].key) != 0)
+        if (!j->neach || !kl_hash_same(j->each[i].key, j->each[j->neach - 1].key))
             j->each[j->neach++] = j->each[i];
 }
 

@@ -100,7 +100,7 @@ static family *family_of(kl_key_shape *s, int device)
 {
     kl_hash h = kl_hash_bytes(s->skeleton, s->nkey);
     family **at = &table[h.lo % FAMILIES], *f = *at;
-    while (f && (f->hash.lo != h.lo || f->hash.hi != h.hi || f->device != device ||
+    while (f && (!kl_hash_same(f->hash, h) || f->device != device ||
                  f->shape.nkey != s->nkey ||
                  memcmp(f->shape.skeleton, s->skeleton, s->nkey) != 0))
         f = f->next;

@@ -86,17 +86,12 @@ static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
     return text.failed ? kl_fail(KL_ERR_OOM, "tune: out of memory") : KL_OK;
 }
 
-static bool same_key(kl_hash a, kl_hash b)
-{
-    return a.lo == b.lo && a.hi == b.hi;
-}
-
 /* The entry of that number, made if need be; NULL: no memory. */
 static entry *entry_of(kl_hash key, int part, const char *name)
 {
     for (size_t i = 0; i < table.n; i++) {
         entry *e = &table.v[i];
-        if (same_key(e->key, key) && e->part == part && strcmp(e->name, name) == 0)
+        if (kl_hash_same(e->key, key) && e->part == part && strcmp(e->name, name) == 0)
             return e;
     }
     if (!kl_grow(&table.v, table.n, &table.cap, sizeof *table.v))
@@ -164,7 +159,7 @@ static void set_numbers(kl_kernel *k, kl_hash key)
         for (size_t j = 0; j < table.n; j++) {
             const entry *e = &table.v[j];
             old = k->schedule[i];
-            if (e->value && same_key(e->key, key) && old.kind == KL_DEC_PARAM &&
+            if (e->value && kl_hash_same(e->key, key) && old.kind == KL_DEC_PARAM &&
                 old.part == e->part && strcmp(old.name, e->name) == 0 &&
                 is_other_value(k, &old, e->value))
                 k->schedule[i].factor = e->value;

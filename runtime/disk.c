@@ -440,7 +440,7 @@ static bool look_at(int dir, const char *name, kl_disk_entry *e)
             h.checksum = (kl_hash){0};
             kl_hash both[2] = {kl_hash_bytes(bytes, h.size), kl_hash_bytes(&h, sizeof h)};
             kl_hash want = kl_hash_bytes(both, sizeof both);
-            e->whole = want.lo == sum.lo && want.hi == sum.hi;
+            e->whole = kl_hash_same(want, sum);
         }
         kl_free(bytes, h.size);
     }

@@ -46,8 +46,7 @@ void kl_module_unref(kl_module *m)
 static entry **find(kl_hash key, int device)
 {
     entry **e = &table.buckets[(key.lo + (uint64_t)device) % BUCKETS];
-    while (*e &&
-           ((*e)->key.lo != key.lo || (*e)->key.hi != key.hi || (*e)->device != device))
+    while (*e && (!kl_hash_same((*e)->key, key) || (*e)->device != device))
         e = &(*e)->next;
     return e;
 }

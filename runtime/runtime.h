@@ -222,6 +222,10 @@ uint16_t kl_f64_to_bf16(double d);
 typedef struct kl_hash {
     uint64_t lo, hi;
 } kl_hash;
+static inline bool kl_hash_same(kl_hash a, kl_hash b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
 kl_hash kl_hash_bytes(const void *p, size_t n);
 kl_hash kl_hash_text(const char *s);
 void kl_hash_hex(kl_hash h, char out[33]);

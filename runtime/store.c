@@ -53,8 +53,7 @@ static void take_lock(void)
 static entry **find(kl_hash key, const char *kind)
 {
     entry **e = &memory.buckets[key.lo % BUCKETS];
-    while (*e &&
-           ((*e)->key.lo != key.lo || (*e)->key.hi != key.hi || strcmp((*e)->kind, kind)))
+    while (*e && (!kl_hash_same((*e)->key, key) || strcmp((*e)->kind, kind)))
         e = &(*e)->chain;
     return e;
 }
