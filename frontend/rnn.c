@@ -288,15 +288,6 @@ static kl_tensor *before(const char *at, kl_tensor *first, kl_tensor *after)
     return both[0] && rest ? kl_cat_at(at, both, 2, 0) : NULL;
 }
 
-/* [T, N, A] and [T, N, B] to [A, B]: the sum over all rows. */
-static kl_tensor *over_rows(const char *at, kl_tensor *a, kl_tensor *b)
-{
-    a = a ? kl_reshape_at(at, a, kl_shape(-1, kl_extent(a, -1))) : NULL;
-    b = b ? kl_reshape_at(at, b, kl_shape(-1, kl_extent(b, -1))) : NULL;
-    a = a ? kl_transpose_at(at, a, 0, 1) : NULL;
-    return a && b ? kl_matmul_at(at, a, b) : NULL;
-}
-
 kl_tensor *kl_lstm_back_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor *c,
                            kl_tensor *const w[4], kl_tensor *const kept[3],
                            kl_tensor *const du[3], kl_tensor *out[6])
@@ -311,11 +302,11 @@ kl_tensor *kl_lstm_back_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor
     if (kl_failed() || kl_scan_at(at, step_back, &p, carry, 2, xs, 4, d, 3))
         return kl_composed(&call, NULL, NULL);
     kl_tensor *g = flipped(at, d[2], true);
-    out[0] = kl_keep(over_rows(at, g, x));
-    out[1] = kl_keep(over_rows(at, g, h_before));
-    out[2] = out[3] = g ? kl_sum_at(at, g, kl_axes(0, 1), false) : NULL;
-    out[2] = kl_keep(out[2]);
-    out[3] = out[3] ? kl_keep(kl_clone_at(at, out[3])) : NULL;
+    kl_tensor *bias = g ? kl_sum_at(at, g, kl_axes(0, 1), false) : NULL;
+    out[0] = kl_keep(kl_einsum_at(at, "tna,tnb->ab", g, x));
+    out[1] = kl_keep(kl_einsum_at(at, "tna,tnb->ab", g, h_before));
+    out[2] = kl_keep(bias);
+    out[3] = bias ? kl_keep(kl_clone_at(at, bias)) : NULL; /* each may be written to */
     out[4] = kl_keep(d[0]);
     out[5] = kl_keep(d[1]);
     return kl_composed(&call, NULL, g ? kl_matmul_at(at, g, w[0]) : NULL);
