@@ -218,9 +218,10 @@ static LLVMValueRef reverse(kl_ll *e, LLVMValueRef v)
 
 static LLVMValueRef from_memory(kl_ll *e, kl_dtype dt, LLVMValueRef v)
 {
-    return dt == KL_BOOL
-               ? LL.BuildTrunc(e->b, v, kl_ll_type(e, dt, kl_ll_lanes_of(v)), "")
-               : v;
+    if (dt != KL_BOOL)
+        return v;
+    /* any byte but 0 is true, as the interpreter has it: others' memory may hold such */
+    return LL.BuildICmp(e->b, LLVMIntNE, v, LL.ConstNull(LL.TypeOf(v)), "");
 }
 
 static LLVMValueRef to_memory(kl_ll *e, kl_dtype dt, LLVMValueRef v)

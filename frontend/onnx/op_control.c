@@ -67,6 +67,16 @@ static void trace_no(kl_tensor *const *in, kl_tensor **out, void *user)
     walk(&((branches *)user)->no, NULL, out);
 }
 
+/* Whether a condition's value is known, and true; the byte may be any. */
+static kl_status truth(kl_tensor *cond, bool *on)
+{
+    uint8_t byte = 0;
+    kl_tensor *one = kl_to(kl_reshape(cond, kl_shape()), KL_BOOL);
+    kl_status st = kl_peek(one, &byte, 1);
+    *on = st == KL_OK && byte != 0;
+    return st;
+}
+
 OP(If)
 {
     const graph_proto *yes = body_of(n, "then_branch"), *no = body_of(n, "else_branch");
@@ -76,7 +86,7 @@ OP(If)
         return;
     kl_tensor *pred = kl_reshape(in(n, 0), kl_shape());
     if (!n->run->traced || kl_onnx_known(pred)) {
-        if (kl_peek(pred, &choice, 1) == KL_OK)
+        if (truth(pred, &choice) == KL_OK)
             kl_onnx_walk(n->run, choice ? yes : no, n->frame, NULL, 0, n->out, n->nout);
         return;
     }
@@ -117,11 +127,10 @@ static kl_tensor *stack(loop *l, kl_tensor **trips, int64_t count, int which)
     return kl_zeros(s, dt);
 }
 
-static bool goes_on(kl_onnx_op *n, kl_tensor *cond)
+static bool goes_on(kl_tensor *cond)
 {
-    bool on = false;
-    (void)n;
-    return cond && kl_peek(kl_reshape(cond, kl_shape()), &on, 1) == KL_OK && on;
+    bool on;
+    return cond && truth(cond, &on) == KL_OK && on;
 }
 
 /* Trip by trip, while the condition's value says so. */
@@ -156,7 +165,7 @@ static void drive(loop *l, bool first)
         }
         for (int k = 0; k < l->stacked; k++)
             trips[k][count] = w[1 + l->carried + k].t;
-        on = count + 1 < l->most && goes_on(n, w[0].t);
+        on = count + 1 < l->most && goes_on(w[0].t);
     }
     for (int i = 0; v && i < l->carried && i < n->nout; i++)
         n->out[i] = v[2 + i];
@@ -187,7 +196,7 @@ static bool never_stops(const loop *l)
         const kl_onnx_value *v = t ? kl_onnx_get(&l->n->run->m->tensors, t) : NULL;
         bool on = false;
         return v && kl_numel(v->t) == 1 && kl_dtype_of(v->t) == KL_BOOL &&
-               kl_peek(v->t, &on, 1) == KL_OK && on;
+               truth(v->t, &on) == KL_OK && on;
     }
     return false;
 }
@@ -274,7 +283,7 @@ OP(Loop)
     const int64_t *most = has(n, 0) && counted ? kl_onnx_ints(n, 0, &count) : NULL;
     l.most = most && count ? *most : INT64_MAX;
     l.limit = counted ? NULL : kl_reshape(kl_to(in(n, 0), KL_I64), kl_shape());
-    bool first = !has(n, 1) || (known && goes_on(n, in(n, 1)));
+    bool first = !has(n, 1) || (known && goes_on(in(n, 1)));
     if (kl_failed())
         return;
     bool all = counted && known && l.most < INT64_MAX && never_stops(&l);

@@ -7,7 +7,7 @@
 
 /* Nodes of one call, also of bodies: what a model of functions and loops may blow up to.
  */
-enum { DEEPEST = 64, MOST = 1 << 20 };
+enum { DEEPEST = 64, MOST = 1 << 17 };
 /* What shapes and lists of one call may take; tensors' elements are not among it. */
 static const size_t BYTES = (size_t)512 << 20;
 

@@ -55,14 +55,15 @@ static bool measure(elements *e)
     return true;
 }
 
-/* Elements of less than a byte, the first in the lowest bits. */
+/* Elements of less than a byte, the first in the lowest bits; and those of any byte that
+ * are true or not. */
 static void spread(const elements *e, const uint8_t *from, int8_t *to)
 {
     int per = 8 / e->bits;
     for (int64_t i = 0; i < e->count; i++) {
         int v = from[i / per] >> (i % per * e->bits) & ((1 << e->bits) - 1);
         bool sign = e->dt == KL_I8 && v >> (e->bits - 1);
-        to[i] = (int8_t)(sign ? v - (1 << e->bits) : v);
+        to[i] = (int8_t)(e->dt == KL_BOOL ? v != 0 : sign ? v - (1 << e->bits) : v);
     }
 }
 
@@ -70,7 +71,7 @@ static kl_tensor *of_bytes(const elements *e, const uint8_t *bytes, uint64_t siz
 {
     if (size != ((uint64_t)e->count * (uint64_t)e->bits + 7) / 8)
         return wrong(e, "its data has not the size that its dimensions say");
-    if (e->bits >= 8)
+    if (e->bits >= 8 && e->dt != KL_BOOL)
         return kl_tensor_copy(bytes, e->dt, e->shape);
     int8_t *v = malloc((size_t)e->count + 1);
     if (!v)
