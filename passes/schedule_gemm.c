@@ -27,14 +27,16 @@ static const struct shape {
  * stored one by one, each to a line of its own. */
 enum { COPY = 3, TURN = 6, ALONE = 24, SCATTER = 96, TAPS = 64 };
 /* Bytes of a panel along k; tiles that keep some threads busy, and of one row of them;
- * rows below which packing B for them alone costs more than it should. */
+ * rows below which packing B for them alone costs more than it should; how often B may be
+ * packed so that its panels never leave the worker's cache. */
 enum {
     DEPTH = 2048,
     ENOUGH_TILES = 12,
     ENOUGH_COLUMNS = 32,
     FEW_ROWS = 128,
     MOST_ROWS = 1024,
-    ROWS_TO_PACK = 64
+    ROWS_TO_PACK = 64,
+    FEW_PACKINGS = 2
 };
 
 /* ---- how operands lie ---- */
@@ -267,6 +269,8 @@ static void choose_tile(sizes *z, const kl_target *t, int64_t size, int64_t batc
         cols = KL_MIN(blocks(enough, rows * each), panels);
     z->mc = up(blocks(z->mm, rows), z->mr);
     z->nc = blocks(panels, cols) * z->nr;
+    if (z->pack_b == KL_PACK_WHOLE && rows <= FEW_PACKINGS)
+        z->pack_b = KL_PACK_TILE;
 }
 
 static sizes sizes_of(kl_kernel *k, const kl_part *p, const kl_target *t, bool swap)
