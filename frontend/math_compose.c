@@ -161,17 +161,36 @@ kl_lazy *kl_f_frac(kl_lazy *a)
     return sub(a, un(KL_OP_trunc, a));
 }
 
+kl_lazy *kl_f_sign_of(kl_lazy *a)
+{
+    return kl_n_where(kl_f_signbit(a), num(a, -1), num(a, 1));
+}
+
+/* Where the square of x may overflow and 1 beside it is nothing, asinh x and acosh x are
+ * log 2x, of which this is the part that the logarithm of half as much lacks. */
+#define FAR 1e10
+static kl_lazy *log_2_where(kl_lazy *far, kl_lazy *like)
+{
+    return kl_n_where(far, num(like, 0.69314718055994530942), num(like, 0));
+}
+
+/* sign(a) times a, not |a|, whose derivative at 0 would be 0 */
 kl_lazy *kl_f_asinh(kl_lazy *a)
 {
-    kl_lazy *x = un(KL_OP_abs, a), *xx = mul(x, x);
+    kl_lazy *s = kl_f_sign_of(a), *x = mul(a, s), *far = above(x, FAR);
+    kl_lazy *near = kl_n_where(far, num(x, 1), x), *xx = mul(near, near);
     kl_lazy *root = plus(un(KL_OP_sqrt, plus(xx, 1)), 1);
-    return kl_f_copysign(un(KL_OP_log1p, add(x, over(xx, root))), a);
+    kl_lazy *w = kl_n_where(far, plus(x, -1), add(near, over(xx, root)));
+    return mul(add(un(KL_OP_log1p, w), log_2_where(far, x)), s);
 }
 
 kl_lazy *kl_f_acosh(kl_lazy *a)
 {
-    kl_lazy *m = plus(a, -1), *p = plus(a, 1);
-    return un(KL_OP_log, add(a, mul(un(KL_OP_sqrt, m), un(KL_OP_sqrt, p))));
+    kl_lazy *far = above(a, FAR), *near = kl_n_where(far, num(a, 2), a);
+    kl_lazy *m = plus(near, -1), *p = plus(near, 1);
+    kl_lazy *root = mul(un(KL_OP_sqrt, m), un(KL_OP_sqrt, p));
+    kl_lazy *w = kl_n_where(far, a, add(near, root));
+    return add(un(KL_OP_log, w), log_2_where(far, a));
 }
 
 kl_lazy *kl_f_atanh(kl_lazy *a)
@@ -236,8 +255,9 @@ kl_lazy *kl_f_hypot(kl_lazy *a, kl_lazy *b)
     kl_lazy *x = un(KL_OP_abs, a), *y = un(KL_OP_abs, b);
     kl_lazy *big = kl_n_bin(KL_OP_max, x, y), *r = over(kl_n_bin(KL_OP_min, x, y), big);
     kl_lazy *h = mul(big, un(KL_OP_sqrt, plus(mul(r, r), 1)));
-    kl_lazy *edge = kl_n_bin(KL_OP_or, kl_n_binc(KL_OP_eq, big, 0), kl_f_isinf(big));
-    return kl_n_where(edge, big, h);
+    kl_lazy *far = kl_n_bin(KL_OP_or, kl_f_isinf(x), kl_f_isinf(y)); /* beside NaN too */
+    h = kl_n_where(equals(big, 0), big, h);
+    return kl_n_where(far, num(h, INFINITY), h);
 }
 
 kl_lazy *kl_f_copysign(kl_lazy *a, kl_lazy *b)

@@ -44,6 +44,8 @@ KL_F2(float_power)
     /* A tensor to the power of a number: squares and roots exactly as products and sqrt.
      */
     kl_lazy *kl_f_pow_number(kl_lazy *a, kl_arg e);
+/* -1 or 1, by the sign bit */
+kl_lazy *kl_f_sign_of(kl_lazy *a);
 /* math_more.c: s, tracked as a is, with derivative 0 */
 kl_lazy *kl_f_steps(kl_lazy *s, kl_lazy *a);
 kl_lazy *kl_f_polygamma(int n, kl_lazy *a);

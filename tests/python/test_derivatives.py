@@ -40,6 +40,25 @@ class Leaves(unittest.TestCase):
             self.assertEqual(leaf.grad.tolist(), [[1, 2], [3, 4]])
 
 
+CURVES = "exp exp2 expm1 log1p sin cos tan sinh cosh tanh asin acos asinh atan atanh".split()
+
+
+class Complex(unittest.TestCase):
+    def test_on_the_axes(self):
+        """Where a part is 0 the derivative along it is not."""
+        points = {"sqrt": [1, 2, -2, 1j, 2j], "log": [1, -1, 2j], "acosh": [0, .5, 2, -2]}
+        cases = [(name, points.get(name, [0, .5, -.25, .5j, -.25j]), "complex128")
+                 for name in CURVES + list(points)] + [(name, [0, .5, -.25], "float64") for name in CURVES]
+        for name, z, dtype in cases:
+            grads = []
+            for m in SIDES:
+                t = m.tensor(z, dtype=getattr(m, dtype), requires_grad=True)
+                (getattr(m, name)(t) * (2 - 3j if dtype == "complex128" else 1)).real.sum().backward()
+                grads.append(t.grad)
+            with self.subTest(f"{name} {dtype}"):
+                close(grads[1], grads[0])
+
+
 class Functional(unittest.TestCase):
     def agree(self, name, key, *more, **kwargs):
         with self.subTest(f"{name} {key}"):
