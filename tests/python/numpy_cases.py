@@ -290,6 +290,26 @@ for _f in ("fft", "ifft", "rfft", "irfft"):
 UNFILLED = {"empty": ((2, 3),), "empty_like": (A,)}
 
 # what is no row, as code over np, x (3, 4) of float64, i of int64, c of complex128: the value of r
+ODD = np.array([1 + 2j, 1 - 1j, 0, complex(nan, 1), complex(1, nan), complex(nan, nan), 3, complex(0, nan), 1 - 1j])
+for _name in ("sort", "argsort"):
+    CASES[_name] += each([ODD, C, ODD.reshape(3, 3).astype("c8")], kwargs=AXIS[:2] + AXIS[3:])
+CASES["unique"] += [((ODD,), {"return_index": True, "return_inverse": True, "return_counts": True}),
+                    ((ODD.reshape(3, 3),), {"axis": 0})]
+CASES["intersect1d"] += [((ODD[:3], ODD), {})]
+for _name in ("sum", "prod", "cumsum", "cumprod", "cumulative_sum", "cumulative_prod", "trace", "linalg.trace"):
+    CASES[_name] = CASES[_name] + [((np.arange(12, dtype="u1").reshape(3, 4) * 30,), {
+        "dtype": d, **({} if "trace" in _name else {"axis": 1})}) for d in ("uint8", "int8", "int16", "uint32", "bool", "float32")]
+CASES["nonzero"] += each([np.array(1)])
+CASES["where"] += each([np.array(1)])
+CASES["arange"] += [((1, 9, 2, "float32"), {}), ((), {}), ((), {"start": 1, "stop": 5}), ((5,), {"step": 2})]
+DEFICIENT = np.stack([np.diag([1., 2, 3]), np.diag([1., .05, .3])])
+CASES["linalg.pinv"] += [((DEFICIENT,), k) for k in ({"rcond": .5}, {"rtol": .1}, {"rtol": np.array([.1, .5])}, {
+    "rtol": .1, "rcond": .1})] + [((SPD,), {"hermitian": True})]
+CASES["linalg.matrix_rank"] += [((DEFICIENT,), k) for k in ({"tol": 1.}, {"rtol": .1}, {"tol": .1, "rtol": .1})] + [
+    ((SPD,), {"hermitian": True})]
+CASES["fft.fftfreq"] += [((5,), {"device": "cpu"})]
+CASES["fft.rfftfreq"] += [((5,), {"device": "cpu"})]
+
 CODE = """
 r = np.array([2**63, 2**62], 'u8').sum(), np.cumsum(np.array([2**63, 5], 'u8')), np.trace(np.ones((2, 2), 'u1'))
 r = np.result_type(np.float32, np.int16), np.result_type(x, 1), np.result_type('f4', c)

@@ -58,6 +58,26 @@ class Functions(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "one has to specify 'initial'"):
             np.max(a, where=a > 0)
 
+    def test_sums_keep_the_dtype_asked_for(self):
+        a = np.array([200, 100], "uint8")
+        for f, want in ((np.sum, 44), (np.prod, 32), (np.cumsum, [200, 44]), (np.cumulative_prod, [200, 32])):
+            r = f(a, dtype=np.uint8)
+            self.assertEqual((r.dtype, r.tolist()), (np.uint8, want))
+        self.assertEqual(np.vecdot(a, a).dtype, np.uint8)
+
+    def test_complex_order(self):
+        a = np.array([2 + 1j, complex(0, np.nan), 2 - 1j, 1 + 5j, 2 - 1j])
+        self.assertEqual(np.argsort(a).tolist(), [3, 2, 4, 0, 1])
+        self.assertEqual(np.unique(a[2:]).tolist(), [1 + 5j, 2 - 1j])
+
+    def test_edges(self):
+        self.assertEqual(str(np.sign(np.array([np.nan, -2]))), "[nan -1.]")
+        self.assertEqual(str(np.array([-0., 4, -4]) % np.array([3, -2, 4])), "[ 0. -0.  0.]")
+        self.assertEqual(np.arcsinh(np.array([1e300, -np.inf])).tolist(), [691.4686750787736, -np.inf])
+        z = np.array([2, -2, complex(2, -0.)])
+        self.assertEqual(np.round(np.arcsin(z), 3).tolist(), [1.571 + 1.317j, -1.571 + 1.317j, 1.571 - 1.317j])
+        self.assertEqual(np.sinh(np.array([complex(np.inf, 0)])).tolist(), [complex(np.inf, 0)])
+
     def test_refused(self):
         for call, text in ((lambda: np.seterr(all="raise"), "divide='raise'"),
                            (lambda: np.set_printoptions(sign="+"), "sign"),
@@ -67,6 +87,10 @@ class Functions(unittest.TestCase):
                            (lambda: np.pad(np.ones(2), 1, "reflect", reflect_type="odd"), "odd")):
             with self.assertRaisesRegex(NotImplementedError, text):
                 call()
+        with self.assertRaisesRegex(ValueError, "Calling nonzero on 0d arrays"):
+            np.nonzero(np.array(1))
+        with self.assertRaisesRegex(TypeError, "requires stop"):
+            np.arange()
         with self.assertRaisesRegex(ValueError, "stream argument"):
             np.ones(2).to_device("cpu", stream=1)
         with self.assertRaisesRegex(ValueError, 'Only "cpu" is allowed, but received: gpu'):

@@ -36,6 +36,7 @@ byte, ubyte, short, ushort, intc, uintc, longlong, cdouble, csingle = (_scalars[
 
 pi, e, euler_gamma, inf, nan = _math.pi, _math.e, 0.5772156649015329, _math.inf, _math.nan
 newaxis = None
+__array_api_version__ = "2024.12"
 asanyarray = asarray
 uintp, long, ulong, ulonglong = (_scalars[_n] for _n in ("uint64", "int64", "uint64", "uint64"))
 True_, False_ = bool_(True), bool_(False)

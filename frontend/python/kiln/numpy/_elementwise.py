@@ -79,6 +79,20 @@ def ldexp(x, power):
     return t * k.pow(two, half) * k.pow(two, power - half)
 
 
+def signed_remainder(x, y):
+    """The remainder of floor division; a 0 has y's sign, as all others have."""
+    r = k.remainder(x, y)
+    if not r.dtype.is_floating_point:
+        return r
+    return k.where(k.eq(r, 0), k.copysign(k.zeros_like(r), y), r)
+
+
+def sign_or_nan(x):
+    """-1, 0 or 1, and NaN where x is that."""
+    r = k.sgn(x)
+    return k.where(k.isnan(x), x, r) if x.dtype.kind == "f" else r
+
+
 # ---- complex numbers where PyTorch has none: in order by real part, then by imaginary ----
 
 

@@ -99,7 +99,7 @@ def _line(s):
     start, step = 0 if s.start is None else s.start, 1 if s.step is None else s.step
     if isinstance(step, complex):
         return linspace(start, s.stop, int(abs(step)), True, False, None)
-    return arange((start, s.stop, step), None)
+    return arange(start, s.stop, step, None)
 
 
 class _Join:

@@ -129,11 +129,10 @@ def tri(n, m, diagonal, dt):
     return (k.arange(m) <= k.arange(n).unsqueeze(1) + diagonal).to(dt)
 
 
-def arange(args, dt, start=None, stop=None, step=None):
-    args = list(args) + [None] * (3 - len(args))
-    if args[1] is None and stop is None and start is None:
-        args = [0, args[0], args[2]]
-    first, last, step = (v if w is None else w for v, w in zip(args, (start, stop, step)))
+def arange(start, stop, step, dt):
+    if start is None and stop is None:
+        raise TypeError("arange() requires stop to be specified.")
+    first, last = (0, start) if stop is None else (start, stop)
     numbers = [v.item() if isinstance(v, ndarray) else v for v in (first or 0, last, step)
                if v is not None]
     step = 1 if step is None else step
@@ -200,8 +199,8 @@ def fold(fn, a, axis, keepdims, dt):
 
 
 def as_summed(t, dt):
-    """A sum of dt's; kiln sums all integers as int64, whose bits are those of uint64."""
-    return cast(t, dt) if dt.name == "uint64" and dtype(t.dtype).kind == "i" else t
+    """A sum of dt's; kiln sums all integers as int64, whose low bits are the narrower sum's."""
+    return cast(t, dt) if dt.order < 2 else t
 
 
 def kept(a, where, neutral):
@@ -440,12 +439,34 @@ def ediff1d(ary, to_end, to_begin):
 # ---- order ----
 
 
-def ordered(fn, a, axis):
+def ordered(a, axis):
+    """a sorted, and where each element was."""
     if axis is None:
         a, axis = k.reshape(a, -1), 0
     elif a.ndim == 0:
         axis_of(axis, 0)
-    return tuple(fn(a, axis_of(axis, a.dim()), stable=True))
+    d = axis_of(axis, a.dim())
+    if dtype(a.dtype).kind != "c":
+        return tuple(k.sort(a, d, stable=True))
+    order = _complex_order(a, d)
+    return k.take_along_dim(a, order, d), order
+
+
+def _complex_order(t, d):
+    """By real part, then by imaginary; after them what has NaN in one part, then in both."""
+    x, y = k.real(t), k.imag(t)
+    order = k.argsort(y, d, stable=True)
+    for key in (x, cast(k.isnan(x), index) * 2 + cast(k.isnan(y), index)):
+        order = k.take_along_dim(order, k.argsort(k.take_along_dim(key, order, d), d, stable=True), d)
+    return order
+
+
+def nonzero(a):
+    """Where a is not 0, an array a dimension."""
+    if a.ndim == 0:
+        raise ValueError("Calling nonzero on 0d arrays is not allowed. Use "
+                         "np.atleast_1d(scalar).nonzero() instead.")
+    return tuple(k.where(a))
 
 
 def search(a, v, side, sorter):
@@ -606,7 +627,7 @@ def split(a, at, axis, even):
 
 def where(condition, x, y):
     if x is None and y is None:
-        return tuple(k.where(condition))
+        return nonzero(condition)
     x, y = _operands(x, y)
     return k.where(cast(condition, truth), x, y)
 

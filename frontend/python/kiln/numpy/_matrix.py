@@ -171,6 +171,25 @@ def named(name, fields, fn, *args):
     return collections.namedtuple(name, fields)._make(fn(*args))
 
 
+unset = type("unset", (), {"__repr__": lambda self: "<no value>"})()  # None is the standard's
+
+
+def pinv(a, rcond, hermitian, rtol):
+    """The pseudo-inverse; what is small beside the largest singular value counts as 0."""
+    if rcond is None:
+        rcond = 1e-15 if rtol is unset else rtol
+    elif rtol is not unset:
+        raise ValueError("`rtol` and `rcond` can't be both set.")
+    return linalg.pinv(a, rtol=rcond, hermitian=bool(hermitian))
+
+
+def matrix_rank(a, tol, hermitian, rtol):
+    """How many singular values are above tol, or rtol of the largest."""
+    if tol is not None and rtol is not None:
+        raise ValueError("`tol` and `rtol` can't be both set.")
+    return linalg.matrix_rank(full_precision(a), atol=tol, rtol=rtol, hermitian=bool(hermitian))
+
+
 def qr(a, mode):
     if mode == "r":
         return linalg.qr(matrices(a), mode="r")[1]

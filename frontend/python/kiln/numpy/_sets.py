@@ -2,15 +2,14 @@
 import collections
 
 from ._array import asarray, axis_of, cast
-from ._helpers import alike, index, k, truth
+from ._helpers import alike, index, k, ordered, truth
 
 
 def unique(ar, first=False, inverse=False, counts=False, axis=None, equal_nan=True):
     """The distinct values, and where the first of each stands, which each element is, how many."""
     if axis is not None:
         return _unique_slices(ar, axis_of(axis, ar.ndim), first, inverse, counts)
-    order = k.argsort(k.reshape(ar, -1), 0, stable=True)
-    s = k.reshape(ar, -1)[order]
+    s, order = ordered(ar, None)
     new = _starts(s, equal_nan)
     at = k.where(new)[0]
     number = k.cumsum(cast(new, index), 0) - 1
@@ -26,7 +25,7 @@ def unique(ar, first=False, inverse=False, counts=False, axis=None, equal_nan=Tr
 def _starts(s, equal_nan):
     """Where a value begins in sorted s."""
     new = k.ne(s[1:], s[:-1])
-    if equal_nan and s.dtype.is_floating_point:
+    if equal_nan and (s.dtype.is_floating_point or s.dtype.is_complex):
         new = k.logical_and(new, k.logical_not(k.logical_and(k.isnan(s[1:]), k.isnan(s[:-1]))))
     return k.cat([k.ones(min(len(s), 1), dtype=truth.kiln), new]) if len(s) else new
 
@@ -37,7 +36,7 @@ def _unique_slices(ar, axis, first, inverse, counts):
     flat = k.reshape(rows, (rows.shape[0], -1))
     order = k.arange(flat.shape[0])
     for column in reversed(range(flat.shape[1])):
-        order = order[k.argsort(flat[order, column], 0, stable=True)]
+        order = order[ordered(flat[order, column], 0)[1]]
     s = flat[order]
     new = k.cat([k.ones(min(len(s), 1), dtype=truth.kiln),
                  k.any(k.ne(s[1:], s[:-1]), 1)]) if len(s) else k.ones(0, dtype=truth.kiln)
@@ -68,8 +67,7 @@ def intersect1d(a, b, assume_unique, return_indices):
     if not assume_unique:
         (a, at), (b, bt) = (unique(t, first=True) for t in (a, b))
     both = k.cat([a, b])
-    order = k.argsort(both, 0, stable=True)
-    s = both[order]
+    s, order = ordered(both, 0)
     twice = k.where(k.eq(s[1:], s[:-1]))[0]
     values = s[twice]
     if not return_indices:
@@ -114,5 +112,4 @@ def sort_complex(a):
     """Sorted by real part, then by imaginary, as complex numbers."""
     small = a.dtype.kind in "iu" and a.dtype.itemsize <= 2
     t = a if a.dtype.kind == "c" else a.astype("complex64" if small else "complex128")
-    order = lexsort((t.imag, t.real), -1)
-    return k.take_along_dim(t, order, -1)
+    return ordered(t, -1)[0]

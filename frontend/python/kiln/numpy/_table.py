@@ -15,7 +15,7 @@ subtract 2 same sub
 multiply 2 same mul
 divide 2 divide div
 floor_divide 2 same floor_divide
-remainder 2 same remainder
+remainder 2 same signed_remainder
 fmod 2 same fmod
 power 2 same pow
 float_power 2 double pow
@@ -55,7 +55,7 @@ absolute 1 size abs
 fabs 1 real abs
 negative 1 same neg
 positive 1 same positive
-sign 1 same sgn
+sign 1 same sign_or_nan
 square 1 same square
 reciprocal 1 same reciprocal
 conjugate 1 same conj
@@ -123,8 +123,8 @@ FUNCTIONS = [
     ("", "eye", "N, M=None, k=0, dtype=None, order='C', *, device=None",
      "on(eye(N, M, k, real(dtype)), device)"),
     ("", "identity", "n, dtype=None", "k.eye(n, dtype=real(dtype))"),
-    ("", "arange", "*args, dtype=None, device=None, **bounds",
-     "on(arange(args, dtype, **bounds), device)"),
+    ("", "arange", "start=None, stop=None, step=None, dtype=None, *, device=None",
+     "on(arange(start, stop, step, dtype), device)"),
     ("", "linspace", "start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, "
                      "device=None",
      "on(linspace(start, stop, num, endpoint, retstep, dtype, axis), device)"),
@@ -243,16 +243,15 @@ FUNCTIONS = [
      "cov(m, y, rowvar, (0 if bias else 1) if ddof is None else ddof, fweights, aweights)"),
     ("", "corrcoef", "x, y=None, rowvar=True", "k.corrcoef(both_rows(x, y, rowvar))"),
     # ---- order ----
-    ("", "sort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(k.sort, a, axis)[0]"),
-    ("", "argsort", "a, axis=-1, kind=None, order=None, *, stable=None",
-     "ordered(k.sort, a, axis)[1]"),
-    ("", "partition", "a, kth, axis=-1", "ordered(k.sort, a, axis)[0]"),
-    ("", "argpartition", "a, kth, axis=-1", "ordered(k.sort, a, axis)[1]"),
+    ("", "sort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(a, axis)[0]"),
+    ("", "argsort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(a, axis)[1]"),
+    ("", "partition", "a, kth, axis=-1", "ordered(a, axis)[0]"),
+    ("", "argpartition", "a, kth, axis=-1", "ordered(a, axis)[1]"),
     ("", "searchsorted", "a, v, side='left', sorter=None", "search(a, v, side, sorter)"),
     ("", "bincount", "x, weights=None, minlength=0",
      "k.bincount(x, weights=None if weights is None else asarray(weights).astype('float64'), "
      "minlength=minlength)"),
-    ("", "nonzero", "a", "tuple(k.where(a))"),
+    ("", "nonzero", "a", "nonzero(a)"),
     ("", "flatnonzero", "a", "k.where(k.reshape(a, -1))[0]"),
     ("", "argwhere", "a", "k.argwhere(a)"),
     ("", "unique", "ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *, "
@@ -403,8 +402,10 @@ FUNCTIONS = [
     ("linalg", "eig", "a", "eig(a)"),
     ("linalg", "eigvals", "a", "eig(a)[0]"),
     ("linalg", "lstsq", "a, b, rcond=None", "lstsq(a, b, rcond)"),
-    ("linalg", "pinv", "a, rcond=None", "linalg.pinv(matrices(a), rtol=rcond)"),
-    ("linalg", "matrix_rank", "a, tol=None", "linalg.matrix_rank(full_precision(a), atol=tol)"),
+    ("linalg", "pinv", "a, rcond=None, hermitian=False, *, rtol=unset",
+     "pinv(matrices(a), rcond, hermitian, rtol)"),
+    ("linalg", "matrix_rank", "a, tol=None, hermitian=False, *, rtol=None",
+     "matrix_rank(a, tol, hermitian, rtol)"),
     ("linalg", "cond", "x, p=None", "linalg.cond(full_precision(x), p)"),
     ("linalg", "tensorsolve", "a, b, axes=None",
      "solved(linalg.tensorsolve, *map(full_precision, alike((a, b))), axes)"),
@@ -419,9 +420,9 @@ FUNCTIONS = [
     ("linalg", "matmul", "x1, x2", "matmul(x1, x2)"),
     ("linalg", "outer", "x1, x2", "k.outer(*alike((x1, x2)))"),
     ("linalg", "cross", "x1, x2, axis=-1", "k.cross(*alike((x1, x2)), axis)"),
-    ("linalg", "trace", "x, offset=0", "fold(k.sum, k.diagonal(x, offset, -2, -1), -1, False, "
-                                       "wide(x, None))"),
-    ("linalg", "diagonal", "x, offset=0", "k.diagonal(x, offset, -2, -1)"),
+    ("linalg", "trace", "x, /, *, offset=0, dtype=None",
+     "fold(k.sum, k.diagonal(x, offset, -2, -1), -1, False, wide(x, dtype))"),
+    ("linalg", "diagonal", "x, /, *, offset=0", "k.diagonal(x, offset, -2, -1)"),
     ("linalg", "matrix_transpose", "x, /", "matrix_transpose(x)"),
 ]
 
@@ -433,8 +434,10 @@ FUNCTIONS += [("fft", f, _ONE, f"fft.{f}(cast(a, quotient(a, None)), n, axis, no
 FUNCTIONS += [("fft", f + tail, sig, f"fft.{f}n(cast(a, quotient(a, None)), s, axes, norm)")
               for f in ("fft", "ifft", "rfft", "irfft") for tail, sig in (("2", _TWO), ("n", _MANY))]
 FUNCTIONS += [
-    ("fft", "fftfreq", "n, d=1.0", "fft.fftfreq(n, d, dtype=real(None))"),
-    ("fft", "rfftfreq", "n, d=1.0", "fft.rfftfreq(n, d, dtype=real(None))"),
+    ("fft", "fftfreq", "n, d=1.0, device=None",
+     "fft.fftfreq(n, d, dtype=real(None), device=device)"),
+    ("fft", "rfftfreq", "n, d=1.0, device=None",
+     "fft.rfftfreq(n, d, dtype=real(None), device=device)"),
     ("fft", "fftshift", "x, axes=None", "fft.fftshift(x, axes)"),
     ("fft", "ifftshift", "x, axes=None", "fft.ifftshift(x, axes)"),
 ]
