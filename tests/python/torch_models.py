@@ -162,6 +162,44 @@ def gru():
     return Last(nn.GRU(8, 16, batch_first=True), 16, 3), torch.randn(2, 4, 8)
 
 
+class Within(nn.Module):
+    """A recurrent layer of both directions whose input is trained too, and all that comes out."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.a, self.f = nn.Linear(6, 6), kind(6, 5, 2, bidirectional=True, **options)
+
+    def forward(self, x):
+        y, last = self.f(self.a(x))
+        last = last if isinstance(last, tuple) else (last,)
+        return torch.cat([y.flatten(), *[(t * t).flatten() for t in last]])
+
+
+@model()
+def lstm_within():
+    return Within(nn.LSTM), torch.randn(7, 3, 6)
+
+
+@model()
+def lstm_without_biases():
+    return Within(nn.LSTM, bias=False, batch_first=True), torch.randn(3, 7, 6)
+
+
+@model()
+def gru_within():
+    return Within(nn.GRU), torch.randn(7, 3, 6)
+
+
+@model()
+def rnn_within():
+    return Within(nn.RNN), torch.randn(7, 3, 6)
+
+
+@model()
+def rnn_of_relu():
+    return Within(nn.RNN, nonlinearity="relu", bias=False), torch.randn(7, 3, 6)
+
+
 @model()
 def gpt():
     return GPT(), torch.randint(0, 50, (2, 16))
@@ -320,6 +358,27 @@ def page():
             return f"{program['name']} was not run"
 
 
+def whole():
+    """Recurrent layers are not written out step by step, also of float64; and are so by PyTorch's
+    operators where no program does them."""
+    for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        m, x = Within(kind).double(), torch.randn(100, 2, 6, dtype=torch.float64)
+        kiln.torch.reset()
+        torch.compile(m, backend="kiln")(x).sum().backward()
+        count = sum(kiln.torch.report().native.values())
+        if count > 200:
+            return f"{kind.__name__}: {count} operations"
+        one = kind(6, 5).double()
+        w = [p.detach().requires_grad_() for p in one.parameters()]
+        h = torch.zeros(2, 5, dtype=torch.float64)
+        mode = {nn.RNN: 1, nn.LSTM: 2, nn.GRU: 3}[kind]
+        y = torch.ops.kiln.layer(x, h, h if mode == 2 else None, w, mode, False)[0]
+        got = torch.autograd.grad(y.square().sum(), w)
+        want = torch.autograd.grad(one(x)[0].square().sum(), list(one.parameters()))
+        if distance(got, want) > 1e-12:
+            return f"{kind.__name__}: PyTorch's operators differ by {distance(got, want):.1e}"
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -329,8 +388,7 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
-    if not names or "page" in names:
-        cases.append(("page", page))
+    cases += [(f.__name__, f) for f in (page, whole) if not names or f.__name__ in names]
     return run(cases)
 
 

@@ -13,7 +13,7 @@ from .. import _kiln
 from . import graph as g
 from . import bounded, report, rows, traceable  # noqa: F401
 from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
-from .recurrent import keep_gates
+from .recurrent import keep_gates, whole_layers
 
 
 def decompositions():
@@ -402,10 +402,11 @@ def partition(joint, inputs, **kwargs):
 
 def through_aot(gm, example_inputs):
     """What torch._dynamo's AotAutograd does, which loads Inductor for its log."""
-    f = aot_module_simplified(gm, example_inputs, fw_compiler=compile_graph,
-                              bw_compiler=compile_backward, inference_compiler=compile_graph,
-                              partition_fn=partition, decompositions=decompositions(),
-                              keep_inference_input_mutations=True)
+    with whole_layers():
+        f = aot_module_simplified(gm, example_inputs, fw_compiler=compile_graph,
+                                  bw_compiler=compile_backward, inference_compiler=compile_graph,
+                                  partition_fn=partition, decompositions=decompositions(),
+                                  keep_inference_input_mutations=True)
     return torch._dynamo.disable(f, reason="do not trace AOT-compiled graph")
 
 
