@@ -49,7 +49,9 @@ kl_tensor *kl_call_end_in_order(kl_call *c, kl_lazy *r, const int *perm)
     if (r && !(due(kl_thread(), r) && kl_force_one(r)))
         t = perm ? kl_tensor_wrap_in_order(r, perm) : kl_tensor_wrap(r);
     leave(c);
-    if (t && !t->fn)
+    if (t && r->track)
+        kl_tensor_named(t, c->fn);
+    else if (t && !t->fn)
         t->fn = c->fn;
     return t && kl_scope_add(t) == KL_OK ? t : NULL;
 }

@@ -126,25 +126,6 @@ kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
     return kl_call_done(&c, st) == KL_OK ? t : NULL;
 }
 
-const char *kl_grad_fn(kl_tensor *t)
-{
-    static __thread char name[64];
-    size_t n = 0;
-    if (!t || !kl_tracks(t) || (t->leaf && !t->view))
-        return NULL;
-    const char *s = t->fn ? t->fn : "copy";
-    s += strncmp(s, "kl_", 3) == 0 ? 3 : 0;
-    size_t len = strlen(s);
-    len -= len > 3 && strcmp(s + len - 3, "_at") == 0 ? 3 : 0;
-    for (size_t i = 0; i < len && n < sizeof name - 16; i++) {
-        bool first = i == 0 || s[i - 1] == '_';
-        if (s[i] != '_')
-            name[n++] = first && s[i] >= 'a' && s[i] <= 'z' ? (char)(s[i] - 32) : s[i];
-    }
-    memcpy(name + n, "Backward0", sizeof "Backward0");
-    return name;
-}
-
 kl_tensor *kl_grad_of(kl_tensor *t)
 {
     kl_tensor *g = t && t->leaf ? t->leaf->grad : NULL;

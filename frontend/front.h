@@ -89,6 +89,7 @@ struct kl_lazy {
     uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
     uint32_t expected;         /* version that `counter` had when this node was current */
     const char *place, *name;
+    const char *fn;      /* the public function whose result it is, or NULL: a step on its way */
     kl_memory *mem;      /* its value, dense row-major; set once, under the graph lock */
     kl_leaf *leaf;       /* where its gradient is collected, or NULL */
     kl_counter *counter; /* set when its storage went on to another version */
@@ -656,6 +657,11 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
 /* Run g on host buffers and fail at the first node that makes a NaN out of operands
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
+
+/* ---- grad_node.c ---- */
+
+/* fn made t, whatever it consists of. */
+void kl_tensor_named(kl_tensor *t, const char *fn);
 
 /* ---- join.c: compositions of public calls: what is made between these two goes with the
  * call, but for r, which is fn's result (NULL: as its maker has it) ---- */

@@ -16,7 +16,7 @@ kl_tensor *kl_composed(kl_call *c, const char *fn, kl_tensor *r)
     kl_keep(r);
     kl_scope_drop();
     if (r && fn)
-        r->fn = fn;
+        kl_tensor_named(r, fn);
     return r;
 }
 

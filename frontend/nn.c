@@ -25,6 +25,25 @@ kl_tensor *kl_log_softmax_at(const char *at, kl_tensor *x, int dim)
     return kl_call_end(&c, kl_n_log_softmax(a, axis));
 }
 
+/* As PyTorch says it of matrices: the input's rows, whatever their axes, and the weight
+ * turned. */
+static void refuse_linear(kl_lazy *a, kl_lazy *k)
+{
+    char sa[128], sk[128];
+    kl_ints ia = kl_ints_of(a->rank, kl_lazy_shape(a)),
+            ik = kl_ints_of(k->rank, kl_lazy_shape(k));
+    long long last = a->rank ? kl_lazy_shape(a)[a->rank - 1] : 0;
+    if (a->rank < 2 || k->rank != 2)
+        kl_fail(KL_ERR_SHAPE, "linear: input %s and weight %s do not fit",
+                kl_ints_text(ia, sa, sizeof sa), kl_ints_text(ik, sk, sizeof sk));
+    else
+        kl_fail(
+            KL_ERR_SHAPE,
+            "linear: mat1 and mat2 shapes cannot be multiplied (%lldx%lld and %lldx%lld)",
+            (long long)kl_count(a->rank - 1, kl_lazy_shape(a)), last,
+            (long long)kl_lazy_shape(k)[1], (long long)kl_lazy_shape(k)[0]);
+}
+
 kl_tensor *kl_linear_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
@@ -39,13 +58,10 @@ kl_tensor *kl_linear_at(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b
     }
     if (a->rank < 1 || k->rank != 2 ||
         kl_lazy_shape(a)[a->rank - 1] != kl_lazy_shape(k)[1]) {
-        char sa[128], sk[128];
-        kl_ints ia = kl_ints_of(a->rank, kl_lazy_shape(a)),
-                ik = kl_ints_of(k->rank, kl_lazy_shape(k));
-        kl_fail(KL_ERR_SHAPE, "linear: input %s and weight %s do not fit",
-                kl_ints_text(ia, sa, sizeof sa), kl_ints_text(ik, sk, sizeof sk));
+        refuse_linear(a, k);
         return kl_call_end(&c, NULL);
     }
+    c.fn = bias ? c.fn : "kl_linear_plain_at"; /* named apart: grad_node.c */
     return kl_call_end(&c, kl_n_linear(a, k, bias));
 }
 

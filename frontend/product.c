@@ -24,6 +24,63 @@ kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b)
     return kl_call_end(&c, same_dtype("matmul", x, y) ? NULL : kl_n_matmul(x, y));
 }
 
+/* The products whose operands have stated ranks. */
+
+kl_tensor *kl_mm_at(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
+    if (x && y && (x->rank != 2 || y->rank != 2)) {
+        kl_fail(KL_ERR_SHAPE, "mm: %s must be a matrix, got %d-D tensor",
+                x->rank != 2 ? "self" : "mat2", x->rank != 2 ? x->rank : y->rank);
+        x = NULL;
+    }
+    return kl_call_end(&c, same_dtype("mm", x, y) ? NULL : kl_n_matmul(x, y));
+}
+
+kl_tensor *kl_bmm_at(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
+    if (x && y && (x->rank != 3 || y->rank != 3)) {
+        kl_fail(KL_ERR_SHAPE, "batch%d must be a 3D tensor", x->rank != 3 ? 1 : 2);
+        x = NULL;
+    }
+    return kl_call_end(&c, same_dtype("bmm", x, y) ? NULL : kl_n_matmul(x, y));
+}
+
+kl_tensor *kl_mv_at(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
+    if (x && y && (x->rank != 2 || y->rank != 1)) {
+        kl_fail(KL_ERR_SHAPE, "vector + matrix @ vector expected, got 1, %d, %d", x->rank,
+                y->rank);
+        x = NULL;
+    }
+    return kl_call_end(&c, same_dtype("mv", x, y) ? NULL : kl_n_matmul(x, y));
+}
+
+kl_tensor *kl_dot_at(const char *at, kl_tensor *a, kl_tensor *b)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
+    if (x && y && (x->rank != 1 || y->rank != 1)) {
+        kl_fail(KL_ERR_SHAPE, "1D tensors expected, but got %dD and %dD tensors", x->rank,
+                y->rank);
+        x = NULL;
+    } else if (x && y && kl_lazy_shape(x)[0] != kl_lazy_shape(y)[0]) {
+        long long n = kl_lazy_shape(x)[0], m = kl_lazy_shape(y)[0];
+        kl_fail(
+            KL_ERR_SHAPE,
+            "inconsistent tensor size, expected tensor [%lld] and src [%lld] to have the "
+            "same number of elements, but got %lld and %lld elements respectively",
+            n, m, n, m);
+        x = NULL;
+    }
+    return kl_call_end(&c, same_dtype("dot", x, y) ? NULL : kl_n_matmul(x, y));
+}
+
 /* ---- einsum ---- */
 
 static kl_status check_labels(const char *labels, kl_lazy *a, kl_lazy *b)

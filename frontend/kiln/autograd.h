@@ -16,6 +16,9 @@ KL_API bool kl_requires_grad(const kl_tensor *t);
 KL_API bool kl_is_leaf(const kl_tensor *t);
 /* "AddBackward0": the operation t comes from; NULL where there is none. */
 KL_API const char *kl_grad_fn(kl_tensor *t);
+/* Up to cap of the tensors that this operation was given and that a gradient flows to: results
+ * of others, and leaves. How many; -1: an error. */
+KL_API int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap);
 /* What backward collected; NULL so far. Belongs to the scope, like every result. */
 KL_API kl_tensor *kl_grad_of(kl_tensor *t);
 /* NULL forgets it: the next backward makes it anew. */

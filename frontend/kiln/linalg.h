@@ -15,6 +15,16 @@ extern "C" {
 /* 1-d, 2-d, and batches that broadcast, as torch.matmul */
 KL_API kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b);
 #define kl_matmul(a, b) kl_matmul_at(KL_HERE, a, b)
+/* of two matrices, of two batches of matrices, of a matrix and a vector, of two vectors;
+ * refused: other ranks */
+KL_API kl_tensor *kl_mm_at(const char *at, kl_tensor *a, kl_tensor *b);
+#define kl_mm(a, b) kl_mm_at(KL_HERE, a, b)
+KL_API kl_tensor *kl_bmm_at(const char *at, kl_tensor *a, kl_tensor *b);
+#define kl_bmm(a, b) kl_bmm_at(KL_HERE, a, b)
+KL_API kl_tensor *kl_mv_at(const char *at, kl_tensor *a, kl_tensor *b);
+#define kl_mv(a, b) kl_mv_at(KL_HERE, a, b)
+KL_API kl_tensor *kl_dot_at(const char *at, kl_tensor *a, kl_tensor *b);
+#define kl_dot(a, b) kl_dot_at(KL_HERE, a, b)
 /* any contraction of one or two tensors by labels: "bk,nk->bn" (b may be NULL: "ij->ji")
  */
 KL_API kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a,

@@ -59,6 +59,64 @@ class Complex(unittest.TestCase):
                 close(grads[1], grads[0])
 
 
+# What a tensor's grad_fn is called: an expression over torch, F, x [3, 4], i [2, 3, 8, 8], v [4]
+NAMES = """x + 1|x * x|1 / x if 0 else x / 2|x ** 2|-x|x.exp()|x.square()|x.clamp(0, 1)|x.double()
+x.sum()|x.sum(1)|x.mean()|x.mean(1)|x.prod(1)|x.max()|x.min()|x.amax(1)|x.norm()
+torch.maximum(x, x)|x.view(-1)|x.reshape(2, 6)|x.flatten()|x[0]|x[1:]|x.narrow(1, 0, 2)|x.unsqueeze(0)
+x @ x.t()|x @ v|v @ v|torch.mm(x, x.t())|torch.mv(x, v)|torch.dot(v, v)|torch.outer(v, v)
+torch.bmm(i[0], i[0])|i @ i|F.linear(x, x, x[:, 0])|F.linear(x, x)|F.linear(i, i[0, 0])
+F.mse_loss(x, x * 2)|F.l1_loss(x, x * 2)|F.cross_entropy(x, torch.tensor([0, 1, 2]))
+F.nll_loss(x, torch.tensor([0, 1, 2]))|F.binary_cross_entropy(x.sigmoid(), torch.ones(3, 4))
+F.binary_cross_entropy_with_logits(x, torch.ones(3, 4))|torch.relu(x)|torch.tanh(x)|F.gelu(x)
+F.softmax(x, 1)|F.log_softmax(x, 1)|F.elu(x)|F.selu(x)|F.softplus(x)|F.relu6(x)|F.logsigmoid(x)
+F.conv2d(i, i[:, :, :3, :3])|F.max_pool2d(i, 2)|F.avg_pool2d(i, 2)|F.dropout(x, 0.5)
+F.layer_norm(x, (4,))|F.batch_norm(i, None, None, training=True)|F.group_norm(i, 3)
+torch.cat([x, x])|torch.stack([x, x])|torch.where(x > 0, x, x)|F.pad(x, (1, 1))"""
+
+
+class Graph(unittest.TestCase):
+    def test_names(self):
+        x, i = torch.rand(3, 4), torch.rand(2, 3, 8, 8)
+        said_by = [[], []]
+        for side, m in enumerate(SIDES):
+            given = [to_kiln(t) if side else t.clone() for t in (x, i, x[0].clone())]
+            x_, i_, v_ = (t.requires_grad_() for t in given)
+            scope = {"torch": m, "F": m.nn.functional, "x": x_, "i": i_, "v": v_}
+            for e in NAMES.replace("\n", "|").split("|"):
+                said_by[side].append((e, eval(e, scope).grad_fn.name()))
+        self.assertEqual(said_by[1], said_by[0])
+
+    def test_next_functions(self):
+        for m in SIDES:
+            net = m.nn.Sequential(m.nn.Conv2d(1, 2, 3), m.nn.ReLU())
+            loss = m.nn.functional.mse_loss(net(m.ones(1, 1, 4, 4)), m.zeros(1, 2, 2, 2))
+            node, path = loss.grad_fn, []
+            while node is not None:
+                path.append(node.name())
+                node = next((f for f, _ in node.next_functions if f is not None), None)
+            self.assertEqual(path, ["MseLossBackward0", "ReluBackward0", "ConvolutionBackward0",
+                                    "torch::autograd::AccumulateGrad"])
+            self.assertRegex(str(loss.grad_fn), r"<(torch\.autograd\.)?MseLossBackward0 object at 0x")
+            x = m.ones(2, requires_grad=True)
+            self.assertEqual((x.grad_fn, len((x * x).grad_fn.next_functions)), (None, 2))
+
+    def test_once_differentiable(self):
+        for m in SIDES:
+            class Twice(m.autograd.Function):
+                @staticmethod
+                def forward(ctx, x):
+                    return 2 * x
+
+                @staticmethod
+                @m.autograd.function.once_differentiable
+                def backward(ctx, g):
+                    return 2 * g
+
+            x = m.ones(2, requires_grad=True)
+            Twice.apply(x).sum().backward()
+            self.assertEqual(x.grad.tolist(), [2, 2])
+
+
 class Functional(unittest.TestCase):
     def agree(self, name, key, *more, **kwargs):
         with self.subTest(f"{name} {key}"):

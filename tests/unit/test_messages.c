@@ -194,6 +194,12 @@ START_TEST(test_linalg)
           "inconsistent tensor size, expected tensor [3]");
     FAILS(kl_matmul(f(2, 4), v),
           "matmul: size mismatch, got input (2), mat (2x4), vec (3)");
+    FAILS(kl_mm(f(2, 3), v), "mm: mat2 must be a matrix, got 1-D tensor");
+    FAILS(kl_bmm(f(2, 3), f(3, 2)), "batch1 must be a 3D tensor");
+    FAILS(kl_mv(v, f(3, 2)), "vector + matrix @ vector expected, got 1, 1, 2");
+    FAILS(kl_dot(f(2, 3), v), "1D tensors expected, but got 2D and 1D tensors");
+    FAILS(kl_dot(v, kl_ones(kl_shape(9), KL_F32)),
+          "inconsistent tensor size, expected tensor [");
     FAILS(kl_matmul(f(2, 3), f(2, 3)),
           "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
     FAILS(kl_matmul(kl_scalar_tensor(1, KL_F32), v),
@@ -208,7 +214,9 @@ START_TEST(test_linalg)
     FAILS(kl_einsum("ij,jk->iz", f(2, 3), f(3, 3)), "repeats or invents a label");
     FAILS(kl_attention(v, v, v, NULL, false, 0),
           "attention: query, key and value need at least 2");
-    FAILS(kl_linear(f(2, 3), f(2, 4), NULL), "linear: input [2, 3] and weight [2, 4]");
+    FAILS(kl_linear(v, f(2, 4), NULL), "linear: input [3] and weight [2, 4] do not fit");
+    FAILS(kl_linear(f(2, 3), f(2, 4), NULL),
+          "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2)");
     FAILS(kl_conv(f(2, 3), f(2, 3), NULL),
           "conv: input f32 [2, 3] and weight f32 [2, 3]");
     FAILS(kl_layer_norm(f(2, 3), 7, NULL, NULL, 1e-5),

@@ -99,7 +99,28 @@ static PyObject *custom(PyObject *self, PyObject *args)
     return r;
 }
 
+/* What a tensor's grad_fn was given: a list of tensors. */
+static PyObject *grad_operands(PyObject *self, PyObject *of)
+{
+    kl_tensor *t[64];
+    (void)self;
+    if (!py_is_tensor(of))
+        return PyErr_Format(PyExc_TypeError, "a tensor was expected");
+    kl_scope_begin();
+    int n = kl_grad_operands(py_t(of), t, 64);
+    PyObject *list = n < 0 ? py_raise() : PyList_New(0);
+    for (int i = 0; i < n && list; i++) {
+        PyObject *o = py_adopt(py.tensor, kl_scope_take(t[i]));
+        if (!o || PyList_Append(list, o))
+            Py_CLEAR(list);
+        Py_XDECREF(o);
+    }
+    kl_scope_drop();
+    return list;
+}
+
 static PyMethodDef methods[] = {
+    {"_grad_operands", grad_operands, METH_O, "What a tensor's grad_fn was given."},
     {"_hook", hook, METH_VARARGS, "Call fn with the tensor's gradient on its way."},
     {"_custom", custom, METH_VARARGS, "Results of a function with its own derivative."},
     {0},

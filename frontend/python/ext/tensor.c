@@ -428,7 +428,7 @@ static PyObject *get_grad_fn(PyObject *self, void *unused)
     (void)unused;
     if (!name)
         Py_RETURN_NONE;
-    return PyUnicode_FromFormat("<%s>", name);
+    return PyUnicode_FromString(name);
 }
 
 static void set_ref(PyObject **to, PyObject *v)
@@ -567,7 +567,7 @@ static PyGetSetDef getset[] = {
     {"is_leaf", get_is_leaf, NULL, "Made by no recorded operation.", NULL},
     {"requires_grad", get_requires_grad, set_requires_grad, "Gradients are wanted.",
      NULL},
-    {"grad_fn", get_grad_fn, NULL, "The operation it comes from.", NULL},
+    {"_grad_fn", get_grad_fn, NULL, "The name of the operation it comes from.", NULL},
     {"grad", get_grad, set_grad, "What backward collected, or None.", NULL},
     {"data", get_data, set_data, "The same storage, without gradient.", NULL},
     {"T", get_t, NULL, "All dimensions reversed.", NULL},

@@ -159,5 +159,5 @@ def out_of(out, i):
     return out if isinstance(out, Tensor) else out[i]
 
 
-from . import functional  # noqa: E402,F401
+from . import function, functional, graph, profiler  # noqa: E402,F401
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402,F401
