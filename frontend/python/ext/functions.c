@@ -450,12 +450,20 @@ static PyObject *table(PyObject *self, PyObject *unused)
     return list;
 }
 
+/* Whether b is one more form of the function a: torch.linalg has functions of its own
+ * under names that torch has too (svd, qr). */
+static bool one_function(const py_row *a, const py_row *b)
+{
+    bool linalg[2] = {strcmp(a->where, "linalg") == 0, strcmp(b->where, "linalg") == 0};
+    return strcmp(a->name, b->name) == 0 && linalg[0] == linalg[1];
+}
+
 /* What calls ask of a row, found once. */
 static int prepare(py_row *row, const py_row *next)
 {
     if (py_signature_parse(row))
         return -1;
-    row->again = next && strcmp(next->name, row->name) == 0;
+    row->again = next && one_function(row, next);
     row->list = strcmp(row->result, "Tensors") == 0;
     row->self = strcmp(row->result, "self") == 0;
     row->like = row->device >= 0 && strstr(row->name, "_like") != NULL;
