@@ -383,6 +383,18 @@ class Trees(unittest.TestCase):
 
 
 class Hooks(unittest.TestCase):
+    def test_tables(self):
+        for m in (torch, kiln):
+            net, hook = m.nn.Linear(2, 2), lambda *a: None
+            h = net.register_forward_pre_hook(hook, with_kwargs=True)
+            g = net.register_forward_hook(hook, always_call=True)
+            self.assertEqual((list(net._forward_pre_hooks.values()), list(net._forward_hooks.values())),
+                             ([hook], [hook]))
+            h.remove()
+            g.remove()
+            self.assertEqual((len(net._forward_pre_hooks), len(net._forward_hooks),
+                              len(net._forward_pre_hooks_with_kwargs)), (0, 0, 0))
+
     def test_order(self):
         logs = []
         for m in SIDES:

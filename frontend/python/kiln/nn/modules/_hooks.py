@@ -1,5 +1,4 @@
 """Calling a module, with the hooks on its way."""
-import collections
 import itertools
 
 from ..._kiln import Tensor
@@ -12,10 +11,16 @@ class RemovableHandle:
     _ids = itertools.count()
 
     def __init__(self, hooks):
-        self._hooks, self.id = hooks, next(self._ids)
+        self._hooks, self.id, self._notes = hooks, next(self._ids), []
+
+    def note(self, table):
+        """Stand in this table too, which says how the hook is called."""
+        table[self.id] = True
+        self._notes.append(table)
 
     def remove(self):
-        self._hooks.pop(self.id, None)
+        for table in (self._hooks, *self._notes):
+            table.pop(self.id, None)
 
     def __enter__(self):
         return self
@@ -94,9 +99,6 @@ class _Backward:
         return grads
 
 
-_Forward = collections.namedtuple("_Forward", "hook with_kwargs always_call")
-
-
 class HookedCall:
     """The part of Module that calls forward and the hooks."""
 
@@ -109,15 +111,16 @@ class HookedCall:
         try:
             return self._call_hooked(args, kwargs, called)
         except Exception:
-            for id, h in tuple(self._forward_hooks.items()):
-                if h.always_call and id not in called:
-                    self._after(h, args, kwargs, out)
+            for id in tuple(self._forward_hooks):
+                if id in self._forward_hooks_always_called and id not in called:
+                    self._after(id, args, kwargs, out)
             raise
 
     def _call_hooked(self, args, kwargs, called):
-        for h in tuple(self._forward_pre_hooks.values()):
-            r = h.hook(self, args, kwargs) if h.with_kwargs else h.hook(self, args)
-            if h.with_kwargs and r is not None:
+        for id, hook in tuple(self._forward_pre_hooks.items()):
+            with_kwargs = id in self._forward_pre_hooks_with_kwargs
+            r = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+            if with_kwargs and r is not None:
                 if not (isinstance(r, tuple) and len(r) == 2):
                     raise RuntimeError("forward pre-hook must return None or a tuple of "
                                        f"(new_args, new_kwargs), but got {r}.")
@@ -130,13 +133,14 @@ class HookedCall:
                              tuple(self._backward_hooks.values()))
             args = back.inputs(args)
         out = self.forward(*args, **kwargs)
-        for id, h in tuple(self._forward_hooks.items()):
+        for id in tuple(self._forward_hooks):
             called.add(id)
-            out = self._after(h, args, kwargs, out)
+            out = self._after(id, args, kwargs, out)
         return back.outputs(out) if back else out
 
-    def _after(self, h, args, kwargs, out):
-        r = h.hook(self, args, kwargs, out) if h.with_kwargs else h.hook(self, args, out)
+    def _after(self, id, args, kwargs, out):
+        hook, with_kwargs = self._forward_hooks[id], id in self._forward_hooks_with_kwargs
+        r = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
         return out if r is None else r
 
     @staticmethod
@@ -151,12 +155,19 @@ class HookedCall:
 
     def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
         """hook(module, args, output) after each call; what it gives replaces the output."""
-        return self._add_hook(self._forward_hooks, _Forward(hook, with_kwargs, always_call),
-                              prepend)
+        handle = self._add_hook(self._forward_hooks, hook, prepend)
+        if with_kwargs:
+            handle.note(self._forward_hooks_with_kwargs)
+        if always_call:
+            handle.note(self._forward_hooks_always_called)
+        return handle
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
         """hook(module, args) before each call; what it gives replaces the arguments."""
-        return self._add_hook(self._forward_pre_hooks, _Forward(hook, with_kwargs, False), prepend)
+        handle = self._add_hook(self._forward_pre_hooks, hook, prepend)
+        if with_kwargs:
+            handle.note(self._forward_pre_hooks_with_kwargs)
+        return handle
 
     def register_full_backward_hook(self, hook, prepend=False):
         """hook(module, grad_input, grad_output); what it gives replaces grad_input."""

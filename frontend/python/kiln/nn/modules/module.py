@@ -12,7 +12,9 @@ from ._state import State
 
 
 _TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks",
-           "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
+           "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
+           "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks",
+           "_state_dict_hooks", "_state_dict_pre_hooks",
            "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
 
@@ -31,7 +33,7 @@ class Module(HookedCall, State):
         put = functools.partial(object.__setattr__, self)
         put("training", True)
         for name in _TABLES:
-            put(name, collections.OrderedDict() if name.endswith("hooks") else {})
+            put(name, collections.OrderedDict() if "hooks" in name else {})
         put("_non_persistent_buffers_set", set())
 
     # ---- attributes ----

@@ -4,8 +4,8 @@ from ..parameter import is_lazy
 
 def hook_of(module, kind, name):
     """The hook of that kind for the parameter, and its key; (None, None): there is none."""
-    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
-                 if isinstance(h.hook, kind) and h.hook.name == name), (None, None))
+    return next(((k, h) for k, h in module._forward_pre_hooks.items()
+                 if isinstance(h, kind) and h.name == name), (None, None))
 
 
 def refuse_lazy(weight, kind, action):

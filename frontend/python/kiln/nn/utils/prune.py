@@ -123,8 +123,8 @@ def _scores(scores, t, of):
 
 def _hook_on(module, name):
     """What prunes that parameter, and its key."""
-    return next(((k, h.hook) for k, h in module._forward_pre_hooks.items()
-                 if isinstance(h.hook, BasePruningMethod) and h.hook._tensor_name == name),
+    return next(((k, h) for k, h in module._forward_pre_hooks.items()
+                 if isinstance(h, BasePruningMethod) and h._tensor_name == name),
                 (None, None))
 
 
@@ -391,5 +391,5 @@ def remove(module, name):
 
 def is_pruned(module):
     """Whether it, or a module in it, has a pruned parameter."""
-    return any(isinstance(h.hook, BasePruningMethod)
+    return any(isinstance(h, BasePruningMethod)
                for m in module.modules() for h in m._forward_pre_hooks.values())
