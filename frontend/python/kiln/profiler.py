@@ -4,6 +4,7 @@
         step()
     print(p.table())
     p.export_chrome_trace("trace.json")"""
+import enum
 import os
 
 from . import _kiln
@@ -33,24 +34,45 @@ class _Averages(list):
 class profile:
     """Notes, inside a with statement, every kernel, compile and copy."""
 
-    def __init__(self, activities=None, *, record_shapes=False, profile_memory=False,
-                 with_stack=False, with_flops=False, **kwargs):
-        self.events = []
+    def __init__(self, activities=None, *, schedule=None, on_trace_ready=None,
+                 record_shapes=False, profile_memory=False, with_stack=False, with_flops=False,
+                 **kwargs):
+        self.events, self.step_num = [], 0
+        self.schedule, self.on_trace_ready = schedule, on_trace_ready
+        self._noting = False
 
-    def __enter__(self):
+    def _action(self):
+        return self.schedule(self.step_num) if self.schedule else ProfilerAction.RECORD
+
+    def _begin(self):
         import tempfile
 
+        if self._action() not in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE):
+            return
+        self._forget()
         handle, self._path = tempfile.mkstemp(suffix=".json")
         os.close(handle)
         _kiln._profile_begin(self._path)
-        return self
+        self._noting = True
 
-    def __exit__(self, *exc):
+    def _end(self):
         import json
 
+        if not self._noting:
+            return
+        self._noting = False
         _kiln._profile_end()
         with open(self._path) as f:
             self.events = json.load(f)["traceEvents"]
+        if self.on_trace_ready:
+            self.on_trace_ready(self)
+
+    def __enter__(self):
+        self._begin()
+        return self
+
+    def __exit__(self, *exc):
+        self._end()
         return False
 
     start = __enter__
@@ -59,7 +81,12 @@ class profile:
         self.__exit__()
 
     def step(self):
-        """One step ends; nothing depends on it."""
+        """One step ends: the schedule, where there is one, says what the next one is."""
+        if self._action() is ProfilerAction.RECORD_AND_SAVE:
+            self._end()
+        self.step_num += 1
+        if self.schedule and not self._noting:
+            self._begin()
 
     def key_averages(self, **kwargs):
         """Sums by kernel."""
@@ -86,9 +113,64 @@ class profile:
 
         shutil.copyfile(self._path, path)
 
-    def __del__(self):
+    def _forget(self):
         if os.path.exists(getattr(self, "_path", "")):
             os.unlink(self._path)
+
+    __del__ = _forget
+
+
+class ProfilerAction(enum.Enum):
+    """What a profile does in a step."""
+
+    NONE, WARMUP, RECORD, RECORD_AND_SAVE = range(4)
+
+
+def schedule(*, wait, warmup, active, repeat=0, skip_first=0, skip_first_wait=0):
+    """Which steps are noted: after skip_first, wait none, warmup none, active noted; then again,
+    repeat times in all or for ever.
+
+    >>> s = torch.profiler.schedule(wait=1, warmup=0, active=2, repeat=1)
+    >>> [s(i).name for i in range(4)]
+    ['NONE', 'RECORD', 'RECORD_AND_SAVE', 'NONE']
+    """
+    if min(wait, warmup, repeat, skip_first) < 0 or active <= 0:
+        raise AssertionError("Invalid profiler schedule arguments")
+
+    def action(step):
+        step -= skip_first
+        if step < 0:
+            return ProfilerAction.NONE
+        step += wait if skip_first_wait else 0
+        cycle, at = divmod(step, wait + warmup + active)
+        if at < wait or 0 < repeat <= cycle:
+            return ProfilerAction.NONE
+        if at < wait + warmup:
+            return ProfilerAction.WARMUP
+        last = at == wait + warmup + active - 1
+        return ProfilerAction.RECORD_AND_SAVE if last else ProfilerAction.RECORD
+
+    return action
+
+
+def tensorboard_trace_handler(dir_name, worker_name=None, use_gzip=False):
+    """An on_trace_ready that writes each trace into that folder."""
+    def write(prof):
+        import gzip
+        import shutil
+        import socket
+        import time
+
+        os.makedirs(dir_name, exist_ok=True)
+        who = worker_name or f"{socket.gethostname()}_{os.getpid()}"
+        path = os.path.join(dir_name, f"{who}.{time.time_ns()}.pt.trace.json")
+        prof.export_chrome_trace(path)
+        if use_gzip:
+            with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
+                shutil.copyfileobj(plain, packed)
+            os.unlink(path)
+
+    return write
 
 
 class record_function:
