@@ -22,6 +22,22 @@ class Devices(unittest.TestCase):
             torch.ones(2).to("mps")
         self.assertFalse(torch.backends.mps.is_available())
 
+    def test_accelerator(self):
+        there = torch.cuda.is_available()
+        self.assertEqual(torch.accelerator.is_available(), there)
+        self.assertEqual(torch.accelerator.device_count(), torch.cuda.device_count())
+        self.assertEqual(torch.accelerator.current_accelerator() is not None, there)
+        torch.accelerator.synchronize()
+
+    def test_data_parallel(self):
+        net = torch.nn.DataParallel(torch.nn.Linear(2, 3), device_ids=[])
+        self.assertEqual(list(net.state_dict()), ["module.weight", "module.bias"])
+        x = torch.ones(4, 2)
+        self.assertTrue(torch.equal(net(x), net.module(x)))
+        self.assertTrue(torch.equal(torch.nn.parallel.data_parallel(net, x, []), net(x)))
+        with self.assertRaises(NotImplementedError):
+            torch.nn.DataParallel(torch.nn.Linear(2, 3), device_ids=[0, 1])
+
     def test_names(self):
         self.assertEqual(repr(torch.device("cuda")), "device(type='cuda')")
         self.assertEqual(repr(torch.device("cuda", 0)), "device(type='cuda', index=0)")
@@ -80,12 +96,53 @@ class Inspecting(unittest.TestCase):
             p.export_chrome_trace(os.path.join(folder, "t.json"))
             self.assertTrue(os.path.getsize(os.path.join(folder, "t.json")) > 100)
 
+    def test_schedule(self):
+        ready = []
+        plan = torch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1, skip_first=1)
+        self.assertEqual([plan(i).name for i in range(6)],
+                         ["NONE", "NONE", "WARMUP", "RECORD", "RECORD_AND_SAVE", "NONE"])
+        with torch.profiler.profile(schedule=plan, on_trace_ready=ready.append) as p:
+            for _ in range(8):
+                (torch.ones(8, 8) @ torch.ones(8, 8)).tolist()
+                p.step()
+        self.assertEqual(ready, [p])
+        self.assertTrue(p.key_averages())
+        with tempfile.TemporaryDirectory() as folder:
+            with torch.autograd.profiler.profile(
+                    on_trace_ready=torch.profiler.tensorboard_trace_handler(folder, "a", True)):
+                torch.ones(3).add(1).tolist()
+            self.assertEqual([n[-17:] for n in os.listdir(folder)], [".pt.trace.json.gz"])
+
     def test_explain_and_stats(self):
         before = torch.stats()["kernels_launched"]
         text = torch.explain(lambda a: (a * 2).exp().sum(), torch.ones(1000))
         self.assertIn("launch", text)
         torch.ones(3).add(1).tolist()
         self.assertGreater(torch.stats()["kernels_launched"], before)
+
+
+class Modules(unittest.TestCase):
+    def test_two_functions_of_a_name(self):
+        a = torch.tensor([[3., 1], [1, 2]])
+        u, s, v = torch.svd(a)
+        torch.testing.assert_close(u @ s.diag() @ v.T, a)
+        self.assertEqual(torch.linalg.svd(a)._fields, ("U", "S", "Vh"))
+        q, r = torch.qr(a, some=True)
+        torch.testing.assert_close(q @ r, a)
+        with self.assertRaises(TypeError):
+            torch.linalg.qr(a, some=True)
+        self.assertEqual(torch.slogdet(a)[0], 1)
+        self.assertEqual(a.lu_solve(*torch.linalg.lu_factor(a)).round().tolist(), [[1, 0], [0, 1]])
+
+    def test_older_names(self):
+        self.assertIs(torch.functional.F, torch.nn.functional)
+        self.assertIs(torch.functional.einsum, torch.einsum)
+        self.assertIs(torch.autograd.function.Function, torch.autograd.Function)
+        x = torch.ones(2, dtype=torch.float64)
+        self.assertEqual(str(x.new([1, 2])), "tensor([1., 2.], dtype=torch.float64)")
+        self.assertEqual((x.new(2, 3).shape, x.new(x.shape).shape, x.new().shape),
+                         ((2, 3), (2,), (0,)))
+        self.assertEqual(x.ndimension(), 1)
 
 
 class Testing(unittest.TestCase):

@@ -30,7 +30,7 @@ from . import autograd  # noqa: E402,F401
 from . import amp, cpu  # noqa: E402,F401
 from .amp import (autocast, get_autocast_dtype, is_autocast_enabled,  # noqa: E402,F401
                   set_autocast_dtype, set_autocast_enabled)
-from . import (backends, cuda, fft, func, jit, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
+from . import (accelerator, backends, cuda, fft, func, functional, jit, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
                signal, special, testing, utils)
 from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401
                      sparse_compressed_tensor, sparse_csc_tensor, sparse_csr_tensor)

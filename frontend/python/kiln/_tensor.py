@@ -4,6 +4,7 @@ import math
 from . import _kiln, autograd
 from ._kiln import Tensor
 from ._make import read
+from ._size import Size
 
 
 def _method(fn):
@@ -220,6 +221,22 @@ def _like(name):
 
 for _name in ("zeros", "ones", "empty", "full"):
     _like(_name)
+
+
+@_method
+def new(self, *args, device=None):
+    """A tensor of this one's dtype: of sizes, its elements not set; or of data."""
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        return args[0].detach().to(self.dtype)
+    if len(args) == 1 and not isinstance(args[0], (int, Size)):
+        return self.new_tensor(args[0], device=device)
+    return self.new_empty(*args, device=device) if args else self.new_empty(0, device=device)
+
+
+@_method
+def ndimension(self):
+    """How many dimensions it has: dim()."""
+    return self.dim()
 
 
 # ---- shapes in place ----
