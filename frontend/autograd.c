@@ -490,6 +490,36 @@ static bool is_part(kl_tensor *x)
     return l && l->mapped && !x->view && l->var && l->base == x->storage->node;
 }
 
+/* x's variable of a version before, if y was computed from it. */
+static bool from_older(const kl_vars *v, bool cut, const kl_lazy *older)
+{
+    bool there = cut; /* what lies below a cut is not among v */
+    for (int i = 0; i < v->n && !there; i++)
+        there = v->v[i] == older;
+    return there;
+}
+
+/* Gradients by the variables of versions before, added to those by the present ones. */
+static kl_status add_older(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
+                           bool retain, bool create, bool cut, const kl_vars *v,
+                           kl_lazy **out)
+{
+    kl_status st = KL_OK;
+    for (int i = 0; i < n; i++) {
+        kl_leaf *l = x[i]->leaf && x[i]->leaf->retain ? x[i]->leaf->of : x[i]->leaf;
+        for (size_t k = 0; l && k < l->nolder && st == KL_OK; k++) {
+            kl_lazy *was = l->older[k], *dx = NULL;
+            if (!from_older(v, cut, was))
+                continue;
+            st = cut ? kl_cut_gradients(y, s, &was, 1, retain || create, create, &dx)
+                     : gradients(y, s, &was, 1, create, &dx);
+            if (st == KL_OK && !(out[i] = kl_n_bin(KL_OP_add, out[i], dx)))
+                st = KL_ERR_OOM;
+        }
+    }
+    return st;
+}
+
 static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
                             bool retain, bool create, kl_lazy **nodes, kl_lazy **out)
 {
@@ -509,6 +539,8 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
     if (st == KL_OK)
         st = cut ? kl_cut_gradients(y, s, nodes, n, retain || create, create, out)
                  : gradients(y, s, nodes, n, create, out);
+    if (st == KL_OK)
+        st = add_older(y, s, x, n, retain, create, cut, &v, out);
     for (int i = 0; i < n && st == KL_OK; i++)
         if (is_part(x[i]))
             out[i] = kl_leaf_part(x[i]->leaf, out[i]);

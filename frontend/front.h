@@ -89,7 +89,8 @@ struct kl_lazy {
     uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
     uint32_t expected;         /* version that `counter` had when this node was current */
     const char *place, *name;
-    const char *fn;      /* the public function whose result it is, or NULL: a step on its way */
+    const char
+        *fn; /* the public function whose result it is, or NULL: a step on its way */
     kl_memory *mem;      /* its value, dense row-major; set once, under the graph lock */
     kl_leaf *leaf;       /* where its gradient is collected, or NULL */
     kl_counter *counter; /* set when its storage went on to another version */
@@ -262,7 +263,10 @@ struct kl_leaf { /* gradient state of one leaf, shared by its handle and its vie
     int output;  /* of the cut: which result this is */
     kl_cut *cut; /* called with the gradient before it goes on; or NULL */
     kl_tensor *grad;
-    kl_lazy *var;  /* detach of `base`, which gradients are taken by */
+    kl_lazy *var; /* detach of `base`, which gradients are taken by */
+    /* Variables of versions before that graphs still hold: they collect here, too. */
+    kl_lazy **older;
+    size_t nolder, cap_older;
     kl_lazy *base; /* not a reference: compared only, with the stamp */
     uint32_t stamp;
     /* Of a leaf that is a part of its storage: where its elements lie in `base`, whose

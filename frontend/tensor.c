@@ -80,16 +80,38 @@ kl_leaf *kl_leaf_ref(kl_leaf *l)
     return l;
 }
 
+/* A variable that collects no more. */
+static void retire(kl_lazy *v)
+{
+    if (!v)
+        return;
+    pthread_mutex_lock(&kl_graph_lock);
+    v->leaf = NULL;
+    pthread_mutex_unlock(&kl_graph_lock);
+    kl_lazy_unref(v);
+}
+
+/* Make room for another variable: those that nobody holds any more go. */
+static bool room_for_older(kl_leaf *l)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->nolder; i++)
+        if (__atomic_load_n(&l->older[i]->refs, __ATOMIC_RELAXED) > 1)
+            l->older[kept++] = l->older[i];
+        else
+            retire(l->older[i]);
+    l->nolder = kept;
+    return kl_grow(&l->older, l->nolder, &l->cap_older, sizeof *l->older);
+}
+
 void kl_leaf_unref(kl_leaf *l)
 {
     if (!l || kl_count_down(&l->refs) != 0)
         return;
-    if (l->var) {
-        pthread_mutex_lock(&kl_graph_lock);
-        l->var->leaf = NULL;
-        pthread_mutex_unlock(&kl_graph_lock);
-        kl_lazy_unref(l->var);
-    }
+    retire(l->var);
+    for (size_t i = 0; i < l->nolder; i++)
+        retire(l->older[i]);
+    kl_free(l->older, l->cap_older * sizeof *l->older);
     kl_tensor_unref(l->grad);
     kl_cut_unref(l->cut);
     kl_leaf_unref(l->of);
@@ -107,20 +129,20 @@ static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t stamp)
 {
     if (l->var && l->base == base && l->stamp == stamp)
         return kl_lazy_temp(kl_lazy_ref(l->var));
-    kl_lazy *v = kl_n_detach(base);
+    kl_lazy *v = room_for_older(l) ? kl_n_detach(base) : NULL;
     if (!v)
         return NULL;
     v->track = 1;
-    kl_lazy *old = l->var;
+    if (l->var && __atomic_load_n(&l->var->refs, __ATOMIC_RELAXED) > 1)
+        l->older[l->nolder++] = l->var;
+    else
+        retire(l->var);
     pthread_mutex_lock(&kl_graph_lock);
-    if (old)
-        old->leaf = NULL;
     v->leaf = l;
     pthread_mutex_unlock(&kl_graph_lock);
     l->var = kl_lazy_ref(v);
     l->base = base;
     l->stamp = stamp;
-    kl_lazy_unref(old);
     return v;
 }
 

@@ -216,6 +216,31 @@ class OtherDtypes(unittest.TestCase):
 
 
 class Gradients(unittest.TestCase):
+    def test_leaf_that_moves_on(self):
+        """What was computed before a leaf was written, or shown to NumPy, still has its gradient."""
+        def shown(x):
+            memoryview(x.detach())
+
+        def written(x):
+            with torch.no_grad():
+                x.add_(1)
+
+        def replaced(x):
+            x.data = torch.zeros(3)
+
+        for change in (shown, written, replaced):
+            x = torch.ones(3, requires_grad=True)
+            y = (x * 2).sum()
+            change(x)
+            z = (x * 3).sum()
+            self.assertEqual(torch.autograd.grad(y, x, retain_graph=True)[0].tolist(), [2] * 3)
+            y.backward()
+            self.assertEqual(x.grad.tolist(), [2] * 3)
+            (y2, z2) = ((x * x).sum(), z)
+            z2.backward()
+            self.assertEqual(x.grad.tolist(), [5] * 3)
+            y2.backward()
+
     def test_backward(self):
         x = torch.tensor([1., 2., 3.], requires_grad=True)
         (x ** 2).sum().backward()
