@@ -70,6 +70,14 @@ class Functions(unittest.TestCase):
         self.assertEqual(np.argsort(a).tolist(), [3, 2, 4, 0, 1])
         self.assertEqual(np.unique(a[2:]).tolist(), [1 + 5j, 2 - 1j])
 
+    def test_masks_without_elements(self):
+        for mask, shape in (((0,), (0, 3)), ((0, 3), (0,)), ((2, 0), (0,))):
+            a = np.ones((2, 3))
+            self.assertEqual(a[np.zeros(mask, bool)].shape, shape)
+            a[np.zeros(mask, bool)] = 5
+            self.assertEqual(a.sum(), 6)
+        self.assertEqual(np.ones((0, 3))[np.zeros(0, bool)].shape, (0, 3))
+
     def test_edges(self):
         self.assertEqual(str(np.sign(np.array([np.nan, -2]))), "[nan -1.]")
         self.assertEqual(str(np.array([-0., 4, -4]) % np.array([3, -2, 4])), "[ 0. -0.  0.]")
@@ -101,6 +109,14 @@ class Functions(unittest.TestCase):
             np.fromstring("12", sep="")
         with self.assertRaisesRegex(ValueError, "string is smaller than requested size"):
             np.fromstring("1 2", count=3, sep=" ")
+
+
+class Namespace(unittest.TestCase):
+    def test_dimensions(self):
+        most = np.__array_namespace_info__().capabilities()["max dimensions"]
+        self.assertEqual(np.ones((1,) * most).ndim, most)
+        with self.assertRaisesRegex(RuntimeError, f"more than {most} dimensions"):
+            np.reshape(np.ones(1), (1,) * (most + 1))
 
 
 class Defaults(unittest.TestCase):

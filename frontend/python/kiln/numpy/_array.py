@@ -252,6 +252,13 @@ def _check_mask(a, v, d):
                                  f"axis is {n}")
 
 
+def _places(v):
+    """A part of a key; a mask without elements, whatever its shape, as the places it names: none."""
+    if isinstance(v, ndarray) and v.ndim and not v.size and v.dtype.kind == "b":
+        return (array([], "int64"),) * v.ndim
+    return (v,)
+
+
 def _plain_key(a, key):
     """a and key without negative steps, and with integers as NumPy takes them; whether
     nothing but integers is left."""
@@ -262,6 +269,7 @@ def _plain_key(a, key):
         elif _is_listed(v):
             v = asarray(v)
             parts[i] = v if v.size or v.dtype.kind in "iub" else v.astype("int64")
+    parts = [w for v in parts for w in _places(v)]
     used = sum(_uses(v) for v in parts if v is not Ellipsis)
     if used > a.ndim:
         raise IndexError(f"too many indices for array: array is {a.ndim}-dimensional, but "

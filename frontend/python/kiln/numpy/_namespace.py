@@ -124,7 +124,7 @@ class __array_namespace_info__:
     """What this namespace can do."""
 
     def capabilities(self):
-        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 16}
 
     def default_device(self):
         return "cpu"
