@@ -14,7 +14,7 @@ from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
 
 from .. import _kiln
 from . import random, report, rows
-from .layout import Layout, contiguous
+from .layout import contiguous, layout
 from .names import dtype_of
 from .sizes import Sizes, env_of
 
@@ -64,6 +64,8 @@ def is_host(node):
 
 def number(x, symbols):
     """A size as an integer, given what the symbols are."""
+    if type(x) is int:
+        return x
     if isinstance(x, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         expr = x.node.expr
         got = expr.subs(symbols) if symbols else expr
@@ -86,8 +88,8 @@ def element(t):
 
 
 def layout_of(val, symbols):
-    return Layout([number(s, symbols) for s in val.shape],
-                  [number(s, symbols) for s in val.stride()])
+    return layout(tuple(number(s, symbols) for s in val.shape),
+                  tuple(number(s, symbols) for s in val.stride()))
 
 
 @functools.lru_cache(maxsize=None)
@@ -98,6 +100,11 @@ def name_of(target):
 
 def target_name(node):
     return name_of(node.target)
+
+
+def has_token(node):
+    """Whether its first argument only says what comes before it."""
+    return getattr(node.target, "__name__", "") == "with_effects"
 
 
 # ---- one node over kiln's tensors ----
@@ -135,8 +142,7 @@ class Tracer:
             raise Refused(node, "no row")
         _kiln._set_place(place_of(node))
         try:
-            tokens = target_name(node) == "with_effects"
-            args = [self.argument(a) for a in (node.args[1:] if tokens else node.args)]
+            args = [self.argument(a) for a in (node.args[1:] if has_token(node) else node.args)]
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items() if k not in rows.IGNORED}
             got = row(node, *args, **kwargs) if row.wants_node else row(*args, **kwargs)
             self.env[node] = self.checked(node, got)
@@ -230,9 +236,9 @@ class Region:
         self.nodes = [n for n in nodes if not is_write(n)]
         inputs = {}
         for n in nodes:
+            token = n.args[0] if has_token(n) else None
             for a in n.all_input_nodes:
-                token = target_name(n) == "with_effects" and a is n.args[0]
-                if a not in inside and not is_host(a) and not token:
+                if a not in inside and a is not token and not is_host(a):
                     inputs.setdefault(a)
         self.inputs, self.entering = list(inputs), set(inputs)
         self.outputs = [n for n in self.nodes if n in used_later and not is_host(n)]
@@ -293,9 +299,9 @@ class Plan:
         that which reads it."""
         lay = layout_of(value_of(node), self.symbols)
         if node in self.strides:
-            return Layout(lay.size, self.strides[node])
+            return layout(lay.size, tuple(self.strides[node]))
         gaps = self.symbols and not (lay.dense and not lay.expanded)
-        return Layout(lay.size, contiguous(lay.size)) if gaps else lay
+        return layout(lay.size, contiguous(lay.size)) if gaps else lay
 
     def shape_of(self, node):
         """Of the program's input."""
@@ -306,7 +312,7 @@ class Plan:
         val = value_of(node)
         lay = self.layout_of(node)
         if not lay.dense:
-            lay = Layout(lay.size, contiguous(lay.size))
+            lay = layout(lay.size, contiguous(lay.size))
         self.computed.append((node, lay))
         self.donated.append(0)
         return (NEW, 0, (lay.size, lay.stride, val.dtype), val.dtype, lay.order)
@@ -503,26 +509,27 @@ class Sized(Plan):
 
 
 def is_write(node):
-    return target_name(node) == "aten.copy_.default"
+    return node.target is torch.ops.aten.copy_.default
 
 
 # ---- which nodes go together ----
 
 
-def supported(node, refused):
-    """A row does it; written arguments are written by the program that makes their values."""
+def supported(node, refused, native):
+    """A row does it; written arguments are written by the program that makes their values. native:
+    node -> whether its dtype is."""
     if node in refused or is_host(node):
         return False
     if node.op == "get_attr":
         return is_tensor(node)
     if node.target is operator.getitem:
-        return supported(node.args[0], refused)
+        return supported(node.args[0], refused, native)
     if is_write(node):
         target, value = node.args[0], node.args[1]
         a, b = value_of(target), value_of(value)
         return (target.op == "placeholder" and not a.is_conj() and a.dtype == b.dtype and a.shape == b.shape and
                 all(u.op == "output" for u in node.users))
-    if not all(is_native_dtype(a) for a in (*node.all_input_nodes, node)) or new_sizes(node):
+    if not native[node] or not all(native[a] for a in node.all_input_nodes) or new_sizes(node):
         return False
     return rows.find(node.target) is not None
 
@@ -532,10 +539,10 @@ def unbacked(node):
     val = value_of(node)
     vals = val if isinstance(val, (list, tuple)) else [val]
     sizes = [s for v in vals if isinstance(v, torch.Tensor)
-             for s in (*v.shape, v.storage_offset())] + \
+             for s in (*v.shape, v.storage_offset()) if type(s) is not int] + \
         [v for v in vals if isinstance(v, torch.SymInt)]
     return {x for s in sizes if isinstance(s, torch.SymInt) for x in s.node.expr.free_symbols
-            if str(x).startswith(("u", "zu"))}
+            if str(x).startswith(("u", "zu"))} if sizes else set()
 
 
 def new_sizes(node):
@@ -555,6 +562,7 @@ def levels(graph, refused, least_of=()):
     """Nodes by step: even steps are kiln's, odd ones PyTorch's; a step needs only earlier ones.
     least_of: node -> the first step that it may be in."""
     level, writes = {}, []
+    native_dtype = {n: is_native_dtype(n) for n in graph.nodes}
     for n in graph.nodes:
         if n.op in ("placeholder", "output"):
             level[n] = -1
@@ -562,7 +570,7 @@ def levels(graph, refused, least_of=()):
         if is_host(n) and symbolic(n):
             level[n] = -1
             continue
-        native = supported(n, refused)
+        native = supported(n, refused, native_dtype)
         if is_write(n) and native:
             writes.append(n)
             continue

@@ -3,6 +3,7 @@
     size (2, 3, 4), stride (12, 1, 3)   ->  memory (2, 4, 3), order (0, 2, 1)
     size (2, 3), stride (0, 1)          ->  memory (1, 3): an expanded dimension is kept once
     size (2, 3), stride (8, 1)          ->  memory (2, 8), of which a program reads (2, 3)"""
+import functools
 import math
 
 
@@ -104,3 +105,6 @@ def contiguous(size):
         stride.append(dense)
         dense *= max(s, 1)
     return tuple(reversed(stride))
+
+
+layout = functools.lru_cache(maxsize=4096)(Layout)  # sizes and strides as tuples; most stand often
