@@ -27,12 +27,12 @@ import kiln.torch  # noqa: E402
 TORCHVISION = {
     "squeezenet1_1": 64, "googlenet": 96, "mobilenet_v3_small": 64, "shufflenet_v2_x0_5": 64,
     "efficientnet_b0": 64, "regnet_y_400mf": 64, "convnext_tiny": 64, "swin_t": 64, "swin_v2_t":
-    64, "densenet121": 64, "segmentation:lraspp_mobilenet_v3_large": 64}
+    64, "densenet121": 64, "maxvit_t": 224, "segmentation:lraspp_mobilenet_v3_large": 64}
 # Of the size that they are for.
 TIMM = """
 xcit_nano_12_p16_224 mvitv2_tiny volo_d1_224 coat_tiny crossvit_tiny_240 levit_128s mambaout_femto
 mobilevit_xxs focalnet_tiny_srf gcvit_xxtiny fastvit_t8 beit_base_patch16_224
-eva02_tiny_patch14_224 nfnet_f0
+eva02_tiny_patch14_224 nfnet_f0 sequencer2d_s
 """.split()
 RATES = ("p", "drop_prob", "drop_rate", "dropout", "attention_dropout", "dropout_p")
 
