@@ -118,6 +118,22 @@ def adaptive():
                           nn.Linear(4 * 49, 5)), images)
 
 
+class ChannelsLast(nn.Module):
+    """PyTorch lays the pooled channels by as_strided."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.n = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8)
+
+    def forward(self, x):
+        return F.adaptive_avg_pool2d(self.n(self.c(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 1)
+
+
+@model((2, 64, 64), (5, 64, 64), (3, 96, 96))
+def channels_last():
+    return ChannelsLast(), images
+
+
 @model((2, 32, 36), (3, 40, 40), (2, 32, 48), (3, 61, 38))
 def pyramid():
     return (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),

@@ -144,13 +144,20 @@ class Tracer:
         try:
             args = [self.argument(a) for a in (node.args[1:] if has_token(node) else node.args)]
             kwargs = {k: self.argument(v) for k, v in node.kwargs.items() if k not in rows.IGNORED}
-            got = row(node, *args, **kwargs) if row.wants_node else row(*args, **kwargs)
+            got = row(*self.about(node, row.wants_node), *args, **kwargs)
             self.env[node] = self.checked(node, got)
         except Exception as e:  # noqa: BLE001  whatever a row refuses, PyTorch's kernel does
             text = str(e).splitlines()
             raise Refused(node, f"{type(e).__name__}: {text[0] if text else ''}"[:200]) from e
         finally:
             _kiln._set_place(None)
+
+    def about(self, node, wanted):
+        """What a row wants to know beside its arguments."""
+        if wanted != "layout":
+            return (node,) if wanted else ()
+        of = value_of(node.args[0])
+        return (node, layout_of(of, self.symbols), number(of.storage_offset(), self.symbols))
 
     def checked(self, node, got):
         """The result, of the dtype and shape that PyTorch says."""

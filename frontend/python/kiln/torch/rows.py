@@ -84,6 +84,7 @@ def at(path):
 
 
 def add(name, f, wants_node=False):
+    """wants_node: the node comes first; "layout": and how its operand lies in PyTorch."""
     def row(*args, **kwargs):
         return f(*args, **kwargs)
 
@@ -423,13 +424,10 @@ def _squeeze(x, dim):
     return kiln.squeeze(x, dim) if x.dim() else x
 
 
-@row("as_strided", "as_strided_copy", wants_node=True)
-def _as_strided(node, x, size, stride, offset=None):
+@row("as_strided", "as_strided_copy", wants_node="layout")
+def _as_strided(node, lay, base, x, size, stride, offset=None):
     """Over the memory that PyTorch's operand has."""
-    from .layout import Layout
     val = node.args[0].meta["val"]
-    lay = Layout([int(s) for s in val.shape], [int(s) for s in val.stride()])
-    base = int(val.storage_offset())
     if not lay.dense or val.untyped_storage().nbytes() > 0 and \
             (offset or 0) < base:
         raise NotImplementedError("as_strided over memory with gaps")
