@@ -129,7 +129,9 @@ static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t stamp)
 {
     if (l->var && l->base == base && l->stamp == stamp)
         return kl_lazy_temp(kl_lazy_ref(l->var));
-    kl_lazy *v = room_for_older(l) ? kl_n_detach(base) : NULL;
+    if (!room_for_older(l))
+        return kl_fail(KL_ERR_OOM, "out of memory for a leaf's variable"), NULL;
+    kl_lazy *v = kl_n_detach(base);
     if (!v)
         return NULL;
     v->track = 1;
