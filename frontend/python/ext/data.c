@@ -29,16 +29,30 @@ static int order_of(kl_dtype dt)
     return dt == KL_BOOL ? 0 : dt < KL_F16 ? 1 : dt < KL_C64 ? 2 : 3;
 }
 
+/* Of two of a kind the wider; of u8 and i8, and of f16 and bf16, what holds both. */
 static void meet(scan *s, kl_dtype dt)
 {
-    if (!s->any || order_of(dt) > order_of(s->dt))
+    int more = s->any ? order_of(dt) - order_of(s->dt) : 1;
+    size_t a = s->any ? kl_dtype_size(s->dt) : 0, b = kl_dtype_size(dt);
+    if (more > 0 || (more == 0 && b > a))
         s->dt = dt;
+    else if (more == 0 && b == a && dt != s->dt)
+        s->dt = order_of(dt) == 2 ? KL_F32 : a == 1 ? KL_I16 : KL_I64;
     s->any = true;
 }
 
 static bool is_list(PyObject *o)
 {
     return PyList_Check(o) || PyTuple_Check(o) || PyRange_Check(o);
+}
+
+static int buffer_dtype(const Py_buffer *b, kl_dtype *dt);
+
+/* NumPy's, among lists: its elements are taken by its own dtype. */
+static bool is_array(PyObject *o)
+{
+    return !py_is_tensor(o) && PySequence_Check(o) &&
+           PyObject_HasAttrString(o, "__array_interface__");
 }
 
 static int leaf_dtype(PyObject *o, kl_dtype *dt)
@@ -64,9 +78,45 @@ static int leaf_dtype(PyObject *o, kl_dtype *dt)
     return 0;
 }
 
+/* One level more, of n elements. */
+static int look_extent(scan *s, int depth, Py_ssize_t n)
+{
+    if (depth >= KL_INTS_MAX) {
+        PyErr_Format(PyExc_ValueError, "too many dimensions '%d'", depth + 1);
+        return -1;
+    }
+    if (depth == s->shape.n) {
+        s->shape.n++;
+        s->shape.v[depth] = n;
+    } else if (s->shape.v[depth] != n) {
+        PyErr_Format(PyExc_ValueError,
+                     "expected sequence of length %lld at dim %d (got %zd)",
+                     (long long)s->shape.v[depth], depth, n);
+        return -1;
+    }
+    return 0;
+}
+
+static int look_array(PyObject *o, int depth, scan *s)
+{
+    Py_buffer b;
+    kl_dtype dt;
+    if (PyObject_GetBuffer(o, &b, PyBUF_STRIDED_RO | PyBUF_FORMAT))
+        return -1;
+    int r = buffer_dtype(&b, &dt);
+    for (int i = 0; i < b.ndim && r == 0 && (i == 0 || b.shape[i - 1]); i++)
+        r = look_extent(s, depth + i, b.shape[i]);
+    PyBuffer_Release(&b);
+    if (r == 0)
+        meet(s, dt);
+    return r;
+}
+
 static int look(PyObject *o, int depth, scan *s)
 {
     kl_dtype dt;
+    if (is_array(o))
+        return look_array(o, depth, s);
     if (!is_list(o)) {
         if (leaf_dtype(o, &dt))
             return -1;
@@ -81,19 +131,8 @@ static int look(PyObject *o, int depth, scan *s)
         return 0;
     }
     Py_ssize_t n = PySequence_Size(o);
-    if (depth >= KL_INTS_MAX) {
-        PyErr_Format(PyExc_ValueError, "too many dimensions '%d'", depth + 1);
+    if (look_extent(s, depth, n))
         return -1;
-    }
-    if (depth == s->shape.n) {
-        s->shape.n++;
-        s->shape.v[depth] = n;
-    } else if (s->shape.v[depth] != n) {
-        PyErr_Format(PyExc_ValueError,
-                     "expected sequence of length %lld at dim %d (got %zd)",
-                     (long long)s->shape.v[depth], depth, n);
-        return -1;
-    }
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *e = PySequence_GetItem(o, i);
         int r = e ? look(e, depth + 1, s) : -1;
@@ -129,9 +168,44 @@ static int put_number(fill *f, kl_arg a)
     return 0;
 }
 
+/* Its strides may be negative, and it may be read-only: it is only read. */
+static int put_array(fill *f, PyObject *o, int depth)
+{
+    Py_buffer b;
+    kl_dtype dt;
+    kl_ints shape = {0};
+    int64_t strides[KL_INTS_MAX];
+    if (PyObject_GetBuffer(o, &b, PyBUF_STRIDED_RO | PyBUF_FORMAT))
+        return -1;
+    int r = buffer_dtype(&b, &dt);
+    if (r == 0 && depth + b.ndim != f->s->shape.n) {
+        PyErr_Format(PyExc_TypeError, "not a sequence at dim %d", depth + b.ndim);
+        r = -1;
+    }
+    for (shape.n = 0; r == 0 && shape.n < b.ndim; shape.n++) {
+        shape.v[shape.n] = b.shape[shape.n];
+        strides[shape.n] = b.strides[shape.n];
+    }
+    if (r == 0) {
+        kl_scope_begin();
+        kl_tensor *t =
+            kl_from_buffer_at(py_place(), b.buf, dt, shape, strides, true, NULL, NULL);
+        size_t bytes = t ? (size_t)kl_numel(t) * f->size : 0;
+        r = t && kl_copy_out(kl_to(t, f->dt), f->at, bytes) == KL_OK ? 0 : -1;
+        f->at += bytes;
+        kl_scope_drop();
+        if (r)
+            py_raise();
+    }
+    PyBuffer_Release(&b);
+    return r;
+}
+
 static int put(fill *f, PyObject *o, int depth)
 {
     kl_arg a;
+    if (is_array(o))
+        return put_array(f, o, depth);
     if (!is_list(o) && depth != f->s->shape.n) {
         PyErr_Format(PyExc_TypeError, "not a sequence at dim %d", depth);
         return -1;
@@ -170,7 +244,7 @@ static PyObject *from_numbers(PyObject *data, kl_dtype dt)
         return PyErr_NoMemory();
     f.at = bytes;
     PyObject *r = NULL;
-    if (put(&f, data, 0) == 0) {
+    if (count == 0 || put(&f, data, 0) == 0) {
         const char *at = py_place();
         kl_scope_begin();
         kl_tensor *t = kl_tensor_copy_at(at, bytes, f.dt, s.shape);
@@ -308,8 +382,8 @@ PyObject *py_over_bytes(PyObject *o, kl_dtype dt)
         free(b);
         return NULL;
     }
-    return py_wrap(kl_from_buffer_at(py_place(), b->buf, dt, kl_shape(b->len / size), &size,
-                                     b->readonly, release, b));
+    return py_wrap(kl_from_buffer_at(py_place(), b->buf, dt, kl_shape(b->len / size),
+                                     &size, b->readonly, release, b));
 }
 
 /* ---- buffers out ---- */

@@ -15,7 +15,7 @@ typedef struct plan {
 
 static bool is_sequence(PyObject *o)
 {
-    return PyList_Check(o) || (PyTuple_Check(o) && o != NULL);
+    return PyList_Check(o) || PyTuple_Check(o) || PyRange_Check(o);
 }
 
 /* How many dimensions of t one part of the key uses up. */
@@ -112,6 +112,17 @@ static int take_truth(plan *p, const char *at, bool on)
     return p->view ? 0 : -1;
 }
 
+static int no_index(PyObject *o)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(o));
+    PyErr_Format(PyExc_IndexError,
+                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+                 "Variables are valid indices (got %U)",
+                 name);
+    Py_XDECREF(name);
+    return -1;
+}
+
 static int take(plan *p, const char *at, PyObject *o)
 {
     if (p->n >= KL_INTS_MAX)
@@ -130,10 +141,7 @@ static int take(plan *p, const char *at, PyObject *o)
     if (py_is_int(o))
         return take_int(p, at, o);
     if (!is_sequence(o) && !PyObject_HasAttrString(o, "__array_interface__"))
-        return fail(
-            PyExc_IndexError,
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
-            "Variables are valid indices");
+        return no_index(o);
     PyObject *t = py_make(o, KL_DTYPE_NONE);
     if (t && kl_numel(py_t(t)) == 0 && kl_dtype_of(py_t(t)) >= KL_F16) {
         Py_DECREF(t); /* an empty list indexes nothing */

@@ -1,9 +1,26 @@
 """Gradients: backward, grad, and functions with a derivative of their own."""
+import warnings
+
 from .. import _kiln
 from .._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
 from .._kiln import Tensor
 
-Variable = Tensor
+
+
+class _VariableType(type):
+    def __instancecheck__(cls, x):
+        return isinstance(x, Tensor)
+
+
+class Variable(metaclass=_VariableType):
+    """Tensors were made variables once: a tensor over the same memory, a leaf."""
+
+    def __new__(cls, data=None, requires_grad=False, volatile=None):
+        if volatile is not None:
+            warnings.warn("volatile was removed and now has no effect. Use `with torch.no_grad():` "
+                          "instead.", UserWarning, stacklevel=2)
+        data = Tensor() if data is None else data
+        return data.detach().requires_grad_(bool(requires_grad))
 
 
 def _sequence(x):
