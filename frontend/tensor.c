@@ -129,22 +129,24 @@ static kl_lazy *leaf_var(kl_leaf *l, kl_lazy *base, uint32_t stamp)
 {
     if (l->var && l->base == base && l->stamp == stamp)
         return kl_lazy_temp(kl_lazy_ref(l->var));
-    if (!room_for_older(l))
+    kl_lazy *old = l->var;
+    bool held = old && __atomic_load_n(&old->refs, __ATOMIC_RELAXED) > 1;
+    if (held && !room_for_older(l))
         return kl_fail(KL_ERR_OOM, "out of memory for a leaf's variable"), NULL;
     kl_lazy *v = kl_n_detach(base);
     if (!v)
         return NULL;
     v->track = 1;
-    if (l->var && __atomic_load_n(&l->var->refs, __ATOMIC_RELAXED) > 1)
-        l->older[l->nolder++] = l->var;
-    else
-        retire(l->var);
     pthread_mutex_lock(&kl_graph_lock);
     v->leaf = l;
     pthread_mutex_unlock(&kl_graph_lock);
     l->var = kl_lazy_ref(v);
     l->base = base;
     l->stamp = stamp;
+    if (held)
+        l->older[l->nolder++] = old;
+    else
+        retire(old);
     return v;
 }
 
