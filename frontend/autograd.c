@@ -490,60 +490,96 @@ static bool is_part(kl_tensor *x)
     return l && l->mapped && !x->view && l->var && l->base == x->storage->node;
 }
 
-/* x's variable of a version before, if y was computed from it. */
-static bool from_older(const kl_vars *v, bool cut, const kl_lazy *older)
+/* What gradients are taken by: a node for each x and, behind them, variables of versions
+ * before that y was computed from, which count for the x at `of`. */
+typedef struct wanted {
+    kl_list nodes;
+    int *of;
+    size_t nof, cap;
+} wanted;
+
+static bool among(const kl_vars *v, const kl_lazy *n)
 {
-    bool there = cut; /* what lies below a cut is not among v */
+    bool there = false;
     for (int i = 0; i < v->n && !there; i++)
-        there = v->v[i] == older;
+        there = v->v[i] == n;
     return there;
 }
 
-/* Gradients by the variables of versions before, added to those by the present ones. */
-static kl_status add_older(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
-                           bool retain, bool create, bool cut, const kl_vars *v,
-                           kl_lazy **out)
+/* cut: what lies below a cut is not among v. */
+static bool want_older(wanted *w, kl_tensor *const *x, int n, const kl_vars *v, bool cut)
 {
-    kl_status st = KL_OK;
+    bool ok = true;
     for (int i = 0; i < n; i++) {
         kl_leaf *l = x[i]->leaf && x[i]->leaf->retain ? x[i]->leaf->of : x[i]->leaf;
-        for (size_t k = 0; l && k < l->nolder && st == KL_OK; k++) {
-            kl_lazy *was = l->older[k], *dx = NULL;
-            if (!from_older(v, cut, was))
+        for (size_t k = 0; l && k < l->nolder && ok; k++) {
+            if (!cut && !among(v, l->older[k]))
                 continue;
-            st = cut ? kl_cut_gradients(y, s, &was, 1, retain || create, create, &dx)
-                     : gradients(y, s, &was, 1, create, &dx);
-            if (st == KL_OK && !(out[i] = kl_n_bin(KL_OP_add, out[i], dx)))
-                st = KL_ERR_OOM;
+            ok = kl_list_add(&w->nodes, l->older[k]) &&
+                 kl_grow(&w->of, w->nof, &w->cap, sizeof *w->of);
+            if (ok)
+                w->of[w->nof++] = i;
         }
     }
-    return st;
+    return ok;
+}
+
+static kl_status want(wanted *w, kl_tensor *const *x, int n)
+{
+    for (int i = 0; i < n; i++) {
+        kl_lazy *node = kl_arg_tensor(x[i]);
+        if (!node)
+            return kl_error_status();
+        if (is_part(x[i])) /* other views read the variable past x's own reading */
+            node = x[i]->leaf->var;
+        if (!node->track)
+            return kl_fail(KL_ERR_STATE,
+                           "One of the differentiated Tensors does not require grad");
+        if (!kl_list_add(&w->nodes, node))
+            return kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
+    }
+    return KL_OK;
+}
+
+/* g: a gradient for each of the wanted. */
+static kl_status take(const wanted *w, kl_tensor *const *x, int n, kl_lazy **g,
+                      kl_lazy **out)
+{
+    memcpy(out, g, (size_t)n * sizeof *g);
+    for (size_t k = 0; k < w->nof; k++)
+        out[w->of[k]] = kl_n_bin(KL_OP_add, out[w->of[k]], g[(size_t)n + k]);
+    for (int i = 0; i < n; i++) {
+        out[i] = out[i] && is_part(x[i]) ? kl_leaf_part(x[i]->leaf, out[i]) : out[i];
+        if (!out[i])
+            return KL_ERR_OOM;
+    }
+    return KL_OK;
 }
 
 static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
-                            bool retain, bool create, kl_lazy **nodes, kl_lazy **out)
+                            bool retain, bool create, kl_lazy **out)
 {
     kl_vars v = {0};
-    for (int i = 0; i < n; i++) {
-        nodes[i] = kl_arg_tensor(x[i]);
-        if (!nodes[i])
-            return kl_error_status();
-        if (is_part(x[i])) /* other views read the variable past x's own reading */
-            nodes[i] = x[i]->leaf->var;
-        if (!nodes[i]->track)
-            return kl_fail(KL_ERR_STATE,
-                           "One of the differentiated Tensors does not require grad");
+    wanted w = {0};
+    bool cut = false;
+    kl_lazy **g = NULL;
+    kl_status st = want(&w, x, n);
+    if (st == KL_OK)
+        st = below(y, retain || create, &v, &cut);
+    if (st == KL_OK) {
+        bool ok = want_older(&w, x, n, &v, cut);
+        g = ok ? kl_alloc_zeroed((size_t)w.nodes.n * sizeof *g + 1) : NULL;
+        st = g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n);
     }
-    bool cut;
-    kl_status st = below(y, retain || create, &v, &cut);
+    int all = (int)w.nodes.n;
     if (st == KL_OK)
-        st = cut ? kl_cut_gradients(y, s, nodes, n, retain || create, create, out)
-                 : gradients(y, s, nodes, n, create, out);
+        st = cut ? kl_cut_gradients(y, s, w.nodes.v, all, retain || create, create, g)
+                 : gradients(y, s, w.nodes.v, all, create, g);
     if (st == KL_OK)
-        st = add_older(y, s, x, n, retain, create, cut, &v, out);
-    for (int i = 0; i < n && st == KL_OK; i++)
-        if (is_part(x[i]))
-            out[i] = kl_leaf_part(x[i]->leaf, out[i]);
+        st = take(&w, x, n, g, out);
+    kl_free(g, (size_t)all * sizeof *g + 1);
+    kl_free(w.of, w.cap * sizeof *w.of);
+    kl_free(w.nodes.v, w.nodes.cap * sizeof *w.nodes.v);
     kl_vars_free(&v);
     return st;
 }
@@ -553,18 +589,18 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
-    kl_lazy **v = s && n > 0 ? kl_alloc_zeroed(2 * (size_t)n * sizeof *v) : NULL;
-    kl_status st = v            ? grad_nodes(y, s, x, n, retain, create, v, v + n)
+    kl_lazy **dx = s && n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *dx) : NULL;
+    kl_status st = dx           ? grad_nodes(y, s, x, n, retain, create, dx)
                    : s && n > 0 ? kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n)
                                 : KL_ERR_ARG;
     for (int i = 0; i < n; i++) {
-        out[i] = st == KL_OK ? kl_tensor_wrap(v[n + i]) : NULL;
+        out[i] = st == KL_OK ? kl_tensor_wrap(dx[i]) : NULL;
         if (out[i] && kl_scope_add(out[i]))
             out[i] = NULL;
         st = st == KL_OK && !out[i] ? kl_error_status() : st;
     }
-    if (v)
-        kl_free(v, 2 * (size_t)n * sizeof *v);
+    if (dx)
+        kl_free(dx, (size_t)n * sizeof *dx);
     return kl_call_done(&c, st);
 }
 

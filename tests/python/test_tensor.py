@@ -241,6 +241,17 @@ class Gradients(unittest.TestCase):
             self.assertEqual(x.grad.tolist(), [5] * 3)
             y2.backward()
 
+    def test_hook_above_a_leaf_that_moved_on(self):
+        calls = []
+        x = torch.ones(2, requires_grad=True)
+        h = x * 3
+        h.register_hook(lambda g: calls.append(1))
+        y = (h * h).sum()
+        x.data = torch.zeros(2)
+        self.assertEqual((x * 1).tolist(), [0, 0])
+        self.assertEqual(torch.autograd.grad(y, x)[0].tolist(), [18, 18])
+        self.assertEqual(calls, [1])
+
     def test_backward(self):
         x = torch.tensor([1., 2., 3.], requires_grad=True)
         (x ** 2).sum().backward()
