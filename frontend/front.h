@@ -89,7 +89,7 @@ struct kl_lazy {
     uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
     uint32_t expected;         /* version that `counter` had when this node was current */
     const char *place, *name;
-    const char *fn;      /* the public function whose result it is; NULL: a step there */
+    const char *fn;      /* the public function that gave it; NULL: a step of one */
     kl_memory *mem;      /* its value, dense row-major; set once, under the graph lock */
     kl_leaf *leaf;       /* where its gradient is collected, or NULL */
     kl_counter *counter; /* set when its storage went on to another version */

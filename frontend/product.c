@@ -17,68 +17,79 @@ static kl_status same_dtype(const char *fn, kl_lazy *a, kl_lazy *b)
                    fn, kl_dtypes[a->dtype].torch_name, kl_dtypes[b->dtype].torch_name);
 }
 
+static kl_tensor *product(kl_call *c, const char *fn, kl_lazy *x, kl_lazy *y,
+                          kl_status fits)
+{
+    bool ok = fits == KL_OK && same_dtype(fn, x, y) == KL_OK;
+    return kl_call_end(c, ok ? kl_n_matmul(x, y) : NULL);
+}
+
 kl_tensor *kl_matmul_at(const char *at, kl_tensor *a, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
-    return kl_call_end(&c, same_dtype("matmul", x, y) ? NULL : kl_n_matmul(x, y));
+    return product(&c, "matmul", x, y, KL_OK);
 }
 
-/* The products whose operands have stated ranks. */
+/* ---- the products whose operands have stated ranks ---- */
+
+static bool ranks(kl_lazy *x, kl_lazy *y, int a, int b)
+{
+    return !x || !y || (x->rank == a && y->rank == b); /* else it has failed already */
+}
 
 kl_tensor *kl_mm_at(const char *at, kl_tensor *a, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
-    if (x && y && (x->rank != 2 || y->rank != 2)) {
-        kl_fail(KL_ERR_SHAPE, "mm: %s must be a matrix, got %d-D tensor",
-                x->rank != 2 ? "self" : "mat2", x->rank != 2 ? x->rank : y->rank);
-        x = NULL;
-    }
-    return kl_call_end(&c, same_dtype("mm", x, y) ? NULL : kl_n_matmul(x, y));
+    kl_status fits = KL_OK;
+    if (!ranks(x, y, 2, 2))
+        fits = kl_fail(KL_ERR_SHAPE, "mm: %s must be a matrix, got %d-D tensor",
+                       x->rank != 2 ? "self" : "mat2", x->rank != 2 ? x->rank : y->rank);
+    return product(&c, "mm", x, y, fits);
 }
 
 kl_tensor *kl_bmm_at(const char *at, kl_tensor *a, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
-    if (x && y && (x->rank != 3 || y->rank != 3)) {
-        kl_fail(KL_ERR_SHAPE, "batch%d must be a 3D tensor", x->rank != 3 ? 1 : 2);
-        x = NULL;
-    }
-    return kl_call_end(&c, same_dtype("bmm", x, y) ? NULL : kl_n_matmul(x, y));
+    kl_status fits = KL_OK;
+    if (!ranks(x, y, 3, 3))
+        fits = kl_fail(KL_ERR_SHAPE, "batch%d must be a 3D tensor", x->rank != 3 ? 1 : 2);
+    return product(&c, "bmm", x, y, fits);
 }
 
 kl_tensor *kl_mv_at(const char *at, kl_tensor *a, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
-    if (x && y && (x->rank != 2 || y->rank != 1)) {
-        kl_fail(KL_ERR_SHAPE, "vector + matrix @ vector expected, got 1, %d, %d", x->rank,
-                y->rank);
-        x = NULL;
-    }
-    return kl_call_end(&c, same_dtype("mv", x, y) ? NULL : kl_n_matmul(x, y));
+    kl_status fits = KL_OK;
+    if (!ranks(x, y, 2, 1))
+        fits = kl_fail(KL_ERR_SHAPE, "vector + matrix @ vector expected, got 1, %d, %d",
+                       x->rank, y->rank);
+    return product(&c, "mv", x, y, fits);
+}
+
+static kl_status two_vectors(kl_lazy *x, kl_lazy *y)
+{
+    if (!ranks(x, y, 1, 1))
+        return kl_fail(KL_ERR_SHAPE, "1D tensors expected, but got %dD and %dD tensors",
+                       x->rank, y->rank);
+    long long n = x && y ? kl_lazy_shape(x)[0] : 0, m = x && y ? kl_lazy_shape(y)[0] : 0;
+    if (n == m)
+        return KL_OK;
+    return kl_fail(
+        KL_ERR_SHAPE,
+        "inconsistent tensor size, expected tensor [%lld] and src [%lld] to have the "
+        "same number of elements, but got %lld and %lld elements respectively",
+        n, m, n, m);
 }
 
 kl_tensor *kl_dot_at(const char *at, kl_tensor *a, kl_tensor *b)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = kl_arg_tensor(b);
-    if (x && y && (x->rank != 1 || y->rank != 1)) {
-        kl_fail(KL_ERR_SHAPE, "1D tensors expected, but got %dD and %dD tensors", x->rank,
-                y->rank);
-        x = NULL;
-    } else if (x && y && kl_lazy_shape(x)[0] != kl_lazy_shape(y)[0]) {
-        long long n = kl_lazy_shape(x)[0], m = kl_lazy_shape(y)[0];
-        kl_fail(
-            KL_ERR_SHAPE,
-            "inconsistent tensor size, expected tensor [%lld] and src [%lld] to have the "
-            "same number of elements, but got %lld and %lld elements respectively",
-            n, m, n, m);
-        x = NULL;
-    }
-    return kl_call_end(&c, same_dtype("dot", x, y) ? NULL : kl_n_matmul(x, y));
+    return product(&c, "dot", x, y, two_vectors(x, y));
 }
 
 /* ---- einsum ---- */

@@ -1,6 +1,7 @@
 /* lower_gemm.c: contraction through packed panels and a register-blocked micro-kernel.
  *
- *   phase 0   an operand that cannot be packed by vectors is packed once (lower_pack.c)
+ *   phase 0   an operand that cannot be packed by vectors, or not often, is packed once
+ *             (lower_pack.c)
  *   phase 1   a worker owns an MC x NC tile of C (and one block of 4096 in k):
  *             for kb: B's corner (KC x NC) packed
  *               for ir: A's panel (MR x KC) packed, or read where it lies

@@ -98,7 +98,6 @@ suites build "the build that users get" --no-rebuild $(of --no-suite $less)
 if [ "$mode" != --quick ]; then
     # compiling takes longer than running: little is optimised, lines alone are in debug information
     checked="-Ddebug=true -Dc_args=-g1 -Db_ndebug=false"
-    export ASAN_OPTIONS=intercept_tls_get_addr=0 # as tests/meson.build says, for the samples too
     configure build-asan $checked -Doptimization=1 -Dsanitize=address,undefined -Db_lundef=false
     [ "$mode" = --full ] && command=kilnc || command=
     suites build-asan "address and undefined-behaviour sanitizers" --timeout-multiplier 4 \

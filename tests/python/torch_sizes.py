@@ -3,7 +3,7 @@
     python3 tests/python/torch_sizes.py [NAME..]
 
 Forward and a training step each at several sizes, against eager PyTorch; every operation native,
-one graph of Dynamo's for all sizes (of a GRU, which PyTorch unrolls, one for each length), and one program
+one graph of Dynamo's for all sizes (of a GRU, whose length Dynamo fixes, one for each), and one program
 for each direction. The last line is
 "N passed, N failed"."""
 import copy

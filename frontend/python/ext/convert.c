@@ -42,6 +42,15 @@ static int complex_arg(PyObject *o, kl_arg *a)
     return 1;
 }
 
+int py_fail_type(PyObject *exception, const char *format, PyObject *o)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(o));
+    if (name)
+        PyErr_Format(exception, format, name);
+    Py_XDECREF(name);
+    return -1;
+}
+
 int py_as_arg(PyObject *o, kl_arg *a)
 {
     if (py_is_tensor(o)) {

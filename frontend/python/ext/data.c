@@ -48,6 +48,17 @@ static bool is_list(PyObject *o)
 
 static int buffer_dtype(const Py_buffer *b, kl_dtype *dt);
 
+/* Its shape, and its strides in bytes. */
+static kl_ints axes_of(const Py_buffer *b, int64_t strides[KL_INTS_MAX])
+{
+    kl_ints shape = {.n = b->ndim};
+    for (int i = 0; i < b->ndim && i < KL_INTS_MAX; i++) {
+        shape.v[i] = b->shape[i];
+        strides[i] = b->strides[i];
+    }
+    return shape;
+}
+
 /* NumPy's, among lists: its elements are taken by its own dtype. */
 static bool is_array(PyObject *o)
 {
@@ -65,12 +76,8 @@ static int leaf_dtype(PyObject *o, kl_dtype *dt)
     int r = py_as_arg(o, &a);
     if (r < 0)
         return -1;
-    if (r == 0) {
-        PyObject *name = PyType_GetName(Py_TYPE(o));
-        PyErr_Format(PyExc_TypeError, "new(): invalid data type '%U'", name);
-        Py_XDECREF(name);
-        return -1;
-    }
+    if (r == 0)
+        return py_fail_type(PyExc_TypeError, "new(): invalid data type '%U'", o);
     *dt = a.kind == KL_ARG_BOOL      ? KL_BOOL
           : a.kind == KL_ARG_INT     ? KL_I64
           : a.kind == KL_ARG_COMPLEX ? default_complex()
@@ -173,7 +180,6 @@ static int put_array(fill *f, PyObject *o, int depth)
 {
     Py_buffer b;
     kl_dtype dt;
-    kl_ints shape = {0};
     int64_t strides[KL_INTS_MAX];
     if (PyObject_GetBuffer(o, &b, PyBUF_STRIDED_RO | PyBUF_FORMAT))
         return -1;
@@ -182,11 +188,8 @@ static int put_array(fill *f, PyObject *o, int depth)
         PyErr_Format(PyExc_TypeError, "not a sequence at dim %d", depth + b.ndim);
         r = -1;
     }
-    for (shape.n = 0; r == 0 && shape.n < b.ndim; shape.n++) {
-        shape.v[shape.n] = b.shape[shape.n];
-        strides[shape.n] = b.strides[shape.n];
-    }
     if (r == 0) {
+        kl_ints shape = axes_of(&b, strides);
         kl_scope_begin();
         kl_tensor *t =
             kl_from_buffer_at(py_place(), b.buf, dt, shape, strides, true, NULL, NULL);
@@ -349,7 +352,6 @@ static int check_strides(const Py_buffer *b)
 PyObject *py_from_buffer(PyObject *o)
 {
     Py_buffer *b = malloc(sizeof *b);
-    kl_ints shape = {0};
     int64_t strides[KL_INTS_MAX];
     kl_dtype dt;
     if (!b)
@@ -358,11 +360,7 @@ PyObject *py_from_buffer(PyObject *o)
         free(b);
         return NULL;
     }
-    shape.n = b->ndim;
-    for (int i = 0; i < b->ndim && i < KL_INTS_MAX; i++) {
-        shape.v[i] = b->shape[i];
-        strides[i] = b->strides[i];
-    }
+    kl_ints shape = axes_of(b, strides);
     if (buffer_dtype(b, &dt) || check_strides(b)) {
         PyBuffer_Release(b);
         free(b);

@@ -21,12 +21,8 @@ int py_generator_use(PyObject *o)
         kl_generator_use(NULL);
         return 0;
     }
-    if (Py_TYPE(o) != type) {
-        PyObject *name = PyType_GetName(Py_TYPE(o));
-        PyErr_Format(PyExc_TypeError, "expected a torch.Generator (got %U)", name);
-        Py_XDECREF(name);
-        return -1;
-    }
+    if (Py_TYPE(o) != type)
+        return py_fail_type(PyExc_TypeError, "expected a torch.Generator (got %U)", o);
     kl_generator_use(of(o));
     return 0;
 }

@@ -112,17 +112,6 @@ static int take_truth(plan *p, const char *at, bool on)
     return p->view ? 0 : -1;
 }
 
-static int no_index(PyObject *o)
-{
-    PyObject *name = PyType_GetName(Py_TYPE(o));
-    PyErr_Format(PyExc_IndexError,
-                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
-                 "Variables are valid indices (got %U)",
-                 name);
-    Py_XDECREF(name);
-    return -1;
-}
-
 static int take(plan *p, const char *at, PyObject *o)
 {
     if (p->n >= KL_INTS_MAX)
@@ -141,7 +130,11 @@ static int take(plan *p, const char *at, PyObject *o)
     if (py_is_int(o))
         return take_int(p, at, o);
     if (!is_sequence(o) && !PyObject_HasAttrString(o, "__array_interface__"))
-        return no_index(o);
+        return py_fail_type(
+            PyExc_IndexError,
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+            "Variables are valid indices (got %U)",
+            o);
     PyObject *t = py_make(o, KL_DTYPE_NONE);
     if (t && kl_numel(py_t(t)) == 0 && kl_dtype_of(py_t(t)) >= KL_F16) {
         Py_DECREF(t); /* an empty list indexes nothing */

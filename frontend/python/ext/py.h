@@ -75,6 +75,8 @@ int py_as_double(PyObject *o, double *v);
 int py_as_ints(PyObject *o, kl_ints *v);
 /* The same, None as -1. */
 int py_as_sizes(PyObject *o, kl_ints *v);
+/* An exception whose text has the name of o's type for its %U; -1. */
+int py_fail_type(PyObject *exception, const char *format, PyObject *o);
 bool py_is_int(
     PyObject *o); /* an integer, no bool; also NumPy's and 0-d integer tensors */
 

@@ -6,7 +6,6 @@ from .._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # no
 from .._kiln import Tensor
 
 
-
 class _VariableType(type):
     def __instancecheck__(cls, x):
         return isinstance(x, Tensor)
