@@ -16,6 +16,7 @@ from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value
 from .recurrent import keep_gates, whole_layers
 
 
+@functools.cache
 def decompositions():
     """PyTorch's decompositions to its core operators, but of those that have a row."""
     from torch._decomp import core_aten_decompositions

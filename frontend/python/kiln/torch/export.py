@@ -21,7 +21,7 @@ def export(module, args, path=None, kwargs=None, *, dynamic_shapes=None):
     of the program. Every operation must have a row: NotImplementedError names those that have none.
     Returns it, to be called with kiln's tensors."""
     ep = torch.export.export(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
-    ep = ep.run_decompositions(decompositions())
+    ep = ep.run_decompositions(dict(decompositions()))
     with _disable_current_modes(), torch.no_grad():
         f = Exported(ep).program()
     if path is not None:
