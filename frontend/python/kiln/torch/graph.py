@@ -56,10 +56,17 @@ def is_tensor(node):
     return isinstance(value_of(node), torch.Tensor)
 
 
+HOST = (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool)
+
+
 def is_host(node):
     """A number that Python computes, as a size."""
-    return isinstance(value_of(node), (torch.SymInt, torch.SymFloat, torch.SymBool, int, float,
-                                       bool))
+    return isinstance(node.meta.get("val"), HOST)
+
+
+def numbers(sizes, symbols):
+    """Sizes as a tuple of integers."""
+    return tuple([s if type(s) is int else number(s, symbols) for s in sizes])
 
 
 def number(x, symbols):
@@ -88,8 +95,7 @@ def element(t):
 
 
 def layout_of(val, symbols):
-    return layout(tuple(number(s, symbols) for s in val.shape),
-                  tuple(number(s, symbols) for s in val.stride()))
+    return layout(numbers(val.shape, symbols), numbers(val.stride(), symbols))
 
 
 @functools.lru_cache(maxsize=None)
@@ -178,7 +184,7 @@ class Tracer:
         dtype = dtype_of(want.dtype)
         if t.dtype != dtype:
             t = t.to(dtype)
-        size = tuple(number(s, self.symbols) for s in want.shape)
+        size = numbers(want.shape, self.symbols)
         if tuple(t.shape) != size:
             raise RuntimeError(f"shape {tuple(t.shape)} where PyTorch has {size}")
         return t
@@ -295,11 +301,12 @@ class Plan:
 
     def over(self):
         """Arguments that are written to."""
+        at = {n: i for i, n in enumerate(self.ports)} if self.region.written else {}
         for target, value in self.region.written:
             lay = self.layouts[target]
             self.computed.append((value, lay))
-            self.donated.append(1 + self.ports.index(target))
-            yield (OVER, self.ports.index(target), None, None, ())
+            self.donated.append(1 + at[target])
+            yield (OVER, at[target], None, None, ())
 
     def layout_of(self, node):
         """Where sizes vary, what would lie with gaps lies dense: in the graph that makes it and in
@@ -356,11 +363,10 @@ class Plan:
         """Values whose memory other results are views of: results themselves, or kept for this."""
         nodes = [r for r in results if isinstance(r, torch.fx.Node) and is_tensor(r)]
         roots = {n: self.region.root(n) for n in nodes}
-        own = [n for n in nodes if roots[n] is n and n not in self.places]
-        kept = [r for n, r in roots.items() if r not in self.places and r not in own and
-                not self.layout_of(n).dense]
-        return tuple([n for n in dict.fromkeys(some) if self.layout_of(n).dense]
-                     for some in (own, kept))
+        own = dict.fromkeys(n for n in nodes if roots[n] is n and n not in self.places)
+        kept = dict.fromkeys(r for n, r in roots.items() if r not in self.places and
+                             r not in own and not self.layout_of(n).dense)
+        return tuple([n for n in some if self.layout_of(n).dense] for some in (own, kept))
 
     def caller(self, results):
         outs = list(self.over())
@@ -368,8 +374,9 @@ class Plan:
         done = {n: len(outs) + i for i, n in enumerate(kept)}
         outs += [self.new(n) for n in kept]
         hidden = len(outs)
-        for n in own:
-            done[n] = hidden + next(i for i, r in enumerate(results) if r is n)
+        first = {r: i for i, r in reversed(list(enumerate(results)))
+                 if isinstance(r, torch.fx.Node)}
+        done.update((n, hidden + first[n]) for n in own)
         outs += [self.result(hidden + i, r, done) for i, r in enumerate(results)]
         program = self.program() if self.computed else None
         seed = random.draw if self.region.draws and program is not None else None
@@ -536,7 +543,7 @@ def supported(node, refused, native):
         a, b = value_of(target), value_of(value)
         return (target.op == "placeholder" and not a.is_conj() and a.dtype == b.dtype and a.shape == b.shape and
                 all(u.op == "output" for u in node.users))
-    if not native[node] or not all(native[a] for a in node.all_input_nodes) or new_sizes(node):
+    if not native[node] or not all([native[a] for a in node.all_input_nodes]) or new_sizes(node):
         return False
     return rows.find(node.target) is not None
 
@@ -552,17 +559,31 @@ def unbacked(node):
             if str(x).startswith(("u", "zu"))} if sizes else set()
 
 
+@functools.lru_cache(maxsize=None)
+def may_decide_sizes(target):
+    """Whether an operator's results may have sizes that follow from its data."""
+    return not isinstance(target, torch._ops.OpOverload) or \
+        torch.Tag.dynamic_output_shape in target.tags or \
+        torch.Tag.data_dependent_output in target.tags
+
+
 def new_sizes(node):
     """Whether its sizes follow from its data."""
+    if not may_decide_sizes(node.target):
+        return False
     new = unbacked(node)
     return bool(new and new - set().union(*map(unbacked, node.all_input_nodes)))
 
 
 def is_native_dtype(node):
     val = value_of(node)
-    vals = val if isinstance(val, (list, tuple)) else [val]
-    return all(dtype_of(v.dtype) is not None and v.layout == torch.strided and
-               v.device.type == "cpu" for v in vals if isinstance(v, torch.Tensor))
+    if isinstance(val, (list, tuple)):
+        return all([is_native_tensor(v) for v in val if isinstance(v, torch.Tensor)])
+    return not isinstance(val, torch.Tensor) or is_native_tensor(val)
+
+
+def is_native_tensor(t):
+    return dtype_of(t.dtype) is not None and t.layout == torch.strided and t.device.type == "cpu"
 
 
 def levels(graph, refused, least_of=()):
