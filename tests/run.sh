@@ -17,6 +17,8 @@ case "$mode" in ''|--quick|--full) ;; *) echo "usage: sh tests/run.sh [--quick|-
 sh tests/setup.sh test
 passed=0 failed=0 skipped=0
 export KILN_CACHE=
+# a hundred processes import PyTorch: each reading its source anew takes minutes
+export PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$PWD/build/pycache"
 begin=$(date +%s)
 
 configure() { # folder, options

@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 sh tests/setup.sh test
+export PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$PWD/build/pycache"
 [ -f build/build.ninja ] || meson setup build >build.log 2>&1 || { tail -20 build.log; exit 1; }
 ninja -C build >build/ninja.log 2>&1 || { grep -E 'error|FAILED' build/ninja.log | head; exit 1; }
 rm -f build.log
