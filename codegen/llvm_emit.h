@@ -1,7 +1,7 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
- * llvm_stmt.c llvm_outline.c llvm_lane.c llvm_stream.c (statements), llvm_expr.c
- * llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_index.c (values), llvm_memory.c
- * llvm_clamp.c (loads, stores).
+ * llvm_stmt.c llvm_turn.c llvm_outline.c llvm_lane.c llvm_stream.c (statements),
+ * llvm_expr.c llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_index.c (values),
+ * llvm_memory.c llvm_clamp.c (loads, stores).
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
  * structured, so that is easy: a loop's phis are the registers that its body sets. Each
@@ -22,6 +22,14 @@
 
 enum { KL_LL_CHUNKS = 16, KL_LL_FRAMES = 96 };
 
+/* An operand's address at an index, known as long as the index is. */
+typedef struct kl_ll_address {
+    struct kl_ll_address *next;
+    uint32_t operand;
+    int64_t coef;
+    LLVMValueRef base, at; /* base: the lane loop's, NULL: outside, or the same in all */
+} kl_ll_address;
+
 /* What an expression is worth here and now. */
 typedef struct kl_ll_val {
     struct kl_ll_val *prev; /* an older one of the same expression */
@@ -34,7 +42,9 @@ typedef struct kl_ll_val {
     int n;              /* chunks; 1 when uniform */
     LLVMValueRef splat; /* of a uniform value, for splat_lanes lanes */
     int splat_lanes;
-    LLVMValueRef splat32, *wide; /* a uniform index as narrow lanes; narrow lanes as wide */
+    LLVMValueRef splat32,
+        *wide;                /* a uniform index as narrow lanes; narrow lanes as wide */
+    kl_ll_address *addresses; /* of a uniform index */
     LLVMValueRef v[];
 } kl_ll_val;
 
@@ -70,9 +80,10 @@ typedef struct kl_ll {
     kl_arena *a;
     kl_status status;
     bool bounds;
-    bool outlined; /* in a function that llvm_outline.c made */
-    bool stream; /* vector stores go past the caches */
-    bool fence;  /* and did */
+    bool outlined;  /* in a function that llvm_outline.c made */
+    bool stream;    /* vector stores go past the caches */
+    bool fence;     /* and did */
+    uint32_t steps; /* blocks of llvm_turn.c */
     bool native[KL_OP_COUNT];
     const kl_phase *phase;
     LLVMValueRef fn, args;
@@ -172,6 +183,10 @@ void kl_ll_branch_end(kl_ll *e, kl_ll_branch *br);
 void kl_ll_touch_reg(kl_ll *e, uint32_t reg);
 void kl_ll_touch_mem(kl_ll *e, uint32_t operand);
 
+/* ---- llvm_turn.c ---- */
+
+void kl_ll_turn(kl_ll *e, const kl_stmt *s);
+
 /* ---- llvm_outline.c ---- */
 
 /* The statements from the declaration s to its register's last use as a function, called
@@ -209,10 +224,12 @@ LLVMValueRef kl_ll_bitcast(kl_ll *e, kl_dtype to, kl_dtype from, LLVMValueRef a)
 
 /* x as a comparison of the lane's number; NULL: it is none. */
 kl_ll_val *kl_ll_lane_compare(kl_ll *e, kl_x x, const kl_xnode *n);
-/* May x be computed of lanes of 32 bits? Then chunk c of a source, and the row of them. */
+/* May x be computed of lanes of 32 bits? Then chunk c of a source, and the row of them.
+ */
 bool kl_ll_may_be_narrow(kl_ll *e, kl_x x, const kl_xnode *n);
 LLVMValueRef kl_ll_narrow_chunk(kl_ll *e, kl_ll_val *v, int c);
-LLVMValueRef kl_ll_narrow_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef kl_ll_narrow_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a,
+                              LLVMValueRef b);
 /* base + chunk * vec + lane, for every lane of every chunk. */
 kl_ll_val *kl_ll_lane_numbers(kl_ll *e, kl_x x);
 LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c); /* a narrow value's chunk */

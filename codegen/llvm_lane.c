@@ -360,6 +360,10 @@ static void of_extent(kl_ll *e, const kl_stmt *s, const body *b, int vec, int n,
     }
     LLVMValueRef zero = kl_ll_i64(e, 0), last = end->v[0];
     kl_x_range(e->x, extent, &lo, &hi);
+    if (!b->carried && hi < step_lanes) { /* no step of lanes that there never are */
+        n = (int)KL_MAX(hi / vec, 1);
+        step_lanes = (int64_t)vec * n;
+    }
     if (divides(e, step_lanes, extent)) {
         main_loop(e, s, b, vec, n, last, lo > 0);
         return;

@@ -27,6 +27,7 @@ typedef struct access {
     int64_t coef;
     int level;        /* of the address */
     kl_ll_val *index; /* ONE, SCATTERED: the index; else its part without the lane */
+    int64_t further;  /* and so many elements */
     kl_x at;          /* the whole index */
     kl_ll_val *pred;  /* NULL: always */
     bool own; /* a tile with a copy for each lane: element i of lane l at i * L + l */
@@ -106,6 +107,32 @@ static int load_level(const kl_ll *e, uint32_t o)
     return 0;
 }
 
+/* x less its constant terms, which unrolled variables are too: what is read beside each
+ * other has one address, and the distance is part of the instruction. KL_NONE: x is
+ * nothing else. */
+static kl_x split_constant(kl_ll *e, access *m, kl_x x)
+{
+    const kl_xnode n = e->x->nodes[x];
+    int64_t v;
+    if (n.op == KL_OP_add && n.dtype == KL_I64) {
+        kl_x a = split_constant(e, m, n.src[0]), b = split_constant(e, m, n.src[1]);
+        bool whole = a == n.src[0] && b == n.src[1];
+        return a == KL_NONE ? b : b == KL_NONE ? a : whole ? x : kl_x_add(e->x, a, b);
+    }
+    if (!kl_ll_static(e, x, &v))
+        return x;
+    m->further = (int64_t)((uint64_t)m->further + (uint64_t)v);
+    m->level = KL_MAX(m->level, kl_ll_eval(e, x)->level); /* another in another turn */
+    return KL_NONE;
+}
+
+/* The index of an access that all lanes have in common. */
+static void common_index(kl_ll *e, access *m, kl_x x)
+{
+    kl_x rest = e->bounds ? x : split_constant(e, m, x);
+    m->index = kl_ll_eval(e, rest == KL_NONE ? kl_x_int(e->x, 0) : rest);
+}
+
 /* The index as a part without the lane and a constant times the lane. */
 static bool by_lane(kl_ll *e, access *m, kl_x index)
 {
@@ -113,7 +140,7 @@ static bool by_lane(kl_ll *e, access *m, kl_x index)
     int64_t coef;
     if (!e->lane.on || !kl_x_affine(e->x, index, e->lane.var, &base, &coef))
         return false;
-    m->index = kl_ll_eval(e, base);
+    common_index(e, m, base);
     if (!m->index || m->index->vary)
         return false;
     m->coef = coef;
@@ -144,7 +171,11 @@ static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
     m->at = index;
     m->dt = e->k->operands[operand].dtype;
     if (!by_own_lane(e, m, index) && !by_lane(e, m, index)) {
-        m->index = kl_ll_eval(e, index);
+        m->further = 0;
+        if (e->lane.on)
+            m->index = kl_ll_eval(e, index);
+        else
+            common_index(e, m, index);
         m->shape = m->index && m->index->vary ? SCATTERED : ONE;
     }
     if (pred != KL_NONE && !(m->pred = kl_ll_eval(e, pred)))
@@ -152,7 +183,8 @@ static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
     if (!m->index)
         return false;
     bool moves = m->shape != ONE;
-    m->level = KL_MAX(m->index->level, moves ? e->lane.level : 0);
+    m->level = KL_MAX(m->level, m->index->level);
+    m->level = KL_MAX(m->level, moves ? e->lane.level : 0);
     m->regs = m->index->regs | (m->pred ? m->pred->regs : 0);
     m->mem = m->index->mem | (m->pred ? m->pred->mem : 0);
     if (m->pred)
@@ -160,24 +192,74 @@ static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
     return e->status == KL_OK;
 }
 
+/* Where the operand's address at the access's index is kept, or would be. */
+static kl_ll_address *address_of(kl_ll *e, const access *m, int64_t coef,
+                                 LLVMValueRef base)
+{
+    kl_ll_address *a = m->index->addresses;
+    while (a && (a->operand != m->operand || a->coef != coef || a->base != base))
+        a = a->next;
+    if (a || !(a = kl_arena_zeroed(e->a, 1, sizeof *a)))
+        return a;
+    *a = (kl_ll_address){m->index->addresses, m->operand, coef, base, NULL};
+    return m->index->addresses = a;
+}
+
+static LLVMValueRef uniform_address(kl_ll *e, const access *m)
+{
+    LLVMValueRef p = kl_ll_operand(e, m->operand), i = m->index->v[0];
+    kl_ll_address *a = address_of(e, m, 0, NULL);
+    if (!a || (LL.IsAConstantInt(i) && LL.ConstIntGetSExtValue(i) == 0))
+        return p;
+    if (!a->at) {
+        kl_ll_place(e, m->index->level);
+        a->at = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, i);
+    }
+    return a->at;
+}
+
+/* The same at the lane loop's base. */
+static LLVMValueRef base_address(kl_ll *e, access *m, LLVMValueRef p)
+{
+    LLVMValueRef at = e->lane.base;
+    if (LL.IsAConstantInt(at)) { /* many loops' */
+        m->further += m->coef * LL.ConstIntGetSExtValue(at);
+        return p;
+    }
+    kl_ll_address *a = address_of(e, m, m->coef, at);
+    if (!a)
+        return p;
+    if (!a->at) {
+        kl_ll_place(e, KL_MAX(m->index->level, e->lane.level));
+        if (m->coef != 1)
+            at = LL.BuildMul(e->b, at, kl_ll_i64(e, m->coef), "");
+        a->at = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, at);
+    }
+    return a->at;
+}
+
+/* Element i of the access, counted from where it begins. */
+static LLVMValueRef element(kl_ll *e, const access *m, int64_t i)
+{
+    i += m->further;
+    return i ? kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), m->start, kl_ll_i64(e, i))
+             : m->start;
+}
+
 /* The base pointer of the access, its parts built where they are known. */
 static void address(kl_ll *e, access *m)
 {
-    LLVMTypeRef t = kl_ll_mem_type(e, m->dt, 1);
-    LLVMValueRef p = kl_ll_operand(e, m->operand);
     if (m->shape == SCATTERED) {
-        m->start = p;
+        m->start = kl_ll_operand(e, m->operand);
         return;
     }
-    kl_ll_place(e, m->index->level);
-    m->start = kl_ll_gep(e, t, p, m->index->v[0]);
-    if (m->shape == ONE || m->own)
-        return;
-    kl_ll_place(e, m->level);
-    LLVMValueRef at = e->lane.base;
-    if (m->coef != 1)
-        at = LL.BuildMul(e->b, at, kl_ll_i64(e, m->coef), "");
-    m->start = kl_ll_gep(e, t, m->start, at);
+    m->start = uniform_address(e, m);
+    if (m->shape != ONE && !m->own)
+        m->start = base_address(e, m, m->start);
+    if (m->shape == ONE) {
+        kl_ll_place(e, m->index->level);
+        m->start = element(e, m, 0);
+    }
 }
 
 /* Element `lane` of chunk c, for a shape that is not ONE. */
@@ -185,8 +267,7 @@ static LLVMValueRef lane_address(kl_ll *e, const access *m, int c, int lane)
 {
     LLVMTypeRef t = kl_ll_mem_type(e, m->dt, 1);
     if (m->shape != SCATTERED)
-        return kl_ll_gep(e, t, m->start,
-                         kl_ll_i64(e, (c * e->lane.vec + lane) * m->coef));
+        return element(e, m, (c * e->lane.vec + lane) * m->coef);
     LLVMValueRef i = m->index->v[c];
     if (e->lane.vec > 1)
         i = LL.BuildExtractElement(e->b, i, kl_ll_const_int(e, 32, (uint64_t)lane, 1),
@@ -199,7 +280,7 @@ static LLVMValueRef chunk_address(kl_ll *e, const access *m, int c)
 {
     int vec = e->lane.vec;
     int64_t at = m->shape == VECTOR ? (int64_t)c * vec : -(int64_t)c * vec - (vec - 1);
-    return kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), m->start, kl_ll_i64(e, at));
+    return element(e, m, at);
 }
 
 static LLVMValueRef reverse(kl_ll *e, LLVMValueRef v)

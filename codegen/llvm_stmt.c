@@ -523,38 +523,6 @@ static void fold(kl_ll *e, const kl_stmt *s)
     kl_ll_touch_reg(e, s->reg);
 }
 
-/* The lanes of two elements, i and i + h, whose numbers differ from theirs in bit h. */
-static LLVMValueRef crossed(kl_ll *e, LLVMValueRef a, LLVMValueRef b, int h, bool upper,
-                            int lanes)
-{
-    LLVMValueRef order[256];
-    for (int l = 0; l < lanes; l++) {
-        int from = upper ? (l & h ? lanes + l : l + h) : (l & h ? lanes + l - h : l);
-        order[l] = kl_ll_const_int(e, 32, (uint64_t)from, 1);
-    }
-    return LL.BuildShuffleVector(e->b, a, b, LL.ConstVector(order, (unsigned)lanes), "");
-}
-
-/* A square turns by halves: quarters off the diagonal change places, then their own. */
-static void turn(kl_ll *e, const kl_stmt *s)
-{
-    const kl_ll_reg *g = &e->regs[s->reg];
-    for (int i = 0; i < g->elems * g->n; i++)
-        if (!g->v[i])
-            g->v[i] = LL.ConstNull(value_type(e, s->reg));
-    kl_ll_here(e);
-    for (int h = g->elems / 2; h > 0; h /= 2)
-        for (int i = 0; i < g->elems * g->n; i++) {
-            int c = i % g->n, far = h / g->vec;
-            if (i / g->n & h || c & far)
-                continue;
-            LLVMValueRef *p = &g->v[i + far], *q = &g->v[i + h * g->n], a = *p, b = *q;
-            *p = far ? b : crossed(e, a, b, h, false, g->vec);
-            *q = far ? a : crossed(e, a, b, h, true, g->vec);
-        }
-    kl_ll_touch_reg(e, s->reg);
-}
-
 static void check(kl_ll *e, const kl_stmt *s)
 {
     kl_ll_val *ok = kl_ll_eval(e, kl_ll_lower(e, s->value));
@@ -600,7 +568,7 @@ static void statement(kl_ll *e, const kl_stmt *s)
         fold(e, s);
         return;
     case KL_S_TURN:
-        turn(e, s);
+        kl_ll_turn(e, s);
         return;
     case KL_S_CHECK:
         check(e, s);

@@ -477,7 +477,7 @@ kl_status kl_lower_kernel(kl_kernel *k)
         if (k->when != 1)
             k->x->var_extent[ph->var] = ph->workers;
     }
-    return KL_OK;
+    return kl_lower_once(k);
 }
 
 kl_status kl_pass_lower(kl_unit *u)

@@ -266,6 +266,7 @@ void kl_lower_better(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_x at, 
 /* Serial loops over a stage's own axes [from, to), outermost first. */
 kl_build kl_lower_walk(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to);
 void kl_lower_scatter_one(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_once(kl_kernel *k); /* lower_once.c: no loops of one turn */
 kl_status kl_lower_keep(kl_lower *l);  /* lower_keep.c: l->keep; l->p becomes a copy */
 kl_status kl_lower_strip(kl_lower *l); /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */

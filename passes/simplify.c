@@ -226,6 +226,22 @@ static bool whole_slice(const kl_graph *g, kl_ref r, kl_ref s)
     return same_shape(g, r, s);
 }
 
+/* A reduction without the axes of one element: that is what it is. */
+static kl_ref reduce_few(kl_graph *g, kl_ref r, kl_ref s)
+{
+    const kl_node *n = kl_graph_at(g, r);
+    kl_op combine = (kl_op)kl_graph_attr(g, r)[0];
+    uint64_t mask = (uint64_t)kl_graph_attr(g, r)[1], rest = mask;
+    for (int i = 0; i < kl_graph_at(g, s)->rank; i++)
+        if (mask >> i & 1 && kl_graph_shape(g, s)[i] == 1)
+            rest &= ~(1ull << i);
+    if (rest == mask)
+        return mask ? r : s;
+    if (rest)
+        s = kl_g_reduce(g, combine, s, rest, false);
+    return s == KL_NONE ? s : kl_g_reshape(g, s, n->rank, kl_graph_shape(g, r));
+}
+
 /* A movement that moves nothing, or two that are one. */
 static kl_ref movement(kl_graph *g, kl_ref r)
 {
@@ -258,7 +274,7 @@ static kl_ref movement(kl_graph *g, kl_ref r)
     case KL_OP_cast:
         return kl_graph_at(g, s)->dtype == n->dtype ? s : r;
     case KL_OP_reduce:
-        return kl_graph_attr(g, r)[1] == 0 ? s : r;
+        return reduce_few(g, r, s);
     default:
         return r;
     }
