@@ -18,7 +18,7 @@ enum {
     CUDA_BLOCK = 256,
     SHORT = 16,
     LONG = 64 /* rows that a strip is worth */,
-    STRIPS = 8 /* enough for some threads */,
+    STRIPS = 4 /* enough for some threads */,
     STRIP_BYTES = 4096,
     STRIP_LEAST = 256,
     WRITTEN_OUT = 512 /* instructions that a short sum may be */,
