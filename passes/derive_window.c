@@ -4,7 +4,8 @@
  *   y = window a (size K stride s dilation d)
  *   a' = fold u                                            in general
  *   a' = contract(window(pad g), flip w)                   when u = contract(g, w), with
- * the window's places in g alone and its taps in w alone: no window is ever stored
+ * the window's places in g alone and its taps in w alone: no window is ever stored,
+ * unless that is cheaper (few places, or many zeros)
  *
  * Place p of a' meets tap x of output o = (p - x d) / s. With g spread by s (interior
  * padding) and (K-1) d zeros before it, that is element p + (K-1-x) d: a window again,
@@ -227,10 +228,59 @@ static kl_ref interleaved(const conv *c, kl_ref y, const kl_type *t)
     return kl_g_slice(g, y, none, t->shape, NULL);
 }
 
-static kl_ref contraction(conv *c, const kl_type *t)
+/* Is it cheaper to store u and fold it? Costs by element of u and per product summed in
+ * it: the convolution has waste products for each, and a weight that it packs serves as
+ * many as there are places. In products' time, measured on a Zen 4. */
+static bool fold_pays(const conv *c)
+{
+    enum { STORED = 75, PACKED = 25 };
+    double sums = 1, places = 1, waste = 1;
+    const kl_ref a = kl_graph_src(c->g, c->u, (uint32_t)c->places);
+    int64_t v;
+    for (int i = 0; i < c->l.n[c->places]; i++) {
+        int64_t label = c->l.of[c->places][i];
+        if (!kl_dim_is_const(c->g->dims, kl_graph_shape(c->g, a)[i], &v))
+            return false;
+        if (kl_label_at(&c->l, 2, label) < 0)
+            sums *= (double)v;
+        else if (kl_label_at(&c->l, c->taps, label) < 0)
+            places *= (double)v;
+    }
+    for (int j = 0; j < c->m; j++) {
+        kl_dim_is_const(c->g->dims, c->win[2 + 4 * j], &v);
+        waste *= (double)(c->s[j].taps * c->s[j].held) / (double)v;
+    }
+    return 1 + STORED / sums < waste + PACKED / places;
+}
+
+/* u, computed with its taps before its places: those lie side by side then, in what is
+ * multiplied as in what is folded. */
+static kl_ref taps_first(const conv *c)
+{
+    kl_graph *g = c->g;
+    char text[6 * KL_MAX_RANK], *s = text;
+    int rank = kl_graph_at(g, c->u)->rank, at = first_place(c), perm[KL_MAX_RANK];
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < c->l.n[side]; i++)
+            *s++ = (char)('a' + c->l.of[side][i]);
+        *s++ = side ? '-' : ',';
+    }
+    *s++ = '>';
+    for (int i = 0; i < rank; i++) {
+        int tap = i - at, place = i < at ? i : i - c->m;
+        bool is_tap = tap >= 0 && tap < c->m;
+        *s++ = (char)('a' + c->l.of[2][is_tap ? rank - c->m + tap : place]);
+        perm[is_tap ? rank - c->m + tap : place] = i;
+    }
+    *s = 0;
+    kl_ref a = kl_graph_src(g, c->u, 0), b = kl_graph_src(g, c->u, 1);
+    kl_dtype acc = (kl_dtype)kl_graph_at(g, c->u)->dtype;
+    return kl_g_permute(g, kl_g_contract(g, a, b, text, acc), perm);
+}
+
+static kl_ref contraction(const conv *c, const kl_type *t)
 {
     bool all = true;
-    settle(c);
     for (int j = 0; j < c->m; j++)
         all &= whole(&c->s[j]);
     kl_ref y = product(c, t);
@@ -276,13 +326,19 @@ void kl_vjp_window(kl_ad *d, kl_ref r, kl_ref u)
         kl_ad_give(d, a, apart);
         return;
     }
-    if (u != KL_NONE && matches(&c)) {
+    bool is_contraction = u != KL_NONE && matches(&c);
+    if (is_contraction)
+        settle(&c);
+    if (is_contraction && !fold_pays(&c)) {
         int64_t win[1 + 4 * KL_MAX_RANK]; /* making nodes moves attributes */
         memcpy(win, c.win, (size_t)(1 + 4 * c.m) * sizeof *win);
         c.win = win;
         kl_ad_give(d, a, contraction(&c, &t));
         return;
     }
+    if (is_contraction && used_labels(&c) <= 26)
+        u = taps_first(&c);
+    attr = kl_graph_attr(d->g, r);
     kl_ad_give(
         d, a, kl_node_of(d->g, KL_OP_fold, &t, &u, 1, attr, kl_graph_at(d->g, r)->nattr));
 }

@@ -291,13 +291,19 @@ static void rows_by_channels(lanes *n, kl_build *b, int64_t taps)
     enum { FEW = 16 };
     kl_gemm *g = n->g;
     const kl_packing *p = n->p;
+    int64_t one;
     kl_x i, t, all = kl_g_int(g, taps), count = kl_g_div(g, p->rows, taps);
     kl_build in = kl_gemm_loop(g, b, "i", kl_dim_div(g->d, p->most_rows, taps), count,
                                KL_BIND_SERIAL, 1, &i);
     kl_build of =
         kl_gemm_loop(g, &in, "j", p->most_lanes, p->lanes, KL_BIND_SERIAL, 1, &n->lane);
+    /* side by side in what is read, and where they go if rows of k do: one vector */
+    bool along = kl_dim_is_const(g->d, p->pitch, &one) && one == 1 && g->vector > 1;
     kl_build body = kl_gemm_loop(g, &of, "tap", taps, all,
-                                 taps <= FEW ? KL_BIND_UNROLL : KL_BIND_SERIAL, 1, &t);
+                                 along         ? KL_BIND_LANE
+                                 : taps <= FEW ? KL_BIND_UNROLL
+                                               : KL_BIND_SERIAL,
+                                 along ? g->vector : 1, &t);
     n->first = p->lane0;
     n->row = (kl_flat){i, t, taps};
     store(n, &body, kl_g_add(g, kl_g_mul(g, i, taps), t));
