@@ -38,8 +38,12 @@ typedef struct kl_gemm {
     int64_t mc, nc, kc; /* rows and columns of a worker's tile; how much of k at a time */
     int32_t vector;     /* lanes of one register */
     int64_t run;        /* results lie side by side in runs of so many columns; 0: all */
+    bool turned;        /* results lie along rows instead */
     int pack_a, pack_b;
     uint32_t pb, pa, ct, part; /* operands: packed B, packed A, C tile, partial sums */
+    uint32_t tt;               /* the C tile's last, turned */
+    uint32_t flat;             /* a variable that stands for a side's flat number */
+    kl_x flat_is;
 } kl_gemm;
 
 /* Sides, with columns those that results are stored along; k and its blocks of 4096. */

@@ -331,6 +331,12 @@ static kl_x b_at(kl_gemm *g, const tile *t, kl_x k, kl_x j)
     return kl_x_load(g->x, g->pb, g->s->dtype, kl_g_add(g, at, j), KL_NONE, KL_NONE);
 }
 
+/* How far apart columns of the turned register tile lie. */
+static int64_t turned_pitch(const kl_gemm *g)
+{
+    return (g->mr + g->vector - 1) / g->vector * g->vector;
+}
+
 /* A register tile's place in the C tile: each lies by itself. */
 static kl_x c_at(kl_gemm *g, const tile *t, kl_x m, kl_x j)
 {
@@ -375,14 +381,14 @@ static void micro(kl_gemm *g, kl_build *b, const tile *t)
 
 /* ---- results ---- */
 
-/* Do all results lie side by side along lo, columns being hi * run + lo? */
-static bool stored_in_runs(kl_gemm *g, int64_t run)
+/* Do all results lie side by side along lo, a side's numbers being hi * run + lo? */
+static bool stored_in_runs(kl_gemm *g, const kl_side *sd, int64_t run)
 {
     const kl_part *p = g->l->p;
-    uint32_t hi = kl_x_newvar(g->x, "hi", g->n.count),
-             lo = kl_x_newvar(g->x, "lo", run ? run : g->n.count);
+    uint32_t hi = kl_x_newvar(g->x, "hi", sd->count),
+             lo = kl_x_newvar(g->x, "lo", run ? run : sd->count);
     bool unit = true;
-    kl_gemm_place(g, &g->n, (kl_flat){kl_x_var(g->x, hi), kl_x_var(g->x, lo), run});
+    kl_gemm_place(g, sd, (kl_flat){kl_x_var(g->x, hi), kl_x_var(g->x, lo), run});
     for (int i = 1; i < p->nstages; i++)
         for (int j = 0; j < p->stages[i].nstores && unit; j++) {
             kl_x base, at = kl_lower_expr(g->l, p->stages[i].stores[j].index);
@@ -397,15 +403,34 @@ static int64_t result_run(kl_gemm *g)
 {
     int64_t run[KL_MAX_RANK], v, count = 1;
     int n = 0;
-    if (g->n.n < 2 || stored_in_runs(g, 0))
+    if (g->n.n < 2 || stored_in_runs(g, &g->n, 0))
         return 0;
     while (n + 1 < g->n.n &&
            kl_dim_is_const(g->d, g->l->k->axes[g->n.axes[g->n.n - 1 - n]].extent, &v) &&
            !kl_mul_overflow(count, v, &count))
         run[n++] = count;
-    while (n > 0 && (run[n - 1] < 4 || !stored_in_runs(g, run[n - 1])))
+    while (n > 0 && (run[n - 1] < 4 || !stored_in_runs(g, &g->n, run[n - 1])))
         n--;
     return n ? run[n - 1] : 0;
+}
+
+/* The side's axes from one variable, so that a result's place is that and what else it
+ * has; what the variable is, the statements are told when they are there. */
+static void flat_point(kl_gemm *g, const kl_side *sd, kl_x is)
+{
+    g->flat = kl_x_newvar(g->x, "flat", sd->count);
+    g->flat_is = is;
+    kl_gemm_point(g, sd, kl_x_var(g->x, g->flat));
+}
+
+static void store_results(kl_gemm *g, kl_build *b)
+{
+    kl_stmt **from = b->at;
+    g->l->in_lanes = true;
+    for (int i = 1; i < g->l->p->nstages; i++)
+        kl_lower_stores(g->l, b, &g->l->p->stages[i]);
+    if (g->flat != KL_NONE && from)
+        kl_lower_named(g->x, *from, g->flat, g->flat_is);
 }
 
 /* A loop over columns from first on, by lanes: run by run where results do not lie side
@@ -413,9 +438,10 @@ static int64_t result_run(kl_gemm *g)
 static kl_build columns(kl_gemm *g, kl_build *b, kl_x first, kl_dim most, kl_x count,
                         kl_x *j)
 {
+    g->flat = KL_NONE;
     if (!g->run) {
         kl_build lanes = lane_loop(g, b, most, count, j);
-        kl_gemm_point(g, &g->n, kl_g_add(g, first, *j));
+        flat_point(g, &g->n, kl_g_add(g, first, *j));
         return lanes;
     }
     kl_x s, at, lo = kl_x_mod(g->x, first, kl_g_int(g, g->run));
@@ -434,11 +460,58 @@ static kl_build columns(kl_gemm *g, kl_build *b, kl_x first, kl_dim most, kl_x c
     return lanes;
 }
 
+/* Rows of the register tile from `first` on, as many as a vector has lanes: a square of
+ * its columns c, turned. */
+static void turn_rows(kl_gemm *g, kl_build *b, const tile *t, kl_x c, int32_t first)
+{
+    int32_t w = g->vector, rows = KL_MIN(w, g->mr - first);
+    kl_dtype dt = g->s->dtype;
+    kl_x i, k, col = kl_g_mul(g, c, w), wide = kl_g_int(g, w);
+    kl_x square = kl_b_reg(b, "t", dt, w, 1, &w);
+    uint32_t reg = (uint32_t)g->x->nodes[square].imm;
+    kl_build in = kl_gemm_loop(g, b, "m", rows, kl_g_int(g, rows), KL_BIND_UNROLL, 1, &i);
+    kl_build lane = kl_gemm_loop(g, &in, "j", w, wide, KL_BIND_LANE, w, &k);
+    kl_x from = c_at(g, t, kl_g_add(g, i, kl_g_int(g, first)), kl_g_add(g, col, k));
+    kl_b_set(&lane, kl_x_reg(g->x, reg, dt, &i, 1),
+             kl_x_load(g->x, g->ct, dt, from, KL_NONE, KL_NONE));
+    in = kl_gemm_loop(g, b, "m", w - rows, kl_g_int(g, w - rows), KL_BIND_UNROLL, 1, &i);
+    i = kl_g_add(g, i, kl_g_int(g, rows));
+    kl_b_set(&in, kl_x_reg(g->x, reg, dt, &i, 1),
+             kl_x_const(g->x, dt, (kl_scalar){.bits = 0}));
+    kl_b_turn(b, reg);
+    in = kl_gemm_loop(g, b, "j", w, wide, KL_BIND_UNROLL, 1, &k);
+    lane = kl_gemm_loop(g, &in, "m", w, wide, KL_BIND_LANE, w, &i);
+    kl_x to = kl_g_mul(g, kl_g_add(g, col, k), turned_pitch(g));
+    to = kl_g_add(g, to, kl_g_add(g, i, kl_g_int(g, first)));
+    kl_b_store(&lane, g->tt, to, kl_x_reg(g->x, reg, dt, &k, 1), KL_NONE);
+}
+
+/* Results that lie along rows: columns one by one, the tile turned. */
+static void finish_turned(kl_gemm *g, kl_build *b, const tile *t, kl_x rows, kl_x cols)
+{
+    kl_x c, j, m;
+    kl_build in = serial(g, b, "c", g->nr / g->vector, kl_g_ceil(g, cols, g->vector), &c);
+    for (int32_t first = 0; first < g->mr; first += g->vector)
+        turn_rows(g, &in, t, c, first);
+    in = serial(g, b, "j", g->nr, cols, &j);
+    kl_build lanes = kl_gemm_loop(g, &in, "m", g->mr, rows, KL_BIND_LANE, g->vector, &m);
+    kl_x at = kl_g_add(g, kl_g_mul(g, j, turned_pitch(g)), m);
+    kl_gemm_point(g, &g->batch, t->batch);
+    flat_point(g, &g->m, kl_g_add(g, kl_g_add(g, t->row0, t->row), m));
+    kl_gemm_point(g, &g->n, kl_g_add(g, kl_g_add(g, t->col0, t->col), j));
+    g->l->stage[0] = kl_x_load(g->x, g->tt, g->s->dtype, at, KL_NONE, KL_NONE);
+    store_results(g, &lanes);
+}
+
 /* A finished register tile goes through the epilogue, or to its block's partial sums. */
 static void finish(kl_gemm *g, kl_build *b, const tile *t)
 {
     kl_x m, j, rows = kl_g_most(g, g->mr, kl_g_sub(g, t->rows, t->row)),
                cols = kl_g_most(g, g->nr, kl_g_sub(g, t->cols, t->col));
+    if (g->turned && t->blk == KL_NONE) {
+        finish_turned(g, b, t, rows, cols);
+        return;
+    }
     kl_build in = serial(g, b, "m", g->mr, rows, &m);
     kl_x row = kl_g_add(g, kl_g_add(g, t->row0, t->row), m),
          col = kl_g_add(g, t->col0, t->col);
@@ -453,9 +526,7 @@ static void finish(kl_gemm *g, kl_build *b, const tile *t)
     kl_gemm_point(g, &g->batch, t->batch);
     kl_gemm_point(g, &g->m, row);
     g->l->stage[0] = c;
-    g->l->in_lanes = true;
-    for (int i = 1; i < g->l->p->nstages; i++)
-        kl_lower_stores(g->l, &lanes, &g->l->p->stages[i]);
+    store_results(g, &lanes);
 }
 
 /* Which tile worker w has. */
@@ -486,6 +557,8 @@ static void open_tiles(kl_gemm *g, const tile *t)
         g->pa = kl_lower_tile(g->l, "pa", dt, rows * pitch_a(g), KL_ROLE_TILE);
     if (g->pack_b == KL_PACK_TILE)
         g->pb = kl_lower_tile(g->l, "pb", dt, g->nc * g->kc, KL_ROLE_TILE);
+    if (g->turned)
+        g->tt = kl_lower_tile(g->l, "ct", dt, g->nr * turned_pitch(g), KL_ROLE_TILE);
 }
 
 /* One kb: what is packed, then register tile after register tile. B's corner stays in L2
@@ -590,8 +663,7 @@ kl_status kl_gemm_fold(kl_gemm *g)
     kl_gemm_point(g, &g->batch, batch);
     kl_gemm_point(g, &g->m, row);
     g->l->stage[0] = sum;
-    for (int s = 1; s < g->l->p->nstages; s++)
-        kl_lower_stores(g->l, &in, &g->l->p->stages[s]);
+    store_results(g, &in);
     return KL_OK;
 }
 
@@ -651,6 +723,8 @@ kl_status kl_lower_gemm(kl_lower *l)
     kl_gemm_open(&g, l);
     read_schedule(&g);
     g.run = result_run(&g);
+    g.turned = g.vector > 1 && g.blocks == 1 && kl_dtypes[g.s->dtype].size >= 4 &&
+               !stored_in_runs(&g, &g.n, g.run) && stored_in_runs(&g, &g.m, 0);
     if (g.pack_a == KL_PACK_WHOLE)
         KL_TRY(pack_whole_a(&g));
     if (g.pack_b == KL_PACK_WHOLE)

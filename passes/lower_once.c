@@ -9,6 +9,36 @@
  * Recipes write the loops of any size; what a size makes of them is seen here, once. */
 #include "passes/passes.h"
 
+static void subst(kl_exprs *x, kl_stmt *s, kl_x_subst_fn fn, void *ctx)
+{
+    kl_x *e[] = {&s->extent,   &s->value,    &s->at,      &s->pred,
+                 &s->index[0], &s->index[1], &s->index[2]};
+    for (size_t i = 0; i < KL_COUNT(e); i++)
+        if (*e[i] != KL_NONE)
+            *e[i] = kl_x_subst(x, *e[i], fn, ctx);
+}
+
+typedef struct named {
+    uint32_t var;
+    kl_x value;
+} named;
+
+static kl_x value_of(void *ctx, kl_exprs *x, kl_x leaf)
+{
+    const named *n = ctx;
+    const kl_xnode *v = &x->nodes[leaf];
+    return v->op == KL_X_VAR && v->imm == n->var ? n->value : KL_NONE;
+}
+
+void kl_lower_named(kl_exprs *x, kl_stmt *s, uint32_t var, kl_x value)
+{
+    for (; s; s = s->next) {
+        subst(x, s, value_of, &(named){var, value});
+        kl_lower_named(x, s->body, var, value);
+        kl_lower_named(x, s->other, var, value);
+    }
+}
+
 typedef struct once {
     kl_exprs *x;
     bool *is;  /* per variable: never more than 0 */
@@ -43,8 +73,6 @@ static kl_x zero(void *ctx, kl_exprs *x, kl_x leaf)
 static void splice(once *o, kl_stmt **at)
 {
     for (kl_stmt *s; (s = *at);) {
-        kl_x *e[] = {&s->extent,   &s->value,    &s->at,      &s->pred,
-                     &s->index[0], &s->index[1], &s->index[2]};
         if (in_turn(s) && o->is[s->var]) {
             kl_stmt **end = &s->body;
             while (*end)
@@ -53,9 +81,7 @@ static void splice(once *o, kl_stmt **at)
             *at = s->body;
             continue;
         }
-        for (size_t i = 0; i < KL_COUNT(e); i++)
-            if (*e[i] != KL_NONE)
-                *e[i] = kl_x_subst(o->x, *e[i], zero, o);
+        subst(o->x, s, zero, o);
         splice(o, &s->body);
         splice(o, &s->other);
         at = &s->next;

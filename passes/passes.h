@@ -138,9 +138,9 @@ kl_status kl_find_roots(kl_fusion *f); /* roots.c */
  */
 void kl_source_index(const kl_fusion *f, const kl_root *root, uint32_t s, kl_exprs *x,
                      const kl_x *axis, kl_x *idx, kl_x *pred);
-kl_status kl_split_wide(kl_unit *u);             /* wide.c */
-kl_status kl_group_roots(kl_fusion *f);          /* fuse.c */
-kl_status kl_build_kernels(kl_fusion *f);        /* build.c */
+kl_status kl_split_wide(kl_unit *u);      /* wide.c */
+kl_status kl_group_roots(kl_fusion *f);   /* fuse.c */
+kl_status kl_build_kernels(kl_fusion *f); /* build.c */
 /* 1 where k is added up in order, 0 where over lanes: M and N, the products of each
  * side's free extents without the batch, decide, by what they are at the launch. */
 kl_dim kl_contract_in_order(const kl_graph *g, kl_ref r);
@@ -267,6 +267,9 @@ void kl_lower_better(kl_lower *l, kl_build *b, kl_stage *s, kl_x best, kl_x at, 
 kl_build kl_lower_walk(kl_lower *l, kl_build *b, const kl_stage *s, int from, int to);
 void kl_lower_scatter_one(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_once(kl_kernel *k); /* lower_once.c: no loops of one turn */
+/* var, in the statements from s on, becomes what it stands for: what is made of a flat
+ * number's parts is put together before the number is taken apart. */
+void kl_lower_named(kl_exprs *x, kl_stmt *s, uint32_t var, kl_x value);
 kl_status kl_lower_keep(kl_lower *l);  /* lower_keep.c: l->keep; l->p becomes a copy */
 kl_status kl_lower_strip(kl_lower *l); /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */

@@ -160,6 +160,7 @@ typedef struct sizes { /* one way to lay it out */
     int64_t mr, nr, mc, nc, kc, vector;
     int pack_a, pack_b;
     bool along;  /* results are stored along n */
+    bool turned; /* or along m */
     double work; /* sixteenths of a cycle */
 } sizes;
 
@@ -227,7 +228,10 @@ static double cost(const sizes *z)
     return z->work + reading_cost(z) +
            packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
            packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a, v) +
-           (double)z->mm * (double)z->nn * (z->along ? COPY : SCATTER);
+           (double)z->mm * (double)z->nn *
+               (z->along    ? COPY
+                : z->turned ? TURN
+                            : SCATTER);
 }
 
 /* Packing pays when a panel is read often, or where it lies badly. */
@@ -288,6 +292,7 @@ static sizes sizes_of(kl_kernel *k, const kl_part *p, const kl_target *t, bool s
     z.mm = kl_gemm_hint(k, z.m.count), z.nn = kl_gemm_hint(k, z.n.count);
     z.kk = KL_MAX(kl_gemm_hint(k, k->axes[s->axes[0]].extent), 1);
     z.along = kl_gemm_stored_along(k, p, &z.n);
+    z.turned = v > 1 && z.kk <= KL_BLOCK && kl_gemm_stored_along(k, p, &z.m);
     kl_gemm_reading(k, s, z.a, &z.m, v, &z.ra);
     kl_gemm_reading(k, s, z.b, &z.n, v, &z.rb);
     z.vector = v;

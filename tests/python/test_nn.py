@@ -37,6 +37,9 @@ LAYERS = [  # constructor, shapes of its inputs
     ("ConvTranspose2d(4, 2, (3, 2), (2, 4), (3, 0), (1, 3), dilation=(3, 6))", [F4]),
     ("Conv2d(4, 6, (4, 3), (3, 2), (1, 2), (2, 4))", [F4]),
     ("Conv2d(4, 4, (1, 2), (2, 3), groups=2)", [F4]),
+    # few places for many channels: the input's gradient is folded
+    ("Conv2d(5, 96, 3, 2, 1)", [(2, 5, 4, 3)]), ("Conv1d(6, 120, 3, padding=1, groups=2)", [(6, 5)]),
+    ("Conv2d(3, 96, (3, 2), padding=1, dilation=(1, 2))", [(1, 3, 4, 5)]),
     ("MaxPool1d(3)", [(2, 4, 9)]), ("MaxPool2d(2)", [F4]), ("MaxPool2d((3, 2), (2, 1), (1, 1), ceil_mode=True)", [F4]),
     ("MaxPool2d(2, dilation=2)", [F4]), ("MaxPool3d(2)", [F5]), ("MaxPool2d(2, return_indices=True)", [F4]),
     ("AvgPool1d(3, 2, 1)", [(2, 4, 9)]), ("AvgPool2d(2)", [F4]),
