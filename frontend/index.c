@@ -68,7 +68,8 @@ static kl_lazy *joined(kl_lazy **index, const int64_t *extent, const int *dim, i
     return r;
 }
 
-/* A bool mask in place of an index is its nonzero's columns; computed at once. */
+/* A mask, of truth or bytes, in place of an index is its nonzero's columns; computed at
+ * once. */
 static kl_status expand_masks(kl_tensor *const *index, int n, kl_lazy **out, int *count)
 {
     *count = 0;
@@ -76,7 +77,7 @@ static kl_status expand_masks(kl_tensor *const *index, int n, kl_lazy **out, int
         kl_lazy *v = index[i] ? kl_arg_tensor(index[i]) : NULL;
         if (index[i] && !v)
             return kl_error_status();
-        if (!v || v->dtype != KL_BOOL) {
+        if (!v || (v->dtype != KL_BOOL && v->dtype != KL_U8)) {
             if (v && !is_index(v))
                 return KL_ERR_DTYPE;
             if (*count == KL_MAX_RANK)
@@ -115,7 +116,7 @@ static kl_status prepare(kl_lazy *t, kl_tensor *const *index, int n, many *m)
         m->perm[p++] = last = i;
     }
     if (m->n == 0)
-        return kl_fail(KL_ERR_INDEX, "at least one index is needed");
+        return kl_fail(KL_ERR_ARG, "at least one index is needed");
     for (int i = 0; i < t->rank; i++)
         if (i >= count || !given[i])
             m->perm[p++] = i;
@@ -189,6 +190,18 @@ static kl_lazy *put_value(kl_lazy *v, const many *m)
     return kl_n_permute(kl_n_expand(v, rank, natural), inverse);
 }
 
+/* Several values go to places of their own dtype alone. */
+static bool same_dtype(const kl_lazy *a, kl_arg v)
+{
+    if (v.kind != KL_ARG_TENSOR || kl_numel(v.t) == 1 || v.t->dtype == a->dtype)
+        return true;
+    kl_fail(KL_ERR_DTYPE,
+            "Index put requires the source and destination dtypes match, got %s for the "
+            "destination and %s for the source.",
+            kl_dtypes[a->dtype].scalar, kl_dtypes[v.t->dtype].scalar);
+    return false;
+}
+
 kl_tensor *kl_index_put_at(const char *at, kl_tensor *t, kl_tensor *const *index, int n,
                            kl_arg v, bool accumulate)
 {
@@ -199,8 +212,9 @@ kl_tensor *kl_index_put_at(const char *at, kl_tensor *t, kl_tensor *const *index
     many m;
     if (a && prepare(a, index, n, &m) == KL_OK) {
         kl_lazy *value = put_value(kl_arg_read(v, (kl_dtype)a->dtype), &m);
-        r = kl_n_scatter(accumulate ? (int)KL_OP_add : (int)KL_SET, m.t, m.index, value,
-                         0, 0);
+        if (value && same_dtype(a, v))
+            r = kl_n_scatter(accumulate ? (int)KL_OP_add : (int)KL_SET, m.t, m.index,
+                             value, 0, 0);
     }
     for (int i = 0; r && i < a->rank; i++) {
         inverse[m.perm[i]] = i;
@@ -368,8 +382,8 @@ kl_tensor *kl_take_at(const char *at, kl_tensor *t, kl_tensor *index)
     int64_t n = a ? kl_lazy_numel(a) : 0;
     if (!a || !is_index(i))
         return kl_call_end(&c, NULL);
-    return kl_call_end(&c, kl_n_gather(kl_n_reshape(a, 1, &n),
-                                       kl_n_index(i, n, 0, KL_TAKEN), 0, 0));
+    return kl_call_end(
+        &c, kl_n_gather(kl_n_reshape(a, 1, &n), kl_n_index(i, n, 0, KL_TAKEN), 0, 0));
 }
 
 /* ---- masks ---- */

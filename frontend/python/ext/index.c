@@ -6,10 +6,13 @@
  * Assigning writes through the same view, by index_put where tensors remain. */
 #include "py.h"
 
+#include <stdio.h>
+
 typedef struct plan {
     kl_tensor *view;
     kl_tensor *index[KL_INTS_MAX]; /* per dimension of the view; NULL: whole */
     int n, rank;                   /* dimensions walked; of the original */
+    int part;                      /* which of the key's is looked at, for errors */
     bool advanced;
 } plan;
 
@@ -18,14 +21,18 @@ static bool is_sequence(PyObject *o)
     return PyList_Check(o) || PyTuple_Check(o) || PyRange_Check(o);
 }
 
+/* Truth, or bytes, which are read as truth. */
+static bool is_mask(kl_tensor *t)
+{
+    return kl_dtype_of(t) == KL_BOOL || kl_dtype_of(t) == KL_U8;
+}
+
 /* How many dimensions of t one part of the key uses up. */
 static int uses(PyObject *o)
 {
     if (o == Py_None || o == Py_Ellipsis || PyBool_Check(o))
         return 0;
-    if (py_is_tensor(o) && kl_dtype_of(py_t(o)) == KL_BOOL)
-        return kl_rank(py_t(o));
-    return 1;
+    return py_is_tensor(o) && is_mask(py_t(o)) ? kl_rank(py_t(o)) : 1;
 }
 
 static int fail(PyObject *type, const char *text)
@@ -63,7 +70,7 @@ static int take_int(plan *p, const char *at, PyObject *o)
     if (i < -n || i >= n) {
         PyErr_Format(PyExc_IndexError,
                      "index %lld is out of bounds for dimension %d with size %lld",
-                     (long long)i, p->n, (long long)n);
+                     (long long)i, p->part, (long long)n);
         return -1;
     }
     p->view = kl_select_at(at, p->view, p->n, i);
@@ -92,7 +99,14 @@ static int take_mask(plan *p, const char *at, kl_tensor *mask)
 static int take_tensor(plan *p, const char *at, PyObject *o)
 {
     kl_tensor *t = py_t(o);
-    if (kl_dtype_of(t) == KL_BOOL && kl_rank(t) > 0)
+    if (kl_dtype_of(t) == KL_U8 &&
+        PyErr_WarnEx(
+            PyExc_UserWarning,
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+            "torch.bool instead.",
+            1))
+        return -1;
+    if (is_mask(t))
         return take_mask(p, at, t);
     if (kl_dtype_of(t) >= KL_F16)
         return fail(PyExc_IndexError,
@@ -103,13 +117,14 @@ static int take_tensor(plan *p, const char *at, PyObject *o)
     return 0;
 }
 
+/* A truth indexes a dimension of its own, by one zero or by none: several give one
+ * dimension. */
 static int take_truth(plan *p, const char *at, bool on)
 {
     p->view = kl_unsqueeze_at(at, p->view, p->n);
-    if (p->view && !on)
-        p->view = kl_narrow_at(at, p->view, p->n, 0, 0);
-    p->n++;
-    return p->view ? 0 : -1;
+    p->index[p->n++] = kl_full_at(at, kl_shape(on), kl_arg_i(0), KL_I64);
+    p->advanced = true;
+    return p->view && p->index[p->n - 1] ? 0 : -1;
 }
 
 static int take(plan *p, const char *at, PyObject *o)
@@ -124,7 +139,7 @@ static int take(plan *p, const char *at, PyObject *o)
         return take_slice(p, at, o);
     if (PyBool_Check(o))
         return take_truth(p, at, o == Py_True);
-    if (py_is_tensor(o) && (kl_rank(py_t(o)) > 0 || kl_dtype_of(py_t(o)) == KL_BOOL))
+    if (py_is_tensor(o) && (kl_rank(py_t(o)) > 0 || is_mask(py_t(o))))
         return kl_rank(py_t(o)) > 0 ? take_tensor(p, at, o)
                                     : take_truth(p, at, PyObject_IsTrue(o) == 1);
     if (py_is_int(o))
@@ -158,6 +173,8 @@ static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
         used += uses(part[i]);
         dots += part[i] == Py_Ellipsis;
     }
+    if (used > p->rank && n == 1 && p->rank == 0 && py_is_int(*part))
+        return take_int(p, at, *part);
     if (used > p->rank) {
         PyErr_Format(PyExc_IndexError, "too many indices for tensor of dimension %d",
                      p->rank);
@@ -166,6 +183,7 @@ static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
     if (dots > 1)
         return fail(PyExc_IndexError, "an index can only have a single ellipsis ('...')");
     for (Py_ssize_t i = 0; i < n; i++) {
+        p->part = (int)i;
         if (part[i] == Py_Ellipsis)
             p->n += p->rank - used;
         else if (take(p, at, part[i]))
@@ -188,6 +206,56 @@ static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
     return walk(p, at, parts, n);
 }
 
+/* The shapes of all indices, for an error. */
+static void shapes_text(const plan *p, char *s, size_t size)
+{
+    size_t n = 0;
+    for (int i = 0; i < p->n; i++) {
+        int rank = p->index[i] ? kl_rank(p->index[i]) : -1;
+        for (int d = 0; d <= rank && n < size; d++)
+            n += (size_t)(d < rank ? snprintf(s + n, size - n, "%s%lld",
+                                              d   ? ", "
+                                              : n ? ", ["
+                                                  : "[",
+                                              (long long)kl_extent(p->index[i], d))
+                                   : snprintf(s + n, size - n,
+                                              d   ? "]"
+                                              : n ? ", []"
+                                                  : "[]"));
+    }
+}
+
+/* Indices broadcast together, and find something where they look for it. */
+static int check_indices(const plan *p)
+{
+    int64_t shape[KL_INTS_MAX];
+    char s[300];
+    int most = 0;
+    bool none = false, empty = false;
+    for (int i = 0; i < p->n; i++) {
+        int rank = p->index[i] ? kl_rank(p->index[i]) : 0;
+        for (int d = 0; d < rank; d++) { /* shape[0] is the last dimension's extent */
+            int64_t e = kl_extent(p->index[i], rank - 1 - d);
+            if (d >= most)
+                shape[most++] = 1;
+            if (e != 1 && shape[d] != 1 && shape[d] != e) {
+                shapes_text(p, s, sizeof s);
+                PyErr_Format(PyExc_IndexError,
+                             "shape mismatch: indexing tensors could not be broadcast "
+                             "together with shapes %s",
+                             s);
+                return -1;
+            }
+            shape[d] = e == 1 ? shape[d] : e;
+            none |= e == 0;
+        }
+        empty |= p->index[i] && kl_extent(p->view, i) == 0;
+    }
+    return empty && !none ? fail(PyExc_IndexError,
+                                 "index is out of bounds for dimension with size 0")
+                          : 0;
+}
+
 /* Temporaries of a call live in a scope that ends with it, but what is returned. */
 static PyObject *leave(kl_tensor *r)
 {
@@ -201,7 +269,7 @@ PyObject *py_getitem(PyObject *self, PyObject *key)
     const char *at = py_place();
     plan p;
     kl_scope_begin();
-    if (make_plan(&p, at, self, key))
+    if (make_plan(&p, at, self, key) || check_indices(&p))
         return leave(NULL);
     kl_tensor *r = p.view;
     if (p.advanced)
@@ -226,6 +294,16 @@ static int value_of(PyObject *value, kl_dtype dt, kl_arg *a, PyObject **held)
     return *held ? 1 : -1;
 }
 
+/* Leading extents of 1 are dropped, so that a value may have more dimensions than its
+ * place. */
+static kl_arg without_ones(const char *at, kl_arg v, int rank)
+{
+    rank = rank < 1 ? rank : 1;
+    while (v.t && kl_rank(v.t) > rank && kl_extent(v.t, 0) == 1)
+        v = kl_arg_t(kl_select_at(at, v.t, 0, 0));
+    return v;
+}
+
 int py_setitem(PyObject *self, PyObject *key, PyObject *value)
 {
     const char *at = py_place();
@@ -236,7 +314,9 @@ int py_setitem(PyObject *self, PyObject *key, PyObject *value)
         return fail(PyExc_TypeError, "Tensor does not support deleting items");
     kl_scope_begin();
     int r = value_of(value, kl_dtype_of(py_t(self)), &v, &held) == 1 ? 0 : -1;
-    r = r || make_plan(&p, at, self, key);
+    r = r || make_plan(&p, at, self, key) || check_indices(&p);
+    if (!r)
+        v = without_ones(at, v, kl_rank(p.view));
     if (!r && p.advanced)
         r = !kl_index_put_at(at, p.view, p.index, p.n, v, false);
     else if (!r)

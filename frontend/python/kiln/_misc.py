@@ -209,7 +209,7 @@ class _Kind(type):
         from . import empty, tensor
         if len(args) == 1 and not isinstance(args[0], int):
             return tensor(args[0], dtype=cls._dtype)
-        return empty(args, dtype=cls._dtype)
+        return empty(args or 0, dtype=cls._dtype)
 
 
 for _dt, _name in _KINDS.items():

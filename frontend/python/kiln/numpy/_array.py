@@ -274,6 +274,8 @@ def _plain_key(a, key):
     if used > a.ndim:
         raise IndexError(f"too many indices for array: array is {a.ndim}-dimensional, but "
                          f"{used} were indexed")
+    parts = [v.astype("int64") if isinstance(v, Tensor) and v.dtype == "uint8" else v
+             for v in parts]  # numbers here, truth to Tensor
     listed = any(isinstance(v, Tensor) for v in parts)
     d = 0
     for i, v in enumerate(parts):
