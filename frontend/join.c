@@ -143,6 +143,12 @@ int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim,
 {
     kl_call c = kl_call_begin(at);
     int64_t extent = kl_extent(t, dim), from = 0;
+    if (t && t->rank == 0) {
+        kl_fail(KL_ERR_ARG,
+                "tensor_split expected at least a 1-dimensional tensor, but got a "
+                "tensor with 0 dims");
+        return done(&c, -1);
+    }
     if (n <= 0 || extent < 0) {
         kl_fail(KL_ERR_ARG, "number of sections must be larger than 0, got %lld",
                 (long long)n);
@@ -369,12 +375,24 @@ kl_tensor *kl_movedims_at(const char *at, kl_tensor *t, kl_ints from, kl_ints to
     kl_call c = kl_compose(at);
     kl_ints perm = {.n = t ? t->rank : 0};
     bool taken[KL_INTS_MAX] = {0}, placed[KL_INTS_MAX] = {0};
+    if (from.n != to.n) {
+        char s[2][200];
+        kl_fail(KL_ERR_ARG,
+                "movedim: Invalid source or destination dims: source (%s dims) should "
+                "contain "
+                "the same number of dims as destination (%s dims)",
+                kl_ints_text(from, s[0], 200), kl_ints_text(to, s[1], 200));
+        return kl_composed(&c, NULL, NULL);
+    }
     for (int i = 0; i < from.n && i < to.n && i < KL_INTS_MAX && t; i++) {
         int a, b;
         if (kl_dim_wrap(from.v[i], t->rank, &a) || kl_dim_wrap(to.v[i], t->rank, &b))
             return kl_composed(&c, NULL, NULL);
-        if (taken[a] || placed[b] || from.n != to.n) {
-            kl_fail(KL_ERR_ARG, "movedim: repeated dim in `source` or `destination`");
+        if (taken[a] || placed[b]) {
+            char s[200];
+            kl_fail(KL_ERR_ARG, "movedim: repeated dim in `%s` (%s)",
+                    taken[a] ? "source" : "destination",
+                    kl_ints_text(taken[a] ? from : to, s, sizeof s));
             return kl_composed(&c, NULL, NULL);
         }
         taken[a] = placed[b] = true;

@@ -266,7 +266,13 @@ kl_tensor *kl_take_along_dim_at(const char *at, kl_tensor *t, kl_tensor *index, 
     kl_ints st = kl_shape_of(t), si = kl_shape_of(index);
     if (!t || !index || kl_dim_wrap(dim, st.n, &axis))
         return kl_composed(&c, NULL, NULL);
-    if (st.n != si.n || !kl_is_int(kl_dtype_of(index))) {
+    if (kl_dtype_of(index) != KL_I64) {
+        kl_fail(KL_ERR_DTYPE,
+                "torch.take_along_dim(): dtype of indices should be Long but got %s",
+                kl_dtypes[kl_dtype_of(index)].scalar);
+        return kl_composed(&c, NULL, NULL);
+    }
+    if (st.n != si.n) {
         kl_fail(KL_ERR_SHAPE,
                 "torch.take_along_dim(): input and indices should have the same number "
                 "of dimensions, but got %d dimensions for input, and %d dimensions for "

@@ -418,7 +418,8 @@ kl_tensor *kl_expand_at(const char *at, kl_tensor *t, kl_ints shape)
     int lead = shape.n - old.rank;
     char a[200], b[200];
     bool ok = lead >= 0 && shape.n <= KL_INTS_MAX;
-    for (int i = shape.n; ok && i-- > 0;) {
+    int i = shape.n;
+    while (ok && i-- > 0) {
         int64_t from = i < lead ? 1 : old.shape[i - lead];
         int64_t to = shape.v[i] == -1 && i >= lead ? from : shape.v[i];
         ok = to >= 0 && (from == to || from == 1);
@@ -427,9 +428,25 @@ kl_tensor *kl_expand_at(const char *at, kl_tensor *t, kl_ints shape)
         m.stride[i] = from == 1 && to != 1 ? 0 : i < lead ? outer : old.stride[i - lead];
     }
     if (!ok) {
-        kl_fail(KL_ERR_SHAPE, "expand: a tensor of shape %s does not expand to %s",
-                kl_ints_text(kl_shape_of(t), a, sizeof a),
-                kl_ints_text(shape, b, sizeof b));
+        kl_ints_text(kl_shape_of(t), a, sizeof a);
+        kl_ints_text(shape, b, sizeof b);
+        if (lead < 0 || shape.n > KL_INTS_MAX)
+            kl_fail(KL_ERR_SHAPE,
+                    "expand(%s, size=%s): the number of sizes provided (%d) must be "
+                    "greater or "
+                    "equal to the number of dimensions in the tensor (%d)",
+                    a, b, shape.n, old.rank);
+        else if (i < lead)
+            kl_fail(KL_ERR_SHAPE,
+                    "The expanded size of the tensor (%lld) isn't allowed in a leading, "
+                    "non-existing dimension %d",
+                    (long long)shape.v[i], i);
+        else
+            kl_fail(KL_ERR_SHAPE,
+                    "The expanded size of the tensor (%lld) must match the existing size "
+                    "(%lld) at non-singleton dimension %d.  Target sizes: %s.  Tensor "
+                    "sizes: %s",
+                    (long long)shape.v[i], (long long)old.shape[i - lead], i, b, a);
         return kl_call_view(&c, NULL);
     }
     int64_t count;
@@ -524,8 +541,11 @@ int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out)
     int axis;
     if (!t || n <= 0 || t->rank == 0 || kl_dim_wrap(dim, t->rank, &axis)) {
         kl_call c = kl_call_begin(at);
-        kl_fail(KL_ERR_ARG,
-                "chunk expects at least a 1-dimensional tensor and chunks > 0");
+        if (t && t->rank)
+            kl_fail(KL_ERR_ARG, "chunk expects `chunks` to be greater than 0, got: %d",
+                    n);
+        else
+            kl_fail(KL_ERR_ARG, "chunk expects at least a 1-dimensional tensor");
         kl_call_end(&c, NULL);
         return 0;
     }

@@ -38,6 +38,31 @@ class Printing(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
+    REFUSED = [
+        ("torch.add(1, 1, alpha=True)", "Boolean alpha only supported for Boolean results."),
+        ("torch.add(torch.ones(2, dtype=torch.int32), 1, alpha=1.1)",
+         "For integral input tensors, argument alpha must not be a floating point number."),
+        ("torch.addcdiv(*[torch.ones(2, dtype=torch.int32)] * 3)",
+         "Integer division with addcdiv is no longer supported"),
+        ("torch.ones(2).mT", "tensor.mT is only supported on matrices or batches of matrices. Got 1-D"),
+        ("torch.ones(2, 3, 4).H", "For batches of matrices, consider using tensor.mH"),
+        ("torch.ones(2).expand(3)", "The expanded size of the tensor (3) must match the existing size "
+         "(2) at non-singleton dimension 0.  Target sizes: [3].  Tensor sizes: [2]"),
+        ("torch.fliplr(torch.ones(2))", "Input must be >= 2-d."),
+        ("torch.rot90(torch.ones(2, 2), 1, (0, -2))",
+         "expected rotation dims to be different, but got dim0 = 0 and dim1 = -2"),
+        ("torch.movedim(torch.ones(2, 3), (0,), (0, 1))", "movedim: Invalid source or destination dims"),
+        ("torch.take_along_dim(torch.ones(2, 3), torch.ones(2, 3), dim=0)",
+         "torch.take_along_dim(): dtype of indices should be Long but got Float"),
+        ("torch.tensor_split(torch.tensor(1), 1)", "tensor_split expected at least a 1-dimensional tensor"),
+    ]
+
+    def test_refused(self):
+        for source, text in self.REFUSED:
+            with self.subTest(source), self.assertRaises(RuntimeError) as e:
+                eval(source)
+            self.assertIn(text, str(e.exception))
+
     def test_index_range(self):
         x = torch.arange(12).reshape(3, 4)
         for call, text in ((lambda: x[torch.tensor([9])], "index 9 is out of bounds for dimension 0 with size 3"),
@@ -136,7 +161,84 @@ class Errors(unittest.TestCase):
         self.assertIn("test_tensor.py:", str(caught.exception))
 
 
+class Indices(unittest.TestCase):
+    def test_truths_share_a_dimension(self):
+        a = torch.ones(2, 3)
+        self.assertEqual(a[True, True].shape, (1, 2, 3))
+        self.assertEqual(a[False, True, ...].shape, (0, 2, 3))
+        self.assertEqual(a[True, [0, 1], True, [1]].tolist(), [1, 1])
+        a[True] = -torch.ones(1, 1, 2, 3)
+        self.assertEqual(a.tolist(), [[-1] * 3] * 2)
+
+    def test_bytes_are_a_mask(self):
+        v = torch.arange(4)
+        mask = torch.tensor([1, 0, 0, 1], dtype=torch.uint8)
+        with self.assertWarnsRegex(UserWarning, "dtype torch.uint8 is now deprecated"):
+            self.assertEqual(v[mask].tolist(), [0, 3])
+        self.assertEqual(v.index_put_((mask,), torch.tensor(9)).tolist(), [9, 1, 2, 9])
+
+    def test_leading_ones_are_dropped(self):
+        m = torch.zeros(3, 3)
+        m[range(3), range(3)] = torch.arange(3.0).view(1, 3)
+        m[0] = torch.ones(1, 1, 3)
+        self.assertEqual(m.tolist(), [[1, 1, 1], [0, 1, 0], [0, 0, 2]])
+
+    def test_refused(self):
+        a = torch.ones(2, 3)
+        for key, text in [(([0, 1], [0, 1, 2]), r"shape mismatch: indexing tensors could not be "
+                           r"broadcast together with shapes \[2\], \[3\]"),
+                          ((0, 5), "index 5 is out of bounds for dimension 1 with size 3")]:
+            with self.assertRaisesRegex(IndexError, text):
+                a[key]
+        with self.assertRaisesRegex(IndexError, "out of bounds for dimension with size 0"):
+            torch.ones(2, 0)[:, [0, 1]]
+        with self.assertRaisesRegex(IndexError, "invalid index of a 0-dim tensor"):
+            torch.tensor(1)[0]
+        with self.assertRaisesRegex(RuntimeError, "got Float for the destination and Int"):
+            a[[0, 1]] = torch.ones(2, 3, dtype=torch.int32)
+        with self.assertRaisesRegex(TypeError, "expected 'indices' to be integer dtype"):
+            torch.unravel_index(torch.tensor(0.5), (2, 2))
+
+
+class Out(unittest.TestCase):
+    def test_takes_on_the_shape(self):
+        out = torch.empty(0, dtype=torch.float64)
+        self.assertIs(torch.add(torch.tensor(1.0), 1, out=out), out)
+        self.assertEqual((out.shape, out.dtype, out.item()), ((), torch.float64, 2))
+        with self.assertWarnsRegex(UserWarning, "An output with one or more elements was resized"):
+            self.assertEqual(torch.neg(torch.ones(3), out=out).shape, (3,))
+
+    def test_everywhere(self):
+        x, out = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.empty(0)
+        for call in (lambda **k: torch.cat([x, x], **k), lambda **k: torch.stack([x, x], **k),
+                     lambda **k: torch.addmm(x, x, x, **k), lambda **k: torch.var(x, **k),
+                     lambda **k: torch.where(x > 1, x, 0.0, **k), lambda **k: torch.diag(x, **k),
+                     lambda **k: torch.index_select(x, 0, torch.tensor([1]), **k),
+                     lambda **k: torch.max(x, x, **k), lambda **k: torch.eye(3, **k)):
+            self.assertEqual(call(out=out.resize_(0)).tolist(), call().tolist())
+
+    def test_gives_its_dtype_to_what_is_made(self):
+        out = torch.empty(3, dtype=torch.int32)
+        self.assertEqual(torch.zeros(3, out=out).dtype, torch.int32)
+        self.assertEqual(torch.arange(3, out=out).tolist(), [0, 1, 2])
+
+
 class Memory(unittest.TestCase):
+    def test_storage(self):
+        x = torch.arange(6).view(2, 3)
+        self.assertEqual(x[1].storage().tolist(), [0, 1, 2, 3, 4, 5])
+        self.assertEqual((x.storage().size(), x.storage()[4]), (6, 4))
+        y = torch.empty(0, dtype=torch.int64).set_(x.untyped_storage(), 1, (2, 2), (3, 1))
+        y[0, 0] = 9
+        self.assertEqual(x.tolist(), [[0, 9, 2], [3, 4, 5]])
+        self.assertEqual(y.tolist(), [[9, 2], [4, 5]])
+
+    def test_random(self):
+        x = torch.empty(50).random_(3, 5)
+        self.assertEqual(sorted(set(x.tolist())), [3, 4])
+        with self.assertRaisesRegex(RuntimeError, "got from=5 >= to=5"):
+            x.random_(5, 5)
+
     def test_shared(self):
         a = array.array("d", [1, 2, 3])
         t = torch._kiln._from_buffer(a)
@@ -399,6 +501,10 @@ class ShapesInPlace(unittest.TestCase):
         self.assertEqual(x.resize_(2, 2).tolist(), [[1, 2], [2, 3]])
         self.assertEqual(x.resize_as_(torch.zeros(2, 3))[0].tolist(), [1, 2, 2])
         self.assertEqual(tuple(torch.empty(0).resize_((2, 0)).shape), (2, 0))
+
+    def test_resize_formats(self):
+        x = torch.empty(24).resize_((1, 2, 3, 4), memory_format=torch.channels_last)
+        self.assertTrue(x.is_contiguous(memory_format=torch.channels_last))
 
     def test_functions(self):
         x = torch.tensor([-1.0, 2.0])

@@ -102,13 +102,14 @@ START_TEST(test_shapes)
     FAILS(kl_expand(kl_zeros(kl_shape(), KL_F32), kl_shape(huge, huge)),
           "too many elements for 64 bits");
     FAILS(kl_expand(f(2, 3), kl_shape(4, 3)),
-          "expand: a tensor of shape [2, 3] does not expand to [4, 3]");
+          "The expanded size of the tensor (4) must match the existing size (2) at "
+          "non-singleton dimension 0");
     FAILS(kl_as_strided_at(KL_HERE, f(2, 3), kl_shape(9), kl_shape(1), 0),
           "leave the storage of 6 elements");
     FAILS(kl_split_at(KL_HERE, f(2, 3), 0, 0, out, 8),
           "split expects split_size be positive");
     FAILS(kl_chunk_at(KL_HERE, f(2, 3), 0, 0, out),
-          "chunk expects at least a 1-dimensional");
+          "chunk expects `chunks` to be greater than 0, got: 0");
     FAILS(kl_flip(f(2, 3), kl_shape(1, 1)), "dim 1 appears multiple times");
     FAILS(kl_cat(NULL, 0, 0), "expected a non-empty list of Tensors");
     FAILS(kl_cat(list, 3, 1), "must match except in dimension 1. Expected size 2 but got "

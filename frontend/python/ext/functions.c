@@ -129,15 +129,43 @@ enum { AS_FUNCTION, AS_METHOD, AS_INPLACE };
 
 /* ---- out= ---- */
 
-/* r written to out, which is one of none elements takes on r's shape. */
-static bool write_out(PyObject *out, PyObject *r)
+static bool same_shape(kl_ints a, kl_ints b)
 {
-    if (kl_numel(py_t(out)) == 0 && kl_numel(py_t(r)) != 0 &&
-        kl_dtype_of(py_t(out)) == kl_dtype_of(py_t(r))) {
+    return a.n == b.n && memcmp(a.v, b.v, (size_t)a.n * sizeof *a.v) == 0;
+}
+
+/* out becomes a tensor of r's shape that holds r. */
+static bool grow_out(PyObject *out, PyObject *r)
+{
+    const char *at = py_place();
+    kl_tensor *o = py_t(out), *t = py_t(r);
+    if (kl_dtype_of(o) == kl_dtype_of(t)) {
         py_become(out, r);
         return true;
     }
-    return kl_assign_at(py_place(), py_t(out), py_t(r)) != NULL;
+    kl_tensor *made = kl_full_at(at, kl_shape_of(t), kl_arg_i(0), kl_dtype_of(o));
+    PyObject *grown = made && kl_assign_at(at, made, t) ? py_wrap(made) : NULL;
+    if (grown)
+        py_become(out, grown);
+    Py_XDECREF(grown);
+    return grown != NULL;
+}
+
+/* r written to out; one of another shape takes on r's, and says so if it was not empty.
+ */
+static bool write_out(PyObject *out, PyObject *r)
+{
+    kl_tensor *o = py_t(out), *t = py_t(r);
+    if (same_shape(kl_shape_of(o), kl_shape_of(t)))
+        return kl_assign_at(py_place(), o, t) != NULL;
+    if (kl_numel(o) != 0 &&
+        PyErr_WarnEx(
+            PyExc_UserWarning,
+            "An output with one or more elements was resized since its shape does not "
+            "match the required output shape. This behavior is deprecated.",
+            1))
+        return false;
+    return grow_out(out, r);
 }
 
 /* Several results into as many tensors: a tuple of these, of r's type. */
@@ -186,6 +214,19 @@ static bool takes_out(int row, int how)
             break;
     }
     return named;
+}
+
+/* What is made, not computed of tensors, is of out's dtype if no other is asked for. */
+static void take_dtype(const py_row *row, py_value *v, PyObject *out)
+{
+    if (!py_is_tensor(out) || row->params[0].kind == PY_TENSOR ||
+        row->params[0].kind == PY_OPERAND)
+        return;
+    for (int i = 0; i < row->nparams; i++)
+        if (row->params[i].kind == PY_DTYPE && !v[i].given) {
+            v[i].given = true;
+            v[i].u.dt = kl_dtype_of(py_t(out));
+        }
 }
 
 /* Takes out= from among the keywords: the others' names, or NULL with *out NULL. */
@@ -332,6 +373,8 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
         if (row->forms & form)
             matched = py_signature_match(row, self, args, nargs, names, v, lists);
     }
+    if (matched == 1 && out)
+        take_dtype(last, v, out);
     if (matched == 1)
         r = call_row(last, v, of, how);
     if (matched == 0)

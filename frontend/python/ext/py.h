@@ -59,6 +59,8 @@ KL_API kl_tensor *py_t(PyObject *o); /* borrowed; of a Tensor object */
 /* Takes over what a kiln call has just returned; NULL raises its error. */
 PyObject *py_wrap(kl_tensor *t);
 PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subclass */
+/* The last two dimensions swapped, by the property `name`. */
+kl_tensor *py_transposed(const char *at, kl_tensor *t, const char *name, bool conj);
 void py_become(PyObject *self, PyObject *other); /* it has other's tensor from here on */
 KL_API PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */

@@ -4,6 +4,7 @@
 #define KILN_PY_ROWS_H
 
 #include "py.h"
+#include "rows_check.h"
 
 #include <string.h>
 
@@ -45,13 +46,6 @@ static kl_tensor *row_there(const char *at, kl_tensor *t, const char *device)
     kl_tensor *from = leaf && strcmp(kl_device_of(t), device) ? kl_detach_at(at, t) : t;
     kl_tensor *to = from ? kl_to_device_at(at, from, device) : NULL;
     return to && from != t ? kl_requires_grad_at(at, to, true) : to;
-}
-
-static kl_arg row_scaled(const char *at, kl_arg a, kl_arg alpha)
-{
-    if (alpha.kind == KL_ARG_INT && alpha.i == 1)
-        return a;
-    return kl_arg_t(kl_mul_at(at, a, alpha));
 }
 
 /* v: the arguments of _multihead; flags 1 training, 2 one more key of zeros, 4 averages.
@@ -344,7 +338,7 @@ static PyObject *row_truth(const char *at, kl_tensor *t)
 
 static kl_tensor *row_times(const char *at, kl_tensor *t, kl_arg alpha)
 {
-    return row_scaled(at, kl_arg_t(t), alpha).t;
+    return row_scaled(at, kl_arg_t(t), kl_arg_t(t), alpha).t;
 }
 
 /* A number as a tensor like another. */
@@ -396,24 +390,16 @@ static int row_tensor_split(const char *at, kl_tensor *t, kl_tensor *by, int dim
                             kl_tensor **out)
 {
     kl_ints v = row_values(at, by);
-    return kl_rank(by) == 0 ? kl_tensor_split_n_at(at, t, v.v[0], dim, out)
-                            : kl_tensor_split_at(at, t, v, dim, out);
-}
-
-/* hsplit and the like: pieces of one size alone. */
-static int row_split_n(const char *at, kl_tensor *t, const char *name, int64_t n, int dim,
-                       kl_tensor **out)
-{
-    int64_t extent = kl_extent(t, dim);
-    if (n < 1 || extent < 0 || extent % n) {
-        PyErr_Format(
-            PyExc_RuntimeError,
-            "torch.%s attempted to split along dimension %d, but the size of the "
-            "dimension %lld is not divisible by the split_size %lld!",
-            name, dim, (long long)extent, (long long)n);
+    if (kl_rank(by) > 1) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "tensor_split expected tensor_indices_or_sections to be a "
+                     "zero-dimensional or "
+                     "one-dimensional tensor, but got a tensor with %d dims",
+                     kl_rank(by));
         return 0;
     }
-    return kl_tensor_split_n_at(at, t, n, dim, out);
+    return kl_rank(by) == 0 ? kl_tensor_split_n_at(at, t, v.v[0], dim, out)
+                            : kl_tensor_split_at(at, t, v, dim, out);
 }
 
 /* Summed over the dimensions that broadcasting from size repeats. */
@@ -439,8 +425,8 @@ static kl_tensor *row_norm_named(const char *at, kl_tensor *t, const char *p, kl
     return kl_linalg_matrix_norm_at(at, t, p, 0, dim, keep);
 }
 
-static kl_tensor *row_edges(const char *at, kl_tensor *t, int64_t bins, const double *range,
-                            int given, int dim)
+static kl_tensor *row_edges(const char *at, kl_tensor *t, int64_t bins,
+                            const double *range, int given, int dim)
 {
     return kl_histogram_edges_at(at, t, bins, given > 1 ? range[0] : 0,
                                  given > 1 ? range[1] : 0, given > 1, dim);
@@ -676,7 +662,8 @@ static kl_tensor *row_checked(const char *at, kl_tensor *t, kl_tensor *info, boo
 /* Rows, columns or n, whichever is less. */
 static int64_t row_least(kl_tensor *t, int64_t n)
 {
-    int64_t rows = kl_extent(t, -2), cols = kl_extent(t, -1), least = rows < cols ? rows : cols;
+    int64_t rows = kl_extent(t, -2), cols = kl_extent(t, -1),
+            least = rows < cols ? rows : cols;
     return least < n ? least : n;
 }
 

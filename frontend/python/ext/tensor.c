@@ -509,11 +509,27 @@ static PyObject *get_t(PyObject *self, void *unused)
     (void)unused;
     return py_wrap(kl_t_at(py_place(), py_t(self)));
 }
+
+kl_tensor *py_transposed(const char *at, kl_tensor *t, const char *name, bool conj)
+{
+    if (kl_rank(t) < 2) {
+        PyErr_Format(
+            PyExc_RuntimeError,
+            "tensor.%s is only supported on matrices or batches of matrices. Got %d-D "
+            "tensor.",
+            name, kl_rank(t));
+        return NULL;
+    }
+    kl_tensor *r = kl_transpose_at(at, t, -1, -2);
+    return r && conj ? kl_conj_at(at, r) : r;
+}
+
 static PyObject *get_mt(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(kl_transpose_at(py_place(), py_t(self), -1, -2));
+    return py_wrap(py_transposed(py_place(), py_t(self), "mT", false));
 }
+
 /* The conjugate transpose; H is a matrix's alone. */
 static PyObject *get_mh(PyObject *self, void *matrix)
 {
@@ -521,15 +537,15 @@ static PyObject *get_mh(PyObject *self, void *matrix)
     if (matrix && kl_rank(t) != 2 && kl_rank(t) != 0) {
         PyErr_Format(
             PyExc_RuntimeError,
-            "tensor.H is only supported on matrices (2-D tensors). Got %d-D tensor.",
-            kl_rank(t));
+            "tensor.H is only supported on matrices (2-D tensors). Got %d-D tensor.%s",
+            kl_rank(t),
+            kl_rank(t) > 2 ? " For batches of matrices, consider using tensor.mH" : "");
         return NULL;
     }
     if (matrix && kl_rank(t) == 0)
         return py_wrap(kl_conj_at(py_place(), t));
     kl_scope_begin();
-    kl_tensor *r = kl_transpose_at(py_place(), t, -1, -2);
-    r = kl_scope_take(r ? kl_conj_at(py_place(), r) : NULL);
+    kl_tensor *r = kl_scope_take(py_transposed(py_place(), t, "mH", true));
     kl_scope_drop();
     return r ? py_adopt(py.tensor, r) : py_raise();
 }

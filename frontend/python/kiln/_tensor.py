@@ -97,6 +97,64 @@ class UntypedStorage:
     __hash__ = None
 
 
+class TypedStorage(UntypedStorage):
+    """The same, its elements counted and read by the tensor's dtype."""
+
+    def __init__(self, t):
+        super().__init__(t)
+        self.dtype, self.device = t.dtype, t.device
+
+    def size(self):
+        return self._bytes // self.dtype.itemsize
+
+    __len__ = size
+
+    def _flat(self):
+        n = self.size()
+        return self._t.detach().as_strided((n,), (1,), 0) if n else self._t.new_empty(0)
+
+    def untyped(self):
+        return UntypedStorage(self._t)
+
+    def tolist(self):
+        return self._flat().tolist()
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def __getitem__(self, i):
+        v = self._flat()[i]
+        return v if isinstance(i, slice) else v.item()
+
+    def __setitem__(self, i, value):
+        self._flat()[i] = value
+
+
+@_method
+def storage(self):
+    """The storage, as elements of the tensor's dtype."""
+    return TypedStorage(self)
+
+
+@_method
+def set_(self, source=None, storage_offset=0, size=None, stride=None):
+    """The object becomes source, or a view of the storage that source is."""
+    if source is None:
+        return _kiln._become(self, self.new_empty(0))
+    if isinstance(source, UntypedStorage):
+        if size is None:
+            size = (source.nbytes() // self.element_size(),)
+        source = source._t.detach()
+    if source.dtype != self.dtype:
+        raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type "
+                           f"{self.dtype}")
+    if size is not None:
+        size = (size,) if isinstance(size, int) else tuple(size)
+        stride = _dense(size) if stride is None else stride
+        source = source.as_strided(size, tuple(stride), storage_offset)
+    return _kiln._become(self, source.detach())
+
+
 @_method
 def untyped_storage(self):
     """The storage; two tensors share memory where their storages are equal."""
@@ -272,20 +330,57 @@ def resize_(self, *size, memory_format=None):
     shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
+    if tuple(shape) == self.shape and memory_format is None:
+        return self
     n, offset = math.prod(shape), self.storage_offset()
     room = self.untyped_storage().nbytes() // self.element_size()
     base = self.as_strided((room,), (1,), 0) if room else self.reshape(0)
     if offset + n > room:
         base, old = self.new_empty(offset + n), base
         base[:room] = old
-    strides = [math.prod(shape[i + 1:]) for i in range(len(shape))]
-    return _kiln._become(self, base.as_strided(tuple(shape), strides, offset))
+    return _kiln._become(self, base.as_strided(tuple(shape), _dense(shape, memory_format), offset))
+
+
+def _dense(shape, memory_format=None):
+    """Strides without gaps, channels last where the format says so."""
+    order = list(range(len(shape)))
+    if str(memory_format).startswith("torch.channels_last"):
+        order = [0, *order[2:], 1]
+    strides, n = [0] * len(shape), 1
+    for d in reversed(order):
+        strides[d] = n
+        n *= shape[d]
+    return strides
 
 
 @_method
 def resize_as_(self, the_template, *, memory_format=None):
-    """resize_ to another's shape."""
-    return self.resize_(the_template.shape)
+    """resize_ to another's shape; preserve_format takes its order in memory too."""
+    self.resize_(the_template.shape, memory_format=memory_format)
+    if str(memory_format) == "torch.preserve_format" and not the_template.is_contiguous():
+        return self.as_strided_(self.shape, the_template.stride())
+    return self
+
+
+@_method
+def random_(self, *bounds, generator=None, **named):
+    """Integers from the first bound (0) below the second, or below the one; none: all that the dtype
+    can hold, in a row."""
+    from . import iinfo, randint
+
+    names = ("to",) if len(bounds) == 1 and not named else ("from", "to")
+    named = {**dict(zip(names, bounds)), **named}
+    real = self.is_floating_point()
+    digits = {"torch.float16": 11, "torch.bfloat16": 8, "torch.float32": 24}
+    high = named.get("to")
+    if high is None:
+        high = 2 ** digits.get(repr(self.dtype), 53) + 1 if real else \
+            2 if repr(self.dtype) == "torch.bool" else min(iinfo(self.dtype).max + 1, 2 ** 63 - 1)
+    low = named.get("from") or 0
+    if low >= high:
+        raise RuntimeError("random_ expects 'from' to be less than 'to', but got "
+                           f"from={low} >= to={high}")
+    return self.copy_(randint(low, high, self.shape, generator=generator))
 
 
 @_method

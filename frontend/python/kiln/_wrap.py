@@ -1,11 +1,12 @@
 """Functions of the table whose arguments Python takes in ways that no signature says: labels
 among operands, a dimension count or lists, a list of dimensions."""
+from . import _dtypes as _d
 from . import _kiln
 from ._kiln import Tensor
 
 _table = _kiln._functions["torch"]
 
-__all__ = ["broadcast_shapes", "einsum", "gradient", "histogramdd", "randint_like", "tensordot"]
+__all__ = ["broadcast_shapes", "einsum", "gradient", "histogramdd", "randint_like", "tensordot", "unravel_index"]
 
 
 def einsum(*args) -> Tensor:
@@ -112,3 +113,22 @@ def randint_like(input, low, high=None, *, dtype=None, **kwargs) -> Tensor:
     low, high = (0, low) if high is None else (low, high)
     r = _table["randint"](int(low), int(high), tuple(input.shape))
     return r.to(dtype or input.dtype)
+
+
+def unravel_index(indices, shape):
+    """Places of flat numbers in a shape, a tensor each dimension.
+
+    >>> torch.unravel_index(torch.tensor([3, 5]), (2, 3))
+    (tensor([1, 1]), tensor([0, 2]))
+    """
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype == _d.bool:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if not isinstance(shape, (int, list, tuple)):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    for n in shape:
+        if not isinstance(n, int):
+            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(n)}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
+    return tuple(_table["unravel_index"](indices, shape))

@@ -1,4 +1,6 @@
 """assert_close: are two results the same within a tolerance?"""
+import math
+
 from . import _dtypes as _d
 from ._kiln import Tensor
 
@@ -118,23 +120,60 @@ def _scalar(v):
     return kind.get(type(v))
 
 
+_REAL = {_d.complex64: _d.float32, _d.complex128: _d.float64}
+
+
 def make_tensor(*shape, dtype, device=None, low=None, high=None, requires_grad=False,
                 noncontiguous=False, exclude_zero=False, memory_format=None):
-    """Random values between low and high, by default -9 and 9 (integers: 0 or -9 and 9)."""
-    from . import rand, randint
+    """Random values from low below high, by default -9 and 9 (integers: 10). noncontiguous: every
+    second element of a longer last dimension."""
+    from . import complex, finfo, rand, randint
 
+    if noncontiguous and memory_format is not None:
+        raise ValueError("The parameters `noncontiguous` and `memory_format` are mutually exclusive, "
+                         f"but got {noncontiguous=} and {memory_format=}")
+    real = dtype.is_floating_point or dtype.is_complex
+    if requires_grad and not real:
+        raise ValueError("`requires_grad=True` is not supported for boolean and integral dtypes, "
+                         f"but got {dtype=}")
     shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    if dtype == _d.bool:
-        t = randint(0, 2, shape).to(dtype)
-    elif dtype.is_floating_point or dtype.is_complex:
-        low, high = -9 if low is None else low, 9 if high is None else high
-        t = (rand(*shape, dtype=dtype) * (high - low) + low) if not dtype.is_complex else \
-            (rand(*shape) * (high - low) + low).to(dtype) + 1j * (rand(*shape) * (high - low)
-                                                                  + low).to(dtype)
+    noncontiguous = noncontiguous and math.prod(shape) > 1
+    wide = shape[:-1] + (2 * shape[-1],) if noncontiguous else shape
+    low, high = _bounds(dtype, low, high, real)
+
+    def uniform(dt):
+        return (rand(wide, dtype=_d.float64) * (high - low) + low).to(dt).clamp(low, high)
+
+    if dtype.is_complex:
+        t = complex(uniform(_REAL[dtype]), uniform(_REAL[dtype]))
     else:
-        low = (-9 if dtype.is_signed else 0) if low is None else low
-        t = randint(int(low), int(10 if high is None else high), shape).to(dtype)
-    if exclude_zero:
-        t = t.masked_fill(t == 0, 1)
+        t = uniform(dtype) if real else randint(low, high, wide).to(dtype)
     t = t if device is None else t.to(device)
+    t = t[..., 1::2] if noncontiguous else t
+    t = t if memory_format is None else t.clone(memory_format=memory_format)
+    if exclude_zero:
+        t[t == 0] = finfo(dtype).tiny if real else 1
     return t.requires_grad_() if requires_grad else t
+
+
+def _bounds(dtype, low, high, real):
+    """The least value, and the one above the greatest, within what dtype can hold."""
+    from . import finfo, iinfo
+
+    if dtype == _d.bool:
+        default, least, most = (0, 2), 0, 2
+    elif real:
+        default, least, most = (-9, 9), finfo(dtype).min, finfo(dtype).max
+    else:
+        default, least = (-9, 10), iinfo(dtype).min
+        most = iinfo(dtype).max + (dtype != _d.int64)
+    low, high = (d if v is None else v for d, v in zip(default, (low, high)))
+    if low != low or high != high:
+        raise ValueError(f"`low` and `high` cannot be NaN, but got {low=} and {high=}")
+    if low > high or low == high and not real:
+        raise ValueError(f"`low` must be less than `high`, but got {low} >= {high}")
+    if high < least or low >= most:
+        raise ValueError(f"The value interval specified by `low` and `high` is [{low}, {high}), "
+                         f"but {dtype} only supports [{least}, {most})")
+    low, high = (min(max(v, least), most) for v in (low, high))
+    return (low, high) if real else (math.ceil(low), math.ceil(high))
