@@ -181,6 +181,21 @@ static kl_status move_towards(kl_tensor *run, kl_lazy *now, double momentum)
                 : kl_error_status();
 }
 
+/* Statistics and scales hold one number a channel, or are absent. */
+static bool fit_channels(int64_t channels, kl_tensor *const parts[4])
+{
+    static const char *const names[] = {"running_mean", "running_var", "weight", "bias"};
+    for (int i = 0; i < 4; i++) {
+        kl_lazy *v = parts[i] ? kl_arg_tensor(parts[i]) : NULL;
+        if (v && kl_lazy_numel(v) != channels) {
+            kl_fail(KL_ERR_SHAPE, "%s should contain %lld elements not %lld", names[i],
+                    (long long)channels, (long long)kl_lazy_numel(v));
+            return false;
+        }
+    }
+    return true;
+}
+
 kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean, kl_tensor *var,
                             kl_tensor *w, kl_tensor *b, bool training, double momentum,
                             double eps)
@@ -202,6 +217,8 @@ kl_tensor *kl_batch_norm_at(const char *at, kl_tensor *x, kl_tensor *mean, kl_te
     kl_lazy *f = kl_n_widen(a), *m, *v;
     int64_t channels = kl_lazy_shape(a)[1],
             count = kl_lazy_numel(a) / KL_MAX(channels, 1);
+    if (!fit_channels(channels, (kl_tensor *const[]){mean, var, w, b}))
+        return kl_call_end(&c, NULL);
     if (training) {
         m = kl_n_mean(f, axes, true);
         v = kl_n_mean(kl_n_square(kl_n_bin(KL_OP_sub, f, m)), axes, true);

@@ -207,11 +207,29 @@ static bool between(const kl_fusion *f, const kl_root *u, int G)
     return false;
 }
 
+/* What u computes again in G: light roots that it reads at other points than its own. A
+ * chain of shifted reads (roll after roll) would double with each link. */
+static int again(const kl_fusion *f, const kl_root *u, int G)
+{
+    int cost = 0;
+    for (uint32_t i = 0; i < u->nreads; i++) {
+        int32_t p = f->root_of[u->reads[i].from];
+        if (p < 0 || f->roots[p].group != G || f->roots[p].heavy)
+            continue;
+        for (int j = 0; j < kl_graph_at(f->g, f->roots[p].node)->rank; j++)
+            if (u->reads[i].axis[j] == KL_READ_OTHER) {
+                cost += f->roots[p].cost;
+                break;
+            }
+    }
+    return cost;
+}
+
 /* Why u should stay out of G; NULL: it had better be in. */
 static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
 {
     const kl_group *g = &f->groups[G];
-    if (g->cost + u->cost > COST_MAX || g->nmembers >= MEMBERS_MAX)
+    if (g->cost + u->cost + again(f, u, G) > COST_MAX || g->nmembers >= MEMBERS_MAX)
         return "the kernel would grow too large";
     if (g->nreads + u->nreads + (uint32_t)g->nmembers > KL_MANY_OPERANDS)
         return "the kernel would have too many operands";
@@ -236,6 +254,7 @@ static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const 
 static kl_status join(kl_fusion *f, int root, int G, const fit *t)
 {
     memcpy(f->roots[root].outer, t->outer, sizeof t->outer);
+    f->roots[root].cost += again(f, &f->roots[root], G);
     return add_member(f, G, root);
 }
 

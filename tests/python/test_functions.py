@@ -45,6 +45,8 @@ class Refusals(unittest.TestCase):
         ("torch.histogram(ones(2), 2, weight=ones(3))", "if weight tensor is provided it should have"),
         ("torch.histogram(ones(2), 2, weight=ones(2).double())",
          "if weight tensor is provided, input tensor and weight tensor should have the same"),
+        ("F.batch_norm(ones(2, 4), ones(4), ones(3))", "running_var should contain 4 elements not 3"),
+        ("F.batch_norm(ones(2, 4), None, None, ones(4), ones(3), True)", "bias should contain 4 elements"),
         ("torch.histogramdd(ones(3), 2)", "torch.histogramdd: input tensor should have at least 2"),
         ("torch.histogramdd(ones(3, 2), [2, 3, 4])",
          "histogramdd: The size of bins must be equal to the innermost dimension of the input."),
@@ -177,6 +179,16 @@ class Refusals(unittest.TestCase):
 
 
 class Values(unittest.TestCase):
+    def test_rolls(self):
+        """A link of the chain reads the one before twice: fused, the last would hold 2**16."""
+        x, rows = torch.randint(0, 9, (2, 16)), []
+        for i in range(16):
+            rows.append(x)
+            x = torch.roll(x, 1, 1)
+            x[:, 0] = 9
+        got = torch.stack(rows).tolist()
+        self.assertEqual(got[15], [[9] * 15 + row[:1] for row in got[0]])
+
     CASES = [
         ("torch.lgamma(torch.tensor([0.5, -1.5, 100.0]))", [0.5723649, 0.8600470, 359.1342]),
         ("torch.digamma(torch.tensor([0.5, -1.5, 100.0]))", [-1.9635100, 0.7031567, 4.6001617]),
