@@ -78,7 +78,45 @@ class Functions(unittest.TestCase):
             self.assertEqual(a.sum(), 6)
         self.assertEqual(np.ones((0, 3))[np.zeros(0, bool)].shape, (0, 3))
 
+    def test_walks(self):
+        a = np.arange(6.).reshape(2, 3)
+        a.flat[[1, 4]] = 9
+        self.assertEqual((a.flat[-2], a.flat[:2].tolist(), len(a.flat)), (9, [0, 9], 6))
+        a.flat = 3
+        self.assertEqual([float(v) for v in a.flat], [3] * 6)
+        it = np.nditer([np.arange(3), np.arange(2)[:, None], None])
+        for x, y, z in it:
+            z[...] = x * y
+        self.assertEqual(it.operands[2].tolist(), [[0, 0, 0], [0, 1, 2]])
+        it, seen = np.nditer(np.arange(6).reshape(2, 3).T, flags=["multi_index"]), []
+        while not it.finished:
+            seen.append((int(it[0]), it.multi_index))
+            it.iternext()
+        self.assertEqual(seen[1:3], [(1, (1, 0)), (2, (2, 0))])
+        self.assertEqual(np.add.reduceat(np.arange(8), [0, 4, 1, 5]).tolist(), [6, 4, 10, 18])
+        self.assertEqual([t.tolist() for t in np.atleast_2d(1, [2, 3])], [[[1]], [[2, 3]]])
+
+    def test_strides(self):
+        views = np.lib.stride_tricks
+        a = np.arange(6)
+        self.assertEqual(views.as_strided(a, (3, 2), (8, 16)).tolist(), [[0, 2], [1, 3], [2, 4]])
+        b = views.sliding_window_view(a.reshape(2, 3), (2, 2))
+        self.assertEqual(b[0].tolist(), [[[0, 1], [3, 4]], [[1, 2], [4, 5]]])
+        for call, text in ((lambda: views.sliding_window_view(a, 7), "cannot be larger"),
+                           (lambda: np.add.reduceat(a, [6]), "index 6 out-of-bounds in add.reduceat"),
+                           (lambda: np.nditer(np.zeros((0, 2))), "zero-sized operands")):
+            with self.assertRaisesRegex((ValueError, IndexError), text):
+                call()
+        with self.assertRaisesRegex(NotImplementedError, "writeable"):
+            a.flags.writeable = False
+
+    def test_turns_complex(self):
+        self.assertEqual((np.emath.sqrt(-1), np.emath.sqrt(4), np.lib.scimath.logn(2, 8)), (1j, 2, 3))
+        self.assertEqual(np.emath.log([1., 1.]).dtype, float)
+        self.assertEqual(np.emath.power([2, 4], -1).tolist(), [.5, .25])
+
     def test_edges(self):
+        self.assertEqual((str(np.finfo("float32").max), np.finfo(float).eps.dtype), ("3.4028235e+38", float))
         self.assertEqual(str(np.sign(np.array([np.nan, -2]))), "[nan -1.]")
         self.assertEqual(str(np.array([-0., 4, -4]) % np.array([3, -2, 4])), "[ 0. -0.  0.]")
         self.assertEqual(np.arcsinh(np.array([1e300, -np.inf])).tolist(), [691.4686750787736, -np.inf])

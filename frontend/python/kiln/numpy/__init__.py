@@ -26,6 +26,7 @@ from ._namespace import (__array_namespace_info__, astype, base_repr, binary_rep
 from ._print import (array2string, array_repr, array_str, get_printoptions,  # noqa: F401
                      printoptions, set_printoptions)
 from ._ufunc import ufunc  # noqa: F401
+from ._walk import flatiter, nditer  # noqa: F401
 
 globals().update(_make(""))
 globals().update(_scalars)
@@ -127,7 +128,7 @@ def __getattr__(name):
 
 
 from . import fft, linalg, random  # noqa: E402,F401
-from . import testing  # noqa: E402,F401
+from . import emath, lib, testing  # noqa: E402,F401
 from ._poly1d import poly1d  # noqa: E402,F401
 from ._random_state import RandomState as _RandomState  # noqa: E402
 

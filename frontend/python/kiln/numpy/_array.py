@@ -334,7 +334,6 @@ class ndarray(Tensor):
     real = property(lambda self: array_of(Tensor.real.__get__(self)))
     imag = property(lambda self: array_of(
         Tensor.imag.__get__(self) if self.dtype.kind == "c" else _torch["zeros_like"](self)))
-    flat = property(lambda self: iter(self.ravel()))
     base = None
 
     @property
@@ -510,6 +509,12 @@ class flags:
         self.c_contiguous = self.contiguous = a.is_contiguous()
         self.f_contiguous = a.T.is_contiguous()
         self.writeable = self.aligned = True
+
+    def __setattr__(self, name, value):
+        if name == "writeable" and not value:
+            raise NotImplementedError("kiln.numpy.ndarray.flags.writeable = False is not "
+                                      "implemented: every array can be written")
+        object.__setattr__(self, name, value)
 
     def __getitem__(self, name):
         try:

@@ -146,8 +146,9 @@ class finfo:
         from .. import finfo as of
         f = of(dtype(dt).kiln)
         self.dtype = _known[f.dtype] if f.dtype in _known else dtype(dt)
-        for name in ("bits", "eps", "max", "min", "tiny", "smallest_normal", "resolution"):
-            setattr(self, name, getattr(f, name))
+        self.bits = f.bits
+        for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution"):
+            setattr(self, name, self.dtype.type(getattr(f, name)))
 
 
 class iinfo:

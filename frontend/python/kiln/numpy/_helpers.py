@@ -551,6 +551,12 @@ def broadcast_shapes(*args):
     return tuple(result)
 
 
+def each(fn, arys):
+    """fn of the array, or a tuple of fn of each of several."""
+    done = tuple(whole(fn(asarray(a))) for a in arys)
+    return done[0] if len(done) == 1 else tuple(array_of(t[0]) for t in done)
+
+
 def broadcast_arrays(args):
     arrays = [asarray(a) for a in args]
     shape = broadcast_shapes(*(a.shape for a in arrays))

@@ -199,6 +199,19 @@ class ufunc:
             done.append(asarray(self(done[-1], part)))
         return k.cat(done[:1] + [cast(t, done[-1].dtype) for t in done[1:]], axis) if done else a
 
+    def reduceat(self, array, indices, axis=0, dtype=None, out=None):
+        """reduce from each index to before the next; one element where the next is not greater."""
+        self._two("reduceat")
+        a, starts = asarray(array), asarray(indices).tolist()
+        d = axis_of(axis, a.ndim)
+        n = a.shape[d]
+        for i in starts:
+            if not 0 <= i < n:
+                raise IndexError(f"index {i} out-of-bounds in {self.__name__}.reduceat [0, {n})")
+        ends = [e if e > i else i + 1 for i, e in zip(starts, starts[1:] + [n])]
+        return finish(k.cat([self.reduce(k.narrow(a, d, i, e - i), d, dtype, keepdims=True)
+                             for i, e in zip(starts, ends)], d), out)
+
     def outer(self, A, B, **kwargs):
         """The function of every element of A and every one of B."""
         self._two("outer product")
