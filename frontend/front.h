@@ -661,11 +661,6 @@ int64_t kl_nan_in(kl_dtype dt, const void *bytes, int64_t n);
  * without one; KL_OK if all NaNs came in. out: room for the outputs. */
 kl_status kl_nan_find(const kl_graph *g, const kl_buffer *in, kl_buffer *out);
 
-/* ---- grad_node.c ---- */
-
-/* fn made t, whatever it consists of. */
-void kl_tensor_named(kl_tensor *t, const char *fn);
-
 /* ---- join.c: compositions of public calls: what is made between these two goes with the
  * call, but for r, which is fn's result (NULL: as its maker has it) ---- */
 kl_call kl_compose(const char *at);

@@ -116,6 +116,8 @@ const char *kl_grad_fn(kl_tensor *t)
     const char *s = t->fn ? t->fn : "copy";
     s += strncmp(s, "kl_", 3) == 0 ? 3 : 0;
     size_t len = strlen(s);
+    if (len > 8 && strcmp(s + len - 8, "Backward") == 0)
+        return s; /* the name of a user's own function */
     len -= len > 3 && strcmp(s + len - 3, "_at") == 0 ? 3 : 0;
     const row *r = find(s, len);
     const char *own = r ? by_rank(r, t->rank) : NULL;

@@ -16,6 +16,8 @@ KL_API bool kl_requires_grad(const kl_tensor *t);
 KL_API bool kl_is_leaf(const kl_tensor *t);
 /* "AddBackward0": the operation t comes from; NULL where there is none. */
 KL_API const char *kl_grad_fn(kl_tensor *t);
+/* The function fn made t, whatever it consists of; the name must stay as long as t does. */
+KL_API void kl_tensor_named(kl_tensor *t, const char *fn);
 /* Up to cap of the tensors that this operation was given and that a gradient flows to: results
  * of others, and leaves. How many; -1: an error. */
 KL_API int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap);

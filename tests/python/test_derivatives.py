@@ -96,8 +96,21 @@ class Graph(unittest.TestCase):
                 node = next((f for f, _ in node.next_functions if f is not None), None)
             self.assertEqual(path, ["MseLossBackward0", "ReluBackward0", "ConvolutionBackward0",
                                     "torch::autograd::AccumulateGrad"])
-            self.assertRegex(str(loss.grad_fn), r"<(torch\.autograd\.)?MseLossBackward0 object at 0x")
+            self.assertRegex(str(loss.grad_fn), r"^<MseLossBackward0 object at 0x")
             x = m.ones(2, requires_grad=True)
+            self.assertEqual([f and f.name() for f, _ in (x.sum() + 1).grad_fn.next_functions],
+                             ["SumBackward0", None])
+
+            class Same(m.autograd.Function):
+                @staticmethod
+                def forward(ctx, x):
+                    return x.clone()
+
+                @staticmethod
+                def backward(ctx, g):
+                    return g
+            self.assertEqual(str(Same.apply(x)), "tensor([1., 1.], grad_fn=<SameBackward>)")
+            self.assertRegex(str(Same.apply(x).grad_fn), "^<torch.autograd.function.SameBackward object")
             self.assertEqual((x.grad_fn, len((x * x).grad_fn.next_functions)), (None, 2))
 
     def test_once_differentiable(self):

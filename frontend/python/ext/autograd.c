@@ -72,13 +72,27 @@ static PyObject *hook(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* _custom(inputs, outputs, fn): outputs as results of inputs, with fn for derivative. */
+/* A name as a string that stays: tensors and nodes keep it without a count. */
+static const char *kept_name(PyObject *name)
+{
+    static PyObject *names;
+    if (!name || (!names && !(names = PyDict_New())))
+        return NULL;
+    PyObject *known = PyDict_GetItemWithError(names, name);
+    if (!known && PyDict_SetItem(names, name, name) == 0)
+        known = name;
+    return known ? PyUnicode_AsUTF8AndSize(known, NULL) : NULL;
+}
+
+/* _custom(inputs, outputs, fn, name=None): outputs as results of inputs, with fn for
+ * derivative; name: of their grad_fn. */
 static PyObject *custom(PyObject *self, PyObject *args)
 {
-    PyObject *in, *out, *fn;
+    PyObject *in, *out, *fn, *name = NULL;
     kl_tensor *x[PY_MAX_LIST], *y[PY_MAX_LIST];
     (void)self;
-    if (!PyArg_ParseTuple(args, "O!O!O", &PyTuple_Type, &in, &PyTuple_Type, &out, &fn))
+    if (!PyArg_ParseTuple(args, "O!O!O|U", &PyTuple_Type, &in, &PyTuple_Type, &out, &fn,
+                          &name))
         return NULL;
     Py_ssize_t nin = PyTuple_Size(in), nout = PyTuple_Size(out);
     if (nin > PY_MAX_LIST || nout > PY_MAX_LIST)
@@ -90,7 +104,10 @@ static PyObject *custom(PyObject *self, PyObject *args)
     Py_INCREF(fn);
     if (kl_custom_at(py_place(), x, (int)nin, y, (int)nout, call, fn, drop))
         return py_raise();
-    PyObject *r = PyTuple_New(nout);
+    const char *kept = kept_name(name);
+    PyObject *r = PyErr_Occurred() ? NULL : PyTuple_New(nout);
+    for (Py_ssize_t i = 0; kept && i < nout; i++)
+        kl_tensor_named(y[i], kept);
     for (Py_ssize_t i = nout; r && i-- > 0;) {
         PyObject *o = py_wrap(y[i]);
         if (!o || PyTuple_SetItem(r, i, o))

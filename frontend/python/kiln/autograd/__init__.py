@@ -162,7 +162,8 @@ def _tie(cls, ctx, args, out):
         return tuple(r[i] if r[i] is None or r[i].dtype == dtypes[i] else r[i].to(dtypes[i])
                      for i in of)
 
-    tied = _kiln._custom(tuple(args[i] for i in of), tuple(outs[i] for i in which), back)
+    tied = _kiln._custom(tuple(args[i] for i in of), tuple(outs[i] for i in which), back,
+                        f"{cls.__name__}Backward")
     for i, t in zip(which, tied):
         outs[i] = t
     ctx._saved = tuple(next((n for i, n in zip(which, tied) if s is out or s is out_of(out, i)), s)

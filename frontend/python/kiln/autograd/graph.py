@@ -22,19 +22,23 @@ class Node:
 
     @property
     def next_functions(self):
-        """(node, number of its result) of each operand that a gradient flows to."""
-        return tuple((_node(t), 0) for t in _grad_operands(self._tensor))
+        """(node, number of its result) of each operand that a gradient flows to; arithmetic's
+        second operand has a place too where it is a number: (None, 0)."""
+        found = tuple((_node(t), 0) for t in _grad_operands(self._tensor))
+        return found + ((None, 0),) * (2 - len(found)) if self.name() in _PAIRS else found
 
 
 class AccumulateGrad(Node):
     """The end of the graph: a leaf collects its gradient here."""
 
+    __module__ = "builtins"  # where PyTorch's nodes are: in no text
     next_functions = ()
 
     def name(self):
         return "torch::autograd::AccumulateGrad"
 
 
+_PAIRS = {"AddBackward0", "SubBackward0", "MulBackward0", "DivBackward0"}
 _kinds = {}
 
 
@@ -44,7 +48,9 @@ def _node(t):
     if name is None:
         return AccumulateGrad(t)
     if name not in _kinds:
-        _kinds[name] = type(name, (Node,), {"__module__": "torch.autograd"})
+        own = name.endswith("Backward")  # a user's Function; what kiln has is numbered
+        _kinds[name] = type(name, (Node,), {
+            "__module__": "torch.autograd.function" if own else "builtins"})
     return _kinds[name](t)
 
 
