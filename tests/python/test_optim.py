@@ -169,7 +169,7 @@ class Rules(unittest.TestCase):
 
     def test_texts(self):
         for name, settings in SETTINGS:
-            pair = Pair(name, settings, groups=False)
+            pair = Pair(name, settings, groups=name != "LBFGS")
             self.assertEqual(*(repr(opt) for _, _, opt in pair.sides))
 
     def test_one_program(self):

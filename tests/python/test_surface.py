@@ -1,5 +1,7 @@
 """What stands around tensors: devices, generators, functions of functions, profiles. Without
 NumPy or PyTorch."""
+import collections
+import importlib
 import io
 import os
 import tempfile
@@ -143,6 +145,19 @@ class Modules(unittest.TestCase):
         self.assertEqual((x.new(2, 3).shape, x.new(x.shape).shape, x.new().shape),
                          ((2, 3), (2,), (0,)))
         self.assertEqual(x.ndimension(), 1)
+        self.assertEqual((x.is_xpu, x.is_xla, x.is_nested, x.is_mkldnn), (False,) * 4)
+        self.assertEqual(torch.tensor(collections.deque([torch.ones(()), 2])).tolist(), [1, 2])
+        self.assertEqual(torch.histogram(x).hist.shape, (100,))
+        self.assertEqual(torch.spmm(torch.ones(1, 2), torch.ones(2, 1)).tolist(), [[2]])
+
+    def test_files_of_layers(self):
+        for name, layer in (("activation", "MultiheadAttention"), ("batchnorm", "BatchNorm1d"),
+                            ("normalization", "LayerNorm"), ("transformer", "Transformer"),
+                            ("upsampling", "Upsample"), ("flatten", "Flatten")):
+            of = importlib.import_module(f"kiln.nn.modules.{name}")
+            self.assertIs(getattr(of, layer), getattr(torch.nn, layer))
+        self.assertIs(importlib.import_module("kiln.utils.data.dataloader").DataLoader,
+                      torch.utils.data.DataLoader)
 
 
 class Testing(unittest.TestCase):

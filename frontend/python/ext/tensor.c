@@ -597,6 +597,10 @@ static PyGetSetDef getset[] = {
     {"is_quantized", get_false, NULL, NULL, NULL},
     {"is_meta", get_false, NULL, NULL, NULL},
     {"is_mps", get_false, NULL, NULL, NULL},
+    {"is_xpu", get_false, NULL, NULL, NULL},
+    {"is_xla", get_false, NULL, NULL, NULL},
+    {"is_mkldnn", get_false, NULL, NULL, NULL},
+    {"is_nested", get_false, NULL, NULL, NULL},
     {"is_cpu", get_true, NULL, NULL, NULL},
     {0},
 };

@@ -1,4 +1,5 @@
 """Tensors from Python's and NumPy's data."""
+import collections.abc
 import warnings
 
 from . import _kiln
@@ -26,13 +27,20 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     return _finish(read(data, dtype), device or _elsewhere(), requires_grad)
 
 
+def _listed(data):
+    """data with every sequence in it a list: a deque, a UserList."""
+    sequence = isinstance(data, collections.abc.Sequence) and not isinstance(data, (str, bytes))
+    return [_listed(v) for v in data] if sequence else data
+
+
 def read(data, dtype):
-    """A new tensor of numbers, of memory, or of what has an array to give (a pandas Series)."""
+    """A new tensor of numbers, of sequences of them, of memory, or of what has an array to give
+    (a pandas Series)."""
     try:
         return _kiln._tensor(data, dtype)
     except TypeError:
         if not hasattr(data, "__array__"):
-            raise
+            return _kiln._tensor(_listed(data), dtype)
         return _kiln._tensor(data.__array__(), dtype)
 
 

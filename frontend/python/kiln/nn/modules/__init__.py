@@ -1,4 +1,7 @@
 """The layers."""
+import sys as _sys
+
+from . import activation, attention, norm, shape
 from .activation import *  # noqa: F401,F403
 from .adaptive import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss  # noqa: F401
 from .attention import (MultiheadAttention, Transformer, TransformerDecoder,  # noqa: F401
@@ -26,3 +29,10 @@ from .shape import (ChannelShuffle, CosineSimilarity, Flatten, Fold, PairwiseDis
                     PixelShuffle, PixelUnshuffle, Unflatten, Unfold, Upsample,
                     UpsamplingBilinear2d, UpsamplingNearest2d)
 from .sparse import Embedding, EmbeddingBag  # noqa: F401
+
+# where PyTorch keeps them
+activation.MultiheadAttention = MultiheadAttention
+for _of, _names in {attention: "transformer", norm: "batchnorm instancenorm normalization",
+                    shape: "channelshuffle distance flatten fold pixelshuffle upsampling"}.items():
+    for _name in _names.split():
+        _sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _of
