@@ -1,6 +1,7 @@
 """compiled.py: one model through torch.compile in a process of its own, for bars.py.
 
-    compiled.py BACKEND MODEL fwd|train THREADS [first]      BACKEND: kiln, inductor, or eager
+    compiled.py BACKEND MODEL fwd|train THREADS [first]      BACKEND: kiln, inductor, eager, or
+    onnxruntime, the model exported (fwd alone)
 
 Prints "ok" and numbers by name: first, seconds of the first call; own, of them in kiln's compiler;
 step and eager, least seconds of a call, the two in turns; out and grad, how far results and
@@ -65,11 +66,28 @@ def worst(mine, other, least=0.0):
                for a, b in zip(mine, other))
 
 
+def exported(model, x):
+    """The model as a session of ONNX Runtime; inputs and outputs stay where they are."""
+    import io
+
+    import onnxruntime
+    file, options = io.BytesIO(), onnxruntime.SessionOptions()
+    torch.onnx.export(model, (x,), file, input_names=["x"], dynamo=False)
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file.getvalue(), options, ["CPUExecutionProvider"])
+
+    def run(x):
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(x.numpy())
+        return torch.from_dlpack(session.run_with_ort_values(None, {"x": value})[0])
+
+    return run
+
+
 model, x = make(torch, name)
 model.train(mode == "train")
 like = copy.deepcopy(model)
 call = train if mode == "train" else forward
-f = torch.compile(model, backend=backend)
+f = exported(model, x) if backend == "onnxruntime" else torch.compile(model, backend=backend)
 begin = time.perf_counter()
 y = call(f, x)
 first = time.perf_counter() - begin

@@ -1,5 +1,6 @@
 """model_bars.py: bars of compiled models: compiled.py in processes of its own, PyTorch's eager mode
-beside kiln in each and Inductor once; the artefact of one; whole suites of operators."""
+beside kiln in each, Inductor once, ONNX Runtime forward; the artefact of one; whole suites of
+operators."""
 import functools
 import os
 import re
@@ -49,6 +50,18 @@ def inductor(model, mode):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def onnxruntime(model, threads):
+    """kiln's time over ONNX Runtime's, or "-" where it cannot run the model."""
+    try:
+        other = once("onnxruntime", model, "fwd", threads)
+    except Failed as e:
+        print(f"onnxruntime: {model}: {e}", flush=True)
+        return "-"
+    if other["out"] > 1e-4:
+        return "-"
+    return f"{kiln(model, 'fwd', threads)[0]['step'] / other['step']:.3f}x"
+
+
 def correct(model, mode):
     def measure(threads):
         v = kiln(model, mode, threads)[0]
@@ -81,6 +94,8 @@ def runs(model, mode):
         text = f"{v['step'] / v['eager']:.3f}x({v['step'] * 1e3:.2f}ms/{v['eager'] * 1e3:.2f}ms"
         if threads == 2:
             text += f",inductor:{v['step'] / inductor(model, mode)['step']:.3f}x"
+        if mode == "fwd":
+            text += f",onnxruntime:{onnxruntime(model, threads)}"
         return text + ")", v["step"] <= v["eager"]
 
     return "<=1x-eager", measure
