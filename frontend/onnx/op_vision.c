@@ -129,6 +129,10 @@ OP(RoiAlign)
                      kl_rank(rois));
         return;
     }
+    if (!r.R) { /* no largest count of samples */
+        give(n, 0, kl_zeros(kl_shape(0, r.C, r.oh, r.ow), kl_dtype_of(x)));
+        return;
+    }
     double scale = kl_onnx_float(n, "spatial_scale", 1);
     rois = kl_sub(kl_mul(rois, scale), half ? 0.5 : 0.0);
     kl_tensor *x0 = kl_select(rois, 1, 0), *y0 = kl_select(rois, 1, 1);
