@@ -376,7 +376,8 @@ static kl_status put_scratch(const source *s)
     } else if (most < 0 || most > KL_C_STATIC_MOST) {
         return kl_fail(KL_ERR_UNSUPPORTED,
                        "%s: the scratch of the largest dimensions does not fit into a "
-                       "program: bound them (dim B 1..N) or give --scratch=caller",
+                       "program: bound them (dim B 1..N; ONNX: --dims=B=1..N) or give "
+                       "--scratch=caller",
                        s->a->name);
     } else if (most > 0) {
         kl_text_printf(s->out,

@@ -146,12 +146,11 @@ static bool describe(const survey *s, const function_proto *f, const node_proto 
     const kl_onnx_row *near = NULL;
     int opset = kl_onnx_opset(s->m, f, node->domain);
     bool row = kl_onnx_find(node->domain, node->op_type, opset, &near) != NULL;
-    snprintf(text, cap, "%.80s%s%.80s opset %d", node->domain, *node->domain ? "." : "",
-             node->op_type, opset);
+    snprintf(text, cap, "%.80s%s%.80s opset %d", KL_ONNX_OPERATOR(node), opset);
     after[0] = 0;
     if (row || !near)
         return row;
-    if (strcmp(near->name, node->op_type) == 0)
+    if (!kl_onnx_other(near, node))
         snprintf(after, 80, " (there from opset %d)", near->first);
     else
         snprintf(after, 80, " (nearest: %s)", near->name);

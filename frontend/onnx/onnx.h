@@ -128,6 +128,8 @@ struct kl_onnx_op {
     int opset, nin, nout;
     kl_onnx_value *in, *out;
 };
+/* The row's meaning: n's operands to its results. */
+void kl_onnx_carry_out(kl_onnx_op *n);
 void *kl_onnx_alloc(kl_onnx_run *r, size_t size); /* zeroed; NULL is an error */
 /* So many elements, and one; a number out of the model. */
 void *kl_onnx_array(kl_onnx_run *r, int64_t count, size_t each);
@@ -157,6 +159,9 @@ int kl_onnx_opset(const kl_onnx *m, const function_proto *f, const char *domain)
 const function_proto *kl_onnx_function(const kl_onnx *m, const char *domain,
                                        const char *name, const char *overload);
 
+/* An operator as messages have it, for "%.80s%s%.80s": "com.microsoft.FusedConv". */
+#define KL_ONNX_OPERATOR(node) (node)->domain, *(node)->domain ? "." : "", (node)->op_type
+
 /* ---- rows.c: the operators ---- */
 typedef void (*kl_onnx_fn)(kl_onnx_op *n);
 enum {
@@ -177,8 +182,9 @@ struct kl_onnx_row {
 extern const kl_onnx_row kl_onnx_rows[];
 extern const int kl_onnx_row_count;
 /* NULL: there is none. *near (may be NULL): the row of that name for other opsets, or of
- * the name most like it. */
+ * the name most like it (kl_onnx_other: which of the two). */
 const kl_onnx_row *kl_onnx_find(const char *domain, const char *name, int opset,
                                 const kl_onnx_row **near);
+bool kl_onnx_other(const kl_onnx_row *near, const node_proto *node);
 
 #endif

@@ -6,8 +6,8 @@ kl_status kl_onnx_fail(const kl_onnx_op *n, kl_status s, const char *fmt, ...)
 {
     char line[900];
     int at = snprintf(line, sizeof line,
-                      "%.120s: node '%.120s' (%.80s, opset %d): ", n->run->m->name,
-                      n->node->name, n->node->op_type, n->opset);
+                      "%.120s: node '%.120s' (%.80s%s%.80s, opset %d): ", n->run->m->name,
+                      n->node->name, KL_ONNX_OPERATOR(n->node), n->opset);
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line + at, sizeof line - (size_t)at, fmt, ap);

@@ -129,6 +129,11 @@ static inline kl_tensor *channels(kl_tensor *t, int rank)
         push(&s, 1);
     return t ? kl_reshape(t, s) : NULL;
 }
+/* A list of one number as that number. */
+static inline kl_tensor *number(kl_tensor *t)
+{
+    return t && kl_rank(t) == 1 && kl_numel(t) == 1 ? kl_reshape(t, kl_shape()) : t;
+}
 /* A list of numbers as a tensor. */
 static inline kl_tensor *i64s(const int64_t *v, int64_t n)
 {

@@ -56,9 +56,7 @@ static kl_tensor *centred(kl_tensor *x, kl_tensor *zero, int axis)
     x = kl_to(x, KL_I32);
     if (!zero)
         return x;
-    zero = kl_to(zero, KL_I32);
-    if (kl_rank(zero) == 1 && kl_numel(zero) == 1)
-        zero = kl_reshape(zero, kl_shape());
+    zero = number(kl_to(zero, KL_I32));
     if (kl_rank(zero) == 1 && axis == -2)
         zero = kl_unsqueeze(zero, 1);
     return kl_sub(x, zero);
@@ -70,10 +68,11 @@ OP(MatMulInteger)
     give(n, 0, kl_matmul(a, centred(in(n, 1), in(n, 3), -1)));
 }
 
-/* rint(x / scale) + zero, held in the type of zero; scale: of the result's rows or one.
- */
+/* rint(x / scale) + zero, held in the type of zero (none: bytes around 0); scale: of the
+ * result's rows or one. */
 kl_tensor *kl_onnx_requantize(kl_tensor *x, kl_tensor *scale, kl_tensor *zero)
 {
+    zero = zero ? number(zero) : kl_zeros(kl_shape(), KL_U8);
     kl_dtype dt = kl_dtype_of(zero);
     double low = dt == KL_I8 ? -128 : 0, high = dt == KL_I8 ? 127 : 255;
     kl_tensor *y = kl_round(kl_div(x, scale));
@@ -83,23 +82,34 @@ kl_tensor *kl_onnx_requantize(kl_tensor *x, kl_tensor *scale, kl_tensor *zero)
 
 static kl_tensor *row_scale(kl_tensor *s)
 {
-    if (kl_rank(s) == 1 && kl_numel(s) > 1)
-        return kl_unsqueeze(s, 1);
-    return kl_rank(s) == 1 ? kl_reshape(s, kl_shape()) : s;
-}
-
-static kl_tensor *one_or_columns(kl_tensor *s)
-{
-    return kl_rank(s) == 1 && kl_numel(s) == 1 ? kl_reshape(s, kl_shape()) : s;
+    s = number(s);
+    return kl_rank(s) == 1 ? kl_unsqueeze(s, 1) : s;
 }
 
 OP(QLinearMatMul)
 {
     kl_tensor *a = centred(in(n, 0), in(n, 2), -2), *b = centred(in(n, 3), in(n, 5), -1);
     kl_tensor *y = kl_to(kl_matmul(a, b), KL_F32);
-    kl_tensor *s = kl_mul(row_scale(kl_to(in(n, 1), KL_F32)),
-                          one_or_columns(kl_to(in(n, 4), KL_F32)));
+    kl_tensor *s =
+        kl_mul(row_scale(kl_to(in(n, 1), KL_F32)), number(kl_to(in(n, 4), KL_F32)));
     y = kl_mul(y, s);
     kl_tensor *ys = row_scale(kl_to(in(n, 6), KL_F32));
     give(n, 0, kl_onnx_requantize(y, ys, row_scale(in(n, 7))));
+}
+
+/* a a_scale a_zero b b_scale b_zero c y_scale y_zero; b's of its columns or one; floats
+ * without y_scale. */
+OP(QGemm)
+{
+    kl_tensor *a = in(n, 0), *b = in(n, 3);
+    if (kl_onnx_int(n, "transA", 0))
+        a = kl_transpose(a, 0, 1);
+    if (kl_onnx_int(n, "transB", 0))
+        b = kl_transpose(b, 0, 1);
+    kl_tensor *y = kl_matmul(centred(a, in(n, 2), -1), centred(b, in(n, 5), -1));
+    kl_tensor *s = kl_mul(number(in(n, 1)), kl_onnx_float(n, "alpha", 1));
+    if (has(n, 6))
+        y = kl_add(y, in(n, 6));
+    y = kl_mul(kl_to(y, KL_F32), kl_mul(s, number(in(n, 4))));
+    give(n, 0, has(n, 7) ? kl_onnx_requantize(y, number(in(n, 7)), in(n, 8)) : y);
 }

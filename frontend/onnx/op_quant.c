@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "op_cast.h"
+#include "op_conv.h"
 
 #define OP(name) void kl_onnx_op_##name(kl_onnx_op *n)
 
@@ -97,3 +98,53 @@ OP(DynamicQuantizeLinear)
     give(n, 1, scale);
     give(n, 2, kl_to(zero, KL_U8));
 }
+
+/* ---- com.microsoft: an operator of floats between quantized operands ---- */
+
+/* Operand i less its zero point, times its scale; these two follow it. */
+static kl_tensor *floats(const kl_onnx_op *n, int i)
+{
+    kl_tensor *x = kl_to(in(n, i), KL_F32);
+    if (has(n, i + 2))
+        x = kl_sub(x, kl_to(number(in(n, i + 2)), KL_F32));
+    return kl_mul(x, number(in(n, i + 1)));
+}
+
+/* Quantized operands, a scale and a zero point behind each, begin at from; the result's
+ * two stand at y; what is before both is taken as it is. */
+static void between(kl_onnx_op *n, const char *name, int from, int y)
+{
+    kl_onnx_op of = *n;
+    int end = y > from ? y : n->nin;
+    of.nin = y < from ? 0 : from;
+    of.opset = (int)kl_onnx_int(n, "opset", 13);
+    of.row = kl_onnx_find("", name, of.opset, NULL);
+    of.in = kl_onnx_array(n->run, n->nin + 1, sizeof *of.in);
+    if (kl_onnx_int(n, "channels_last", 0) || !of.row)
+        kl_onnx_fail(n, KL_ERR_UNSUPPORTED, of.row ? "channels_last" : "opset %d",
+                     of.opset);
+    if (!of.in || kl_failed())
+        return;
+    for (int i = 0; i < of.nin; i++)
+        of.in[i] = n->in[i];
+    for (int i = from; i + 1 < end && i + 1 < n->nin; i += 3)
+        of.in[of.nin++] = (kl_onnx_value){.t = floats(n, i), .type = 1, .n = -1};
+    kl_onnx_carry_out(&of);
+    give(n, 0, kl_onnx_requantize(n->out[0].t, number(in(n, y)), in(n, y + 1)));
+}
+
+#define BETWEEN(name, from, y)                                                           \
+    OP(QLinear##name)                                                                    \
+    {                                                                                    \
+        between(n, #name, from, y);                                                      \
+    }
+BETWEEN(Add, 0, 6)
+BETWEEN(AveragePool, 0, 3)
+BETWEEN(Concat, 2, 0)
+BETWEEN(GlobalAveragePool, 0, 3)
+BETWEEN(LeakyRelu, 0, 3)
+BETWEEN(Mul, 0, 6)
+BETWEEN(ReduceMean, 0, 3)
+BETWEEN(Sigmoid, 0, 3)
+BETWEEN(Softmax, 0, 3)
+BETWEEN(Where, 1, 7)

@@ -26,6 +26,12 @@ static bool in_domain(const kl_onnx_row *row, const char *domain)
     return strcmp(row->domain, domain) == 0;
 }
 
+bool kl_onnx_other(const kl_onnx_row *near, const node_proto *node)
+{
+    return !near || strcmp(near->name, node->op_type) != 0 ||
+           !in_domain(near, node->domain);
+}
+
 /* How many letters must change, for short names. */
 static int distance(const char *a, const char *b)
 {

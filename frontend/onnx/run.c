@@ -150,11 +150,10 @@ static kl_status call_function(kl_onnx_op *n, const function_proto *body)
 
 static void missing_row(const kl_onnx_op *n, const kl_onnx_row *near)
 {
-    const char *name = n->node->op_type;
     if (n->opset < 0)
         kl_onnx_fail(n, KL_ERR_UNSUPPORTED,
                      "the model imports no opset of its domain '%.60s'", n->node->domain);
-    else if (near && strcmp(near->name, name) == 0)
+    else if (!kl_onnx_other(near, n->node))
         kl_onnx_fail(n, KL_ERR_UNSUPPORTED,
                      "not supported in this opset; it is there from opset %d on",
                      near->first);
@@ -180,7 +179,7 @@ static bool check_operands(const kl_onnx_op *n)
     return true;
 }
 
-static void carry_out(kl_onnx_op *n)
+void kl_onnx_carry_out(kl_onnx_op *n)
 {
     const kl_onnx_row *row = n->row;
     if (row->fn)
@@ -199,8 +198,8 @@ static void carry_out(kl_onnx_op *n)
 static const char *place(const kl_onnx_op *n)
 {
     char text[512];
-    snprintf(text, sizeof text, "%.120s: node '%.120s' (%.80s, opset %d)",
-             n->run->m->name, n->node->name, n->node->op_type, n->opset);
+    snprintf(text, sizeof text, "%.120s: node '%.120s' (%.80s%s%.80s, opset %d)",
+             n->run->m->name, n->node->name, KL_ONNX_OPERATOR(n->node), n->opset);
     return kl_onnx_intern(text);
 }
 
@@ -222,7 +221,7 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
         call_function(&n, body);
     else if (!kl_failed() && check_operands(&n) && kl_onnx_takes_counted(&n)) {
         stand_at_axis(&n);
-        carry_out(&n);
+        kl_onnx_carry_out(&n);
         kl_onnx_pass_counted(&n);
     }
     for (int i = 0; !kl_failed() && i < n.nout; i++)

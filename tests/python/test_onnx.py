@@ -9,7 +9,7 @@ import kiln
 import kiln.onnx
 from kiln.testing import assert_close
 
-FLOAT, INT64 = 1, 7
+FLOAT, UINT8, INT64 = 1, 2, 7
 
 
 # ---- protobuf's wire format, ONNX's numbers of fields ----
@@ -33,8 +33,9 @@ def value(name, type, dims):
     return field(1, name) + field(2, field(1, field(1, type) + field(2, shape)))
 
 
-def node(op, inputs, outputs, **attributes):
+def node(op, inputs, outputs, domain="", **attributes):
     out = b"".join(field(1, i) for i in inputs) + b"".join(field(2, o) for o in outputs)
+    out += field(7, domain)
     for name, v in attributes.items():
         out += field(5, field(1, name) + field(3, v) + field(20, 2))
     return out + field(4, op)
@@ -44,10 +45,11 @@ def tensor(name, type, dims, raw):
     return (b"".join(field(1, d) for d in dims) + field(2, type) + field(8, name) + field(9, raw))
 
 
-def model(nodes, inputs, outputs, tensors=(), opset=17):
+def model(nodes, inputs, outputs, tensors=(), opset=17, domain=""):
     graph = b"".join([*(field(1, n) for n in nodes), *(field(5, t) for t in tensors),
                       *(field(11, value(*i)) for i in inputs), *(field(12, value(*o)) for o in outputs)])
-    return field(1, 8) + field(8, field(2, opset)) + field(7, graph)
+    more = field(8, field(1, domain) + field(2, 1)) if domain else b""
+    return field(1, 8) + field(8, field(2, opset)) + more + field(7, graph)
 
 
 W = tensor("w", FLOAT, (3, 2), struct.pack("6f", 1, 2, 3, 4, 5, 6))
@@ -125,6 +127,60 @@ def test_several_outputs():
                              [tensor("k", INT64, (1,), struct.pack("q", 2))]))
     v, i = m(kiln.tensor([3., 1., 4., 1.]))
     assert v.tolist() == [4., 3.] and i.tolist() == [2, 0]
+
+
+def bytes_of(values, scale, zero):
+    """As a quantized operator gives them."""
+    return [min(max(round(v / scale) + zero, 0), 255) for v in values]
+
+
+def test_operators_between_quantized_operands():
+    """Those that ONNX Runtime's quantizer writes, of whole numbers and scales that are exact."""
+    tensors = [tensor("s", FLOAT, (), struct.pack("f", 0.5)), tensor("z", UINT8, (), b"\x0a"),
+               tensor("t", FLOAT, (1,), struct.pack("f", 2.)), tensor("u", UINT8, (1,), b"\x80"),
+               tensor("c", 9, (3,), b"\x01\0\x01"), tensor("i", 6, (2,), struct.pack("2i", 8, -8))]
+    xs, ws = [0, 10, 255], [3, 7, 20]
+    a, b = ([(v - 10) / 2 for v in l] for l in (xs, ws))
+    x, w, y = ("x", "s", "z"), ("w", "s", "z"), ("t", "u")
+    for op, inputs, want, more in (
+            ("QLinearAdd", (*x, *w, *y), [p + q for p, q in zip(a, b)], {}),
+            ("QLinearMul", (*x, *w, *y), [p * q for p, q in zip(a, b)], {}),
+            ("QLinearConcat", (*y, *x, *w), a + b, {"axis": 0}),
+            ("QLinearWhere", ("c", *x, *w, *y), [a[0], b[1], a[2]], {}),
+            ("QLinearSigmoid", (*x, *y), [0, .5, 1], {}),
+            ("QLinearReduceMean", (*x, *y), [sum(a) / 3], {}),
+            ("QLinearAdd", (*x, *w, "t"), [p + q for p, q in zip(a, b)], {"zero": 0})):
+        zero = more.pop("zero", 128)
+        m = kiln.onnx.load(model([node(op, inputs, ["y"], "com.microsoft", **more)],
+                                 [("x", UINT8, (3,)), ("w", UINT8, (3,))],
+                                 [("y", UINT8, (len(want),))], tensors, domain="com.microsoft"))
+        u8 = [kiln.tensor(v, dtype=kiln.uint8) for v in (xs, ws)]
+        assert m(*u8).tolist() == bytes_of(want, 2, zero), op
+    for end, want in ((y, [145, 126]), ((), [34, -5])):
+        g = node("QGemm", ("x", "s", "z", "w", "s", "z", "i", *end), ["y"], "com.microsoft", transB=1)
+        m = kiln.onnx.load(model([g], [("x", UINT8, (1, 3)), ("w", UINT8, (2, 3))],
+                                 [("y", UINT8 if end else FLOAT, (1, 2))], tensors,
+                                 domain="com.microsoft"))
+        got = m(kiln.tensor([[12, 8, 16]], dtype=kiln.uint8),
+                kiln.tensor([[20, 10, 28], [6, 18, 12]], dtype=kiln.uint8))
+        assert got.tolist() == [want], (got, want)
+
+
+def test_regions_of_no_image():
+    nodes = [node("RoiAlign", ["x", "r", "b"], ["y"], output_height=2, output_width=2)]
+    m = kiln.onnx.load(model(nodes, [("x", FLOAT, (1, 3, 4, 4)), ("r", FLOAT, ("n", 4)),
+                                     ("b", INT64, ("n",))], [("y", FLOAT, ("n", 3, 2, 2))]))
+    assert m(kiln.ones(1, 3, 4, 4), kiln.zeros(0, 4), kiln.zeros(0).long()).shape == (0, 3, 2, 2)
+
+
+def test_another_domain_is_named():
+    for op, text in (("Conv", "(com.microsoft.nchwc.Conv, opset 1): no such operator"),
+                     ("Fused", "(com.microsoft.nchwc.Fused, opset 1): no such operator")):
+        m = kiln.onnx.load(model([node(op, ["x"], ["y"], "com.microsoft.nchwc")],
+                                 [("x", FLOAT, (4,))], [("y", FLOAT, (4,))],
+                                 domain="com.microsoft.nchwc"))
+        raises(NotImplementedError, text, lambda: m(kiln.zeros(4)))
+        assert m.missing().startswith(f"com.microsoft.nchwc.{op} opset 1: 1 node (nearest: ")
 
 
 def test_random_numbers_are_drawn_at_each_call():
