@@ -566,6 +566,9 @@ static kl_ll_val *load_varying(kl_ll *e, kl_x x, access *m, kl_x other)
         if (mask)
             dummy(e);
         kl_ll_place(e, m->level);
+        /* an address of no page takes hundreds of cycles even where all lanes are off */
+        if (mask && m->pred && !m->pred->vary)
+            in = m->pred->v[0];
         v->v[c] = load_chunk(e, m, c, in, mask, rest);
     }
     return v;
