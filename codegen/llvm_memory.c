@@ -456,14 +456,21 @@ static LLVMValueRef by_lanes(kl_ll *e, const access *m, int c, LLVMValueRef mask
     return whole ? y : LL.BuildSelect(e->b, mask, y, other, "");
 }
 
-static LLVMValueRef masked_load(kl_ll *e, const access *m, LLVMValueRef p,
-                                LLVMValueRef mask, LLVMValueRef other)
+/* As it is in memory. */
+static LLVMValueRef masked_bytes(kl_ll *e, const access *m, LLVMValueRef p,
+                                 LLVMValueRef mask, LLVMValueRef other)
 {
     LLVMTypeRef over[] = {kl_ll_mem_type(e, m->dt, e->lane.vec),
                           LL.PointerTypeInContext(e->c, 0)};
     LLVMValueRef args[] = {p, kl_ll_const_int(e, 32, kl_dtypes[m->dt].size, 1), mask,
                            to_memory(e, m->dt, other)};
-    return from_memory(e, m->dt, kl_ll_call(e, "llvm.masked.load", over, 2, args, 4));
+    return kl_ll_call(e, "llvm.masked.load", over, 2, args, 4);
+}
+
+static LLVMValueRef masked_load(kl_ll *e, const access *m, LLVMValueRef p,
+                                LLVMValueRef mask, LLVMValueRef other)
+{
+    return from_memory(e, m->dt, masked_bytes(e, m, p, mask, other));
 }
 
 static LLVMValueRef gather(kl_ll *e, const access *m, int c, LLVMValueRef mask,
@@ -491,9 +498,27 @@ static LLVMValueRef load_for_all(kl_ll *e, const access *m, LLVMValueRef mask,
     return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
 }
 
+/* A vector of which every other element is wanted, from the one at odd on: those that are
+ * masked off stay untouched. */
+static LLVMValueRef half_of(kl_ll *e, const access *m, LLVMValueRef p, int odd,
+                            LLVMValueRef mask, LLVMValueRef other)
+{
+    LLVMValueRef order[256];
+    int vec = e->lane.vec;
+    if (!mask)
+        return plain_load(e, m->dt, vec, p);
+    for (int l = 0; l < vec; l++)
+        order[l] = kl_ll_const_int(
+            e, 32, (uint64_t)(l % 2 == odd ? (l + odd * (vec - 1)) / 2 : vec), 1);
+    mask = LL.BuildShuffleVector(e->b, mask, LL.ConstNull(kl_ll_type(e, KL_BOOL, vec)),
+                                 LL.ConstVector(order, (unsigned)vec), "");
+    return masked_bytes(e, m, p, mask, other);
+}
+
 /* Every other element: of two vectors, the second one back by one so that it ends with
  * the last element asked for. */
-static LLVMValueRef every_other(kl_ll *e, const access *m, int c)
+static LLVMValueRef every_other(kl_ll *e, const access *m, int c, LLVMValueRef mask,
+                                LLVMValueRef other)
 {
     LLVMValueRef order[256];
     int vec = e->lane.vec;
@@ -501,10 +526,12 @@ static LLVMValueRef every_other(kl_ll *e, const access *m, int c)
     LLVMValueRef q = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, kl_ll_i64(e, vec - 1));
     for (int l = 0; l < vec; l++)
         order[l] = kl_ll_const_int(e, 32, (uint64_t)(2 * l < vec ? 2 * l : 2 * l + 1), 1);
-    LLVMValueRef a = plain_load(e, m->dt, vec, p), b = plain_load(e, m->dt, vec, q);
+    LLVMValueRef a = half_of(e, m, p, 0, mask, other),
+                 b = half_of(e, m, q, 1, mask, other);
     LLVMValueRef v =
         LL.BuildShuffleVector(e->b, a, b, LL.ConstVector(order, (unsigned)vec), "");
-    return from_memory(e, m->dt, v);
+    v = from_memory(e, m->dt, v);
+    return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
 }
 
 static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in,
@@ -515,8 +542,9 @@ static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in
         return load_for_all(e, m, mask, other);
     if (m->shape == SCATTERED && e->t->gather && vec > 1 && kl_dtypes[m->dt].size >= 4)
         return gather(e, m, c, mask, other);
-    if (m->shape == STRIDED && m->coef == 2 && vec >= 4 && !mask && !in)
-        return every_other(e, m, c);
+    if (m->shape == STRIDED && m->coef == 2 && vec >= 4 &&
+        (mask ? has_masked(e, m->dt) : !in))
+        return every_other(e, m, c, mask, other);
     bool vector = m->shape == VECTOR || (m->shape == REVERSED && vec > 1);
     if (!vector || vec == 1 || (mask && !has_masked(e, m->dt)))
         return by_lanes(e, m, c, mask, other);

@@ -68,6 +68,8 @@ static void param(kl_kernel *k, int part, const char *name, int64_t v)
 typedef struct lay {
     int unit, still, jump;
     int gathers, guarded; /* loads that jump, however often; those under a condition */
+    int pairs; /* loads of every other element: two vectors each, where all lanes are on
+                */
 } lay;
 
 enum { OFTEN = 8 };
@@ -94,14 +96,15 @@ static int how_often(const kl_kernel *k, const kl_part *p, kl_x index)
     return has_own_axes(p) && moves_inside(k, p, index) ? OFTEN : 1;
 }
 
-static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, lay *y)
+static void count_access(kl_kernel *k, kl_x index, uint32_t axis, int weight, bool pairs,
+                         lay *y)
 {
     kl_x base;
     int64_t coef;
     if (!kl_x_affine(k->x, index, axis, &base, &coef))
         y->jump += weight;
-    else if (coef == 0)
-        y->still += weight;
+    else if (coef == 0 || (coef == 2 && pairs))
+        y->still += weight, y->pairs += coef == 2;
     else if (coef == 1)
         y->unit += weight;
     else
@@ -145,13 +148,13 @@ static lay layout(kl_kernel *k, const kl_part *p, uint32_t axis)
             if (p->stages[i].kind == KL_STAGE_MAP ||
                 p->stages[i].kind == KL_STAGE_PREFIX) {
                 kl_x at = p->stages[i].stores[j].index;
-                count_access(k, at, axis, 2 * how_often(k, p, at), &y);
+                count_access(k, at, axis, 2 * how_often(k, p, at), false, &y);
             }
     for (kl_x e = 0; e < count; e++)
         if (used[e] && k->x->nodes[e].op == KL_X_LOAD) {
             kl_x at = k->x->nodes[e].src[0];
             int before = y.jump;
-            count_access(k, at, axis, how_often(k, p, at), &y);
+            count_access(k, at, axis, how_often(k, p, at), k->x->nodes[e].nsrc == 1, &y);
             y.gathers += y.jump > before;
             y.guarded += y.jump > before && k->x->nodes[e].nsrc > 1;
         }
@@ -338,17 +341,23 @@ static int64_t gathered(kl_kernel *k, const kl_part *p, int vec, int64_t lanes)
     lay y = layout(k, p, p->outer[vec]);
     kl_dim_range(k->x->dims, k->axes[p->outer[vec]].extent, &lo, &hi);
     bool full = lo == hi && lo % lanes == 0;
-    return (y.gathers + (GUARDED - 1) * y.guarded) * (full ? 1 : GUARDED);
+    int64_t all = y.gathers + (GUARDED - 1) * y.guarded;
+    return full ? all : (all + y.pairs) * GUARDED;
 }
 
 static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
                             int64_t own, int64_t forced)
 {
     const kl_part *p = &k->parts[part];
+    kl_part sums = {.stages = p->stages, .nstages = p->nstages};
+    while (sums.nstages > 1 && !p->stages[sums.nstages - 1].nfree &&
+           p->stages[sums.nstages - 1].kind == KL_STAGE_MAP)
+        sums.nstages--; /* what is done once a point is written once */
     int64_t one = map_lanes(k, t, forced), gathers = gathered(k, p, vec, one);
     /* what is written out and gathered holds as many vectors of addresses as of values */
     bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
-               own * weight_of(k, p) <= WRITTEN_OUT && own * gathers <= 2 * GATHERS;
+               own * weight_of(k, &sums) + weight_of(k, p) <= WRITTEN_OUT &&
+               own * gathers <= 2 * GATHERS;
     int64_t both = gathered(k, p, vec, 2 * one);
     bool two = !forced && !(few && own * both > GATHERS);
     int64_t lanes = t->kind == KL_TARGET_CUDA ? 64 : one * (two ? 2 : 1);
