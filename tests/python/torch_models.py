@@ -128,6 +128,28 @@ def grouped_attention():
     return Grouped(), torch.randn(2, 7, 16)
 
 
+class Experts(nn.Module):
+    """A mixture of experts: tokens sorted by expert, a product for each expert's."""
+
+    def __init__(self, experts=4, width=16):
+        super().__init__()
+        self.route = nn.Linear(width, experts)
+        self.w = nn.Parameter(torch.randn(experts, width, 2 * width) / 4)
+
+    def forward(self, x):
+        weight, expert = self.route(x).softmax(-1).topk(2)
+        sorts = expert.flatten().argsort(stable=True)
+        count = (expert.flatten()[:, None] == torch.arange(self.w.shape[0])).sum(0)
+        y = F.grouped_mm(x[sorts // 2], self.w, offs=count.cumsum(0).int())
+        y = y * weight.flatten()[sorts][:, None]
+        return torch.zeros(x.shape[0], y.shape[1]).index_add(0, sorts // 2, y)
+
+
+@model()
+def experts():
+    return Experts(), torch.randn(13, 16)
+
+
 @model()
 def weight_norm():
     conv = nn.Conv1d(4, 6, 3, padding=1, groups=2)

@@ -89,7 +89,7 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    whole = name.startswith(("prims.", "torch_nn.", "with_effects", "kiln."))
+    whole = name.startswith(("prims.", "torch_nn.", "transformers.", "with_effects", "kiln."))
     ROWS[name if whole else "aten." + name] = row
 
 
@@ -589,5 +589,5 @@ def _nothing(*args, **kwargs):
     return None
 
 
-from . import (rows_foreach, rows_linalg, rows_nn, rows_random,  # noqa: E402,F401  they add theirs
-               rows_statistics)
+from . import (rows_foreach, rows_grouped, rows_linalg, rows_nn,  # noqa: E402,F401  they add theirs
+               rows_random, rows_statistics)
