@@ -94,12 +94,19 @@ class Compiled:
                 known[val.node.expr] = args[i]
         return known
 
-    def build(self, symbols):
+    def gaps(self, args, symbols):
+        """(argument, its strides) of those that lie with gaps, where a plan would have them dense."""
+        for n, t in zip(self.inputs, args):
+            if g.is_tensor(n) and not t.is_contiguous() and \
+                    g.layout_of(value_of(n), symbols).loose:
+                yield n, t.stride()
+
+    def build(self, symbols, strides=()):
         """A callable for these sizes; nodes that refuse go to PyTorch."""
         while True:
             steps = g.levels(self.graph, self.refused, self.least_of)
             try:
-                return self.assemble(steps, symbols)
+                return self.assemble(steps, symbols, strides)
             except Refused as e:
                 self.refused[e.node] = e.why
             except Uncompiled as e:
@@ -115,7 +122,7 @@ class Compiled:
         for n in e.nodes[e.nodes.index(nodes[len(nodes) // 2]):]:
             self.least_of[n] = at + 2
 
-    def assemble(self, steps, symbols):
+    def assemble(self, steps, symbols, strides):
         if len(steps) <= 1 and all(k % 2 == 0 for k, _ in steps):
             places = {n: i for i, n in enumerate(self.inputs)}
             nodes = steps[0][1] if steps else []
@@ -124,10 +131,10 @@ class Compiled:
             if self.sized is None and symbols:
                 self.sized = self.of_all_sizes(region, places, symbols)
             return self.sized if self.serves(symbols) else \
-                region.compile(places, self.results, symbols)
+                region.compile(places, self.results, symbols, strides)
         if symbols:
             report.separate("an operation runs by PyTorch's kernel")
-        return Sequence(self, steps, symbols)
+        return Sequence(self, steps, symbols, strides)
 
     def of_all_sizes(self, region, places, symbols):
         behind = {s: len(self.inputs) + k for k, (_, _, s) in enumerate(self.extents)}
@@ -153,7 +160,8 @@ class Compiled:
         if found is None:
             symbols = self.symbols(args)
             with _disable_current_modes():
-                caller = self.sized if self.serves(symbols) else self.build(symbols)
+                caller = self.sized if self.serves(symbols) else \
+                    self.build(symbols, tuple(self.gaps(args, symbols)))
             found = self.callers[key] = (caller, self.numbers(symbols) if caller is self.sized
                                          else ())
         caller, numbers = found
@@ -172,9 +180,9 @@ class Sequence:
 
     _boxed_call = True
 
-    def __init__(self, compiled, steps, symbols):
+    def __init__(self, compiled, steps, symbols, strides):
         self.inputs, self.results, self.symbols = compiled.inputs, compiled.results, symbols
-        self.refused = compiled.refused
+        self.refused, self.strides = compiled.refused, strides
         self.steps = []
         for k, nodes in steps:
             if k % 2 == 0:
@@ -201,7 +209,7 @@ class Sequence:
 
         if not unknown:
             cache[None] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
-                                         self.symbols)
+                                         self.symbols, self.strides)
         return run, reads, region.outputs
 
     def compile(self, region, reads, args, env, unknown, cache):

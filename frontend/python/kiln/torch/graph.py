@@ -245,7 +245,8 @@ class Region:
         inside = set(nodes)
         self.nodes = nodes
         self.draws = any(target_name(n) in rows.RANDOM for n in nodes)
-        self.written = [(n.args[0], n.args[1]) for n in nodes if is_write(n)]
+        self.writes = [n for n in nodes if is_write(n)]
+        self.written = [n.args[:2] for n in self.writes]
         self.nodes = [n for n in nodes if not is_write(n)]
         inputs = {}
         for n in nodes:
@@ -275,7 +276,7 @@ class Region:
         except (Refused, Uncompiled):
             raise
         except Exception as e:  # noqa: BLE001  then PyTorch does it, and the report says why
-            raise Uncompiled(self.nodes, f"{type(e).__name__}: {e}") from e
+            raise Uncompiled(self.nodes or self.writes, f"{type(e).__name__}: {e}") from e
 
     def compile_sized(self, places, results, symbols, behind):
         """The same for all sizes, of which these are an example; and whether it is for others."""
@@ -290,6 +291,8 @@ class Plan:
         self.region, self.places, self.symbols = region, places, symbols
         self.strides = dict(strides)
         self.layouts = {n: self.layout_of(n) for n in region.inputs}
+        for n, _ in region.written:
+            self.layouts[n] = self.layouts[n].within_span()
         self.ports = [n for n in region.inputs]
         self.computed = []  # (node, layout): what the program gives
         self.donated = []
@@ -314,8 +317,7 @@ class Plan:
         lay = layout_of(value_of(node), self.symbols)
         if node in self.strides:
             return layout(lay.size, tuple(self.strides[node]))
-        gaps = self.symbols and not (lay.dense and not lay.expanded)
-        return layout(lay.size, contiguous(lay.size)) if gaps else lay
+        return layout(lay.size, contiguous(lay.size)) if self.symbols and lay.loose else lay
 
     def shape_of(self, node):
         """Of the program's input."""
@@ -407,7 +409,7 @@ class Plan:
         except (Refused, MemoryError, KeyboardInterrupt):
             raise
         except Exception as e:  # noqa: BLE001  what no pass can compile
-            raise Uncompiled(r.nodes, str(e)) from e
+            raise Uncompiled(r.nodes or r.writes, str(e)) from e
         report.native(target_name(n) for n in r.nodes)
         report.compiled("backward" if any(n.name.startswith("tangents") for n in r.inputs)
                         else "forward", program)
@@ -435,7 +437,9 @@ class Plan:
         try:
             for n in self.region.nodes:
                 tracer.run(n)
-            return tuple(lay.write(tracer.env[n]) for n, lay in self.computed)
+            return tuple(lay.write(tracer.env[n]) if lay.dense or not by else
+                         lay.write_within(tensors[by - 1], tracer.env[n])
+                         for (n, lay), by in zip(self.computed, self.donated))
         finally:
             if self.region.draws:
                 _kiln._draw_from(None)

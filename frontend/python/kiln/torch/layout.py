@@ -19,7 +19,8 @@ class Layout:
         self.memory = tuple(kept[i] for i in self.order)
         self.dense = self._dense(kept)
         self.expanded = tuple(i for i in range(n) if self.stride[i] == 0 and self.size[i] != 1)
-        self.plain = self.dense and not self.expanded and self.order == tuple(range(n))
+        self.loose = not self.dense or bool(self.expanded)
+        self.plain = not self.loose and self.order == tuple(range(n))
 
     def _dense(self, kept):
         dense, ok = 1, True
@@ -97,6 +98,23 @@ class Layout:
         for i in self.expanded:
             t = t.narrow(i, 0, 1)
         return t if self.order == tuple(range(len(self.order))) else t.permute(self.order)
+
+    def within_span(self):
+        """The same of memory that is written to: what follows the last element may be nobody's."""
+        return self if self.dense else Span(self.size, self.stride)
+
+    def write_within(self, memory, t):
+        """A program's input that has gaps, with t between them."""
+        memory = memory.clone()
+        self.read(memory).copy_(t)
+        return memory
+
+
+class Span(Layout):
+    """From the first element to the last, of one extent."""
+
+    def _gaps(self):
+        return None
 
 
 def contiguous(size):
