@@ -181,8 +181,21 @@ static kl_lazy *masked_scores(kl_lazy *s, kl_lazy *mask, bool causal)
     return s;
 }
 
-/* softmax(q k^T scale + mask). */
-static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, double scale)
+/* softmax of scores, but zeros, not NaN, in a row where every score is masked. */
+static kl_lazy *safe_softmax(kl_lazy *s)
+{
+    if (!s)
+        return NULL;
+    kl_lazy *low = kl_n_const((kl_dtype)s->dtype, -INFINITY),
+            *zero = kl_n_const((kl_dtype)s->dtype, 0);
+    kl_lazy *most = kl_n_reduce(KL_OP_max, s, UINT64_C(1) << (s->rank - 1), true);
+    kl_lazy *none = kl_n_bin(KL_OP_eq, most, low);
+    return kl_n_where(none, zero, kl_n_softmax(kl_n_where(none, zero, s), s->rank - 1));
+}
+
+/* softmax(q k^T scale + mask); safe: see above. */
+static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, double scale,
+                        bool safe)
 {
     if (q->rank < 2 || k->rank < 2) {
         kl_fail(KL_ERR_SHAPE,
@@ -193,7 +206,7 @@ static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, doub
     kl_lazy *s = kl_n_matmul(q, kl_n_swap(k, k->rank - 2, k->rank - 1));
     s = kl_n_binc(KL_OP_mul, s, scale != 0 ? scale : 1 / sqrt(e));
     s = masked_scores(s, mask, causal);
-    return kl_n_softmax(s, s ? s->rank - 1 : 0);
+    return safe ? safe_softmax(s) : kl_n_softmax(s, s ? s->rank - 1 : 0);
 }
 
 kl_tensor *kl_attention_weights_at(const char *at, kl_tensor *q, kl_tensor *k,
@@ -203,7 +216,7 @@ kl_tensor *kl_attention_weights_at(const char *at, kl_tensor *q, kl_tensor *k,
     kl_lazy *nq = kl_arg_tensor(q), *nk = kl_arg_tensor(k);
     kl_lazy *nm = mask ? kl_arg_tensor(mask) : NULL;
     bool bad = same_dtype("attention", nq, nk) != KL_OK;
-    return kl_call_end(&c, bad ? NULL : weights(nq, nk, nm, causal, scale));
+    return kl_call_end(&c, bad ? NULL : weights(nq, nk, nm, causal, scale, false));
 }
 
 kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor *v,
@@ -217,6 +230,6 @@ kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor
     if (nv->rank < 2)
         kl_fail(KL_ERR_SHAPE,
                 "attention: query, key and value need at least 2 dimensions");
-    kl_lazy *w = nv->rank < 2 ? NULL : weights(nq, nk, nm, causal, scale);
+    kl_lazy *w = nv->rank < 2 ? NULL : weights(nq, nk, nm, causal, scale, nm != NULL);
     return kl_call_end(&c, w ? kl_n_matmul(w, nv) : NULL);
 }

@@ -179,6 +179,15 @@ class Refusals(unittest.TestCase):
 
 
 class Values(unittest.TestCase):
+    def test_attention_of_nothing(self):
+        """A query whose keys are all masked gets zeros, and no gradient."""
+        q = torch.ones(1, 2, 3, requires_grad=True)
+        for mask in (torch.tensor([[True, False], [False] * 2]),
+                     torch.tensor([[0, -math.inf], [-math.inf] * 2])):
+            out = F.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+            self.assertEqual(out.tolist(), [[[1] * 3, [0] * 3]])
+            self.assertEqual(torch.autograd.grad(out.sum(), q)[0].tolist(), [[[1] * 3, [0] * 3]])
+
     def test_rolls(self):
         """A link of the chain reads the one before twice: fused, the last would hold 2**16."""
         x, rows = torch.randint(0, 9, (2, 16)), []
