@@ -402,7 +402,7 @@ def whole():
 
 
 def gaps():
-    """Arguments that are columns of wider tensors, read and written where they lie, however wide."""
+    """Arguments that are columns of tensors of any width, read and written where they lie."""
     def double(x):
         s = x.exp().sum()
         x.mul_(2).add_(s)

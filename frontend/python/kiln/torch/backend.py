@@ -95,7 +95,7 @@ class Compiled:
         return known
 
     def gaps(self, args, symbols):
-        """(argument, its strides) of those that lie with gaps, where a plan would have them dense."""
+        """(argument, its strides) of those that lie with gaps: a plan would have them dense."""
         for n, t in zip(self.inputs, args):
             if g.is_tensor(n) and not t.is_contiguous() and \
                     g.layout_of(value_of(n), symbols).loose:
