@@ -265,11 +265,21 @@ kl_tensor *kl_index_add_at(const char *at, kl_tensor *t, int dim, kl_tensor *ind
         ok = kl_lazy_shape(v)[k] ==
              (k == axis ? kl_lazy_shape(i)[0] : kl_lazy_shape(a)[k]);
     if (!ok) {
-        char s[3][200];
-        kl_fail(KL_ERR_SHAPE,
-                "index_add: the source %s must have the shape of the tensor %s, and the "
-                "length of index %s along dimension %d",
-                lazy_text(v, s[0]), lazy_text(a, s[1]), lazy_text(i, s[2]), axis);
+        char s[2][200];
+        if (v->rank == a->rank && i->rank == 1 && a->rank > 0 &&
+            kl_lazy_shape(v)[axis] != kl_lazy_shape(i)[0])
+            kl_fail(KL_ERR_SHAPE,
+                    "index_add_(): Number of indices (%lld) should be equal to "
+                    "source.size(dim): "
+                    "(%lld), for dim: %d",
+                    (long long)kl_lazy_shape(i)[0], (long long)kl_lazy_shape(v)[axis],
+                    axis);
+        else
+            kl_fail(KL_ERR_SHAPE,
+                    "source tensor shape must match self tensor shape, excluding the "
+                    "specified "
+                    "dimension. Got self.shape = %s source.shape = %s",
+                    lazy_text(a, s[0]), lazy_text(v, s[1]));
         return kl_call_end(&c, NULL);
     }
     i = kl_n_index(i, kl_lazy_shape(a)[axis], axis, KL_SCATTERED);

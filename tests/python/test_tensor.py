@@ -54,6 +54,13 @@ class Errors(unittest.TestCase):
         ("torch.movedim(torch.ones(2, 3), (0,), (0, 1))", "movedim: Invalid source or destination dims"),
         ("torch.take_along_dim(torch.ones(2, 3), torch.ones(2, 3), dim=0)",
          "torch.take_along_dim(): dtype of indices should be Long but got Float"),
+        ("torch.ones(2, 3, 4).t()", "t() expects a tensor with <= 2 dimensions, but self is 3D"),
+        ("torch.hsplit(torch.tensor(1), 2)", "torch.hsplit requires a tensor with at least 1 dim"),
+        ("torch.normal(0.0, -1.0, (2,))", "normal expects std >= 0.0, but found std -1"),
+        ("torch.ones(2).uniform_(3, 2)", "found from=3 > to=2"),
+        ("torch.ones(2).bernoulli_(2)", "bernoulli_ expects p to be in [0, 1], but got p=2"),
+        ("torch.ones(2, 3).index_add(0, torch.tensor([0]), torch.ones(1, 4))",
+         "source tensor shape must match self tensor shape, excluding the specified dimension."),
         ("torch.tensor_split(torch.tensor(1), 1)", "tensor_split expected at least a 1-dimensional tensor"),
     ]
 
@@ -62,6 +69,11 @@ class Errors(unittest.TestCase):
             with self.subTest(source), self.assertRaises(RuntimeError) as e:
                 eval(source)
             self.assertIn(text, str(e.exception))
+        with self.assertRaisesRegex(TypeError, r"cat\(\): argument 'tensors' \(position 1\) must be "
+                                    "tuple of Tensors, not Tensor"):
+            torch.cat(torch.ones(2))
+        with self.assertRaisesRegex(TypeError, r"iterable of 'int' \(item 1 is 'str'\)"):
+            torch.Size([1, "a"])
 
     def test_index_range(self):
         x = torch.arange(12).reshape(3, 4)
@@ -232,6 +244,29 @@ class Memory(unittest.TestCase):
         y[0, 0] = 9
         self.assertEqual(x.tolist(), [[0, 9, 2], [3, 4, 5]])
         self.assertEqual(y.tolist(), [[9, 2], [4, 5]])
+
+    def test_by_functions(self):
+        x = torch.arange(3.0)
+        self.assertEqual(x.apply_(lambda v: v + 1).tolist(), [1, 2, 3])
+        self.assertEqual(x.map_(torch.ones(1), lambda a, b: a - b).tolist(), [0, 1, 2])
+        self.assertEqual(list(reversed(x)), [2, 1, 0])
+
+    def test_diagonals(self):
+        tall = torch.zeros(5, 2).fill_diagonal_(1, wrap=True)
+        self.assertEqual(tall.tolist(), [[1, 0], [0, 1], [0, 0], [1, 0], [0, 1]])
+        self.assertEqual(torch.zeros(2, 3).t().fill_diagonal_(1).sum().item(), 2)
+
+    def test_draws(self):
+        ones = torch.ones(2, 2, dtype=torch.int64)
+        self.assertEqual(ones.bernoulli_(torch.tensor([0.0, 1.0])).tolist(), [[0, 1], [0, 1]])
+        self.assertEqual(torch.bernoulli(torch.zeros(3), 1.0).tolist(), [1, 1, 1])
+        self.assertEqual(torch.rand(2, dtype=torch.complex64).dtype, torch.complex64)
+
+    def test_joins_and_numbers(self):
+        self.assertEqual(torch.cat([torch.ones(2, 3), torch.empty(0)], 1).shape, (2, 3))
+        self.assertEqual(torch.full((2,), 1 + 1j).dtype, torch.complex64)
+        with self.assertWarnsRegex(UserWarning, "torch.range is deprecated"):
+            self.assertEqual(torch.range(1, 2, 0.5).tolist(), [1, 1.5, 2])
 
     def test_random(self):
         x = torch.empty(50).random_(3, 5)

@@ -282,8 +282,18 @@ static PyObject *type_names(PyObject *const *args, Py_ssize_t n, PyObject *names
  * .." */
 static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    PyObject *got = type_names(args, n, names), *all = PyUnicode_FromString("");
     const char *name = rows[first].name;
+    const py_param *p = rows[first].params;
+    if (n > 0 && p->kind == PY_TENSORS && !p->many && !PyList_Check(*args) &&
+        !PyTuple_Check(*args)) {
+        PyObject *type = PyType_GetName(Py_TYPE(*args));
+        PyErr_Format(PyExc_TypeError,
+                     "%s(): argument '%U' (position 1) must be tuple of Tensors, not %U",
+                     name, p->name, type);
+        Py_XDECREF(type);
+        return NULL;
+    }
+    PyObject *got = type_names(args, n, names), *all = PyUnicode_FromString("");
     for (int i = first; all; i++) {
         PyObject *next = PyUnicode_FromFormat("%U\n * (%s)", all, rows[i].signature);
         Py_DECREF(all);

@@ -8,6 +8,8 @@
 
 #include "py.h"
 
+#include <stdio.h>
+
 /* Truth, integer, real, complex: what promotion looks at first. */
 static int row_category(kl_arg a)
 {
@@ -85,11 +87,27 @@ static kl_tensor *row_rot90(const char *at, kl_tensor *t, int64_t k, bool given,
     return NULL;
 }
 
+/* vsplit and dsplit need dimensions that hsplit does not. */
+static bool row_splits(kl_tensor *t, const char *name)
+{
+    int least = *name == 'h' ? 1 : *name == 'v' ? 2 : 3;
+    if (kl_rank(t) >= least)
+        return true;
+    PyErr_Format(
+        PyExc_RuntimeError,
+        "torch.%s requires a tensor with at least %d dimension, but got a tensor with %d "
+        "dimensions!",
+        name, least, kl_rank(t));
+    return false;
+}
+
 /* hsplit and the like: pieces of one size alone. */
 static int row_split_n(const char *at, kl_tensor *t, const char *name, int64_t n, int dim,
                        kl_tensor **out)
 {
     int64_t extent = kl_extent(t, dim);
+    if (!row_splits(t, name))
+        return 0;
     if (n < 1 || extent < 0 || extent % n) {
         PyErr_Format(
             PyExc_RuntimeError,
@@ -101,14 +119,71 @@ static int row_split_n(const char *at, kl_tensor *t, const char *name, int64_t n
     return kl_tensor_split_n_at(at, t, n, dim, out);
 }
 
-/* In [0, 1); of a complex dtype both parts. */
-static kl_tensor *row_rand(const char *at, kl_ints shape, kl_dtype dt)
+static kl_tensor *row_t(const char *at, kl_tensor *t)
 {
-    kl_dtype part = dt == KL_C64 ? KL_F32 : KL_F64;
-    if (dt != KL_C64 && dt != KL_C128)
-        return kl_rand_at(at, shape, dt);
-    kl_tensor *real = kl_rand_at(at, shape, part), *imag = kl_rand_at(at, shape, part);
-    return real && imag ? kl_complex_at(at, real, imag) : NULL;
+    if (kl_rank(t) <= 2)
+        return kl_t_at(at, t);
+    PyErr_Format(PyExc_RuntimeError,
+                 "t() expects a tensor with <= 2 dimensions, but self is %dD",
+                 kl_rank(t));
+    return NULL;
+}
+
+/* Vectors of no elements join with whatever stands beside them. */
+static kl_tensor *row_cat(const char *at, kl_tensor *const *ts, int n, int dim)
+{
+    kl_tensor *kept[PY_MAX_LIST];
+    int k = 0;
+    for (int i = 0; i < n && i < PY_MAX_LIST; i++)
+        if (kl_rank(ts[i]) != 1 || kl_extent(ts[i], 0) != 0)
+            kept[k++] = ts[i];
+    return k ? kl_cat_at(at, kept, k, dim) : kl_cat_at(at, ts, n, dim);
+}
+
+/* Of no dtype that was asked for, a complex number makes a complex tensor. */
+static kl_tensor *row_full(const char *at, kl_ints shape, kl_arg v, kl_dtype dt)
+{
+    if (dt == KL_DTYPE_NONE && v.kind == KL_ARG_COMPLEX)
+        dt = kl_get_default_dtype() == KL_F64 ? KL_C128 : KL_C64;
+    return kl_full_at(at, shape, v, dt);
+}
+
+/* A deviation is not negative; NaN passes. */
+static bool row_deviates(double std)
+{
+    if (!(std < 0))
+        return true;
+    char s[99];
+    snprintf(s, sizeof s, "normal expects std >= 0.0, but found std %g", std);
+    PyErr_SetString(PyExc_RuntimeError, s);
+    return false;
+}
+
+static bool row_range(double from, double to)
+{
+    if (!(from > to))
+        return true;
+    char s[99];
+    snprintf(s, sizeof s,
+             "uniform_ expects to return a [from, to) range, but found from=%g > to=%g",
+             from, to);
+    PyErr_SetString(PyExc_RuntimeError, s);
+    return false;
+}
+
+/* 1 with probability p, which is a number or broadcasts to t, in t's shape and dtype. */
+static kl_tensor *row_bernoulli(const char *at, kl_tensor *t, kl_arg p)
+{
+    if (p.kind != KL_ARG_TENSOR && !(p.d >= 0 && p.d <= 1)) {
+        char s[99];
+        snprintf(s, sizeof s, "bernoulli_ expects p to be in [0, 1], but got p=%g", p.d);
+        PyErr_SetString(PyExc_RuntimeError, s);
+        return NULL;
+    }
+    kl_tensor *all = p.kind == KL_ARG_TENSOR ? kl_expand_at(at, p.t, kl_shape_of(t))
+                                             : kl_full_at(at, kl_shape_of(t), p, KL_F32);
+    kl_tensor *drawn = all ? kl_bernoulli_at(at, all) : NULL;
+    return drawn ? kl_to_at(at, drawn, kl_dtype_of(t)) : NULL;
 }
 
 #endif

@@ -16,6 +16,7 @@ _kiln._setup(Size, _return_types, _os.path.dirname(_os.path.abspath(__file__)))
 from ._dtypes import *  # noqa: E402,F401,F403
 from ._functions import *  # noqa: E402,F401,F403
 from ._wrap import *  # noqa: E402,F401,F403
+from ._wrap import _range as range  # noqa: E402,F401
 from ._grad import (enable_grad, inference_mode, no_grad, set_grad_enabled)  # noqa: E402,F401
 from ._device import get_default_device, set_default_device  # noqa: E402,F401
 from ._make import (as_tensor, asarray, from_dlpack, from_numpy, frombuffer, scalar_tensor,  # noqa: E402,F401
@@ -38,4 +39,5 @@ from . import distributions  # noqa: E402,F401
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"
+from . import version  # noqa: E402,F401
 del _collections, _os

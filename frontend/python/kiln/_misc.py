@@ -202,6 +202,8 @@ Tensor.type = _type
 class _Kind(type):
     """torch.FloatTensor and its like: called it makes a tensor, isinstance asks the dtype."""
 
+    dtype = property(lambda cls: cls._dtype)
+
     def __instancecheck__(cls, obj):
         return isinstance(obj, Tensor) and obj.dtype == cls._dtype
 
@@ -243,6 +245,10 @@ def use_deterministic_algorithms(mode, *, warn_only=False):
 
 def are_deterministic_algorithms_enabled():
     return True
+
+
+def is_deterministic_algorithms_warn_only_enabled():
+    return False
 
 
 def get_float32_matmul_precision():

@@ -10,6 +10,14 @@ class Size(tuple):
 
     __slots__ = ()
 
+    def __new__(cls, extents=()):
+        self = tuple.__new__(cls, extents)
+        for i, n in enumerate(self):
+            if not hasattr(type(n), "__index__") or getattr(n, "shape", None):
+                raise TypeError(f"torch.Size() takes an iterable of 'int' (item {i} is "
+                                f"'{type(n).__name__}')")
+        return self
+
     def __repr__(self):
         return f"torch.Size({list(self)})"
 

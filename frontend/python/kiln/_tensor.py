@@ -72,8 +72,8 @@ def __dlpack_device__(self):
 
 @_method
 def data_ptr(self):
-    """The address of the first element."""
-    return _kiln._data_ptr(self.detach())
+    """The address of the first element; 0: there is none."""
+    return _kiln._data_ptr(self.detach()) if self.numel() else 0
 
 
 class UntypedStorage:
@@ -87,6 +87,9 @@ class UntypedStorage:
         return self._bytes
 
     size = __len__ = nbytes
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + self._bytes
 
     def data_ptr(self):
         return _kiln._data_ptr(self._t.as_strided((1,), (1,), 0)) if self._bytes else 0
@@ -248,7 +251,15 @@ def __format__(self, spec):
 
 @_method
 def __contains__(self, value):
+    if not isinstance(value, (Tensor, int, float, complex)):
+        raise RuntimeError("Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+                           f"{type(value)}.")
     return bool((self == value).any())
+
+
+@_method
+def __reversed__(self):
+    return self.flip(0) if self.dim() else self
 
 
 @_method
@@ -282,8 +293,10 @@ for _name in ("zeros", "ones", "empty", "full"):
 
 
 @_method
-def new(self, *args, device=None):
+def new(self, *args, size=None, device=None):
     """A tensor of this one's dtype: of sizes, its elements not set; or of data."""
+    if size is not None:
+        return self.new_empty(size, device=device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return args[0].detach().to(self.dtype)
     if len(args) == 1 and not isinstance(args[0], (int, Size)):
@@ -295,6 +308,54 @@ def new(self, *args, device=None):
 def ndimension(self):
     """How many dimensions it has: dim()."""
     return self.dim()
+
+
+@_method
+def is_pinned(self, device=None):
+    """Never: no memory is locked."""
+    return False
+
+
+@_method
+def as_subclass(self, cls):
+    """An object of the subclass over the same storage."""
+    return Tensor.__new__(cls, self)
+
+
+# ---- in place, by functions of Python ----
+
+
+def _applied(name):
+    """apply_, map_ and map2_: what a function gives for the elements at each place."""
+    def run(self, *args):
+        *others, fn = args
+        shape = self.shape
+        lists = [t.detach().expand(shape).reshape(-1).tolist() for t in (self, *others)]
+        values = self.new_tensor([fn(*v) for v in zip(*lists)])
+        return self.copy_(values.reshape(shape))
+
+    run.__name__ = name
+    return run
+
+
+for _name in ("apply_", "map_", "map2_"):
+    setattr(Tensor, _name, _applied(_name))
+
+
+@_method
+def fill_diagonal_(self, fill_value, wrap=False):
+    """The main diagonal set; wrap: a tall matrix's goes on below, a row left out."""
+    shape = self.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step, n = sum(self.stride()), min(shape)
+    self.as_strided((n,), (step,), self.storage_offset()).fill_(fill_value)
+    rows, columns = shape[0], shape[-1]
+    if wrap and len(shape) == 2 and rows > columns + 1:
+        self[columns + 1:].fill_diagonal_(fill_value, True)
+    return self
 
 
 # ---- shapes in place ----

@@ -132,3 +132,26 @@ def unravel_index(indices, shape):
     if any(n < 0 for n in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     return tuple(_table["unravel_index"](indices, shape))
+
+
+def _range(start=0, end=None, step=1, **options) -> Tensor:
+    """From start to end, which belongs to it: arange is what to use.
+
+    """
+    import warnings
+
+    from . import arange, get_default_dtype
+    warnings.warn("torch.range is deprecated and will be removed in a future release because its "
+                  "behavior is inconsistent with Python's range builtin. Instead, use torch.arange, "
+                  "which produces values in [start, end).", UserWarning, stacklevel=2)
+    start, end = (0, start) if end is None else (start, end)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if options.get("dtype") is None and options.get("out") is None:
+        options["dtype"] = get_default_dtype()
+    return arange(start, start + (int((end - start) / step) + 0.5) * step, step, **options)
+
+
+_range.__name__ = "range"
