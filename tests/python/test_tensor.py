@@ -446,6 +446,15 @@ class Gradients(unittest.TestCase):
         self.assertEqual(w.grad.tolist(), [1 + 10 * 24])
 
 
+class Inputs(unittest.TestCase):
+    def test_none(self):
+        x = torch.ones(2, requires_grad=True)
+        for call, name in ((lambda: torch.autograd.grad(x.sum(), []), "grad"),
+                           (lambda: x.sum().backward(inputs=[]), "backward")):
+            with self.assertRaisesRegex(RuntimeError, rf"`{name}\(\)` cannot be empty"):
+                call()
+
+
 class Training(unittest.TestCase):
     def loop(self, threads=None):
         torch.manual_seed(0)

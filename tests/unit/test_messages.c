@@ -144,6 +144,8 @@ START_TEST(test_index)
           "cannot be broadcast to indexing result of shape [2, 3]");
     FAILS(kl_index_select(f(2, 3), 0, kl_reshape(i64s(4), kl_shape(2, 2))),
           "Index is supposed to be a vector");
+    FAILS(kl_index_add(f(2, 3), 0, i64s(2), f(5, 3)),
+          "Number of indices (2) should be equal to source.size(dim): (5), for dim: 0");
     FAILS(kl_index_add(f(2, 3), 0, i64s(5), f(5, 5)),
           "source tensor shape must match self tensor shape");
     FAILS(kl_gather(f(2, 3), 0, kl_reshape(i64s(8), kl_shape(1, 8))),

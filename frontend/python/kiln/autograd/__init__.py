@@ -37,9 +37,16 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
         if inputs is None:
             y._backward(seed, bool(keep) or more, create_graph)
             continue
-        xs = _sequence(inputs)
+        xs = _some(inputs, "backward()")
         for x, g in zip(xs, _kiln._grad(y, seed, xs, bool(keep) or more, create_graph)):
             x.grad = g if x.grad is None else x.grad + g
+
+
+def _some(inputs, name):
+    xs = _sequence(inputs)
+    if not xs:
+        raise RuntimeError(f"`inputs` argument to `{name}` cannot be empty.")
+    return xs
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
@@ -50,7 +57,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     >>> torch.autograd.grad(x * x, x)
     (tensor(6.),)
     """
-    ys, xs = _sequence(outputs), _sequence(inputs)
+    ys, xs = _sequence(outputs), _some(inputs, "grad()")
     seeds = (None,) * len(ys) if grad_outputs is None else _sequence(grad_outputs)
     keep = create_graph if retain_graph is None else retain_graph
     total = None
