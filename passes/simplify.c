@@ -226,19 +226,43 @@ static bool whole_slice(const kl_graph *g, kl_ref r, kl_ref s)
     return same_shape(g, r, s);
 }
 
-/* A reduction without the axes of one element: that is what it is. */
-static kl_ref reduce_few(kl_graph *g, kl_ref r, kl_ref s)
+/* Non-adjacent reduced axes go one group after the other, innermost first (DESIGN.md,
+ * "Sums"). */
+static kl_ref reduce_groups(kl_graph *g, kl_op combine, kl_ref s, uint64_t mask)
+{
+    for (int i = KL_MAX_RANK - 1; i >= 0 && s != KL_NONE; i--) {
+        uint64_t group = 0;
+        for (; i >= 0 && mask >> i & 1; i--)
+            group |= 1ull << i;
+        if (group)
+            s = kl_g_reduce(g, combine, s, group, false);
+    }
+    return s;
+}
+
+static bool one_group(uint64_t mask)
+{
+    uint64_t above =
+        mask + (mask & (~mask + 1)); /* a run of bits carries out of itself */
+    return (above & mask) == 0;
+}
+
+/* A reduction without the axes of one element: that is what it is. One between two others
+ * that are reduced makes them one sum, and stays. */
+static kl_ref reduction(kl_graph *g, kl_ref r, kl_ref s)
 {
     const kl_node *n = kl_graph_at(g, r);
     kl_op combine = (kl_op)kl_graph_attr(g, r)[0];
     uint64_t mask = (uint64_t)kl_graph_attr(g, r)[1], rest = mask;
-    for (int i = 0; i < kl_graph_at(g, s)->rank; i++)
-        if (mask >> i & 1 && kl_graph_shape(g, s)[i] == 1)
-            rest &= ~(1ull << i);
+    for (int turn = 0; turn < kl_graph_at(g, s)->rank; turn++)
+        for (int i = 0; i < kl_graph_at(g, s)->rank; i++) {
+            bool between = i && rest >> (i - 1) & 1 && rest >> (i + 1) & 1;
+            if (rest >> i & 1 && !between && kl_graph_shape(g, s)[i] == 1)
+                rest &= ~(1ull << i);
+        }
     if (rest == mask)
-        return mask ? r : s;
-    if (rest)
-        s = kl_g_reduce(g, combine, s, rest, false);
+        return !mask ? s : one_group(mask) ? r : reduce_groups(g, combine, s, mask);
+    s = reduce_groups(g, combine, s, rest);
     return s == KL_NONE ? s : kl_g_reshape(g, s, n->rank, kl_graph_shape(g, r));
 }
 
@@ -274,31 +298,10 @@ static kl_ref movement(kl_graph *g, kl_ref r)
     case KL_OP_cast:
         return kl_graph_at(g, s)->dtype == n->dtype ? s : r;
     case KL_OP_reduce:
-        return reduce_few(g, r, s);
+        return reduction(g, r, s);
     default:
         return r;
     }
-}
-
-/* Non-adjacent reduced axes go one group after the other, innermost first (DESIGN.md,
- * "Sums"). */
-static kl_ref split_reduce(kl_graph *g, kl_ref r)
-{
-    const kl_node *n = kl_graph_at(g, r);
-    if (n->op != KL_OP_reduce)
-        return r;
-    uint64_t mask = (uint64_t)kl_graph_attr(g, r)[1], group = 0;
-    kl_op combine = (kl_op)kl_graph_attr(g, r)[0];
-    kl_ref s = kl_graph_src(g, r, 0);
-    int rank = kl_graph_at(g, s)->rank, i = rank - 1;
-    while (i >= 0 && !(mask >> i & 1))
-        i--;
-    for (; i >= 0 && mask >> i & 1; i--)
-        group |= 1ull << i;
-    if (group == mask)
-        return r;
-    return kl_g_reduce(g, combine, kl_g_reduce(g, combine, s, group, false),
-                       mask & ~group, false);
 }
 
 /* ---- what is cut off ---- */
@@ -354,8 +357,6 @@ static kl_ref simplify_node(kl_graph *g, kl_ref r, int only)
             r = movement(g, r);
             if (r != KL_NONE)
                 r = fold(g, r);
-            if (r != KL_NONE)
-                r = split_reduce(g, r);
         }
         if (r != KL_NONE)
             r = apply_rules(g, r, only);
