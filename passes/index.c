@@ -37,25 +37,45 @@ static uint32_t hash_read(kl_ref r, const kl_x *idx, int n, kl_x pred)
 
 static kl_memo *memo_find(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred)
 {
-    kl_memo *m = rd->memo[hash_read(r, idx, n, pred) % KL_COUNT(rd->memo)];
+    uint32_t hash = hash_read(r, idx, n, pred);
+    kl_memo *m = rd->cap_memo ? rd->memo[hash % rd->cap_memo] : NULL;
     for (; m; m = m->next)
-        if (m->r == r && m->pred == pred &&
+        if (m->hash == hash && m->r == r && m->pred == pred &&
             memcmp(m->idx, idx, (size_t)n * sizeof *idx) == 0)
             return m;
     return NULL;
 }
 
+static bool memo_grow(kl_reader *rd)
+{
+    uint32_t cap = rd->cap_memo ? 4 * rd->cap_memo : 64;
+    kl_memo **to = kl_arena_zeroed(rd->k->arena, cap, sizeof *to);
+    for (uint32_t i = 0; to && i < rd->cap_memo; i++)
+        for (kl_memo *m = rd->memo[i], *next; m; m = next) {
+            next = m->next;
+            m->next = to[m->hash % cap];
+            to[m->hash % cap] = m;
+        }
+    if (to)
+        rd->memo = to, rd->cap_memo = cap;
+    return to;
+}
+
 static void memo_put(kl_reader *rd, kl_ref r, const kl_x *idx, int n, kl_x pred,
                      kl_x value)
 {
+    if (rd->nmemo == rd->cap_memo && !memo_grow(rd))
+        return;
     kl_memo *m = kl_arena_alloc(rd->k->arena, sizeof *m);
     if (!m)
         return;
-    *m = (kl_memo){.r = r, .pred = pred, .value = value};
+    *m = (kl_memo){
+        .r = r, .pred = pred, .value = value, .hash = hash_read(r, idx, n, pred)};
     memcpy(m->idx, idx, (size_t)n * sizeof *idx);
-    uint32_t slot = hash_read(r, idx, n, pred) % KL_COUNT(rd->memo);
+    uint32_t slot = m->hash % rd->cap_memo;
     m->next = rd->memo[slot];
     rd->memo[slot] = m;
+    rd->nmemo++;
 }
 
 /* ---- flat indices ---- */

@@ -156,6 +156,7 @@ struct kl_memo {
     kl_memo *next;
     kl_ref r;
     kl_x pred, value, idx[KL_MAX_RANK];
+    uint32_t hash;
 };
 typedef struct kl_reader kl_reader;
 struct kl_reader {
@@ -170,7 +171,8 @@ struct kl_reader {
     kl_check
         checks[KL_MAX_CHECKS]; /* faults met on the way: indices that come from data */
     int nchecks;
-    kl_memo *memo[256];
+    kl_memo **memo; /* what was read, in a table that grows with it */
+    uint32_t nmemo, cap_memo;
 };
 kl_x kl_read(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred);
 /* An index from data, as i64, with its check recorded; *in_range guards its use. */

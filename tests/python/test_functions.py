@@ -188,6 +188,13 @@ class Values(unittest.TestCase):
             self.assertEqual(out.tolist(), [[[1] * 3, [0] * 3]])
             self.assertEqual(torch.autograd.grad(out.sum(), q)[0].tolist(), [[[1] * 3, [0] * 3]])
 
+    def test_counts(self):
+        """Each increment reads through all before it: what was read is found again at once."""
+        n = torch.zeros(9, 9, dtype=torch.int32)
+        for i in range(250):
+            n[i * 7 % 9, i * i % 9] += 1
+        self.assertEqual((n.sum().item(), n[0, 0].item()), (250, 28))
+
     def test_rolls(self):
         """A link of the chain reads the one before twice: fused, the last would hold 2**16."""
         x, rows = torch.randint(0, 9, (2, 16)), []
