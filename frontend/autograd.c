@@ -403,6 +403,14 @@ kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g)
     return st;
 }
 
+/* What was recorded counts, whether or not anything is now. */
+static int record_again(void)
+{
+    int was = kl_thread()->no_grad;
+    kl_thread()->no_grad = 0;
+    return was;
+}
+
 static kl_lazy *tracked(kl_tensor *y)
 {
     kl_lazy *n = kl_arg_tensor(y);
@@ -462,14 +470,12 @@ static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
     return st;
 }
 
-kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
-                         bool create)
+static kl_status backward_from(kl_tensor *t, kl_tensor *seed, bool retain, bool create)
 {
-    kl_call c = kl_call_begin(at);
     kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
     kl_vars v = {0};
     if (!s)
-        return kl_call_done(&c, kl_error_status());
+        return kl_error_status();
     bool cut;
     kl_status st = below(y, retain || create, &v, &cut);
     if (st == KL_OK && cut)
@@ -477,6 +483,16 @@ kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool ret
     else if (st == KL_OK && v.n > 0)
         st = backward(y, s, &v, create);
     kl_vars_free(&v);
+    return st;
+}
+
+kl_status kl_backward_at(const char *at, kl_tensor *t, kl_tensor *seed, bool retain,
+                         bool create)
+{
+    kl_call c = kl_call_begin(at);
+    int was = record_again();
+    kl_status st = backward_from(t, seed, retain, create);
+    kl_thread()->no_grad = was;
     return kl_call_done(&c, st);
 }
 
@@ -588,6 +604,7 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
                      kl_tensor *seed, bool retain, bool create, kl_tensor **out)
 {
     kl_call c = kl_call_begin(at);
+    int was = record_again();
     kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
     kl_lazy **dx = s && n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *dx) : NULL;
     kl_status st = dx           ? grad_nodes(y, s, x, n, retain, create, dx)
@@ -601,6 +618,7 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
     }
     if (dx)
         kl_free(dx, (size_t)n * sizeof *dx);
+    kl_thread()->no_grad = was;
     return kl_call_done(&c, st);
 }
 

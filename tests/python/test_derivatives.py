@@ -172,6 +172,18 @@ class Functional(unittest.TestCase):
             self.assertEqual(ours, theirs, source)
 
 
+class Recorded(unittest.TestCase):
+    def test_backward_without_recording(self):
+        for m in (torch, kiln):
+            w = m.ones(3, requires_grad=True)
+            y = (w * w).sum()
+            with m.no_grad():
+                y.backward(retain_graph=True)
+                g, = m.autograd.grad(y, w, create_graph=True)
+                self.assertFalse((w * 2).requires_grad or m.is_grad_enabled())
+            self.assertEqual((w.grad.tolist(), w.grad.requires_grad, g.requires_grad), ([2.0] * 3, False, True))
+
+
 class Checks(unittest.TestCase):
     def test_gradcheck(self):
         x = kiln.tensor([0.5, -1.0, 2.0], dtype=kiln.float64, requires_grad=True)
