@@ -281,8 +281,18 @@ kl_tensor *kl_unique_dim_at(const char *at, kl_tensor *t, int dim, bool sorted,
                             kl_tensor **inverse, kl_tensor **counts)
 {
     kl_call c = kl_compose(at);
-    if (!t || kl_rank(t) == 0 || kl_extent(t, dim) < 1)
-        return kl_composed(&c, NULL, kl_unique_at(at, t, sorted, inverse, counts));
+    if (!t || kl_rank(t) == 0 || kl_extent(t, dim) < 1) {
+        bool none = t && kl_rank(t) > 0 && kl_extent(t, dim) == 0;
+        kl_tensor *v = kl_unique_at(at, t, sorted, inverse, counts);
+        if (v && inverse) { /* they outlive this call's scope */
+            *inverse = none ? kl_reshape_at(at, *inverse, kl_shape(0)) : *inverse;
+            kl_keep(*inverse);
+        }
+        if (v && counts)
+            kl_keep(*counts);
+        v = v && none ? kl_clone_at(at, t) : v;
+        return kl_composed(&c, NULL, v);
+    }
     int64_t n = kl_extent(t, dim);
     kl_tensor *first = kl_movedim_at(at, t, dim, 0);
     kl_tensor *rows =

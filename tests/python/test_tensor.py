@@ -268,6 +268,12 @@ class Memory(unittest.TestCase):
         with self.assertWarnsRegex(UserWarning, "torch.range is deprecated"):
             self.assertEqual(torch.range(1, 2, 0.5).tolist(), [1, 1.5, 2])
 
+    def test_unique_of_none(self):
+        r = torch.unique(torch.empty(5, 0), return_inverse=True, return_counts=True, dim=1)
+        self.assertEqual([tuple(t.shape) for t in r], [(5, 0), (0,), (0,)])
+        r = torch.unique(torch.tensor([2.0, 1, 2]), return_inverse=True, return_counts=True)
+        self.assertEqual([t.tolist() for t in r], [[1, 2], [1, 0, 1], [1, 2]])
+
     def test_random(self):
         x = torch.empty(50).random_(3, 5)
         self.assertEqual(sorted(set(x.tolist())), [3, 4])
