@@ -622,6 +622,64 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
     return kl_call_done(&c, st);
 }
 
+/* ---- what depends on what ---- */
+
+/* Marks what is reached from y, also past cuts; *all: a cut has captured who knows what.
+ */
+static kl_status mark_below(kl_lazy *y, uint32_t mark, kl_list *stack, bool *all)
+{
+    bool ok = kl_list_add(stack, y);
+    y->mark = mark;
+    while (ok && stack->n > 0) {
+        kl_lazy *n = stack->v[--stack->n];
+        const kl_cut *c = n->leaf ? n->leaf->cut : NULL;
+        bool ends = n->op == KL_OP_detach && !(c && c->hook);
+        int nsrc = ends ? 0 : n->nsrc, nin = c ? c->nin : 0;
+        *all = *all || (c && c->collects);
+        for (int i = 0; i < nsrc + nin && ok; i++) {
+            kl_lazy *s = i < nsrc ? kl_lazy_src(n, i) : c->in[i - nsrc];
+            if (!s || !s->track || s->mark == mark)
+                continue;
+            s->mark = mark;
+            ok = kl_list_add(stack, s);
+        }
+    }
+    return ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for gradients");
+}
+
+static bool reached(kl_tensor *x, const kl_lazy *node, uint32_t mark)
+{
+    const kl_leaf *l = x->leaf && x->leaf->retain ? x->leaf->of : x->leaf;
+    bool is = node->mark == mark;
+    for (size_t k = 0; l && k < l->nolder && !is; k++)
+        is = l->older[k]->mark == mark;
+    return is;
+}
+
+kl_status kl_depends_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
+                        bool *on)
+{
+    kl_call c = kl_call_begin(at);
+    int was = record_again();
+    kl_lazy *y = tracked(t);
+    kl_list stack = {0};
+    wanted w = {0};
+    bool all = false;
+    kl_status st = y ? want(&w, x, n) : kl_error_status();
+    if (st == KL_OK) {
+        pthread_mutex_lock(&kl_graph_lock);
+        uint32_t mark = kl_next_mark();
+        st = mark_below(y, mark, &stack, &all);
+        for (int i = 0; i < n && st == KL_OK; i++)
+            on[i] = all || reached(x[i], w.nodes.v[i], mark);
+        pthread_mutex_unlock(&kl_graph_lock);
+    }
+    kl_free(stack.v, stack.cap * sizeof *stack.v);
+    kl_free(w.nodes.v, w.nodes.cap * sizeof *w.nodes.v);
+    kl_thread()->no_grad = was;
+    return kl_call_done(&c, st);
+}
+
 kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,
                                 kl_tensor *const *x, int n, kl_tensor **out)
 {

@@ -16,10 +16,11 @@ KL_API bool kl_requires_grad(const kl_tensor *t);
 KL_API bool kl_is_leaf(const kl_tensor *t);
 /* "AddBackward0": the operation t comes from; NULL where there is none. */
 KL_API const char *kl_grad_fn(kl_tensor *t);
-/* The function fn made t, whatever it consists of; the name must stay as long as t does. */
+/* The function fn made t, whatever it consists of; the name must stay as long as t does.
+ */
 KL_API void kl_tensor_named(kl_tensor *t, const char *fn);
-/* Up to cap of the tensors that this operation was given and that a gradient flows to: results
- * of others, and leaves. How many; -1: an error. */
+/* Up to cap of the tensors that this operation was given and that a gradient flows to:
+ * results of others, and leaves. How many; -1: an error. */
 KL_API int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap);
 /* What backward collected; NULL so far. Belongs to the scope, like every result. */
 KL_API kl_tensor *kl_grad_of(kl_tensor *t);
@@ -64,13 +65,19 @@ KL_API kl_status kl_custom_at(const char *at, kl_tensor *const *in, int nin,
 KL_API kl_status kl_hook_at(const char *at, kl_tensor *t, kl_cut_fn fn, void *user,
                             void (*drop)(void *));
 #define kl_hook(t, fn, user, drop) kl_hook_at(KL_HERE, t, fn, user, drop)
-/* d y / d x for each x, into out[n]; nothing is collected. */
+/* d y / d x for each x, into out[n]; nothing is collected. Zeros for an x that y does not
+ * depend on: kl_depends tells. */
 KL_API kl_status kl_grad_at(const char *at, kl_tensor *y, kl_tensor *const *x, int n,
                             kl_tensor *seed, bool retain, bool create_graph,
                             kl_tensor **out);
 #define kl_grad(y, x, n, out) kl_grad_at(KL_HERE, y, x, n, NULL, false, false, out)
 #define kl_grad_with(y, x, n, seed, retain, create_graph, out)                           \
     kl_grad_at(KL_HERE, y, x, n, seed, retain, create_graph, out)
+/* on[i]: whether y was computed from x[i] by what is recorded. KL_ERR_STATE: y or an x is
+ * not tracked. */
+KL_API kl_status kl_depends_at(const char *at, kl_tensor *y, kl_tensor *const *x, int n,
+                               bool *on);
+#define kl_depends(y, x, n, on) kl_depends_at(KL_HERE, y, x, n, on)
 /* Of a function: its value at x, and the gradients by each x in out[n]. */
 typedef kl_tensor *(*kl_fn_of)(kl_tensor *const *x, int n, void *user);
 KL_API kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,

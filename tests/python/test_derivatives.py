@@ -184,6 +184,35 @@ class Recorded(unittest.TestCase):
             self.assertEqual((w.grad.tolist(), w.grad.requires_grad, g.requires_grad), ([2.0] * 3, False, True))
 
 
+    def test_unused(self):
+        for m in (torch, kiln):
+            class Twice(m.autograd.Function):
+                @staticmethod
+                def forward(ctx, a, b):
+                    return a * 2
+
+                @staticmethod
+                def backward(ctx, g):
+                    return g * 2, None
+
+            x, z = m.ones(3, requires_grad=True), m.ones(2, requires_grad=True)
+            seen = m.ones(3, requires_grad=True) * x
+            seen.register_hook(lambda g: None)
+            y = (Twice.apply(seen, z) * x[0]).sum()
+            for on, of in (([x, seen], y), ([x], seen[0])):
+                self.assertTrue(all(g is not None for g in m.autograd.grad(of, on, retain_graph=True)))
+            got = m.autograd.grad(seen[0], [x, z], retain_graph=True, allow_unused=True)
+            self.assertEqual((got[0].tolist(), got[1]), ([1.0, 0.0, 0.0], None))
+            got = m.autograd.grad(seen[0], [z], retain_graph=True, materialize_grads=True)
+            self.assertEqual(got[0].tolist(), [0.0, 0.0])
+            with self.assertRaisesRegex(RuntimeError, "^The differentiated Tensor at index 1 appears to not"):
+                m.autograd.grad(seen[0], [x, z], retain_graph=True)
+            with self.assertRaisesRegex(ValueError, "^Expected allow_unused to be True or not passed when"):
+                m.autograd.grad(seen[0], [z], allow_unused=False, materialize_grads=True)
+            seen[0].backward(inputs=[x, z])
+            self.assertEqual((x.grad.tolist(), z.grad), ([1.0, 0.0, 0.0], None))
+
+
 class Checks(unittest.TestCase):
     def test_gradcheck(self):
         x = kiln.tensor([0.5, -1.0, 2.0], dtype=kiln.float64, requires_grad=True)

@@ -96,6 +96,29 @@ FUNCTION(grad)
     return r;
 }
 
+/* _depends(y, [x..]): a tuple of bools. */
+FUNCTION(depends)
+{
+    PyObject *y, *x;
+    kl_tensor *in[PY_MAX_LIST];
+    bool on[PY_MAX_LIST];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO!", &y, &PyTuple_Type, &x))
+        return NULL;
+    Py_ssize_t n = PyTuple_Size(x);
+    if (n > PY_MAX_LIST)
+        return PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
+    for (Py_ssize_t i = 0; i < n; i++)
+        in[i] = py_t(PyTuple_GetItem(x, i));
+    if (kl_depends_at(py_place(), py_t(y), in, (int)n, on))
+        return py_raise();
+    PyObject *r = PyTuple_New(n);
+    for (Py_ssize_t i = n; r && i-- > 0;)
+        if (PyTuple_SetItem(r, i, PyBool_FromLong(on[i])))
+            Py_CLEAR(r);
+    return r;
+}
+
 static PyObject *shares_memory(PyObject *self, PyObject *args)
 {
     PyObject *a, *b;
@@ -204,6 +227,7 @@ static PyMethodDef methods[] = {
     {"get_default_dtype", get_default_dtype, METH_NOARGS,
      "The real dtype of new tensors."},
     {"_grad", grad, METH_VARARGS, "Gradients by some tensors."},
+    {"_depends", depends, METH_VARARGS, "Whether it was made from each of some tensors."},
     {"_shares_memory", shares_memory, METH_VARARGS, "Whether two have one storage."},
     {"_as_class", as_class, METH_VARARGS, "An object of a subclass."},
     {"_become", become, METH_VARARGS, "An object with another's tensor from here on."},

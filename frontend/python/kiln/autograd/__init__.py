@@ -38,8 +38,10 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
             y._backward(seed, bool(keep) or more, create_graph)
             continue
         xs = _some(inputs, "backward()")
-        for x, g in zip(xs, _kiln._grad(y, seed, xs, bool(keep) or more, create_graph)):
-            x.grad = g if x.grad is None else x.grad + g
+        on = _kiln._depends(y, xs)
+        for x, used, g in zip(xs, on, _kiln._grad(y, seed, xs, bool(keep) or more, create_graph)):
+            if used:
+                x.grad = g if x.grad is None else x.grad + g
 
 
 def _some(inputs, name):
@@ -59,12 +61,19 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     """
     ys, xs = _sequence(outputs), _some(inputs, "grad()")
     seeds = (None,) * len(ys) if grad_outputs is None else _sequence(grad_outputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                         "allow_unused=False.")
     keep = create_graph if retain_graph is None else retain_graph
+    used = [any(on) for on in zip(*(_kiln._depends(y, xs) for y in ys))]
+    if not (allow_unused or materialize_grads or all(used)):
+        raise RuntimeError(f"The differentiated Tensor at index {used.index(False)} appears to not have been used "
+                           "in the graph. Set allow_unused=True if this is the desired behavior.")
     total = None
     for i, (y, seed) in enumerate(zip(ys, seeds)):
         g = _kiln._grad(y, seed, xs, bool(keep) or i + 1 < len(ys), create_graph)
         total = g if total is None else tuple(a + b for a, b in zip(total, g))
-    return total
+    return total if materialize_grads else tuple(g if on else None for g, on in zip(total, used))
 
 
 class _Context:
