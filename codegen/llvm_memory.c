@@ -122,13 +122,18 @@ static kl_x split_constant(kl_ll *e, access *m, kl_x x)
     if (!kl_ll_static(e, x, &v))
         return x;
     m->further = (int64_t)((uint64_t)m->further + (uint64_t)v);
-    m->level = KL_MAX(m->level, kl_ll_eval(e, x)->level); /* another in another turn */
+    const kl_ll_val *known = kl_ll_eval(e, x);
+    m->level = KL_MAX(m->level, known ? known->level : 0); /* another in another turn */
     return KL_NONE;
 }
 
 /* The index of an access that all lanes have in common. */
 static void common_index(kl_ll *e, access *m, kl_x x)
 {
+    if (x == KL_NONE) { /* no memory */
+        m->index = NULL;
+        return;
+    }
     kl_x rest = e->bounds ? x : split_constant(e, m, x);
     m->index = kl_ll_eval(e, rest == KL_NONE ? kl_x_int(e->x, 0) : rest);
 }

@@ -1,6 +1,7 @@
 /* loss_margin.c: losses of margins, embeddings and distributions, composed of nodes.
  *
  *   margin_ranking(a, b, y)  =  mean max(0, margin - y (a - b)) */
+#include "math_compose.h"
 #include "terms.h"
 
 /* Operands of one dtype and shape; halves in f32. */
@@ -83,7 +84,7 @@ kl_tensor *kl_hinge_embedding_loss_at(const char *at, kl_tensor *x, kl_tensor *y
     kl_lazy *gap = positive(kl_n_cbin(KL_OP_sub, o.margin, v[0]));
     kl_lazy *l = add(or_number(kl_n_binc(KL_OP_ne, v[1], 1), gap, 0),
                      or_number(kl_n_binc(KL_OP_ne, v[1], -1), v[0], 0));
-    return done(&c, l, o.reduction, dt);
+    return done(&c, kl_f_steps(l, v[1]), o.reduction, dt);
 }
 
 kl_tensor *kl_soft_margin_loss_at(const char *at, kl_tensor *x, kl_tensor *y,
@@ -137,6 +138,7 @@ kl_tensor *kl_cosine_embedding_loss_at(const char *at, kl_tensor *a, kl_tensor *
     far = kl_n_where(below(far, 0), num(far, 0), far);
     kl_lazy *l = add(or_number(equals(t, 1), kl_n_cbin(KL_OP_sub, 1, cosine), 0),
                      or_number(equals(t, -1), far, 0));
+    l = l && t->track ? kl_f_steps(l, kl_n_cast(t, (kl_dtype)l->dtype)) : l;
     return done(&c, l, o.reduction, dt);
 }
 

@@ -263,7 +263,7 @@ kl_lazy *kl_f_hypot(kl_lazy *a, kl_lazy *b)
 kl_lazy *kl_f_copysign(kl_lazy *a, kl_lazy *b)
 {
     kl_lazy *x = un(KL_OP_abs, a);
-    return kl_n_where(kl_f_signbit(b), un(KL_OP_neg, x), x);
+    return kl_f_steps(kl_n_where(kl_f_signbit(b), un(KL_OP_neg, x), x), b);
 }
 
 kl_lazy *kl_f_logaddexp(kl_lazy *a, kl_lazy *b)

@@ -293,10 +293,14 @@ kl_tensor *kl_take_along_dim_at(const char *at, kl_tensor *t, kl_tensor *index, 
 
 /* ---- through a view of a copy ---- */
 
-static kl_tensor *written(kl_call *c, const char *at, const char *fn, kl_tensor *copy,
-                          kl_tensor *view, kl_tensor *src)
+static kl_tensor *written(kl_call *c, const char *at, const char *fn, kl_tensor *t,
+                          kl_tensor *copy, kl_tensor *view, kl_tensor *src)
 {
     bool ok = view && src && kl_copy_in_at(at, view, kl_arg_t(src));
+    if (ok && kl_tracks(t) && kl_grad_enabled()) { /* though nothing of t may be left */
+        kl_tensor *yes = kl_full_at(at, kl_shape(), kl_arg_b(true), KL_BOOL);
+        copy = kl_where_at(at, yes, kl_arg_t(copy), kl_arg_t(t));
+    }
     return kl_composed(c, fn, ok ? copy : NULL);
 }
 
@@ -305,7 +309,7 @@ kl_tensor *kl_select_scatter_at(const char *at, kl_tensor *t, kl_tensor *src, in
 {
     kl_call c = kl_compose(at);
     kl_tensor *r = kl_clone_at(at, t);
-    return written(&c, at, __func__, r, kl_select_at(at, r, dim, index), src);
+    return written(&c, at, __func__, t, r, kl_select_at(at, r, dim, index), src);
 }
 
 kl_tensor *kl_slice_scatter_at(const char *at, kl_tensor *t, kl_tensor *src, int dim,
@@ -313,7 +317,8 @@ kl_tensor *kl_slice_scatter_at(const char *at, kl_tensor *t, kl_tensor *src, int
 {
     kl_call c = kl_compose(at);
     kl_tensor *r = kl_clone_at(at, t);
-    return written(&c, at, __func__, r, kl_slice_at(at, r, dim, start, end, step), src);
+    return written(&c, at, __func__, t, r, kl_slice_at(at, r, dim, start, end, step),
+                   src);
 }
 
 kl_tensor *kl_diagonal_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
@@ -321,7 +326,8 @@ kl_tensor *kl_diagonal_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
 {
     kl_call c = kl_compose(at);
     kl_tensor *r = kl_clone_at(at, t);
-    return written(&c, at, __func__, r, kl_diagonal_at(at, r, offset, dim1, dim2), src);
+    return written(&c, at, __func__, t, r, kl_diagonal_at(at, r, offset, dim1, dim2),
+                   src);
 }
 
 kl_tensor *kl_as_strided_scatter_at(const char *at, kl_tensor *t, kl_tensor *src,
@@ -329,6 +335,6 @@ kl_tensor *kl_as_strided_scatter_at(const char *at, kl_tensor *t, kl_tensor *src
 {
     kl_call c = kl_compose(at);
     kl_tensor *r = kl_clone_at(at, t);
-    return written(&c, at, __func__, r, kl_as_strided_at(at, r, shape, strides, offset),
-                   src);
+    return written(&c, at, __func__, t, r,
+                   kl_as_strided_at(at, r, shape, strides, offset), src);
 }

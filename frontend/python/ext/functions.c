@@ -202,13 +202,13 @@ static PyObject *into(PyObject *out, PyObject *r)
     return out;
 }
 
-/* A function takes out= where its row says so, or gives a named tuple. */
+/* A function, no method, takes out= where its row says so, or gives a named tuple. */
 static bool takes_out(int row, int how)
 {
-    if (rows[row].forms & PY_OUT)
-        return true;
-    bool named = false;
-    for (; how == AS_FUNCTION && row < ROWS && !named; row++) {
+    if (how != AS_FUNCTION)
+        return false;
+    bool named = rows[row].forms & PY_OUT;
+    for (; row < ROWS && !named; row++) {
         named = rows[row].result[0] == '(';
         if (!rows[row].again)
             break;

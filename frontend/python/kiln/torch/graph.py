@@ -573,7 +573,7 @@ def may_decide_sizes(target):
 
 def new_sizes(node):
     """Whether its sizes follow from its data."""
-    if not may_decide_sizes(node.target):
+    if not may_decide_sizes(node.target) and not any([is_host(a) for a in node.all_input_nodes]):
         return False
     new = unbacked(node)
     return bool(new and new - set().union(*map(unbacked, node.all_input_nodes)))
