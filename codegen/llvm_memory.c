@@ -176,7 +176,7 @@ static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
     m->at = index;
     m->dt = e->k->operands[operand].dtype;
     if (!by_own_lane(e, m, index) && !by_lane(e, m, index)) {
-        m->further = 0;
+        m->further = 0, m->level = 0; /* of the try before */
         if (e->lane.on)
             m->index = kl_ll_eval(e, index);
         else

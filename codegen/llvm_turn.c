@@ -1,11 +1,13 @@
 /* llvm_turn.c: a square of registers turned: lane j of register i becomes lane i of
  * register j.
  *
- *   16 x 16 f32   16 rows of 4 blocks of 4 lanes
- *     unpack      lanes, then pairs of lanes, of two rows interleaved within their
- * blocks: block l of register 4 g + c is column 4 l + c of rows 4 g .. 4 g + 3 choose
- * even, then odd blocks of two registers: block g of register 4 l + c is that, which is
- * row 4 l + c of the result
+ *   16 x 16 f32: 16 rows of 4 blocks of 4 lanes
+ *
+ *   unpack   block l of register 4g+c is column 4l+c of rows 4g..4g+3
+ *   choose   block g of register 4l+c is that one: row 4l+c of the result
+ *
+ * Unpacking interleaves lanes, then pairs of lanes, of two rows within their blocks;
+ * choosing takes the even, then the odd blocks of two registers.
  *
  * Blocks are 128 bits wide, so that each step is one instruction of x86 and aarch64 and
  * none needs its pattern in a register.

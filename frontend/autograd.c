@@ -522,12 +522,18 @@ static bool among(const kl_vars *v, const kl_lazy *n)
     return there;
 }
 
+/* That which holds x's older variables; NULL: there are none. */
+static const kl_leaf *own_leaf(const kl_tensor *x)
+{
+    return x->leaf && x->leaf->retain ? x->leaf->of : x->leaf;
+}
+
 /* cut: what lies below a cut is not among v. */
 static bool want_older(wanted *w, kl_tensor *const *x, int n, const kl_vars *v, bool cut)
 {
     bool ok = true;
     for (int i = 0; i < n; i++) {
-        kl_leaf *l = x[i]->leaf && x[i]->leaf->retain ? x[i]->leaf->of : x[i]->leaf;
+        const kl_leaf *l = own_leaf(x[i]);
         for (size_t k = 0; l && k < l->nolder && ok; k++) {
             if (!cut && !among(v, l->older[k]))
                 continue;
@@ -647,9 +653,9 @@ static kl_status mark_below(kl_lazy *y, uint32_t mark, kl_list *stack, bool *all
     return ok ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for gradients");
 }
 
-static bool reached(kl_tensor *x, const kl_lazy *node, uint32_t mark)
+static bool reached(const kl_tensor *x, const kl_lazy *node, uint32_t mark)
 {
-    const kl_leaf *l = x->leaf && x->leaf->retain ? x->leaf->of : x->leaf;
+    const kl_leaf *l = own_leaf(x);
     bool is = node->mark == mark;
     for (size_t k = 0; l && k < l->nolder && !is; k++)
         is = l->older[k]->mark == mark;

@@ -95,6 +95,15 @@ typedef struct kl_packing {
     kl_dim pitch, step; /* lanes of a vector: step 1 */
 } kl_packing;
 void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p);
+/* A register of as many elements as lanes is turned, and its element k, lane j stored at
+ * at + k * pitch + j; row, lane: the loops' names. */
+typedef struct kl_square {
+    uint32_t operand;
+    kl_x at;
+    kl_dim pitch;
+} kl_square;
+void kl_gemm_turn(kl_gemm *g, kl_build *b, uint32_t reg, const char *row,
+                  const char *lane, kl_square to);
 /* A value at a row or column and at k, clamped to the last one. */
 kl_x kl_gemm_element(kl_gemm *g, kl_x e, const kl_side *side, kl_x at, kl_x k);
 

@@ -478,12 +478,9 @@ static void turn_rows(kl_gemm *g, kl_build *b, const tile *t, kl_x c, int32_t fi
     i = kl_g_add(g, i, kl_g_int(g, rows));
     kl_b_set(&in, kl_x_reg(g->x, reg, dt, &i, 1),
              kl_x_const(g->x, dt, (kl_scalar){.bits = 0}));
-    kl_b_turn(b, reg);
-    in = kl_gemm_loop(g, b, "j", w, wide, KL_BIND_UNROLL, 1, &k);
-    lane = kl_gemm_loop(g, &in, "m", w, wide, KL_BIND_LANE, w, &i);
-    kl_x to = kl_g_mul(g, kl_g_add(g, col, k), turned_pitch(g));
-    to = kl_g_add(g, to, kl_g_add(g, i, kl_g_int(g, first)));
-    kl_b_store(&lane, g->tt, to, kl_x_reg(g->x, reg, dt, &k, 1), KL_NONE);
+    int64_t pitch = turned_pitch(g);
+    kl_x to = kl_g_add(g, kl_g_mul(g, col, pitch), kl_g_int(g, first));
+    kl_gemm_turn(g, b, reg, "j", "m", (kl_square){g->tt, to, pitch});
 }
 
 /* Results that lie along rows: columns one by one, the tile turned. */

@@ -6,7 +6,8 @@
  *         store pb[p*768+r*48+j] =                }
  *             load x[w*48+p*48+r*40+j]          }
  *
- * Recipes write the loops of any size; what a size makes of them is seen here, once. */
+ * Recipes write the loops of any size; what a size makes of them is seen here, once. Here
+ * too: a variable that a recipe has put for an expression becomes that expression. */
 #include "passes/passes.h"
 
 static void subst(kl_exprs *x, kl_stmt *s, kl_x_subst_fn fn, void *ctx)

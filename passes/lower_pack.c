@@ -346,6 +346,19 @@ static bool turns(const kl_gemm *g, const kl_packing *p)
            g->x->nodes[p->value].dtype == g->s->dtype;
 }
 
+void kl_gemm_turn(kl_gemm *g, kl_build *b, uint32_t reg, const char *row,
+                  const char *lane, kl_square to)
+{
+    int32_t w = g->vector;
+    kl_x k, j, wide = kl_g_int(g, w);
+    kl_b_turn(b, reg);
+    kl_build line = kl_gemm_loop(g, b, row, w, wide, KL_BIND_UNROLL, 1, &k);
+    kl_build lanes = kl_gemm_loop(g, &line, lane, w, wide, KL_BIND_LANE, w, &j);
+    kl_x at = kl_x_mul(g->x, k, kl_x_dim(g->x, to.pitch));
+    at = kl_g_add(g, kl_g_add(g, to.at, at), j);
+    kl_b_store(&lanes, to.operand, at, kl_x_reg(g->x, reg, g->s->dtype, &k, 1), KL_NONE);
+}
+
 /* Whole squares of rows and lanes: read along k, turned, stored along the side. */
 static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
 {
@@ -365,12 +378,9 @@ static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_x v = element(g, p->value, p->side, (kl_flat){.lo = at},
                      (kl_flat){.lo = kl_g_add(g, kl_g_add(g, p->row0, row), k)});
     kl_b_set(&lane, kl_x_reg(g->x, reg, g->s->dtype, &j, 1), v);
-    kl_b_turn(&body, reg);
-    line = kl_gemm_loop(g, &body, "k", w, wide, KL_BIND_UNROLL, 1, &k);
-    lane = kl_gemm_loop(g, &line, "j", w, wide, KL_BIND_LANE, w, &j);
-    kl_x to = kl_x_mul(g->x, kl_g_add(g, row, k), kl_x_dim(g->x, p->pitch));
-    to = kl_g_add(g, kl_g_add(g, kl_g_add(g, p->at, to), column), j);
-    kl_b_store(&lane, p->to, to, kl_x_reg(g->x, reg, g->s->dtype, &k, 1), KL_NONE);
+    kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
+    to = kl_g_add(g, kl_g_add(g, p->at, to), column);
+    kl_gemm_turn(g, &body, reg, "k", "j", (kl_square){p->to, to, p->pitch});
 }
 
 /* The rows that whole squares leave. */

@@ -70,6 +70,19 @@ static PyObject *get_default_dtype(PyObject *self, PyObject *unused)
     return py_dtype(kl_get_default_dtype());
 }
 
+/* The tensors of a tuple: how many; -1: too many. */
+static Py_ssize_t inputs_of(PyObject *x, kl_tensor **in)
+{
+    Py_ssize_t n = PyTuple_Size(x);
+    if (n > PY_MAX_LIST) {
+        PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        in[i] = py_t(PyTuple_GetItem(x, i));
+    return n;
+}
+
 /* _grad(y, seed or None, [x..], retain, create): a tuple of gradients. */
 FUNCTION(grad)
 {
@@ -79,11 +92,9 @@ FUNCTION(grad)
     (void)self;
     if (!PyArg_ParseTuple(args, "OOO!pp", &y, &seed, &PyTuple_Type, &x, &retain, &create))
         return NULL;
-    Py_ssize_t n = PyTuple_Size(x);
-    if (n > PY_MAX_LIST)
-        return PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
-    for (Py_ssize_t i = 0; i < n; i++)
-        in[i] = py_t(PyTuple_GetItem(x, i));
+    Py_ssize_t n = inputs_of(x, in);
+    if (n < 0)
+        return NULL;
     if (kl_grad_at(py_place(), py_t(y), in, (int)n, seed == Py_None ? NULL : py_t(seed),
                    retain, create, out))
         return py_raise();
@@ -105,11 +116,9 @@ FUNCTION(depends)
     (void)self;
     if (!PyArg_ParseTuple(args, "OO!", &y, &PyTuple_Type, &x))
         return NULL;
-    Py_ssize_t n = PyTuple_Size(x);
-    if (n > PY_MAX_LIST)
-        return PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
-    for (Py_ssize_t i = 0; i < n; i++)
-        in[i] = py_t(PyTuple_GetItem(x, i));
+    Py_ssize_t n = inputs_of(x, in);
+    if (n < 0)
+        return NULL;
     if (kl_depends_at(py_place(), py_t(y), in, (int)n, on))
         return py_raise();
     PyObject *r = PyTuple_New(n);
