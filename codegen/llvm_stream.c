@@ -80,6 +80,37 @@ void kl_ll_streamed(kl_ll *e, LLVMValueRef store, int bytes)
     e->fence = true;
 }
 
+/* The plain loads of s, evaluated here; how many. */
+static int load_all(kl_ll *e, const kl_stmt *s)
+{
+    kl_xlist order = {0};
+    int loads = 0;
+    if (kl_x_order(e->x, kl_ll_lower(e, s->value), &order) != KL_OK)
+        kl_ll_fail(e, KL_ERR_OOM, "no memory for a body");
+    for (uint32_t i = 0; i < order.count && e->status == KL_OK; i++) {
+        const kl_xnode *n = &e->x->nodes[order.items[i]];
+        if (n->op != KL_X_LOAD || n->src[1] != KL_NONE)
+            continue;
+        kl_ll_eval(e, order.items[i]);
+        loads++;
+    }
+    kl_xlist_free(&order);
+    return loads;
+}
+
+void kl_ll_loads_first(kl_ll *e, const kl_stmt *body)
+{
+    int loads = 0;
+    for (const kl_stmt *s = body; s; s = s->next)
+        if (s->kind != KL_S_STORE)
+            return;
+    for (const kl_stmt *s = body; s && e->status == KL_OK; s = s->next)
+        loads += load_all(e, s);
+    kl_ll_here(e);
+    if (loads > 1 && loads * e->lane.n <= e->t->vector_regs / 2)
+        LL.BuildFence(e->b, LLVMAtomicOrderingAcquireRelease, true, "");
+}
+
 void kl_ll_stream_end(kl_ll *e)
 {
     if (e->fence)
