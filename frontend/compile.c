@@ -253,7 +253,8 @@ static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
 
 static kl_status link_job(job *j)
 {
-    int threads = j->device == 0 ? kl_threads() : 1;
+    /* however few threads kernels run on: waiting for LLVM is no part of a model */
+    int threads = j->device == 0 ? kl_cores() : 1;
     kl_parallel_on(threads, j->n, 1, key_some, j);
     if (j->status == KL_OK) {
         find_each(j);

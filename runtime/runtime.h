@@ -369,8 +369,9 @@ void kl_parallel_on(int threads, int64_t n, int64_t grain, kl_work_fn fn, void *
 /* Default MXCSR/FPCR for this thread; give what enter returned to leave. */
 uint32_t kl_fp_enter(void);
 void kl_fp_leave(uint32_t old);
-int kl_threads(void); /* KILN_THREADS, else the cores this process may use */
+int kl_threads(void); /* kl_set_threads, else KILN_THREADS, else kl_cores() */
 void kl_set_threads(int n);
+int kl_cores(void); /* that this process may use */
 
 /* ---- fork.c: a child of fork finds everything in order ---- */
 /* What to do before a fork, after it in the parent, and in the child; each may be NULL.

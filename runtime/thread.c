@@ -313,13 +313,13 @@ void kl_parallel_for(int64_t n, int64_t grain, kl_work_fn fn, void *ctx)
     kl_parallel_on(kl_threads(), n, grain, fn, ctx);
 }
 
-static int cores(void)
+int kl_cores(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
     if (n < 1) /* more cores than a cpu_set_t holds */
         n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return KL_MAX(n, 1);
+    return KL_MIN(KL_MAX(n, 1), THREADS_MAX);
 }
 
 int kl_threads(void)
@@ -327,7 +327,7 @@ int kl_threads(void)
     int n = __atomic_load_n(&pool.wanted, __ATOMIC_RELAXED);
     if (n)
         return n;
-    n = kl_env_get()->threads ? kl_env_get()->threads : KL_MIN(cores(), THREADS_MAX);
+    n = kl_env_get()->threads ? kl_env_get()->threads : kl_cores();
     int none = 0;
     __atomic_compare_exchange_n(&pool.wanted, &none, n, false, __ATOMIC_RELAXED,
                                 __ATOMIC_RELAXED);
