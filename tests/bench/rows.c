@@ -109,7 +109,7 @@ static int add_half(kl_tensor *const *in, kl_tensor **out)
 
 static int copy_turned(kl_tensor *const *in, kl_tensor **out)
 {
-    out[0] = kl_mul(kl_t(in[0]), 1.5);
+    out[0] = kl_contiguous(kl_mul(kl_t(in[0]), 1.5));
     return 1;
 }
 
