@@ -15,8 +15,8 @@ typedef struct kl_side { /* flat axes */
 
 /* How an operand lies in memory: along its side's flat number and along k. */
 typedef struct kl_reading {
-    bool plain;              /* one load, always */
-    bool side, k;            /* neighbours along it lie side by side */
+    bool plain;              /* one load, always, that takes no other element alone */
+    bool side, k;            /* neighbours along it lie side by side, or in every other place */
     int64_t side_run, k_run; /* in runs of so many; 0: throughout */
     int64_t side_taps,
         k_taps; /* rows i, i + taps, i + 2 taps, .. have one guard; 1: none */
@@ -53,8 +53,8 @@ void kl_gemm_sides(kl_kernel *k, const kl_part *p, const kl_stage *s, kl_side *b
 int64_t kl_gemm_hint(const kl_kernel *k, kl_dim d); /* a size to choose tiles by */
 void kl_gemm_point(kl_gemm *g, const kl_side *sd,
                    kl_x flat); /* its axes from a flat number */
-bool kl_gemm_unit(kl_exprs *x, kl_x e,
-                  uint32_t axis); /* e reads next to next along axis */
+/* Does e read every step-th element along axis? */
+bool kl_gemm_step(kl_exprs *x, kl_x e, uint32_t axis, int64_t step);
 /* Are results stored one after the other along the side? */
 bool kl_gemm_stored_along(kl_kernel *k, const kl_part *p, const kl_side *sd);
 /* With several blocks of k: their sums' place, and the phase that folds them and

@@ -73,21 +73,21 @@ bool kl_gemm_stored_along(kl_kernel *k, const kl_part *p, const kl_side *sd)
     return false;
 }
 
-bool kl_gemm_unit(kl_exprs *x, kl_x e, uint32_t axis)
+bool kl_gemm_step(kl_exprs *x, kl_x e, uint32_t axis, int64_t step)
 {
     kl_xlist order = {0};
-    bool unit = false;
+    bool found = false;
     if (kl_x_order(x, e, &order) != KL_OK)
         return false;
-    for (uint32_t i = 0; i < order.count && !unit; i++) {
+    for (uint32_t i = 0; i < order.count && !found; i++) {
         kl_x base;
         int64_t c;
         const kl_xnode *n = &x->nodes[order.items[i]];
-        unit = n->op == KL_X_LOAD && kl_x_uses_var(x, n->src[0], axis) &&
-               kl_x_affine(x, n->src[0], axis, &base, &c) && c == 1;
+        found = n->op == KL_X_LOAD && kl_x_uses_var(x, n->src[0], axis) &&
+                kl_x_affine(x, n->src[0], axis, &base, &c) && c == step;
     }
     kl_xlist_free(&order);
-    return unit;
+    return found;
 }
 
 void kl_gemm_point(kl_gemm *g, const kl_side *sd, kl_x flat)

@@ -116,10 +116,10 @@ static void open_operand(tiles *t, operand *o, int32_t extent)
 {
     kl_gemm *g = &t->g;
     bool along_side =
-        o->side->n && kl_gemm_unit(g->x, o->value, o->side->axes[o->side->n - 1]);
+        o->side->n && kl_gemm_step(g->x, o->value, o->side->axes[o->side->n - 1], 1);
     o->extent = extent;
     o->each = extent * t->bk / THREADS;
-    o->along_k = !along_side && kl_gemm_unit(g->x, o->value, g->s->axes[0]);
+    o->along_k = !along_side && kl_gemm_step(g->x, o->value, g->s->axes[0], 1);
     o->pitch = extent + o->along_k;
     o->tile = kl_lower_tile(g->l, o->name, t->dt, (kl_dim)o->pitch * t->bk, KL_ROLE_TILE);
 }

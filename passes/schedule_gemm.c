@@ -94,12 +94,22 @@ static bool long_enough(int64_t run, int64_t vector)
                                             : (vector - 2) / run + 2 <= 4);
 }
 
+/* Every other element costs a vector two loads: still far from one by one. */
+static bool by_vectors(kl_exprs *x, kl_x e, uint32_t axis, kl_reading *r)
+{
+    if (kl_gemm_step(x, e, axis, 1))
+        return true;
+    bool other = kl_gemm_step(x, e, axis, 2);
+    r->plain = r->plain && !other;
+    return other;
+}
+
 static void along_k(kl_kernel *k, kl_x e, uint32_t axis, int64_t vector, kl_reading *r)
 {
     divisors d = divisors_of(k->x, e, axis);
     r->k_taps = d.most > 1 && d.most <= TAPS ? d.most : 1;
     if (!d.most) {
-        r->k = kl_gemm_unit(k->x, e, axis);
+        r->k = by_vectors(k->x, e, axis, r);
         return;
     }
     if (!long_enough(d.least, vector))
@@ -108,7 +118,7 @@ static void along_k(kl_kernel *k, kl_x e, uint32_t axis, int64_t vector, kl_read
                kl_x_newvar(k->x, "hi",
                            kl_dim_ceildiv(k->x->dims, k->axes[axis].extent, d.least)),
                kl_x_newvar(k->x, "lo", d.least), d.least};
-    r->k = kl_gemm_unit(k->x, kl_x_subst(k->x, e, split_k, &s), s.lo);
+    r->k = by_vectors(k->x, kl_x_subst(k->x, e, split_k, &s), s.lo, r);
     r->k_run = d.least;
 }
 
@@ -120,7 +130,7 @@ static void along_side(kl_kernel *k, kl_x e, const kl_side *side, int64_t vector
     if (!side->n)
         return;
     uint32_t last = side->axes[side->n - 1];
-    r->side = kl_gemm_unit(k->x, e, last);
+    r->side = by_vectors(k->x, e, last, r);
     if (side->n == 1)
         return;
     if (!kl_dim_is_const(k->x->dims, k->axes[last].extent, &run) ||
