@@ -416,22 +416,71 @@ static kl_status lower_split(kl_lower *l)
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }
 
-/* Lanes along one outer axis; a worker is one vector of it at one point of the others. */
+/* What a worker of columns takes: rows of the last other axis, all vectors of each. */
+typedef struct share {
+    int64_t rows; /* 1: a single vector */
+    int64_t grain;
+} share;
+
+/* So many rows as are worth a thread, if one alone is not. */
+static share share_of(const kl_lower *l, kl_dim rows, kl_dim chunks)
+{
+    share s = {1, kl_param(l->k, l->part, "grain", 1)};
+    int64_t most, each;
+    bool cpu = !l->k->target || l->k->target->kind == KL_TARGET_CPU;
+    if (!cpu || !kl_dim_is_const(l->x->dims, rows, &most) ||
+        !kl_dim_is_const(l->x->dims, chunks, &each) || each < 1)
+        return s;
+    s.rows = KL_MAX(KL_MIN(most, s.grain / each), 1);
+    if (s.rows > 1)
+        s.grain = KL_MAX(s.grain / (s.rows * each), 1);
+    return s;
+}
+
+/* The outer point of worker w, walked in `in`: a share of rows, vector by vector. Which
+ * vector it is. */
+static kl_x walk_rows(kl_lower *l, share s, kl_x w, kl_dim shares, kl_dim chunks,
+                      kl_build *in)
+{
+    kl_exprs *x = l->x;
+    int n = l->p->nouter;
+    uint16_t row = l->p->outer[n - 2];
+    uint32_t r = kl_x_newvar(x, l->k->axes[row].name, s.rows),
+             c = kl_x_newvar(x, "c", chunks);
+    kl_x ns = kl_x_dim(x, shares), first = kl_x_scale(x, kl_x_mod(x, w, ns), s.rows);
+    kl_x left =
+        kl_x_op(x, KL_OP_sub, kl_x_dim(x, l->k->axes[row].extent), first, KL_NONE);
+    kl_outer_point(l, kl_x_divf(x, w, ns), n - 2);
+    l->axis[row] = kl_x_add(x, first, kl_x_var(x, r));
+    *in = kl_b_for(in, r, kl_x_op(x, KL_OP_min, left, kl_x_int(x, s.rows), KL_NONE),
+                   KL_BIND_SERIAL, 1);
+    *in = kl_b_for(in, c, kl_x_dim(x, chunks), KL_BIND_SERIAL, 1);
+    return kl_x_var(x, c);
+}
+
+/* Lanes along one outer axis; a worker is one vector of it at one point of the others, or
+ * some rows of vectors, so that what these share (a channel's weights) is read once. */
 static kl_status lower_column(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
     int n = l->p->nouter, vec = (int)kl_param(l->k, l->part, "vec", n - 1);
     uint16_t axis = kl_lower_last(l, vec);
-    kl_dim extent = l->k->axes[axis].extent, chunks = kl_dim_ceildiv(d, extent, l->lanes);
+    kl_dim extent = l->k->axes[axis].extent, chunks = kl_dim_ceildiv(d, extent, l->lanes),
+           rows = n > 1 ? l->k->axes[l->p->outer[n - 2]].extent : 1;
+    share s = share_of(l, rows, chunks);
+    kl_dim shares = s.rows > 1 ? kl_dim_ceildiv(d, rows, s.rows) : chunks;
+    kl_dim points = kl_outer_count(l, s.rows > 1 ? n - 2 : n - 1);
     kl_build b;
-    kl_x w;
-    kl_phase *ph = kl_lower_phase(l, kl_dim_mul(d, kl_outer_count(l, n - 1), chunks),
-                                  kl_param(l->k, l->part, "grain", 1), &b, &w);
-    if (!ph)
+    kl_x w, chunk;
+    if (!kl_lower_phase(l, kl_dim_mul(d, points, shares), s.grain, &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    kl_x nc = kl_x_dim(l->x, chunks);
-    kl_outer_point(l, kl_x_divf(l->x, w, nc), n - 1);
-    kl_x at = kl_x_scale(l->x, kl_x_mod(l->x, w, nc), l->lanes);
+    if (s.rows > 1) {
+        chunk = walk_rows(l, s, w, shares, chunks, &b);
+    } else {
+        kl_outer_point(l, kl_x_divf(l->x, w, kl_x_dim(l->x, chunks)), n - 1);
+        chunk = kl_x_mod(l->x, w, kl_x_dim(l->x, chunks));
+    }
+    kl_x at = kl_x_scale(l->x, chunk, l->lanes);
     kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), at, KL_NONE);
     l->lane_var = kl_x_newvar(l->x, l->k->axes[axis].name, l->lanes);
     kl_build in =
