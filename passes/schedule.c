@@ -203,10 +203,14 @@ static int vector_axis(kl_kernel *k, const kl_part *p, int *score)
 }
 
 /* A short sum would leave most lanes idle along itself: they go along an outer axis that
- * is long enough, contiguous (vec) if it can be. */
-static int longest_axis(const kl_kernel *k, const kl_part *p, int vec)
+ * is long enough, contiguous (vec) if it can be. Where masks cost nothing half a vector
+ * of neighbours is better than a whole one of gathered elements. */
+static int longest_axis(const kl_kernel *k, const kl_target *t, const kl_part *p, int vec,
+                        bool contiguous)
 {
     int best = vec;
+    if (contiguous && t->kind == KL_TARGET_CPU && t->masked)
+        return vec;
     for (int i = 0; i < p->nouter; i++)
         if (hint(k, k->axes[p->outer[best]].extent) < SHORT &&
             hint(k, k->axes[p->outer[i]].extent) >
@@ -512,7 +516,7 @@ static void schedule_part(kl_kernel *k, int part, const kl_target *t, int64_t fo
     else if (in_order || ordered)
         schedule_column(k, part, t, vec, own, forced);
     else if (wide && own > 0 && own <= SHORT && !dots)
-        schedule_column(k, part, t, longest_axis(k, p, vec), own, forced);
+        schedule_column(k, part, t, longest_axis(k, t, p, vec, score > 0), own, forced);
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score && long_columns)
         schedule_strip(k, part, t, vec, own, forced);
     else if (wide && score > 0 && 4 * (y.unit - y.jump) < score)
