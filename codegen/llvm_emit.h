@@ -203,6 +203,8 @@ int kl_ll_vec_of(kl_ll *e, int lanes); /* vector length of registers of that man
 kl_ll_val *kl_ll_eval(kl_ll *e, kl_x x);      /* x as kl_ll_lower gave it; NULL: failed */
 kl_x kl_ll_lower(kl_ll *e, kl_x x);           /* exact native rows only */
 LLVMValueRef kl_ll_uniform(kl_ll *e, kl_x x); /* NULL and a failure when it varies */
+/* What of a condition is the same in all lanes, placed at level; NULL: nothing. */
+LLVMValueRef kl_ll_uniform_part(kl_ll *e, kl_x cond, int level);
 LLVMValueRef kl_ll_chunk(kl_ll *e, kl_ll_val *v, int c); /* as a vector in a lane loop */
 LLVMValueRef kl_ll_broadcast(kl_ll *e, LLVMValueRef s,
                              int lanes); /* where the builder stands */

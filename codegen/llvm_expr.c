@@ -317,6 +317,20 @@ LLVMValueRef kl_ll_uniform(kl_ll *e, kl_x x)
     return v && !v->vary ? v->v[0] : NULL;
 }
 
+LLVMValueRef kl_ll_uniform_part(kl_ll *e, kl_x cond, int level)
+{
+    kl_ll_val *v = kl_ll_eval(e, cond);
+    const kl_xnode n = e->x->nodes[cond];
+    if (!v || !v->vary)
+        return v ? v->v[0] : NULL;
+    if (n.op != KL_OP_and)
+        return NULL;
+    LLVMValueRef a = kl_ll_uniform_part(e, n.src[0], level),
+                 b = kl_ll_uniform_part(e, n.src[1], level);
+    kl_ll_place(e, level);
+    return a && b ? LL.BuildAnd(e->b, a, b, "") : a ? a : b;
+}
+
 /* Unrolled variables and folded arithmetic are LLVM constants by the time they are built.
  */
 bool kl_ll_static(kl_ll *e, kl_x x, int64_t *out)

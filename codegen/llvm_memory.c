@@ -600,8 +600,8 @@ static kl_ll_val *load_varying(kl_ll *e, kl_x x, access *m, kl_x other)
             dummy(e);
         kl_ll_place(e, m->level);
         /* an address of no page takes hundreds of cycles even where all lanes are off */
-        if (mask && m->pred && !m->pred->vary)
-            in = m->pred->v[0];
+        if (mask && m->pred)
+            in = kl_ll_uniform_part(e, e->x->nodes[x].src[1], m->level);
         v->v[c] = load_chunk(e, m, c, in, mask, rest);
     }
     return v;
