@@ -124,7 +124,8 @@ static bool pads_first(const kl_fusion *f, const kl_node *n, kl_ref r, kl_ref wi
 }
 
 /* The operands of a contraction are read many times: only the cheapest arithmetic may
- * ride along. A sort or a scatter reads its operands in data order: nothing rides along.
+ * ride along; windows read theirs several times, or out of step: a little more may. A
+ * sort or a scatter reads its operands in data order: nothing rides along.
  */
 static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
 {
@@ -144,13 +145,15 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
             mark_root(f, s, "many taps read it: edges are looked for once");
         if (m->op == KL_OP_input || m->op == KL_OP_pick)
             continue;
-        if (call || (m->nsrc > 0 && t->cost[s] > limit))
+        int most = window != KL_NONE ? KL_MIN(limit, CHEAP) : limit;
+        if (call || (m->nsrc > 0 && t->cost[s] > most))
             mark_root(
                 f, s,
-                call ? "a call reads memory"
-                : n->op == KL_OP_sort
-                    ? "a sort reads its keys in the order of the data"
-                    : "a contraction reads it many times: too much to compute each time");
+                call                  ? "a call reads memory"
+                : n->op == KL_OP_sort ? "a sort reads its keys in the order of the data"
+                : n->op == KL_OP_contract
+                    ? "a contraction reads it many times: too much to compute each time"
+                    : "windows read it: too much to compute for each");
     }
 }
 
