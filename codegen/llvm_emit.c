@@ -327,6 +327,7 @@ static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a
     e->nvars = k->x->nvars;
     e->var = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var);
     e->var_level = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var_level);
+    e->written_out = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->written_out);
     e->regs = kl_arena_zeroed(a, k->nregs + 1, sizeof *e->regs);
     e->local = kl_arena_zeroed(a, k->nregs + 1, sizeof *e->local);
     e->ops = kl_arena_zeroed(a, k->noperands + 1, sizeof *e->ops);

@@ -53,6 +53,7 @@ typedef struct kl_ll_frame {
         enter;       /* the branch that leads here; NULL: goes on in the parent's block */
     kl_ll_val *vals; /* forgotten when the frame is left */
     bool cond;       /* may not run although its parent does: loads stay inside */
+    bool unrolled;   /* one turn of a loop written out */
     const uint8_t
         *sets; /* per register, then per operand: changed in this frame's body */
 } kl_ll_frame;
@@ -93,9 +94,11 @@ typedef struct kl_ll {
     int loops;        /* open now */
     kl_ll_val **head; /* per expression */
     kl_x *lowered;    /* per expression: after kl_x_lower_math; KL_NONE: not yet */
+    uint8_t *turns;   /* per expression: uses a written out loop's variable? 0: not yet asked */
     uint32_t nhead;
     LLVMValueRef *var; /* per variable: its scalar value now */
     int *var_level;
+    bool *written_out; /* per variable: of a loop written out */
     uint32_t nvars;
     kl_ll_reg *regs;
     bool *local;       /* per register: declared in the body being looked at */

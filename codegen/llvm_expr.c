@@ -20,7 +20,8 @@ static bool grow_heads(kl_ll *e)
     n += n / 2 + 64;
     kl_ll_val **head = kl_arena_zeroed(e->a, n, sizeof *head);
     kl_x *lowered = kl_arena_alloc(e->a, n * sizeof *lowered);
-    if (!head || !lowered) {
+    uint8_t *turns = kl_arena_zeroed(e->a, n, sizeof *turns);
+    if (!head || !lowered || !turns) {
         kl_ll_fail(e, KL_ERR_OOM, "no memory for values");
         return false;
     }
@@ -28,9 +29,11 @@ static bool grow_heads(kl_ll *e)
     if (e->nhead) {
         memcpy(head, e->head, e->nhead * sizeof *head);
         memcpy(lowered, e->lowered, e->nhead * sizeof *lowered);
+        memcpy(turns, e->turns, e->nhead * sizeof *turns);
     }
     e->head = head;
     e->lowered = lowered;
+    e->turns = turns;
     e->nhead = n;
     return true;
 }
@@ -64,6 +67,31 @@ static bool is_true(const kl_ll *e, const kl_ll_val *v)
            !changed_since(e->mem_stamp, v->mem, v->stamp);
 }
 
+/* Does x use the variable of a loop that is written out? */
+static bool turns(kl_ll *e, kl_x x)
+{
+    enum { NO = 1, YES = 2 };
+    if (!e->turns[x]) {
+        const kl_xnode n = e->x->nodes[x];
+        bool yes = n.op == KL_X_VAR && e->written_out[n.imm];
+        for (int i = 0; i < n.nsrc && !yes; i++)
+            yes = n.src[i] != KL_NONE && turns(e, n.src[i]);
+        e->turns[x] = yes ? YES : NO;
+    }
+    return e->turns[x] == YES;
+}
+
+/* The frame with which x's value is forgotten: that of its turn if it differs in the
+ * next, though it stands outside of the loops around. */
+static int kept_in(kl_ll *e, kl_x x, int level)
+{
+    if (turns(e, x))
+        for (int i = kl_ll_top(e); i > level; i--)
+            if (e->frames[i].unrolled)
+                return i;
+    return level;
+}
+
 kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint64_t mem)
 {
     int n = vary ? e->lane.n : 1;
@@ -72,7 +100,7 @@ kl_ll_val *kl_ll_new(kl_ll *e, kl_x x, int level, bool vary, uint64_t regs, uint
         kl_ll_fail(e, KL_ERR_OOM, "no memory for values");
         return NULL;
     }
-    kl_ll_frame *f = &e->frames[level];
+    kl_ll_frame *f = &e->frames[kept_in(e, x, level)];
     v->x = x;
     v->prev = e->head[x];
     v->next = f->vals;

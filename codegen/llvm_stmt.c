@@ -273,9 +273,12 @@ static void bind(kl_ll *e, uint32_t var, LLVMValueRef v)
 static void unrolled(kl_ll *e, const kl_stmt *s, int64_t n)
 {
     const uint8_t *sets = kl_ll_sets(e, s->body);
+    e->written_out[s->var] = true;
     for (int64_t i = 0; i < n && e->status == KL_OK; i++) {
         kl_ll_push(e, NULL, false, sets);
-        bind(e, s->var, kl_ll_i64(e, i));
+        e->frames[kl_ll_top(e)].unrolled = true;
+        e->var[s->var] = kl_ll_i64(e, i); /* a constant: known from the first frame on */
+        e->var_level[s->var] = 0;
         kl_ll_body(e, s->body);
         kl_ll_pop(e);
     }
