@@ -324,6 +324,8 @@ static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a
                  .x = k->x,
                  .a = a,
                  .bounds = kl_env_get()->bounds};
+    if (!kl_ll_ends_init(e))
+        return kl_fail(KL_ERR_OOM, "llvm: kernel %s", k->name);
     e->nvars = k->x->nvars;
     e->var = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var);
     e->var_level = kl_arena_zeroed(a, e->nvars + 1, sizeof *e->var_level);

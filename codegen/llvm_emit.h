@@ -1,7 +1,7 @@
 /* llvm_emit.h: the loops emitter's private state, shared by llvm_emit.c (phases),
  * llvm_stmt.c llvm_turn.c llvm_outline.c llvm_lane.c llvm_stream.c (statements),
  * llvm_expr.c llvm_op.c llvm_cast.c llvm_rem.c llvm_fma.c llvm_index.c (values),
- * llvm_memory.c llvm_clamp.c (loads, stores).
+ * llvm_memory.c llvm_clamp.c llvm_runs.c (loads, stores), llvm_fault.c.
  *
  * The IR is in SSA form when it is made, so no pass has to run over it. Control is
  * structured, so that is easy: a loop's phis are the registers that its body sets. Each
@@ -99,6 +99,7 @@ typedef struct kl_ll {
     LLVMValueRef *var; /* per variable: its scalar value now */
     int *var_level;
     bool *written_out; /* per variable: of a loop written out */
+    uint32_t ends[2 * KL_LL_CHUNKS]; /* variables: llvm_runs.c */
     uint32_t nvars;
     kl_ll_reg *regs;
     bool *local;       /* per register: declared in the body being looked at */
@@ -271,6 +272,15 @@ void kl_ll_streamed(kl_ll *e, LLVMValueRef store, int bytes); /* this store does
 void kl_ll_loads_first(kl_ll *e, const kl_stmt *body);
 void kl_ll_stream_end(kl_ll *e);                              /* at the phase's end */
 
+/* ---- llvm_runs.c ---- */
+
+bool kl_ll_ends_init(kl_ll *e);   /* once a kernel, before its variables are counted */
+void kl_ll_ends_forget(kl_ll *e); /* a step of lanes begins */
+/* The index where the lane is the first or last of chunk c, as a scalar; NULL: failed. */
+kl_ll_val *kl_ll_at_end(kl_ll *e, kl_x index, int c, bool last);
+/* Lanes of chunk c before the first multiple of run that is not lane 0. */
+LLVMValueRef kl_ll_of_row(kl_ll *e, int64_t run, int c);
+
 /* ---- llvm_memory.c ---- */
 
 /* llvm_clamp.c: a load equal to this one without the clamp in its index; KL_NONE: none.
@@ -280,6 +290,9 @@ kl_ll_val *kl_ll_load(kl_ll *e, kl_x x);
 void kl_ll_store(kl_ll *e, const kl_stmt *s);
 LLVMValueRef kl_ll_any(kl_ll *e, LLVMValueRef mask); /* i1: some lane is set */
 LLVMValueRef kl_ll_and(kl_ll *e, LLVMValueRef a, LLVMValueRef b); /* NULL: all set */
+
+/* ---- llvm_fault.c ---- */
+
 LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v,
                          LLVMValueRef mask); /* v's first lane in mask */
 /* If bad (i1) then set the error word, once. */

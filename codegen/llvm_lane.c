@@ -160,6 +160,7 @@ static void step(kl_ll *e, const kl_stmt *s, int vec, int n, LLVMValueRef base)
                            .n = n,
                            .base = base,
                            .level = kl_ll_top(e)};
+    kl_ll_ends_forget(e);
     if (e->stream)
         kl_ll_loads_first(e, s->body);
     kl_ll_body(e, s->body);

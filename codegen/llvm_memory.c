@@ -1,8 +1,10 @@
 /* llvm_memory.c: loads and stores.
  *
  * In a lane loop the index tells the shape of the access: base + 1 * lane is one vector,
- * base alone one scalar for all lanes, base - lane a vector reversed; base + s * lane and
- * anything else go a lane at a time (or by a gather where the target likes them).
+ * base alone one scalar for all lanes, base - lane a vector reversed; rows of a wider
+ * array are two vectors, the end of one row and the beginning of the next; base + s *
+ * lane and anything else go a lane at a time (or by a gather where the target likes
+ * them).
  *
  *   load x[r*64+c]   c the lane variable   ->   p = x + r*64 (r's frame);  load <16 x
  * f32>, p + c
@@ -17,7 +19,7 @@
 
 enum { MOST_CHUNK = 256 }; /* bytes */
 
-typedef enum shape { ONE, VECTOR, REVERSED, STRIDED, SCATTERED } shape;
+typedef enum shape { ONE, VECTOR, REVERSED, STRIDED, RUNS, SCATTERED } shape;
 
 /* One access, worked out. */
 typedef struct access {
@@ -29,6 +31,7 @@ typedef struct access {
     kl_ll_val *index; /* ONE, SCATTERED: the index; else its part without the lane */
     int64_t further;  /* and so many elements */
     kl_x at;          /* the whole index */
+    int64_t run;      /* RUNS: elements of a row */
     kl_ll_val *pred;  /* NULL: always */
     bool own; /* a tile with a copy for each lane: element i of lane l at i * L + l */
     LLVMValueRef start; /* the address of index + coef * the lane loop's base */
@@ -153,6 +156,19 @@ static bool by_lane(kl_ll *e, access *m, kl_x index)
     return true;
 }
 
+/* Rows of a wider array, of a vector at least each; m->index: where the first lane is. */
+static bool by_runs(kl_ll *e, access *m, kl_x index)
+{
+    if (!e->lane.on || e->bounds || m->own || !has_masked(e, m->dt))
+        return false;
+    m->run = kl_x_run(e->x, index, e->lane.var);
+    if (e->lane.vec < 4 || m->run < e->lane.vec)
+        return false;
+    m->index = kl_ll_at_end(e, index, 0, false);
+    m->shape = RUNS;
+    return m->index && !m->index->vary;
+}
+
 /* A tile of each lane's own: lanes beside each other. */
 static bool by_own_lane(kl_ll *e, access *m, kl_x index)
 {
@@ -170,12 +186,14 @@ static bool by_own_lane(kl_ll *e, access *m, kl_x index)
     return true;
 }
 
-static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred)
+static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred,
+                   bool load)
 {
     m->operand = operand;
     m->at = index;
     m->dt = e->k->operands[operand].dtype;
-    if (!by_own_lane(e, m, index) && !by_lane(e, m, index)) {
+    if (!by_own_lane(e, m, index) && !by_lane(e, m, index) &&
+        !(load && by_runs(e, m, index))) {
         m->further = 0, m->level = 0; /* of the try before */
         if (e->lane.on)
             m->index = kl_ll_eval(e, index);
@@ -254,7 +272,7 @@ static LLVMValueRef element(kl_ll *e, const access *m, int64_t i)
 /* The base pointer of the access, its parts built where they are known. */
 static void address(kl_ll *e, access *m)
 {
-    if (m->shape == SCATTERED) {
+    if (m->shape == SCATTERED || m->shape == RUNS) {
         m->start = kl_ll_operand(e, m->operand);
         return;
     }
@@ -539,12 +557,36 @@ static LLVMValueRef every_other(kl_ll *e, const access *m, int c, LLVMValueRef m
     return mask ? LL.BuildSelect(e->b, mask, v, other, "") : v;
 }
 
+/* The lanes of the row that the first one is in, then those of the next. */
+static LLVMValueRef two_rows(kl_ll *e, const access *m, int c, LLVMValueRef in,
+                             LLVMValueRef mask, LLVMValueRef other)
+{
+    int vec = e->lane.vec;
+    LLVMTypeRef t = kl_ll_mem_type(e, m->dt, 1);
+    const kl_ll_val *i = kl_ll_at_end(e, m->at, c, false), *j = NULL;
+    LLVMValueRef here = m->run % vec ? kl_ll_of_row(e, m->run, c) : NULL;
+    if (!i || (here && !(j = kl_ll_at_end(e, m->at, c, true))))
+        return other;
+    kl_ll_place(e, m->level);
+    LLVMValueRef p = guard(e, kl_ll_gep(e, t, m->start, i->v[0]), in);
+    if (!here)
+        return mask ? masked_load(e, m, p, mask, other)
+                    : from_memory(e, m->dt, plain_load(e, m->dt, vec, p));
+    LLVMValueRef q = kl_ll_gep(e, t, m->start, j->v[0]);
+    q = guard(e, kl_ll_gep(e, t, q, kl_ll_i64(e, 1 - vec)), in);
+    LLVMValueRef next = kl_ll_and(e, LL.BuildNot(e->b, here, ""), mask);
+    other = masked_load(e, m, p, kl_ll_and(e, here, mask), other);
+    return masked_load(e, m, q, next, other);
+}
+
 static LLVMValueRef load_chunk(kl_ll *e, const access *m, int c, LLVMValueRef in,
                                LLVMValueRef mask, LLVMValueRef other)
 {
     int vec = e->lane.vec;
     if (m->shape == ONE)
         return load_for_all(e, m, mask, other);
+    if (m->shape == RUNS)
+        return two_rows(e, m, c, in, mask, other);
     if (m->shape == SCATTERED && e->t->gather && vec > 1 && kl_dtypes[m->dt].size >= 4)
         return gather(e, m, c, mask, other);
     if (m->shape == STRIDED && m->coef == 2 && vec >= 4 &&
@@ -655,7 +697,7 @@ kl_ll_val *kl_ll_load(kl_ll *e, kl_x x)
     kl_x plain = has_masked(e, n.dtype) ? kl_ll_unclamp(e, x) : KL_NONE;
     if (plain != KL_NONE)
         return same_as(e, x, plain);
-    if (!locate(e, &m, (uint32_t)n.imm, n.src[0], pred))
+    if (!locate(e, &m, (uint32_t)n.imm, n.src[0], pred, true))
         return NULL;
     bool one = m.shape == ONE && (!m.pred || !m.pred->vary);
     kl_ll_val *o = m.pred && one ? otherwise(e, &m, other) : NULL;
@@ -747,7 +789,7 @@ void kl_ll_store(kl_ll *e, const kl_stmt *s)
     access m = {0};
     kl_ll_val *value = kl_ll_eval(e, kl_ll_lower(e, s->value));
     kl_x pred = value ? kl_ll_lower(e, s->pred) : KL_NONE;
-    if (!value || !locate(e, &m, s->operand, kl_ll_lower(e, s->at), pred))
+    if (!value || !locate(e, &m, s->operand, kl_ll_lower(e, s->at), pred, false))
         return;
     bool one = m.shape == ONE && !value->vary && !(m.pred && m.pred->vary);
     if (one)
@@ -755,43 +797,4 @@ void kl_ll_store(kl_ll *e, const kl_stmt *s)
     else
         store_varying(e, &m, value);
     kl_ll_touch_mem(e, s->operand);
-}
-
-/* ---- faults ---- */
-
-LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask)
-{
-    int lanes = kl_ll_lanes_of(mask);
-    if (lanes == 1)
-        return v;
-    LLVMTypeRef t = kl_ll_int(e, lanes, 1);
-    LLVMValueRef args[] = {LL.BuildBitCast(e->b, mask, t, ""),
-                           kl_ll_const(e, KL_BOOL, 0, 1)};
-    LLVMValueRef i = kl_ll_call(e, "llvm.cttz", &t, 1, args, 2);
-    i = LL.BuildAnd(e->b, i, kl_ll_const_int(e, lanes, (uint64_t)lanes - 1, 1), "");
-    return LL.BuildExtractElement(e->b, v, i, "");
-}
-
-/* Several workers may fail at once: the first to change the kind from 0 writes the rest.
- */
-void kl_ll_fault(kl_ll *e, LLVMValueRef bad, int kind, LLVMValueRef node,
-                 LLVMValueRef value)
-{
-    LLVMTypeRef i64 = kl_ll_int(e, 64, 1);
-    LLVMBasicBlockRef cold = kl_ll_block(e, "fault"), mine = kl_ll_block(e, "first");
-    LLVMBasicBlockRef on = kl_ll_block(e, "checked");
-    kl_ll_here(e);
-    LL.BuildCondBr(e->b, bad, cold, on);
-    kl_ll_set_block(e, cold);
-    LLVMValueRef word =
-        kl_ll_arg(e, offsetof(kl_args, error), LL.PointerTypeInContext(e->c, 0));
-    LLVMValueRef was = LL.BuildAtomicCmpXchg(
-        e->b, word, kl_ll_i64(e, 0), kl_ll_i64(e, kind), LLVMAtomicOrderingMonotonic,
-        LLVMAtomicOrderingMonotonic, 0);
-    LL.BuildCondBr(e->b, LL.BuildExtractValue(e->b, was, 1, ""), mine, on);
-    kl_ll_set_block(e, mine);
-    LL.BuildStore(e->b, node, kl_ll_gep(e, i64, word, kl_ll_i64(e, 1)));
-    LL.BuildStore(e->b, value, kl_ll_gep(e, i64, word, kl_ll_i64(e, 2)));
-    LL.BuildBr(e->b, on);
-    kl_ll_set_block(e, on);
 }

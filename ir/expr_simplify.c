@@ -490,3 +490,52 @@ bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coe
         *base = kl_lin_build(x, &rest);
     return !l.bad && *base != KL_NONE;
 }
+
+/* ---- runs ---- */
+
+/* The least number that var itself is divided by in e; 0: none. */
+static int64_t least_divisor(kl_exprs *x, kl_x e, uint32_t var)
+{
+    kl_xlist order = {0};
+    int64_t least = 0, by;
+    if (kl_x_order(x, e, &order) != KL_OK)
+        return 0;
+    for (uint32_t i = 0; i < order.count; i++) {
+        const kl_xnode *n = &x->nodes[order.items[i]];
+        if (n->op != KL_OP_floordiv && n->op != KL_OP_mod)
+            continue;
+        const kl_xnode *a = &x->nodes[n->src[0]];
+        if (a->op == KL_X_VAR && a->imm == var && kl_x_is_int(x, n->src[1], &by) &&
+            by > 1)
+            least = least ? KL_MIN(least, by) : by;
+    }
+    kl_xlist_free(&order);
+    return least;
+}
+
+typedef struct parts {
+    uint32_t var, hi, lo;
+    int64_t run;
+} parts;
+
+static kl_x in_parts(void *ctx, kl_exprs *x, kl_x leaf)
+{
+    const parts *p = ctx;
+    const kl_xnode *n = &x->nodes[leaf];
+    if (n->op != KL_X_VAR || n->imm != p->var)
+        return KL_NONE;
+    return kl_x_add(x, kl_x_scale(x, kl_x_var(x, p->hi), p->run), kl_x_var(x, p->lo));
+}
+
+int64_t kl_x_run(kl_exprs *x, kl_x index, uint32_t var)
+{
+    int64_t run = least_divisor(x, index, var), coef;
+    kl_x base;
+    if (run < 2)
+        return 0;
+    parts p = {var,
+               kl_x_newvar(x, "hi", kl_dim_ceildiv(x->dims, x->var_extent[var], run)),
+               kl_x_newvar(x, "lo", run), run};
+    kl_x e = kl_x_subst(x, index, in_parts, &p);
+    return e != KL_NONE && kl_x_affine(x, e, p.lo, &base, &coef) && coef == 1 ? run : 0;
+}
