@@ -358,9 +358,12 @@ static void schedule_column(kl_kernel *k, int part, const kl_target *t, int vec,
            p->stages[sums.nstages - 1].kind == KL_STAGE_MAP)
         sums.nstages--; /* what is done once a point is written once */
     int64_t one = map_lanes(k, t, forced), gathers = gathered(k, p, vec, one);
+    /* 7 x 7 taps of a depthwise convolution are worth twice as much code: their lanes of
+     * k would else lie in memory */
+    int64_t twice = p->stages[0].kind == KL_STAGE_CONTRACT ? 2 : 1;
     /* what is written out and gathered holds as many vectors of addresses as of values */
-    bool few = t->kind == KL_TARGET_CPU && own <= KL_LANES &&
-               own * weight_of(k, &sums) + weight_of(k, p) <= WRITTEN_OUT &&
+    bool few = t->kind == KL_TARGET_CPU && own <= twice * KL_LANES &&
+               own * weight_of(k, &sums) + weight_of(k, p) <= twice * WRITTEN_OUT &&
                own * gathers <= 2 * GATHERS;
     int64_t both = gathered(k, p, vec, 2 * one);
     bool two = !forced && !(few && own * both > GATHERS);
