@@ -130,6 +130,9 @@ OPERATORS = {
     "average_pool_2d": lambda: (nn.AvgPool2d(3), R(2, 4, 16, 16)),
     "average_pool_1d": lambda: (nn.AvgPool1d(8, 1, 4), R(2, 4, 32)),
     "average_pool_3d": lambda: (nn.AvgPool3d(3, 2, 1), R(2, 4, 8, 8, 8)),
+    **{f"resized_{m}": lambda m=m, d=d: (lambda x: F.interpolate(x * 2, scale_factor=2.0, mode=m),
+                                         R(2, 3, *[9, 7, 5][:d]))
+       for m, d in (("linear", 1), ("bilinear", 2), ("bicubic", 2), ("trilinear", 3))},
     "sum": lambda: (lambda x: x.sum(1, keepdim=True), R(4, 16, 8)),
     "mean": lambda: (lambda x: x.mean(1), R(4, 16, 8)),
     "max": lambda: (lambda x: x.max(1)[0], R(4, 16, 8)),

@@ -1,4 +1,5 @@
 """The torch.compile backend: Dynamo's graph, through AOTAutograd's decompositions, to programs."""
+import contextlib
 import functools
 import operator
 
@@ -409,9 +410,34 @@ def partition(joint, inputs, **kwargs):
         return min_cut_rematerialization_partition(joint, inputs, compiler="inductor", **kwargs)
 
 
+RESAMPLING = [getattr(getattr(torch.ops.aten, "upsample_" + n), o)
+              for n in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")
+              for o in ("vec", "default")]
+WRITTEN = torch._C.DispatchKey.Autograd, torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+@contextlib.contextmanager
+def whole_resampling(example_inputs):
+    """While it is open, PyTorch leaves interpolation whole: it writes it out before any table of
+    decompositions is asked, as gathers by indices that it computes in floats. Sizes that vary stay
+    with it: the operators themselves ask for numbers."""
+    taken = []
+    if not any(isinstance(x, torch.SymInt) for x in example_inputs):
+        taken = [(op, key, op.py_kernels.pop(key)) for op in RESAMPLING for key in WRITTEN
+                 if key in op.py_kernels]
+    for op, _, _ in taken:
+        op._dispatch_cache.clear()
+    try:
+        yield
+    finally:
+        for op, key, f in taken:
+            op.py_kernels[key] = f
+            op._dispatch_cache.clear()
+
+
 def through_aot(gm, example_inputs):
     """What torch._dynamo's AotAutograd does, which loads Inductor for its log."""
-    with whole_layers():
+    with whole_layers(), whole_resampling(example_inputs):
         f = aot_module_simplified(gm, example_inputs, fw_compiler=compile_graph,
                                   bw_compiler=compile_backward, inference_compiler=compile_graph,
                                   partition_fn=partition, decompositions=decompositions(),
