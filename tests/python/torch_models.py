@@ -81,6 +81,24 @@ class GPT(nn.Module):
         return self.head(x + self.mlp(self.n2(x)))
 
 
+class Warp(nn.Module):
+    """Features sampled at fixed places, then resized."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.register_buffer("places", torch.rand(2, 5, 6, 2) * 2 - 1)
+
+    def forward(self, x):
+        y = F.grid_sample(self.conv(x), self.places, align_corners=False)
+        return F.interpolate(y, scale_factor=2.0, mode="bilinear")
+
+
+@model()
+def warp():
+    return Warp(), torch.randn(2, 3, 8, 9)
+
+
 @model()
 def mlp():
     return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), torch.randn(8, 64)

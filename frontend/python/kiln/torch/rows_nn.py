@@ -407,7 +407,8 @@ def _col2im(x, size, kernel, dilation, padding, stride):
 @row("grid_sampler_2d_backward", "grid_sampler_3d_backward")
 def _grid_backward(g, x, grid, mode, padding, align, mask):
     f = kiln.grid_sampler_2d if x.dim() == 4 else kiln.grid_sampler_3d
-    return vjp(lambda a, b: f(a, b, mode, padding, align), (x, grid), g, mask)
+    # PyTorch gives the grid's in any case
+    return vjp(lambda a, b: f(a, b, mode, padding, align), (x, grid), g, (mask[0], True))
 
 
 # ---- embedding ----
