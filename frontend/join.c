@@ -120,21 +120,21 @@ kl_tensor *kl_column_stack_at(const char *at, kl_tensor *const *t, int n)
 /* ---- parts ---- */
 
 /* Pieces that end at the given indices. */
-int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim,
+int kl_tensor_split_at(const char *at, kl_tensor *t, const int64_t *ends, int n, int dim,
                        kl_tensor **out)
 {
     kl_call c = kl_call_begin(at);
     int64_t extent = kl_extent(t, dim), from = 0;
-    for (int i = 0; i <= ends.n; i++) {
-        int64_t to = i < ends.n ? ends.v[i] : extent;
+    for (int i = 0; i <= n; i++) {
+        int64_t to = i < n ? ends[i] : extent;
         to = to < 0 ? to + extent : to;
         to = KL_MIN(KL_MAX(to, 0), extent);
         out[i] = kl_slice_at(at, t, dim, from, KL_MAX(to, from), 1);
-        from = i < ends.n ? to : from;
+        from = i < n ? to : from;
         if (!out[i])
             return done(&c, -1);
     }
-    return done(&c, ends.n + 1);
+    return done(&c, n + 1);
 }
 
 /* n pieces, the first ones longer by one where it does not come out even. */

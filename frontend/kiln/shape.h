@@ -120,8 +120,8 @@ KL_API kl_tensor *kl_dstack_at(const char *at, kl_tensor *const *t, int n);
 KL_API kl_tensor *kl_column_stack_at(const char *at, kl_tensor *const *t, int n);
 /* Views into out[]: how many, or -1. Pieces that end at the indices, and the rest; n
  * pieces, the first ones longer by one. */
-KL_API int kl_tensor_split_at(const char *at, kl_tensor *t, kl_ints ends, int dim,
-                              kl_tensor **out);
+KL_API int kl_tensor_split_at(const char *at, kl_tensor *t, const int64_t *ends, int n,
+                              int dim, kl_tensor **out);
 KL_API int kl_tensor_split_n_at(const char *at, kl_tensor *t, int64_t n, int dim,
                                 kl_tensor **out);
 KL_API kl_tensor *kl_unflatten_at(const char *at, kl_tensor *t, int dim, kl_ints sizes);

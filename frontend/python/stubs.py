@@ -26,7 +26,7 @@ MODULES = {"__init__": "kiln", "functional": "kiln.nn.functional", "linalg": "ki
 TYPES = {"Tensor": "Tensor", "Tensors": "Sequence[Tensor]", "Operand": "Tensor | _Number",
          "int": "builtins.int", "float": "builtins.float", "Number": "_Number",
          "bool": "builtins.bool", "ints": "builtins.int | Sequence[builtins.int]",
-         "sizes": "Sequence[builtins.int | None]",
+         "Ints": "Sequence[builtins.int]", "sizes": "Sequence[builtins.int | None]",
          "floats": "builtins.float | Sequence[builtins.float]", "dtype": "_Dtype",
          "device": "_Device | builtins.str | builtins.int", "str": "builtins.str", "any": "Any"}
 RESULTS = {"Tensor": "Tensor", "Tensors": "tuple[Tensor, ...]", "self": "Tensor",

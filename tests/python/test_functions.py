@@ -279,6 +279,21 @@ class Values(unittest.TestCase):
         u, s, v = torch.pca_lowrank(a.mT)
         self.assertTrue(torch.allclose(u @ s.diag() @ v.mT, a.mT - a.mT.mean(0), atol=1e-5))
 
+    def test_any_number(self):
+        """Lists of tensors, of sizes and of results have no limit."""
+        x = torch.arange(1000.0)
+        for parts in (x.split(1), x.unbind(), x.chunk(1000), torch.tensor_split(x, 1000),
+                      x.split([1] * 1000), torch.tensor_split(x, list(range(1, 1000))),
+                      torch.tensor_split(x, torch.arange(1, 1000))):
+            self.assertEqual(len(parts), 1000)
+            self.assertEqual(parts[-1].reshape(()).item(), 999)
+            self.assertTrue(torch.equal(torch.stack(parts).view(-1), x))
+            self.assertTrue(torch.equal(torch.hstack(parts), x))
+        self.assertEqual(len(torch.broadcast_tensors(*[x] * 300)), 300)
+        p = [torch.ones(2, requires_grad=True) for _ in range(300)]
+        g = torch.autograd.grad(sum((i * t).sum() for i, t in enumerate(p)), p)
+        self.assertEqual([t[0].item() for t in g], list(range(300)))
+
     def test_gradient_of_a_part(self):
         """A leaf that is a part of its storage collects a gradient of its own shape."""
         w = torch.arange(6.0).view(2, 3)[:, 1:].requires_grad_()

@@ -18,14 +18,23 @@
 #define O(at_) (v[at_].u.o)
 #define TS(at_) (v[at_].u.list.ts)
 #define NT(at_) (v[at_].u.list.n)
+#define IS(at_) (v[at_].u.ints.v)
+#define NI(at_) (v[at_].u.ints.n)
 #define FS(at_) (v[at_].u.f.v)
 #define NF(at_) (v[at_].u.f.n)
 #define GIVEN(at_) (v[at_].given)
 #define X (r->x)
 #define ONE(e) (r->t = (e), r->n = 1)
 #define TWO(e) (r->t = (e), r->n = 2)
-#define LIST(e) (r->n = (e))
+#define LIST(most, e) (r->n = room_for(r, most) ? (e) : 0)
 #define OBJECT(e) (r->o = (e), r->n = -1)
+
+/* Results may follow in X, up to n. */
+static bool room_for(py_result *r, int64_t n)
+{
+    r->x = py_room_for(&r->room, n);
+    return r->x != NULL;
+}
 
 #include "rows_nn.h"
 
@@ -319,10 +328,9 @@ static unsigned form_of(int how)
 }
 
 /* first: the object that came first, which a result that is the same tensor is. */
-static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int how)
+static PyObject *carry_out(const py_row *row, py_value *v, PyObject *first, int how,
+                           py_result *r)
 {
-    kl_tensor *extra[PY_MAX_LIST];
-    py_result r = {.x = extra};
     const char *at = py_place();
     bool ok = true, drawn = row->generator >= 0 && v[row->generator].given;
     if (drawn && py_generator_use(v[row->generator].u.o))
@@ -330,33 +338,33 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     kl_scope_begin(); /* what the row makes on its way ends with the call */
     if (how != AS_INPLACE && py_autocast_on())
         py_autocast(at, row, v);
-    row->call(at, v, &r);
-    if (row->device >= 0 && v[row->device].given && r.n == 1 && r.t)
-        r.t = r.t == v[0].u.t ? kl_to_device_at(at, r.t, v[row->device].u.s)
-                              : row_there(at, r.t, v[row->device].u.s);
-    else if (row->like && r.n == 1 && r.t && /* where the first one is */
-             strcmp(kl_device_of(r.t), kl_device_of(v[0].u.t)) != 0)
-        r.t = row_there(at, r.t, kl_device_of(v[0].u.t));
-    if (how != AS_INPLACE && r.n > 0 && (row->lay || row->format >= 0))
-        py_lay(at, row, v, &r);
+    row->call(at, v, r);
+    if (row->device >= 0 && v[row->device].given && r->n == 1 && r->t)
+        r->t = r->t == v[0].u.t ? kl_to_device_at(at, r->t, v[row->device].u.s)
+                                : row_there(at, r->t, v[row->device].u.s);
+    else if (row->like && r->n == 1 && r->t && /* where the first one is */
+             strcmp(kl_device_of(r->t), kl_device_of(v[0].u.t)) != 0)
+        r->t = row_there(at, r->t, kl_device_of(v[0].u.t));
+    if (how != AS_INPLACE && r->n > 0 && (row->lay || row->format >= 0))
+        py_lay(at, row, v, r);
     if (how == AS_INPLACE)
-        ok = r.t && kl_assign_at(at, py_t(first), r.t);
-    else if (r.n >= 0)
-        take_all(row, &r);
+        ok = r->t && kl_assign_at(at, py_t(first), r->t);
+    else if (r->n >= 0)
+        take_all(row, r);
     kl_scope_drop();
     if (drawn)
         kl_generator_use(NULL);
-    if (how != AS_INPLACE && r.n == 1 && r.t && first &&
-        r.t == py_t(first)) { /* x.to(x.dtype) is x */
-        kl_tensor_unref(r.t);
+    if (how != AS_INPLACE && r->n == 1 && r->t && first &&
+        r->t == py_t(first)) { /* x.to(x.dtype) is x */
+        kl_tensor_unref(r->t);
         Py_INCREF(first);
         return first;
     }
     if (how != AS_INPLACE && !row->self)
-        return finish(row, &r);
-    if (r.n == -1) {
-        ok = r.o != NULL;
-        Py_XDECREF(r.o);
+        return finish(row, r);
+    if (r->n == -1) {
+        ok = r->o != NULL;
+        Py_XDECREF(r->o);
     }
     if (!ok)
         return py_raise();
@@ -364,29 +372,41 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     return first;
 }
 
+static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int how)
+{
+    py_result r;
+    r.n = 0, r.t = NULL, r.o = NULL, r.room.more = NULL;
+    room_for(&r, 0);
+    PyObject *o = carry_out(row, v, first, how, &r);
+    py_room_end(&r.room);
+    return o;
+}
+
 static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *names, int how)
 {
     py_value v[PY_MAX_PARAMS];
-    kl_tensor *lists[PY_MAX_LIST];
+    py_room lists;
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
     unsigned form = form_of(how);
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && takes_out(first, how))
         rest = without_out(&args, nargs, names, room, &out);
     names = rest ? rest : names;
+    lists.more = NULL;
     PyObject *r = NULL;
     int matched = 0;
     const py_row *row = &rows[first], *last = row;
     for (bool more = true; more && !matched; more = row->again, row++) {
         last = row;
         if (row->forms & form)
-            matched = py_signature_match(row, self, args, nargs, names, v, lists);
+            matched = py_signature_match(row, self, args, nargs, names, v, &lists);
     }
     if (matched == 1 && out)
         take_dtype(last, v, out);
     if (matched == 1)
         r = call_row(last, v, of, how);
+    py_room_end(&lists);
     if (matched == 0)
         refuse(first, args, nargs, names);
     if (out && out != Py_None)

@@ -70,17 +70,14 @@ static PyObject *get_default_dtype(PyObject *self, PyObject *unused)
     return py_dtype(kl_get_default_dtype());
 }
 
-/* The tensors of a tuple: how many; -1: too many. */
-static Py_ssize_t inputs_of(PyObject *x, kl_tensor **in)
+/* The tensors of a tuple; NULL: exception. */
+static kl_tensor **inputs_of(PyObject *x, py_room *room)
 {
     Py_ssize_t n = PyTuple_Size(x);
-    if (n > PY_MAX_LIST) {
-        PyErr_Format(PyExc_ValueError, "more than %d inputs", PY_MAX_LIST);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++)
+    kl_tensor **in = py_room_for(room, n);
+    for (Py_ssize_t i = 0; in && i < n; i++)
         in[i] = py_t(PyTuple_GetItem(x, i));
-    return n;
+    return in;
 }
 
 /* _grad(y, seed or None, [x..], retain, create): a tuple of gradients. */
@@ -88,22 +85,23 @@ FUNCTION(grad)
 {
     PyObject *y, *seed, *x;
     int retain, create;
-    kl_tensor *in[PY_MAX_LIST], *out[PY_MAX_LIST];
+    py_room from = {.more = NULL}, to = {.more = NULL};
     (void)self;
     if (!PyArg_ParseTuple(args, "OOO!pp", &y, &seed, &PyTuple_Type, &x, &retain, &create))
         return NULL;
-    Py_ssize_t n = inputs_of(x, in);
-    if (n < 0)
-        return NULL;
-    if (kl_grad_at(py_place(), py_t(y), in, (int)n, seed == Py_None ? NULL : py_t(seed),
-                   retain, create, out))
-        return py_raise();
-    PyObject *r = PyTuple_New(n);
+    Py_ssize_t n = PyTuple_Size(x);
+    kl_tensor **in = inputs_of(x, &from), **out = in ? py_room_for(&to, n) : NULL;
+    bool ok =
+        out && !kl_grad_at(py_place(), py_t(y), in, (int)n,
+                           seed == Py_None ? NULL : py_t(seed), retain, create, out);
+    PyObject *r = ok ? PyTuple_New(n) : py_raise();
     for (Py_ssize_t i = n; r && i-- > 0;) {
         PyObject *g = py_wrap(out[i]);
         if (!g || PyTuple_SetItem(r, i, g))
             Py_CLEAR(r);
     }
+    py_room_end(&from);
+    py_room_end(&to);
     return r;
 }
 
@@ -111,20 +109,20 @@ FUNCTION(grad)
 FUNCTION(depends)
 {
     PyObject *y, *x;
-    kl_tensor *in[PY_MAX_LIST];
-    bool on[PY_MAX_LIST];
+    py_room from = {.more = NULL}, to = {.more = NULL};
     (void)self;
     if (!PyArg_ParseTuple(args, "OO!", &y, &PyTuple_Type, &x))
         return NULL;
-    Py_ssize_t n = inputs_of(x, in);
-    if (n < 0)
-        return NULL;
-    if (kl_depends_at(py_place(), py_t(y), in, (int)n, on))
-        return py_raise();
-    PyObject *r = PyTuple_New(n);
+    Py_ssize_t n = PyTuple_Size(x);
+    kl_tensor **in = inputs_of(x, &from);
+    bool *on = in ? py_room_for(&to, n) : NULL;
+    bool ok = on && !kl_depends_at(py_place(), py_t(y), in, (int)n, on);
+    PyObject *r = ok ? PyTuple_New(n) : py_raise();
     for (Py_ssize_t i = n; r && i-- > 0;)
         if (PyTuple_SetItem(r, i, PyBool_FromLong(on[i])))
             Py_CLEAR(r);
+    py_room_end(&from);
+    py_room_end(&to);
     return r;
 }
 
@@ -259,11 +257,12 @@ PyMODINIT_FUNC PyInit__kiln(void)
         PyErr_NewException("kiln.linalg.LinAlgError", PyExc_RuntimeError, NULL);
     if (m && PyModule_AddObjectRef(m, "LinAlgError", py.linalg_error))
         Py_CLEAR(m);
-    if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
-              py_autograd_init(m) || py_optim_init(m) || py_generator_init(m) ||
-              py_files_init(m) || py_device_init(m) || py_inspect_init(m) ||
-              py_dlpack_init(m) || py_autocast_init(m) || py_jit_init(m) || py_report_init(m) ||
-              py_caller_init(m) || py_draw_init(m) || py_place_init(m)))
+    if (m &&
+        (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
+         py_autograd_init(m) || py_optim_init(m) || py_generator_init(m) ||
+         py_files_init(m) || py_device_init(m) || py_inspect_init(m) ||
+         py_dlpack_init(m) || py_autocast_init(m) || py_jit_init(m) ||
+         py_report_init(m) || py_caller_init(m) || py_draw_init(m) || py_place_init(m)))
         Py_CLEAR(m);
     return m;
 }

@@ -62,7 +62,7 @@ PyObject *py_wrap_as(PyTypeObject *type, kl_tensor *t); /* an object of a subcla
 /* The last two dimensions swapped, by the property `name`. */
 kl_tensor *py_transposed(const char *at, kl_tensor *t, const char *name, bool conj);
 void py_become(PyObject *self, PyObject *other); /* it has other's tensor from here on */
-KL_API PyObject *py_adopt(PyTypeObject *type, kl_tensor *t);   /* takes over a reference */
+KL_API PyObject *py_adopt(PyTypeObject *type, kl_tensor *t); /* takes over a reference */
 /* Raise kiln's error as PyTorch would; always NULL. */
 KL_API PyObject *py_raise(void);
 PyObject *py_size(kl_ints s);
@@ -85,7 +85,7 @@ bool py_is_int(
 /* ---- data.c: tensors from Python's and others' data ---- */
 /* torch.tensor(data): a copy; dt KL_DTYPE_NONE infers. */
 PyObject *py_make(PyObject *data, kl_dtype dt);
-PyObject *py_from_buffer(PyObject *o); /* shared memory: from_numpy */
+PyObject *py_from_buffer(PyObject *o);             /* shared memory: from_numpy */
 PyObject *py_over_bytes(PyObject *o, kl_dtype dt); /* the same, bytes as elements */
 PyObject *py_tolist(kl_tensor *t);
 int py_get_buffer(PyObject *self, Py_buffer *view, int flags);
@@ -105,8 +105,9 @@ typedef enum py_kind {
     PY_NUMBER,
     PY_BOOL,
     PY_INTS,
-    PY_SIZES,  /* ints, None among them as -1 */
-    PY_FLOATS, /* one, or several */
+    PY_LONG_INTS, /* a sequence of any length */
+    PY_SIZES,     /* ints, None among them as -1 */
+    PY_FLOATS,    /* one, or several */
     PY_DTYPE,
     PY_DEVICE,
     PY_STR,
@@ -140,14 +141,32 @@ typedef struct py_value {
             kl_tensor **ts;
             int n;
         } list;
+        struct {
+            int64_t *v;
+            int n;
+        } ints;
     } u;
 } py_value;
+
+/* Room for any number of tensors or integers: few of them are not allocated. */
+enum { PY_FEW = 32 };
+typedef struct py_room {
+    void *more; /* NULL: few */
+    union {
+        kl_tensor *t[PY_FEW];
+        int64_t i[PY_FEW];
+    } few;
+} py_room;
+/* Room for n, in which nothing stands any more; NULL: exception. */
+void *py_room_for(py_room *room, int64_t n);
+void py_room_end(py_room *room);
 
 typedef struct py_result {
     int n;         /* tensors given; -1: o is the result */
     kl_tensor *t;  /* the first */
     kl_tensor **x; /* room for those that follow it */
     PyObject *o;
+    py_room room;
 } py_result;
 typedef struct py_row py_row;
 struct py_row {
@@ -161,14 +180,14 @@ struct py_row {
     int generator, device; /* which parameter is the generator, the device; -1: none */
     int format;            /* which is the memory format; -1: none */
     unsigned char lay, laid_by; /* layout.c's rule for the results, and of what */
-    bool again;            /* the next row has the same name */
+    bool again;                 /* the next row has the same name */
     bool list, self, like; /* the result: Tensors, the first operand, as *_like give it */
 };
 enum { PY_FN = 1, PY_METHOD = 2, PY_INPLACE = 4, PY_OUT = 8 };
 int py_signature_parse(py_row *row);
 /* 1: parsed; 0: these arguments are not this row's (no exception); -1: exception. */
 int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists);
+                       Py_ssize_t nargs, PyObject *names, py_value *v, py_room *lists);
 int py_functions_init(PyObject *module);
 
 /* ---- doc.c: what help() shows of a name's rows; NULL: exception ---- */

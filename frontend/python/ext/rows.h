@@ -131,7 +131,7 @@ static kl_tensor *row_arg(const char *at, kl_tensor *t, bool has_dim, int dim, b
 static int row_unbind(const char *at, kl_tensor *t, int dim, kl_tensor **out)
 {
     int64_t n = kl_extent(t, dim);
-    if (n < 0 || n > PY_MAX_LIST) {
+    if (n < 0 || n > INT_MAX) {
         kl_select_at(at, t, dim, 0); /* says what is wrong with dim */
         return 0;
     }
@@ -140,15 +140,15 @@ static int row_unbind(const char *at, kl_tensor *t, int dim, kl_tensor **out)
     return (int)n;
 }
 
-static int row_split(const char *at, kl_tensor *t, kl_ints sizes, int dim,
+static int row_split(const char *at, kl_tensor *t, const int64_t *sizes, int n, int dim,
                      kl_tensor **out)
 {
     int64_t from = 0;
-    for (int i = 0; i < sizes.n; i++) {
-        out[i] = kl_narrow_at(at, t, dim, from, sizes.v[i]);
-        from += sizes.v[i];
+    for (int i = 0; i < n; i++) {
+        out[i] = kl_narrow_at(at, t, dim, from, sizes[i]);
+        from += sizes[i];
     }
-    return sizes.n;
+    return n;
 }
 
 static int row_nonzero_tuple(const char *at, kl_tensor *t, kl_tensor **out)
@@ -376,20 +376,14 @@ static int row_copies(const char *at, int n, kl_tensor **t)
     return n;
 }
 
-/* A short 1-d tensor's integers. */
-static kl_ints row_values(const char *at, kl_tensor *t)
-{
-    kl_ints v = {.n = (int)kl_numel(t)};
-    kl_tensor *wide = v.n <= KL_INTS_MAX ? kl_to_at(at, t, KL_I64) : NULL;
-    if (wide && kl_copy_out_at(at, wide, v.v, (size_t)v.n * sizeof *v.v))
-        v.n = 0;
-    return v;
-}
-
+/* by: how many pieces, or where they end. */
 static int row_tensor_split(const char *at, kl_tensor *t, kl_tensor *by, int dim,
-                            kl_tensor **out)
+                            py_result *r)
 {
-    kl_ints v = row_values(at, by);
+    int n = (int)kl_numel(by);
+    py_room room = {.more = NULL};
+    int64_t *v = kl_rank(by) > 1 ? NULL : py_room_for(&room, n);
+    kl_tensor *wide = v ? kl_to_at(at, by, KL_I64) : NULL;
     if (kl_rank(by) > 1) {
         PyErr_Format(PyExc_RuntimeError,
                      "tensor_split expected tensor_indices_or_sections to be a "
@@ -398,8 +392,13 @@ static int row_tensor_split(const char *at, kl_tensor *t, kl_tensor *by, int dim
                      kl_rank(by));
         return 0;
     }
-    return kl_rank(by) == 0 ? kl_tensor_split_n_at(at, t, v.v[0], dim, out)
-                            : kl_tensor_split_at(at, t, v, dim, out);
+    bool ok = wide && kl_copy_out_at(at, wide, v, (size_t)n * sizeof *v) == KL_OK;
+    if (ok && kl_rank(by) == 0)
+        n = room_for(r, v[0]) ? kl_tensor_split_n_at(at, t, v[0], dim, r->x) : 0;
+    else
+        n = ok && room_for(r, n + 1) ? kl_tensor_split_at(at, t, v, n, dim, r->x) : 0;
+    py_room_end(&room);
+    return n;
 }
 
 /* Summed over the dimensions that broadcasting from size repeats. */

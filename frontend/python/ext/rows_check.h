@@ -132,12 +132,15 @@ static kl_tensor *row_t(const char *at, kl_tensor *t)
 /* Vectors of no elements join with whatever stands beside them. */
 static kl_tensor *row_cat(const char *at, kl_tensor *const *ts, int n, int dim)
 {
-    kl_tensor *kept[PY_MAX_LIST];
+    py_room room = {.more = NULL};
+    kl_tensor **kept = py_room_for(&room, n);
     int k = 0;
-    for (int i = 0; i < n && i < PY_MAX_LIST; i++)
+    for (int i = 0; kept && i < n; i++)
         if (kl_rank(ts[i]) != 1 || kl_extent(ts[i], 0) != 0)
             kept[k++] = ts[i];
-    return k ? kl_cat_at(at, kept, k, dim) : kl_cat_at(at, ts, n, dim);
+    kl_tensor *r = k ? kl_cat_at(at, kept, k, dim) : kl_cat_at(at, ts, n, dim);
+    py_room_end(&room);
+    return r;
 }
 
 /* Of no dtype that was asked for, a complex number makes a complex tensor. */

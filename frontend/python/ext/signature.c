@@ -7,9 +7,11 @@
  * t.view(2, 3). Types: Tensor, Tensors (a sequence), Operand (a tensor or a number), int,
  * float, Number, bool, ints (also one int), sizes (None among them), floats (also one),
  * dtype, device, str, any. NumPy's names of parameters are known
- * everywhere: axis, keepdims, x, x1, x2. */
+ * everywhere: axis, keepdims, x, x1, x2. Of Tensors and Ints (a sequence of integers)
+ * there may be any number; ints are at most as many as a tensor has dimensions. */
 #include "py.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,7 @@ static const struct {
     {"int", PY_INT},       {"float", PY_FLOAT},     {"Number", PY_NUMBER},
     {"bool", PY_BOOL},     {"ints", PY_INTS},       {"dtype", PY_DTYPE},
     {"device", PY_DEVICE}, {"str", PY_STR},         {"any", PY_ANY},
-    {"sizes", PY_SIZES},   {"floats", PY_FLOATS},
+    {"sizes", PY_SIZES},   {"floats", PY_FLOATS},   {"Ints", PY_LONG_INTS},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -140,15 +142,33 @@ static void set_default(const py_param *p, py_value *v)
 
 /* ---- converting one argument: 1 done, 0 another type, -1 exception ---- */
 
-static int put_tensors(PyObject *const *e, Py_ssize_t n, py_value *v, kl_tensor **room)
+void *py_room_for(py_room *room, int64_t n)
 {
+    py_room_end(room);
+    if (n <= PY_FEW)
+        return &room->few;
+    room->more = n <= INT_MAX ? PyMem_Malloc((size_t)n * sizeof *room->few.i) : NULL;
+    return room->more ? room->more : PyErr_NoMemory();
+}
+
+void py_room_end(py_room *room)
+{
+    PyMem_Free(room->more);
+    room->more = NULL;
+}
+
+static int put_tensors(PyObject *const *e, Py_ssize_t n, py_value *v, py_room *room)
+{
+    kl_tensor **ts = py_room_for(room, n);
+    if (!ts)
+        return -1;
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (i == PY_MAX_LIST || !py_is_tensor(e[i]))
+        if (!py_is_tensor(e[i]))
             return 0;
-        room[i] = py_t(e[i]);
+        ts[i] = py_t(e[i]);
     }
     v->given = true;
-    v->u.list.ts = room;
+    v->u.list.ts = ts;
     v->u.list.n = (int)n;
     return 1;
 }
@@ -176,25 +196,39 @@ static int to_floats(PyObject *o, py_value *v)
     return 1;
 }
 
-static int to_list(PyObject *o, py_value *v, kl_tensor **room)
+static int to_list(PyObject *o, py_value *v, py_room *room)
 {
     bool tuple = PyTuple_Check(o);
     if (!tuple && !PyList_Check(o))
         return 0;
     Py_ssize_t n = tuple ? PyTuple_Size(o) : PyList_Size(o);
-    if (n > PY_MAX_LIST) {
-        PyErr_Format(PyExc_ValueError, "more than %d tensors in one list", PY_MAX_LIST);
+    kl_tensor **ts = py_room_for(room, n);
+    if (!ts)
         return -1;
-    }
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *e = tuple ? PyTuple_GetItem(o, i) : PyList_GetItem(o, i);
         if (!py_is_tensor(e))
             return 0;
-        room[i] = py_t(e);
+        ts[i] = py_t(e);
     }
-    v->u.list.ts = room;
+    v->u.list.ts = ts;
     v->u.list.n = (int)n;
     return 1;
+}
+
+static int to_long_ints(PyObject *o, py_value *v, py_room *room)
+{
+    bool tuple = PyTuple_Check(o);
+    if (!tuple && !PyList_Check(o))
+        return 0;
+    Py_ssize_t n = tuple ? PyTuple_Size(o) : PyList_Size(o);
+    v->u.ints.v = py_room_for(room, n);
+    v->u.ints.n = (int)n;
+    int r = v->u.ints.v ? 1 : -1;
+    for (Py_ssize_t i = 0; i < n && r == 1; i++)
+        r = py_as_int(tuple ? PyTuple_GetItem(o, i) : PyList_GetItem(o, i),
+                      &v->u.ints.v[i]);
+    return r;
 }
 
 static int to_string(PyObject *o, py_value *v)
@@ -223,7 +257,7 @@ static int to_ints(PyObject *o, bool none, py_value *v)
     return 1;
 }
 
-static int convert(const py_param *p, PyObject *o, py_value *v, kl_tensor **room)
+static int convert(const py_param *p, PyObject *o, py_value *v, py_room *room)
 {
     v->given = true;
     if (o == Py_None && (p->optional || (!p->required && !p->fallback))) {
@@ -250,6 +284,8 @@ static int convert(const py_param *p, PyObject *o, py_value *v, kl_tensor **room
         return to_bool(o, v);
     case PY_INTS:
         return to_ints(o, false, v);
+    case PY_LONG_INTS:
+        return to_long_ints(o, v, room);
     case PY_SIZES:
         return to_ints(o, true, v);
     case PY_FLOATS:
@@ -301,7 +337,7 @@ static int put_ints(PyObject *const *args, Py_ssize_t n, py_value *v)
 }
 
 static int match_keywords(const py_row *row, PyObject *const *args, PyObject *names,
-                          py_value *v, kl_tensor **room, uint32_t *done)
+                          py_value *v, py_room *room, uint32_t *done)
 {
     Py_ssize_t n = PyTuple_Size(names);
     for (Py_ssize_t k = 0; k < n; k++) {
@@ -329,7 +365,7 @@ static Py_ssize_t leading_ints(PyObject *const *args, Py_ssize_t n)
 }
 
 int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *names, py_value *v, kl_tensor **lists)
+                       Py_ssize_t nargs, PyObject *names, py_value *v, py_room *lists)
 {
     uint32_t done = 0;
     int at = 0, r;
