@@ -208,9 +208,26 @@ class Sparse(unittest.TestCase):
             s.indices()
         with self.assertRaisesRegex(RuntimeError, "found index 5"):
             torch.sparse_coo_tensor([[0, 5]], [1., 2.], (3,))
-        for later in (lambda: s @ s, lambda: s.sum(), lambda: torch.sparse.mm(s, s)):
-            with self.assertRaisesRegex(NotImplementedError, "matmul|sum|mm"):
+        for later in (lambda: s @ s, lambda: s.sum(), lambda: torch.sparse.mm(s, s),
+                      lambda: torch.add(s, s)):
+            with self.assertRaisesRegex(NotImplementedError, "matmul|sum|mm|add"):
                 later()
+
+    def test_products(self):
+        a, b = torch.tensor([[0., 2., 0.], [3., 0., 4.]]), torch.arange(6.).reshape(3, 2)
+        for x in (b, b[:, 0]):
+            v = torch.tensor([3., 1., 4., 1.], requires_grad=True)
+            s = torch.sparse_coo_tensor([[1, 0, 1, 0], [0, 1, 2, 1]], v, (2, 3))
+            ys = [s @ x, s.mm(x), torch.sparse.mm(s, x), torch.spmm(s, x), torch.matmul(s, x),
+                  torch.mm(input=s, mat2=x)]
+            for y in ys:
+                self.assertEqual(y.tolist(), (a @ x).tolist())
+            ys[0].sum().backward()
+            at = x if x.dim() == 1 else x.sum(1)
+            self.assertEqual(v.grad.tolist(), at[[0, 1, 2, 1]].tolist())
+        self.assertEqual((s.t() @ torch.eye(2)).tolist(), a.T.tolist())
+        with self.assertRaisesRegex(RuntimeError, r"cannot be multiplied \(2x3 and 2x3\)"):
+            s @ a
 
 
 class Sharing(unittest.TestCase):

@@ -320,6 +320,53 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
     return NULL;
 }
 
+/* ---- objects that are no tensors ---- */
+
+static PyObject *functions[ROWS]; /* by a name's first row */
+
+/* What the type of one of the arguments has for them; NULL, perhaps without an exception.
+ */
+static PyObject *hook_of(PyObject *const *args, Py_ssize_t n, PyObject **types)
+{
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *type = (PyObject *)Py_TYPE(args[i]), *hook = NULL;
+        if (!py_is_tensor(args[i]))
+            hook = PyObject_GetAttrString(type, "__torch_function__");
+        if (hook)
+            *types = PyTuple_Pack(1, type);
+        if (hook)
+            return hook;
+        PyErr_Clear();
+    }
+    return NULL;
+}
+
+/* PyTorch's protocol: such an object's type carries a function out by __torch_function__.
+ */
+static PyObject *overridden(PyObject *fn, PyObject *const *args, Py_ssize_t n,
+                            PyObject *names)
+{
+    Py_ssize_t k = names ? PyTuple_Size(names) : 0;
+    PyObject *types = NULL, *hook = hook_of(args, n + k, &types);
+    if (!hook)
+        return NULL;
+    PyObject *all = PyTuple_New(n), *named = PyDict_New(), *r = NULL;
+    for (Py_ssize_t i = 0; all && i < n; i++) {
+        Py_INCREF(args[i]);
+        PyTuple_SetItem(all, i, args[i]);
+    }
+    bool ok = all && named && types;
+    for (Py_ssize_t i = 0; ok && i < k; i++)
+        ok = !PyDict_SetItem(named, PyTuple_GetItem(names, i), args[n + i]);
+    if (ok)
+        r = PyObject_CallFunctionObjArgs(hook, fn, types, all, named, NULL);
+    Py_XDECREF(all);
+    Py_XDECREF(named);
+    Py_XDECREF(types);
+    Py_DECREF(hook);
+    return r;
+}
+
 /* ---- calling ---- */
 
 static unsigned form_of(int how)
@@ -407,7 +454,9 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     if (matched == 1)
         r = call_row(last, v, of, how);
     py_room_end(&lists);
-    if (matched == 0)
+    if (matched == 0 && how == AS_FUNCTION)
+        r = overridden(functions[first], args, nargs, names);
+    if (matched == 0 && !r && !PyErr_Occurred())
         refuse(first, args, nargs, names);
     if (out && out != Py_None)
         r = into(out, r);
@@ -485,7 +534,7 @@ static int add_function(PyObject *modules, int row)
         s += n;
         s += *s == ' ';
     }
-    Py_XDECREF(f);
+    functions[row] = f;
     return bad ? -1 : 0;
 }
 

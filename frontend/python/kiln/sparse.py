@@ -1,5 +1,6 @@
-"""Sparse tensors in coordinate form: where, and which values. Made, joined, and turned into
-dense ones and back; what else PyTorch does with them says that it is not there yet."""
+"""Sparse tensors in coordinate form: where, and which values. Made, joined, turned into dense
+ones and back, and multiplied by these; what else PyTorch does with them says that it is not there
+yet."""
 from . import _dtypes, _functions as K
 from ._kiln import Tensor
 from ._misc import sparse_coo
@@ -103,6 +104,26 @@ class SparseTensor:
     def to(self, *args, **kwargs):
         return SparseTensor(self._at, self._v.to(*args, **kwargs), self.shape, self._coalesced)
 
+    def t(self):
+        """The matrix that it is, transposed."""
+        if self.sparse_dim() != 2 or self.dense_dim():
+            raise NotImplementedError("kiln: Tensor.t of a sparse tensor that is no matrix is not "
+                                      "implemented yet")
+        return SparseTensor(self._at.flip(0), self._v, self.shape[::-1])
+
+    def __matmul__(self, other):
+        return mm(self, other)
+
+    matmul = mm = mv = __matmul__
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        """torch.mm(sparse, dense) and the like; other functions refuse it as they do any object."""
+        if func in (K.mm, K.matmul, K.spmm, K.mv):
+            named = kwargs or {}
+            return mm(*args, *(named[n] for n in ("input", "mat2", "other", "vec") if n in named))
+        raise NotImplementedError(f"kiln: {func.__name__} of a sparse tensor is not implemented yet")
+
     def __repr__(self):
         def part(name, t):
             return f"{name}=" + repr(t).replace("\n", "\n" + " " * (len(name) + 8))
@@ -128,9 +149,29 @@ def _refuse(symbol):
     return run
 
 
-for _name in ("add", "radd", "sub", "mul", "rmul", "matmul", "truediv", "neg", "getitem",
+for _name in ("add", "radd", "sub", "mul", "rmul", "rmatmul", "truediv", "neg", "getitem",
               "setitem"):
     setattr(SparseTensor, f"__{_name}__", _refuse(f"__{_name}__"))
+
+
+def mm(mat1, mat2):
+    """The product of matrices, the first of which may be sparse; or of one and a vector."""
+    if isinstance(mat1, SparseTensor) and isinstance(mat2, Tensor):
+        if mat1.sparse_dim() != 2 or mat1.dense_dim() or mat2.dim() not in (1, 2):
+            raise NotImplementedError("kiln: a sparse product is one of a matrix and a matrix or "
+                                      "vector so far")
+        n, m = mat1.shape
+        if m != mat2.shape[0]:
+            sizes = "x".join(map(str, mat2.shape))
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied "
+                               f"({n}x{m} and {sizes})")
+        row, column = mat1._at
+        v = mat1._v if mat2.dim() == 1 else mat1._v.unsqueeze(1)
+        parts = v * mat2.index_select(0, column)
+        return K.zeros((n, *mat2.shape[1:]), dtype=parts.dtype).index_add(0, row, parts)
+    if isinstance(mat1, Tensor) and isinstance(mat2, Tensor):
+        return K.mm(mat1, mat2)
+    raise NotImplementedError("kiln: mm by a sparse second matrix is not implemented yet")
 
 
 def sparse_coo_tensor(indices, values, size=None, *, dtype=None, device=None,
@@ -186,7 +227,7 @@ def _later(name):
     return run
 
 
-for _name in ("mm", "addmm", "sum", "softmax", "log_softmax", "spdiags", "sampled_addmm"):
+for _name in ("addmm", "sum", "softmax", "log_softmax", "spdiags", "sampled_addmm"):
     globals()[_name] = _later(_name)
 sparse_csr_tensor, sparse_csc_tensor, sparse_bsr_tensor, sparse_bsc_tensor, \
     sparse_compressed_tensor = (
