@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { DEPTH_MAX = 96, CHEAP = 6, PROLOGUE = 3 };
+enum { DEPTH_MAX = 96, CHEAP = 6, PROLOGUE = 3, FEW_PARTS = 16, MATH = 16 };
 
 bool kl_is_heavy(kl_op op)
 {
@@ -31,7 +31,7 @@ bool kl_is_heavy(kl_op op)
 static int op_cost(const kl_node *n)
 {
     if (kl_ops[n->op].kind == KL_KIND_ELT)
-        return kl_ops[n->op].flags & KL_F_MATH             ? 16
+        return kl_ops[n->op].flags & KL_F_MATH             ? MATH
                : n->op == KL_OP_div || n->op == KL_OP_sqrt ? 4
                                                            : 1;
     if (n->op == KL_OP_gather || n->op == KL_OP_concat || n->op == KL_OP_update)
@@ -157,6 +157,21 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
     }
 }
 
+/* What computes an element of a concatenation asks every part in turn, and keeps what it
+ * loads of each at hand: of many parts it only loads one value. */
+static void keep_parts(kl_fusion *f, const tally *t, kl_ref r)
+{
+    uint32_t n = kl_graph_at(f->g, r)->nsrc;
+    for (uint32_t i = 0; i < n && n > FEW_PARTS; i++) {
+        kl_ref s = kl_graph_src(f->g, r, i);
+        const kl_node *m = kl_graph_at(f->g, s);
+        while (kl_ops[m->op].kind == KL_KIND_MOVE && m->nsrc == 1 && f->root_of[s] < 0)
+            m = kl_graph_at(f->g, s = kl_graph_src(f->g, s, 0));
+        if (m->nsrc > 0 && m->op != KL_OP_pick && t->cost[s] > 0)
+            mark_root(f, s, "it is one of many parts");
+    }
+}
+
 static kl_status choose(kl_fusion *f)
 {
     kl_graph *g = f->g;
@@ -179,6 +194,8 @@ static kl_status choose(kl_fusion *f)
             mark_root(f, r, NULL);
         if (kl_is_heavy((kl_op)n->op))
             keep_operands(f, &t, r);
+        if (n->op == KL_OP_concat)
+            keep_parts(f, &t, r);
         measure(f, &t, r, false);
         judge_light(f, &t, r);
     }
@@ -416,6 +433,10 @@ static kl_status analyse(kl_fusion *f, kl_root *root)
                   : kl_read(rd, root->node, axis, KL_NONE) == KL_NONE ? kl_error_status()
                                                                       : KL_OK;
     root->cost = (int)k->x->count;
+    for (uint32_t i = 0; i < k->x->count; i++) { /* math is written out */
+        uint16_t op = k->x->nodes[i].op;
+        root->cost += op < KL_OP_COUNT && kl_ops[op].flags & KL_F_MATH ? MATH - 1 : 0;
+    }
     return s;
 }
 

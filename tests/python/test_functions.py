@@ -294,6 +294,18 @@ class Values(unittest.TestCase):
         g = torch.autograd.grad(sum((i * t).sum() for i, t in enumerate(p)), p)
         self.assertEqual([t[0].item() for t in g], list(range(300)))
 
+    def test_many_parts(self):
+        """Losses of many steps, joined: each is computed once, in a kernel of bounded size."""
+        n = 150
+        w = torch.linspace(-1, 1, 8).reshape(2, 4).requires_grad_()
+        x, r = torch.linspace(-2, 2, 4 * n).reshape(n, 4), torch.linspace(0, 1, n)
+        steps = [torch.softmax(x[i:i + 1] @ w.T, 1)[:, i % 2].clamp(1e-7, 1).log() for i in range(n)]
+        torch.cat([-s * r[i] for i, s in enumerate(steps)]).sum().backward()
+        got, w.grad = w.grad, None
+        all_at_once = torch.log_softmax(x @ w.T, 1)[torch.arange(n), torch.arange(n) % 2]
+        (-all_at_once * r).sum().backward()
+        self.assertTrue(torch.allclose(got, w.grad, rtol=1e-4))
+
     def test_gradient_of_a_part(self):
         """A leaf that is a part of its storage collects a gradient of its own shape."""
         w = torch.arange(6.0).view(2, 3)[:, 1:].requires_grad_()
