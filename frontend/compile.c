@@ -392,9 +392,11 @@ void kl_compile_keep(const void *key, size_t nkey, const kl_program *p)
     kl_text_free(&text);
 }
 
-static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
+static kl_status compile_unit(kl_graph *g, int device, bool fresh, bool fuse_off,
+                              kl_program **out)
 {
-    kl_unit u = {.arena = g->arena, .target = target_of(device), .graph = g};
+    kl_unit u = {
+        .arena = g->arena, .target = target_of(device), .graph = g, .fuse_off = fuse_off};
     if (!u.target)
         return kl_error_status();
     kl_status st = kl_pipeline_run(&u, NULL, "schedule");
@@ -409,6 +411,17 @@ static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
     else
         *out = u.program;
     return st;
+}
+
+/* A kernel that the code generator refuses (its stack frame would be too large) is one of
+ * many values: each gets a kernel of its own then. */
+static kl_status compile(kl_graph *g, int device, bool fresh, kl_program **out)
+{
+    kl_status st = compile_unit(g, device, fresh, false, out);
+    if (st != KL_ERR_COMPILE)
+        return st;
+    kl_error_clear();
+    return compile_unit(g, device, fresh, true, out);
 }
 
 kl_status kl_compile_text(const char *text, kl_program **out)
