@@ -250,7 +250,9 @@ static bool mentions(const char *text, char letter)
     return false;
 }
 
-/* Bit i: source i; bit 3: the result. */
+/* Bit i: source i; bit 3: the result. Ours may be read where PyTorch has kept something
+ * else: quotients keep their operands, and what is largest or smallest keeps where it
+ * was, so these results may be written to. */
 static unsigned saved(kl_lazy *n)
 {
     const kl_op_info *op = &kl_ops[n->op];
@@ -259,12 +261,14 @@ static unsigned saved(kl_lazy *n)
         for (int i = 0; i < n->nsrc; i++)
             for (int v = 0; v < 4 && kl_lazy_src(n, i)->track; v++)
                 r |= mentions(op->d[i], "abcy"[v]) ? 1u << v : 0;
-        return r & (8u | ((1u << n->nsrc) - 1));
+        return r & ((n->op == KL_OP_div ? 0 : 8u) | ((1u << n->nsrc) - 1));
     }
     if (n->op == KL_OP_contract)
         return (kl_lazy_src(n, 1)->track ? 1u : 0) | (kl_lazy_src(n, 0)->track ? 2u : 0);
-    if (n->op == KL_OP_reduce || n->op == KL_OP_prefix)
-        return kl_lazy_attr(n)[0] == KL_OP_add ? 0 : 9;
+    if (n->op == KL_OP_reduce || n->op == KL_OP_prefix) {
+        int64_t of = kl_lazy_attr(n)[0];
+        return of == KL_OP_add ? 0 : of == KL_OP_max || of == KL_OP_min ? 1 : 9;
+    }
     return n->op == KL_OP_gather || n->op == KL_OP_scatter ? 2 : 0;
 }
 
