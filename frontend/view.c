@@ -530,7 +530,7 @@ int kl_split_at(const char *at, kl_tensor *t, int64_t size, int dim, kl_tensor *
     }
     kl_call_done(&c, KL_OK);
     int64_t extent = ok ? kl_t_shape(t)[axis] : 0;
-    int64_t all = ok ? extent / size + (extent % size != 0) : 0;
+    int64_t all = ok ? KL_MAX(extent / size + (extent % size != 0), 1) : 0;
     for (; n < cap && n < all; n++)
         out[n] = kl_slice_at(at, t, axis, n * size, kl_sat_add(n * size, size), 1);
     return (int)KL_MIN(all, INT_MAX);
@@ -550,5 +550,9 @@ int kl_chunk_at(const char *at, kl_tensor *t, int n, int dim, kl_tensor **out)
         return 0;
     }
     int64_t size = kl_t_shape(t)[axis] / n + (kl_t_shape(t)[axis] % n != 0);
-    return kl_split_at(at, t, KL_MAX(size, 1), dim, out, n);
+    for (int i = 0; i < n && size == 0; i++)
+        out[i] = kl_slice_at(at, t, axis, 0, 0, 1);
+    if (size == 0)
+        return n;
+    return kl_split_at(at, t, size, dim, out, n);
 }

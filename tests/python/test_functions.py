@@ -290,6 +290,8 @@ class Values(unittest.TestCase):
             self.assertTrue(torch.equal(torch.stack(parts).view(-1), x))
             self.assertTrue(torch.equal(torch.hstack(parts), x))
         self.assertEqual(len(torch.broadcast_tensors(*[x] * 300)), 300)
+        self.assertEqual([p.shape for p in torch.zeros(0, 2).split(3)], [(0, 2)])
+        self.assertEqual([p.shape for p in torch.zeros(0, 2).chunk(3)], [(0, 2)] * 3)
         p = [torch.ones(2, requires_grad=True) for _ in range(300)]
         g = torch.autograd.grad(sum((i * t).sum() for i, t in enumerate(p)), p)
         self.assertEqual([t[0].item() for t in g], list(range(300)))
@@ -305,6 +307,23 @@ class Values(unittest.TestCase):
         all_at_once = torch.log_softmax(x @ w.T, 1)[torch.arange(n), torch.arange(n) % 2]
         (-all_at_once * r).sum().backward()
         self.assertTrue(torch.allclose(got, w.grad, rtol=1e-4))
+
+    def test_written_results(self):
+        """Results that PyTorch's derivatives do not read may be written to in place."""
+        for f in (F.silu, F.softsign, lambda x: x / (x + 3), lambda x: F.max_pool2d(x, 2),
+                  lambda x: F.adaptive_max_pool2d(x, 1), lambda x: x.cummax(1)[0],
+                  lambda x: F.normalize(x, dim=1)):
+            x = torch.linspace(-1, 2, 16).reshape(1, 1, 4, 4).requires_grad_()
+            y = f(x)
+            y += 1
+            y.relu_().sum().backward()
+            got, x.grad = x.grad, None
+            (f(x) + 1).relu().sum().backward()
+            self.assertEqual(got.tolist(), x.grad.tolist())
+        y = x.exp()
+        y += 1
+        with self.assertRaisesRegex(RuntimeError, "modified by an inplace"):
+            y.sum().backward()
 
     def test_gradient_of_a_part(self):
         """A leaf that is a part of its storage collects a gradient of its own shape."""

@@ -1,5 +1,6 @@
 """Filling parameters: each function writes its tensor in place and returns it."""
 import math
+import warnings
 
 from .. import _functions as K
 from .. import _kiln
@@ -117,9 +118,17 @@ def _calculate_correct_fan(tensor, mode):
     return fan_in if mode == "fan_in" else fan_out
 
 
+def _empty(tensor):
+    if 0 in tensor.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=4)
+    return 0 in tensor.shape
+
+
 @_filled
 def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
     """He: uniform."""
+    if _empty(tensor):
+        return
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
     tensor.uniform_(-bound, bound)
@@ -128,6 +137,8 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
 @_filled
 def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
     """He: normal."""
+    if _empty(tensor):
+        return
     tensor.normal_(0, calculate_gain(nonlinearity, a)
                    / math.sqrt(_calculate_correct_fan(tensor, mode)))
 
