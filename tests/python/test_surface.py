@@ -156,6 +156,9 @@ class Modules(unittest.TestCase):
                             ("upsampling", "Upsample"), ("flatten", "Flatten")):
             of = importlib.import_module(f"kiln.nn.modules.{name}")
             self.assertIs(getattr(of, layer), getattr(torch.nn, layer))
+        for name, one in (("normal", "Normal"), ("categorical", "Categorical"),
+                          ("multivariate_normal", "MultivariateNormal"), ("kl", "kl_divergence")):
+            self.assertTrue(hasattr(importlib.import_module(f"kiln.distributions.{name}"), one))
         self.assertIs(importlib.import_module("kiln.utils.data.dataloader").DataLoader,
                       torch.utils.data.DataLoader)
 

@@ -1,8 +1,20 @@
 """Probability distributions: parameters, samples, densities, and how far one is from another."""
-from . import constraints, kl  # noqa: F401
+import sys as _sys
+
+from . import constraints, continuous, discrete, distribution, kl, several  # noqa: F401
 from .continuous import (Beta, Cauchy, Chi2, Dirichlet, Exponential, Gamma, Gumbel,  # noqa: F401
                          HalfNormal, Laplace, LogNormal, Normal, StudentT, Uniform)
-from .discrete import Bernoulli, Categorical, Geometric, Poisson  # noqa: F401
+from .discrete import (Bernoulli, Binomial, Categorical, Geometric, Multinomial,  # noqa: F401
+                       Poisson)
 from .distribution import Distribution  # noqa: F401
 from .kl import kl_divergence, register_kl  # noqa: F401
 from .several import Independent, MultivariateNormal  # noqa: F401
+
+# where PyTorch keeps them
+for _of, _names in {
+        continuous: "beta cauchy chi2 dirichlet exponential gamma gumbel half_normal laplace "
+                    "log_normal normal studentT uniform",
+        discrete: "bernoulli binomial categorical geometric multinomial poisson",
+        several: "independent multivariate_normal", distribution: "utils"}.items():
+    for _name in _names.split():
+        _sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _of

@@ -105,6 +105,19 @@ class _Simplex(Constraint):
         return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
 
 
+class _Multinomial(Constraint):
+    is_discrete, event_dim = True, 1
+
+    def __init__(self, upper_bound):
+        self.upper_bound = upper_bound
+
+    def check(self, value):
+        return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
+
+    def __repr__(self):
+        return "Multinomial()"
+
+
 class _LowerCholesky(Constraint):
     event_dim = 2
 
@@ -128,6 +141,7 @@ positive, nonnegative, unit_interval = _GreaterThan(0.0), _GreaterThanEq(0.0), _
 nonnegative_integer, positive_integer = _IntegerGreaterThan(0), _IntegerGreaterThan(1)
 lower_cholesky, positive_definite = _LowerCholesky(), _PositiveDefinite()
 greater_than, greater_than_eq, less_than = _GreaterThan, _GreaterThanEq, _LessThan
+multinomial = _Multinomial
 interval, integer_interval, independent = _Interval, _IntegerInterval, _IndependentConstraint
 real_vector = independent(real, 1)
 

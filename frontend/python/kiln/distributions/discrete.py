@@ -86,6 +86,59 @@ class Geometric(_OfOdds):
             self.probs
 
 
+class Binomial(_OfOdds):
+    """How many of total_count tries succeed."""
+
+    arg_constraints = {"total_count": constraints.nonnegative_integer,
+                       "probs": constraints.unit_interval, "logits": constraints.real}
+    has_enumerate_support = True
+    mean = property(lambda self: self.total_count * self.probs)
+    mode = property(lambda self: ((self.total_count + 1) * self.probs).floor().minimum(
+        self.total_count))
+    variance = property(lambda self: self.total_count * self.probs * (1 - self.probs))
+    support = property(lambda self: constraints.integer_interval(0, self.total_count))
+
+    def __init__(self, total_count=1, probs=None, logits=None, validate_args=None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        given, count = broadcast_all(probs if logits is None else logits, total_count)
+        self.__dict__["probs" if logits is None else "logits"] = given
+        self.total_count = count.to(given.dtype)
+        Distribution.__init__(self, given.shape, validate_args=validate_args)
+
+    @classmethod
+    def names(cls):
+        return ["probs", "logits", "total_count"]
+
+    def _tries(self, what):
+        most = int(self.total_count.max())
+        if int(self.total_count.min()) != most:
+            raise NotImplementedError(f"Inhomogeneous total count not supported by `{what}`.")
+        return most
+
+    def sample(self, sample_shape=()):
+        with _k.no_grad():
+            shape = tuple(self._extended_shape(sample_shape))
+            tries = _k.arange(int(self.total_count.max())).reshape([-1] + [1] * len(shape))
+            hit = _k.rand((tries.shape[0], *shape), dtype=self.probs.dtype) < self.probs
+            return (hit & (tries < self.total_count)).sum(0).to(self.probs.dtype)
+
+    def log_prob(self, value):
+        n, logits, value = broadcast_all(self.total_count, self.logits, self._checked(value))
+        ways = (n + 1).lgamma() - (value + 1).lgamma() - (n - value + 1).lgamma()
+        return ways + value * logits - n * _F.softplus(logits, threshold=1e9)
+
+    def entropy(self):
+        self._tries("entropy")
+        log_prob = self.log_prob(self.enumerate_support(False))
+        return -(log_prob.exp() * log_prob).sum(0)
+
+    def enumerate_support(self, expand=True):
+        n = 1 + self._tries("enumerate_support")
+        values = _k.arange(n, dtype=self._like().dtype).reshape([n] + [1] * len(self._batch_shape))
+        return values.expand((n, *self._batch_shape)) if expand else values
+
+
 class Poisson(Univariate):
     """How often something happens at a rate."""
 
@@ -178,3 +231,46 @@ class Categorical(Distribution):
         n = self._num_events
         values = _k.arange(n).reshape([n] + [1] * len(self._batch_shape))
         return values.expand((n, *self._batch_shape)) if expand else values
+
+
+class Multinomial(Distribution):
+    """How often each of several comes up in total_count draws."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    probs = property(lambda self: self._each.probs)
+    logits = property(lambda self: self._each.logits)
+    param_shape = property(lambda self: self._each.param_shape)
+    mean = property(lambda self: self.probs * self.total_count)
+    variance = property(lambda self: self.total_count * self.probs * (1 - self.probs))
+    support = property(lambda self: constraints.multinomial(self.total_count))
+
+    def __init__(self, total_count=1, probs=None, logits=None, validate_args=None):
+        if not isinstance(total_count, int):
+            raise NotImplementedError("inhomogeneous total_count is not supported")
+        self.total_count, self._each = total_count, Categorical(probs, logits)
+        super().__init__(self._each.batch_shape, self.param_shape[-1:], validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        given = self._each.expand(batch_shape).__dict__
+        name = "probs" if "probs" in given else "logits"
+        return Multinomial(self.total_count, **{name: given[name]}, validate_args=False)
+
+    def sample(self, sample_shape=()):
+        with _k.no_grad():
+            draws = self._each.sample((*sample_shape, self.total_count)).movedim(
+                len(sample_shape), -1)
+            counts = _k.zeros(self._extended_shape(sample_shape), dtype=self.probs.dtype)
+            return counts.scatter_add(-1, draws, _k.ones_like(draws, dtype=counts.dtype))
+
+    def log_prob(self, value):
+        logits, value = broadcast_all(self.logits, self._checked(value))
+        ways = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
+        never = (value == 0) & (logits == -math.inf)
+        return ways + (logits.masked_fill(never, 0) * value).sum(-1)
+
+    def entropy(self):
+        n = _k.tensor(self.total_count, dtype=self.probs.dtype)
+        each = Binomial(self.total_count, probs=self.probs)
+        times = each.enumerate_support(False)[1:]
+        ways = (each.log_prob(times).exp() * (times + 1).lgamma()).sum((0, -1))
+        return n * self._each.entropy() - (n + 1).lgamma() + ways

@@ -58,6 +58,10 @@ class Distribution:
         return self._event_shape
 
     @property
+    def mode(self):
+        raise NotImplementedError(f"{type(self)} does not implement mode")
+
+    @property
     def stddev(self):
         return self.variance.sqrt()
 
