@@ -75,6 +75,14 @@ class Traced(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, r"input y of shape \[3, 4\] does not fit the others"):
             f(torch.ones(2, 4), torch.ones(3, 4))
 
+    def test_script(self):
+        @torch.jit.script
+        def f(x):
+            return x * 2
+        self.assertEqual(f(torch.ones(2)).tolist(), [2, 2])
+        net = torch.nn.Linear(1, 1)
+        self.assertIs(torch.jit.script(net), net)
+
     def test_refusals(self):
         x = torch.ones(3, 4)
         f = torch.jit.trace(torch.exp, x)
@@ -85,7 +93,6 @@ class Traced(unittest.TestCase):
                 (lambda: torch.jit.trace(lambda a: a.sum().item() + a, x), RuntimeError, "has no value"),
                 (lambda: torch.jit.trace(lambda a: 1 / 0, x), ZeroDivisionError, "division"),
                 (lambda: torch.jit.trace(lambda a: 3, x), TypeError, "a tensor or a tuple of tensors"),
-                (lambda: torch.jit.script(f), NotImplementedError, "kiln.jit.trace"),
                 (lambda: torch.jit.load(self.path("none.kl")), OSError, "none.kl")):
             with self.assertRaisesRegex(error, text):
                 call()

@@ -163,6 +163,34 @@ class Modules(unittest.TestCase):
                       torch.utils.data.DataLoader)
 
 
+    def test_trees(self):
+        """Containers in containers, as programs map functions over them."""
+        from kiln.utils._pytree import tree_flatten, tree_map, tree_map_only, tree_unflatten
+        Pair = collections.namedtuple("Pair", "a b")
+        tree = {"x": [1, (2, 3)], "y": Pair(4, None), "z": collections.OrderedDict(k=5)}
+        leaves, spec = tree_flatten(tree)
+        self.assertEqual((leaves, spec.num_leaves), ([1, 2, 3, 4, None, 5], 6))
+        self.assertEqual(tree_unflatten(leaves, spec), tree)
+        self.assertEqual(tree_map(lambda a, b: a + b, [1, (2,)], [3, (4,)]), [4, (6,)])
+        self.assertEqual(tree_map_only(int, lambda x: -x, tree)["y"], Pair(-4, None))
+        with self.assertRaisesRegex(ValueError, "length 1 but the spec refers to"):
+            tree_unflatten([1], spec)
+
+    def test_one_process(self):
+        """What programs of several processes import is there, and says that there is one."""
+        from kiln.distributed import init_process_group, is_available, is_initialized
+        from kiln.nn.parallel import DistributedDataParallel
+        self.assertFalse(is_available() or is_initialized())
+        for f in (lambda: init_process_group("nccl"), lambda: DistributedDataParallel(torch.nn.Linear(1, 1))):
+            with self.assertRaisesRegex(RuntimeError, "has no process groups"):
+                f()
+        of = importlib.import_module("kiln.utils.data.distributed").DistributedSampler
+        parts = [list(of(range(10), 3, r, seed=1)) for r in range(3)]
+        self.assertEqual([len(p) for p in parts], [4, 4, 4])
+        self.assertEqual(set(sum(parts, [])), set(range(10)))
+        self.assertEqual(list(of(range(10), 3, 1, shuffle=False, drop_last=True)), [1, 4, 7])
+
+
 class Testing(unittest.TestCase):
     def test_assert_close(self):
         close = torch.testing.assert_close

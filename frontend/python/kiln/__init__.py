@@ -35,7 +35,7 @@ from . import (accelerator, backends, cuda, fft, func, functional, jit, linalg, 
                signal, special, testing, utils)
 from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401
                      sparse_compressed_tensor, sparse_csc_tensor, sparse_csr_tensor)
-from . import distributions  # noqa: E402,F401
+from . import distributed, distributions  # noqa: E402,F401
 from .serialization import load, save  # noqa: E402,F401
 
 __version__ = "0.1.0"

@@ -40,3 +40,12 @@ class DataParallel(Module):
 
     def forward(self, *inputs, **kwargs):
         return self.module(*inputs, **kwargs)
+
+
+class DistributedDataParallel(Module):
+    """A module of several processes, which there are none of here: making one is an error."""
+
+    def __init__(self, module, *args, **kwargs):
+        super().__init__()
+        raise RuntimeError("kiln.nn.parallel.DistributedDataParallel: kiln runs in one process and "
+                           "has no process groups")
