@@ -159,6 +159,8 @@ kl_tensor *kl_diff_at(const char *at, kl_tensor *t, int64_t n, int dim, kl_tenso
         r = r->dtype == KL_BOOL ? kl_xor_at(at, T(hi), T(lo))
                                 : kl_sub_at(at, T(hi), T(lo));
     }
+    if (r == t) /* empty: the caller's own is not what is given */
+        r = kl_clone_at(at, t);
     return kl_composed(&c, __func__, r);
 }
 

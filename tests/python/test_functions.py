@@ -308,6 +308,13 @@ class Values(unittest.TestCase):
         (-all_at_once * r).sum().backward()
         self.assertTrue(torch.allclose(got, w.grad, rtol=1e-4))
 
+    def test_empty_differences(self):
+        x = torch.zeros(0)
+        for _ in range(3):
+            self.assertEqual(torch.diff(x).tolist(), [])
+            self.assertEqual(torch.diff(x, n=2).tolist(), [])
+        self.assertEqual(x.shape, (0,))
+
     def test_written_results(self):
         """Results that PyTorch's derivatives do not read may be written to in place."""
         for f in (F.silu, F.softsign, lambda x: x / (x + 3), lambda x: F.max_pool2d(x, 2),
