@@ -272,6 +272,11 @@ CASES["unique"] += [((I,), {"axis": 0}), ((np.array([[1, 2], [0, 3], [1, 2]]),),
     "axis": 0, "return_index": True, "return_inverse": True, "return_counts": True}), ((I,), {"axis": 1}), (
         (np.append(N, N),), {}), ((np.append(N, N),), {"equal_nan": False}), ((I,), {"return_inverse": True})]
 CASES["isin"] += [((V, [1, 2]), {"invert": True}), ((A, I), {})]
+CASES["concatenate"] += [(([A, I],), {"dtype": d, "casting": c}) for d in ("f4", "i8", "c16")
+                         for c in ("no", "safe", "same_kind", "unsafe")]
+CASES["stack"] += [(([A, A],), {"dtype": "i4", "casting": "unsafe"}), (([A, A],), {"dtype": "i4"})]
+CASES["vstack"] += [(([A, I],), {"dtype": "f4", "casting": "safe"})]
+CASES["ediff1d"] += [(([],), {})]
 CASES["diff"] += [((A,), {"prepend": 0, "append": A}), ((A, 1, 0), {"append": 2}), ((A, 0), {}), ((A, -1), {}), ((2.5,), {})]
 CASES["ediff1d"] += [((V,), {"to_begin": 9, "to_end": [8, 7]}), ((V,), {"to_end": 2.5})]
 CASES["cov"] += [((A[0], A[1]), {}), ((A, A[:1]), {}), ((A,), {"fweights": [1, 2, 3, 1]}), ((A,), {"aweights": [1., 2, .5, 1]})]

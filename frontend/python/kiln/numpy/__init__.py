@@ -8,6 +8,7 @@ text. Arrays are kiln tensors: lazy, compiled, and sharing memory with NumPy and
 AttributeError."""
 import math as _math
 
+from .. import __version__  # noqa: F401
 from ._array import (AxisError, array, asarray, complexfloating, floating, generic,  # noqa: F401
                      inexact, integer, issubdtype, ndarray, number, scalars as _scalars,
                      signedinteger, unsignedinteger)
@@ -117,6 +118,12 @@ def iscomplexobj(x):
 
 def isrealobj(x):
     return not iscomplexobj(x)
+
+
+# the characters of the dtypes there are, as NumPy's by kind
+typecodes = {"Character": "", "Integer": "bhilq", "UnsignedInteger": "BHILQ", "Float": "efd",
+             "Complex": "FD", "AllInteger": "bBhHiIlLqQ", "AllFloat": "efdFD", "Datetime": "",
+             "All": "?bhilqBHILQefdFD"}
 
 
 def __getattr__(name):

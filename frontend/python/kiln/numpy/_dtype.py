@@ -131,7 +131,8 @@ _SAFE = {"b": "buifc", "u": "uifc", "i": "ifc", "f": "fc", "c": "c"}
 
 def can_cast(from_, to, casting="safe"):
     """Whether a cast is allowed: 'safe' keeps every value, 'same_kind' may lose precision."""
-    from_, to = dtype(from_), dtype(to)
+    of = from_ if isinstance(from_, dtype) else getattr(from_, "dtype", None)  # an array's
+    from_, to = of if isinstance(of, dtype) else dtype(from_), dtype(to)
     if casting == "unsafe" or from_ is to:
         return True
     if casting == "same_kind":

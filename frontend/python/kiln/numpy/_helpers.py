@@ -79,12 +79,16 @@ def quotient(a, dt):
     return dtype(dt) if dt is not None else dtype("float64") if a.dtype.order < 2 else a.dtype
 
 
-def alike(arrays, dt=None):
-    """Arrays of one dtype."""
+def alike(arrays, dt=None, casting="unsafe"):
+    """Arrays of one dtype, to which casting lets each be cast."""
     arrays = [asarray(a) for a in arrays]
     if not arrays:
         raise ValueError("need at least one array to concatenate")
     d = dtype(dt) if dt is not None else meet([a.dtype for a in arrays], ())
+    for a in arrays:
+        if not can_cast(a.dtype, d, casting):
+            raise TypeError(f"Cannot cast array data from {a.dtype!r} to {d!r} according to the "
+                            f"rule '{casting}'")
     return [asarray(a, d) for a in arrays]
 
 
@@ -580,8 +584,8 @@ def _text(shape):
 # ---- joining and parting ----
 
 
-def concatenate(arrays, axis, dt):
-    arrays = alike(arrays, dt)
+def concatenate(arrays, axis, dt, casting="same_kind"):
+    arrays = alike(arrays, dt, casting)
     if axis is None:
         return k.cat([k.reshape(t, -1) for t in arrays], 0)
     if any(t.dim() == 0 for t in arrays):
@@ -605,11 +609,11 @@ def _check_joined(first, t, i, axis):
                 f"{first.shape[d]} and the array at index {i} has size {t.shape[d]}")
 
 
-def stack(arrays, axis, dt):
+def stack(arrays, axis, dt, casting="same_kind"):
     arrays = list(arrays)
     if not arrays:
         raise ValueError("need at least one array to stack")
-    arrays = alike(arrays, dt)
+    arrays = alike(arrays, dt, casting)
     if any(tuple(t.shape) != tuple(arrays[0].shape) for t in arrays):
         raise ValueError("all input arrays must have the same shape")
     return k.stack(arrays, axis_of(axis, arrays[0].dim() + 1))
