@@ -399,12 +399,11 @@ def rows(m, rowvar):
 
 
 def both_rows(m, y, rowvar):
-    """The variables of m, and below them those of y."""
-    t = rows(m, rowvar)
-    if y is None:
-        return t
-    other = rows(asarray(y), rowvar)
-    return k.cat([k.atleast_2d(v) for v in alike((array_of(t), array_of(other)))], 0)
+    """The variables of m, and below them those of y; float64, or complex128."""
+    parts = [array_of(rows(asarray(v), rowvar)) for v in (m, y) if v is not None]
+    d = meet([dtype("float64")] + [p.dtype for p in parts], ())
+    parts = [asarray(p, d) for p in parts]
+    return parts[0] if y is None else k.cat([k.atleast_2d(v) for v in parts], 0)
 
 
 def cov(m, y, rowvar, ddof, fweights, aweights):

@@ -134,7 +134,8 @@ FUNCTIONS = [
      "logspace(start, stop, num, endpoint, base, dtype, axis)"),
     ("", "tri", "N, M=None, k=0, dtype=None", "tri(N, M, k, real(dtype))"),
     ("", "vander", "x, N=None, increasing=False",
-     "k.vander(x, x.size if N is None else N, increasing)"),
+     "k.vander(asarray(x, meet([x.dtype, dtype('int64')], ())), x.size if N is None else N, "
+     "increasing)"),
     ("", "copy", "a, order='K', subok=False", "whole(k.clone(a))"),
     # ---- sums and their like ----
     ("", "sum", _TOTAL, "begun(k.add, fold(k.sum, kept(a, where, 0), axis, keepdims, "
