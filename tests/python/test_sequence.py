@@ -102,6 +102,7 @@ class Recurrent(unittest.TestCase):
         torch.manual_seed(0)
         x = torch.randn(6, 4, 3)
         nets = [m.nn.LSTM(3, 4) for m in SIDES]
+        self.assertEqual(*[n._flat_weights_names for n in nets])
         copy_state(*nets)
         for m, net, x in zip(SIDES, nets, (x, to_kiln(x))):
             opt = m.optim.Adam(net.parameters(), lr=0.05)
