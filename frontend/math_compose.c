@@ -312,14 +312,14 @@ kl_lazy *kl_f_trunc_div(kl_lazy *a, kl_lazy *b)
     return q && kl_is_float(type(q)) ? un(KL_OP_trunc, q) : q;
 }
 
-/* Integers by squaring, over the exponent's low six bits: more would leave any width. */
+/* Integers by squaring, over all bits of the exponent: odd numbers wrap, but never to 0. */
 static kl_lazy *pow_int(kl_lazy *a, kl_lazy *e)
 {
     kl_lazy *r = num(a, 1), *p = a;
-    for (int bit = 0; bit < 6; bit++) {
-        kl_lazy *on = kl_n_binc(KL_OP_ne, kl_n_binc(KL_OP_and, e, (double)(1 << bit)), 0);
-        r = kl_n_where(on, mul(r, p), r);
-        p = mul(p, p);
+    int bits = e ? 8 * (int)kl_dtype_size(type(e)) : 0;
+    for (int bit = 0; bit < bits; bit++, p = mul(p, p)) {
+        kl_lazy *rest = bit ? kl_n_binc(KL_OP_shr, e, bit) : e;
+        r = kl_n_where(equals(kl_n_binc(KL_OP_and, rest, 1), 1), mul(r, p), r);
     }
     /* 1 / a^|e|: of 1 and -1 alone it is no 0 */
     kl_lazy *odd = equals(kl_n_binc(KL_OP_and, e, 1), 1);

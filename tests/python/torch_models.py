@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 import warnings
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
@@ -23,6 +24,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 
 import kiln.torch  # noqa: E402
+from kiln.torch import graph  # noqa: E402
 
 MODELS = {}
 
@@ -438,6 +440,71 @@ def gaps():
     return f"fallbacks {left}" if left else f"PyTorch's kernels ran: {kernels}" if kernels else None
 
 
+def places(ts):
+    """Where tensors lie, seen from the first."""
+    return [(tuple(t.shape), t.stride(), (t.data_ptr() - ts[0].data_ptr()) // t.element_size())
+            for t in ts]
+
+
+def views():
+    """Results that are views are so, at every size: of arguments, of what is written, of each other."""
+    def parts(x):
+        return x, *x.chunk(4), x[:, 1:3], x.t(), x[:1].expand(3, 6)
+
+    def computed(x):
+        y = x.exp()
+        return y, y[2:], y[:, ::2]
+
+    def of_one(x):
+        y = x.exp()
+        return y[2:].t(), y[:, 1:]
+
+    def written(x):
+        x.mul_(2)
+        return x, x[1:], x.view(-1)
+
+    for f in (parts, computed, of_one, written):
+        for options in ({}, {"dynamic": True}):
+            torch._dynamo.reset()
+            ours = torch.compile(f, backend="kiln", fullgraph=True, **options)
+            for rows in (4, 8, 11):
+                a = torch.randn(rows, 6)
+                want, got = f(a.clone()), ours(a)
+                if places(want) != places(got) or distance(got, want) > 1e-5:
+                    return f"{f.__name__} of {rows} rows lie at {places(got)}"
+
+    def broken():
+        a = torch.tensor([1])[0:1]
+        b = a.squeeze()
+        a[0] = 0
+        torch._dynamo.graph_break()
+        a[0] = 2
+        return b
+
+    if torch.compile(broken, backend="kiln")() != 2:
+        return "two views of one tensor do not share memory"
+
+
+def counts():
+    """Numbers of Python that vary, and how arguments lie, make no program for each."""
+    cases = {"add": lambda x, n: x * n + 0.5 ** n, "rows": lambda x, n: x[:n].sum(0),
+             "of": lambda x, n: x[n] + torch.arange(n, n + 6), "columns": lambda x, n: x.sum(1)}
+    for name, f in cases.items():
+        torch._dynamo.reset()
+        kiln.torch.reset()
+        made = []
+        with mock.patch.object(graph.Plan, "program", autospec=True,
+                               side_effect=lambda p, o=graph.Plan.program: made.append(p) or o(p)):
+            ours = torch.compile(f, backend="kiln", fullgraph=True)
+            for n in range(2, 9):
+                x = torch.randn(40, 6 + n)[:, 1:7] if name == "columns" else torch.randn(40, 6)
+                if distance([ours(x, n)], [f(x, n)]) > 1e-4:
+                    return f"{name}: differs at {n}"
+        left = kiln.torch.report()
+        if len(made) > 2 + (name == "columns") or left.fallbacks:
+            return f"{name}: {len(made)} programs, fallbacks {left.fallbacks}"
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -447,7 +514,8 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
-    cases += [(f.__name__, f) for f in (page, whole, gaps) if not names or f.__name__ in names]
+    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts)
+              if not names or f.__name__ in names]
     return run(cases)
 
 

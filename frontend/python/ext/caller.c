@@ -43,7 +43,7 @@ enum { DIMS = 16 };
 typedef struct in_port {
     int arg, rank; /* its place in the list */
     int bits;      /* of an element */
-    int64_t shape[KL_INTS_MAX], stride[KL_INTS_MAX];
+    int64_t shape[KL_INTS_MAX], stride[KL_INTS_MAX]; /* -1: any, where sizes vary */
     int order[KL_INTS_MAX]; /* its dimensions as the program has them */
 } in_port;
 enum { OUT_NEW, OUT_OVER, OUT_VIEW, OUT_ARG, OUT_OBJECT };
@@ -88,7 +88,7 @@ static bool lies_so(const in_port *p, const dl_tensor *d, bool sized)
              (d->strides[i] == p->stride[i] || p->shape[i] == 1);
     for (int i = p->rank; ok && sized && i-- > 0;) {
         int k = p->order[i];
-        ok = d->shape[k] <= 1 || d->strides[k] == dense;
+        ok = d->shape[k] <= 1 || p->stride[k] < 0 || d->strides[k] == dense;
         dense *= d->shape[k];
     }
     return ok;

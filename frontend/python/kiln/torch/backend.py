@@ -5,6 +5,7 @@ import operator
 
 import torch
 from functorch.compile import min_cut_rematerialization_partition
+from torch._C._dynamo.guards import _reinterpret_tensor
 from torch._dynamo.utils import flatten_graph_inputs
 from torch._functorch import config as aot_config
 from torch._functorch.aot_autograd import aot_module_simplified
@@ -60,13 +61,16 @@ class Compiled:
     """A graph as programs: one where everything is native, else several with PyTorch's kernels
     between them."""
 
-    def __init__(self, gm):
+    def __init__(self, gm, shared=0, guarded=False):
+        """shared: how many of the first results may be views, as others tell by their memory; guarded:
+        arguments lie as PyTorch foresaw."""
         self.gm, self.graph = gm, gm.graph
         self.inputs = [n for n in self.graph.nodes if n.op == "placeholder"]
         self.results = [r.args[0] if isinstance(r, torch.fx.Node) and is_write(r) and
                         r.args[0].op == "placeholder" else r
                         for r in self.graph.output_node().args[0]]
-        self.refused, self.least_of = {}, {}
+        self.shared, self.guarded = range(shared), guarded
+        self.refused, self.least_of, self.views = {}, {}, ()
         self.sizes = [i for i, n in enumerate(self.inputs) if is_host(n)]
         self.extents = self.open_extents()
         self.callers = {}
@@ -132,7 +136,7 @@ class Compiled:
             if self.sized is None and symbols:
                 self.sized = self.of_all_sizes(region, places, symbols)
             return self.sized if self.serves(symbols) else \
-                region.compile(places, self.results, symbols, strides)
+                region.compile(places, self.results, symbols, strides, self.shared)
         if symbols:
             report.separate("an operation runs by PyTorch's kernel")
         return Sequence(self, steps, symbols, strides)
@@ -140,7 +144,8 @@ class Compiled:
     def of_all_sizes(self, region, places, symbols):
         behind = {s: len(self.inputs) + k for k, (_, _, s) in enumerate(self.extents)}
         try:
-            caller, self.fits = region.compile_sized(places, self.results, symbols, behind)
+            caller, self.fits, self.views = region.compile_sized(places, self.results, symbols,
+                                                                 behind, self.shared, self.guarded)
             return caller
         except Exception as e:  # noqa: BLE001  then each size has a program of its own
             report.separate(str(e).splitlines()[0] if str(e) else type(e).__name__)
@@ -154,6 +159,13 @@ class Compiled:
         return [(i, number(value_of(r), symbols)) for i, r in enumerate(self.results)
                 if isinstance(r, torch.fx.Node) and is_host(r) and r not in self.inputs]
 
+    def told(self, caller, symbols):
+        """Of one program for all sizes: results that follow from these."""
+        if caller is not self.sized:
+            return (), ()
+        return self.numbers(symbols), [(i, source, g.view_at(root, n, symbols))
+                                       for i, source, root, n in self.views]
+
     def __call__(self, args):
         behind = [args[i].shape[k] for i, k, _ in self.extents]
         key = (*[args[i] for i in self.sizes], *behind)
@@ -163,16 +175,19 @@ class Compiled:
             with _disable_current_modes():
                 caller = self.sized if self.serves(symbols) else \
                     self.build(symbols, tuple(self.gaps(args, symbols)))
-            found = self.callers[key] = (caller, self.numbers(symbols) if caller is self.sized
-                                         else ())
-        caller, numbers = found
+            found = self.callers[key] = (caller, *self.told(caller, symbols))
+        caller, numbers, views = found
         if caller is self.sized:
-            args += behind
+            args += (*behind, g.EMPTY)
+        bases = [args[-1 - source] if source < 0 else None for _, source, _ in views]
         out = caller(args)
-        if numbers:
+        if numbers or views:
             out = list(out)
             for i, v in numbers:
                 out[i] = v
+            for (i, source, at), base in zip(views, bases):
+                out[i] = _reinterpret_tensor(out[source] if base is None else base, *at)
+            del out[len(self.results):]
         return out
 
 
@@ -184,6 +199,7 @@ class Sequence:
     def __init__(self, compiled, steps, symbols, strides):
         self.inputs, self.results, self.symbols = compiled.inputs, compiled.results, symbols
         self.refused, self.strides = compiled.refused, strides
+        self.shared = {compiled.results[i] for i in compiled.shared}
         self.steps = []
         for k, nodes in steps:
             if k % 2 == 0:
@@ -198,22 +214,23 @@ class Sequence:
         region = Region(nodes, used)
         reads = list(region.inputs)
         unknown = any(g.unbacked(n) for n in (*reads, *nodes))
+        shared = {i for i, n in enumerate(region.outputs) if n in self.shared}
         cache = {}
 
         def run(env):
             args = [env[n] for n in reads]
             caller = cache.get(None)
             if caller is None:
-                caller = self.compile(region, reads, args, env, unknown, cache)
+                caller = self.compile(region, reads, args, env, shared, cache)
             for n, v in zip(region.outputs, caller(args)):
                 env[n] = v
 
         if not unknown:
             cache[None] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
-                                         self.symbols, self.strides)
+                                         self.symbols, self.strides, shared)
         return run, reads, region.outputs
 
-    def compile(self, region, reads, args, env, unknown, cache):
+    def compile(self, region, reads, args, env, shared, cache):
         """For sizes that only the run tells."""
         symbols = dict(self.symbols)
         for n, t in zip(reads, args):
@@ -230,7 +247,7 @@ class Sequence:
         if key not in cache:
             try:
                 cache[key] = region.compile({n: i for i, n in enumerate(reads)}, region.outputs,
-                                            symbols, strides)
+                                            symbols, strides, shared)
             except (Refused, Uncompiled) as e:
                 self.refused.setdefault(getattr(e, "node", None), e.why)
                 cache[key] = self.by_pytorch(region, reads)
@@ -379,8 +396,13 @@ class Resolving:
 
 
 def compile_graph(gm, example_inputs):
-    """A graph of ATen operators as a callable that takes a list of tensors."""
-    c = Compiled(gm)
+    """A forward graph of ATen operators as a callable that takes a list of tensors."""
+    context = torch._guards.TracingContext.try_get()
+    about = context and context.fw_metadata
+    return callable_of(Compiled(gm, about.num_forward_returns, True) if about else Compiled(gm))
+
+
+def callable_of(c):
     marked = [i for i, n in enumerate(c.inputs) if g.is_tensor(n) and
               (value_of(n).is_complex() or value_of(n).is_neg())]
     if not c.sizes and not c.extents:
@@ -390,8 +412,8 @@ def compile_graph(gm, example_inputs):
 
 
 def compile_backward(gm, example_inputs):
-    """The same; what is Python in it is nothing for Dynamo to trace."""
-    c = compile_graph(gm, example_inputs)
+    """The backward graph; what is Python in it is nothing for Dynamo to trace."""
+    c = callable_of(Compiled(gm))
     if isinstance(c, _kiln.Caller):
         return c
     c = torch._dynamo.disable(c, reason="do not trace generated backwards pass")

@@ -3,6 +3,7 @@ of rows. What the table has no row for, or a row refuses, runs by PyTorch's kern
 programs.
 
     x -> [add, softmax] -> (aten.no_row) -> [mul, sum] -> y      two programs, one fallback"""
+import collections
 import ctypes
 import functools
 import math
@@ -14,7 +15,7 @@ from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor
 
 from .. import _kiln
 from . import random, report, rows
-from .layout import contiguous, layout
+from .layout import Span, contiguous, layout
 from .names import dtype_of
 from .sizes import Sizes, env_of
 
@@ -111,6 +112,13 @@ def target_name(node):
 def has_token(node):
     """Whether its first argument only says what comes before it."""
     return getattr(node.target, "__name__", "") == "with_effects"
+
+
+def view_at(root, node, symbols):
+    """(size, stride, offset) of a view in the memory of another tensor."""
+    val, base = value_of(node), value_of(root)
+    return (numbers(val.shape, symbols), numbers(val.stride(), symbols),
+            number(val.storage_offset(), symbols) - number(base.storage_offset(), symbols))
 
 
 # ---- one node over kiln's tensors ----
@@ -268,28 +276,30 @@ class Region:
                 break
         return node
 
-    def compile(self, places, results, symbols, strides=()):
+    def compile(self, places, results, symbols, strides=(), shared=()):
         """A caller: arguments at places[node] of its list; results: nodes or constants. strides: of
-        arguments that lie otherwise than PyTorch foresaw."""
+        arguments that lie otherwise than PyTorch foresaw. shared: places of those results whose
+        memory others tell from: views are to be views."""
         try:
-            return Plan(self, places, symbols, strides).caller(results)
+            return Plan(self, places, symbols, strides, shared).caller(results)
         except (Refused, Uncompiled):
             raise
         except Exception as e:  # noqa: BLE001  then PyTorch does it, and the report says why
             raise Uncompiled(self.nodes or self.writes, f"{type(e).__name__}: {e}") from e
 
-    def compile_sized(self, places, results, symbols, behind):
-        """The same for all sizes, of which these are an example; and whether it is for others."""
-        plan = Sized(self, places, symbols, behind)
-        return plan.caller(results), plan.fits
+    def compile_sized(self, places, results, symbols, behind, shared, guarded):
+        """The same for all sizes, of which these are an example; whether it is for others; results
+        that are views at each call's sizes. guarded: arguments lie as PyTorch foresaw."""
+        plan = Sized(self, places, symbols, behind, shared, guarded)
+        return plan.caller(results), plan.fits, plan.views
 
 
 class Plan:
     """A region at given sizes."""
 
-    def __init__(self, region, places, symbols, strides=()):
+    def __init__(self, region, places, symbols, strides=(), shared=()):
         self.region, self.places, self.symbols = region, places, symbols
-        self.strides = dict(strides)
+        self.strides, self.shared = dict(strides), shared
         self.layouts = {n: self.layout_of(n) for n in region.inputs}
         for n, _ in region.written:
             self.layouts[n] = self.layouts[n].within_span()
@@ -342,40 +352,49 @@ class Plan:
             return (OBJECT, 0, number(value_of(node), self.symbols), None, ())
         if done.get(node) == i:
             return self.new(node)
-        return self.view(node, done) or self.new(node)
+        return self.view(i, node, done) or self.new(node)
 
-    def view(self, node, done):
+    def view(self, i, node, done):
         """A result that shares an argument's memory, or that of another result."""
         root = self.region.root(node)
-        if root in self.strides:
-            return None
         base, val = value_of(root), value_of(node)
+        if root in self.strides and self.strides[root] != numbers(base.stride(), self.symbols):
+            return None
         if root not in self.places and root not in done or base.dtype != val.dtype or \
                 base.is_conj() or base.is_neg():
             return None
         source = -1 - self.places[root] if root in self.places else done[root]
-        lay = layout_of(val, self.symbols)
-        if lay.stride != self.layout_of(node).stride:
+        if layout_of(val, self.symbols).stride != self.layout_at(i, node).stride or \
+                root in done and layout_of(base, self.symbols).stride != self.layout_of(root).stride:
             return None
-        by = number(val.storage_offset(), self.symbols) - \
-            number(base.storage_offset(), self.symbols)
-        return (VIEW, source, (lay.size, lay.stride, by), None, ())
+        return self.view_of(i, source, root, node)
 
-    def shared(self, results):
+    def view_of(self, i, source, root, node):
+        return (VIEW, source, view_at(root, node, self.symbols), None, ())
+
+    def roots(self, results):
         """Values whose memory other results are views of: results themselves, or kept for this."""
-        nodes = [r for r in results if isinstance(r, torch.fx.Node) and is_tensor(r)]
+        nodes = {r: i for i, r in reversed(list(enumerate(results)))
+                 if isinstance(r, torch.fx.Node) and is_tensor(r)}
         roots = {n: self.region.root(n) for n in nodes}
         own = dict.fromkeys(n for n in nodes if roots[n] is n and n not in self.places)
+        times = collections.Counter(roots.get(r) for i, r in enumerate(results) if i in self.shared)
         kept = dict.fromkeys(r for n, r in roots.items() if r not in self.places and
-                             r not in own and not self.layout_of(n).dense)
+                             r not in own and
+                             (times[r] > 1 or self.layout_at(nodes[n], n).loose))
         return tuple([n for n in some if self.layout_of(n).dense] for some in (own, kept))
+
+    def layout_at(self, i, node):
+        """Of a result: as PyTorch has it, or as the graphs behind it read it."""
+        return layout_of(value_of(node), self.symbols) if i in self.shared else self.layout_of(node)
 
     def caller(self, results):
         outs = list(self.over())
-        own, kept = self.shared(results)
+        own, kept = self.roots(results)
         done = {n: len(outs) + i for i, n in enumerate(kept)}
         outs += [self.new(n) for n in kept]
-        hidden = len(outs)
+        hidden = self.hidden = len(outs)
+        self.shared = {hidden + i for i in self.shared}
         first = {r: i for i, r in reversed(list(enumerate(results)))
                  if isinstance(r, torch.fx.Node)}
         done.update((n, hidden + first[n]) for n in own)
@@ -401,6 +420,7 @@ class Plan:
     def program(self):
         r = self.region
         inputs = [(n.name, dtype_of(value_of(n).dtype), self.shape_of(n)) for n in self.ports]
+        inputs += self.numbers()
         if r.draws:
             inputs.append(("seed", _kiln.uint32, (2,)))
         try:
@@ -417,6 +437,10 @@ class Plan:
 
     def dimensions(self):
         return ()
+
+    def numbers(self):
+        """Inputs that tell numbers."""
+        return []
 
     def dimension_places(self, program):
         return ()
@@ -445,25 +469,58 @@ class Plan:
                 _kiln._draw_from(None)
 
 
+EMPTY = torch.empty(1, dtype=torch.uint8)
+
+
 class Sized(Plan):
     """A region at all sizes: its symbols are dimensions of the program, told by the inputs. An
     extent that is a product of symbols is as many extents of the program's input. behind: places
-    of symbols that stand behind the arguments."""
+    of symbols that stand behind the arguments; behind them stands EMPTY.
 
-    def __init__(self, region, places, symbols, behind):
+    x: f32[s0,4], n = s1   ->   x: f32[s0,4], s1: u8[s1]     a number has an input of its own, unread"""
+
+    def __init__(self, region, places, symbols, behind, shared=(), guarded=False):
         self.sizes, self.behind = Sizes(symbols, env_of((*places, *region.nodes))), behind
-        super().__init__(region, places, symbols)
+        self.now = symbols  # of the trace
+        super().__init__(region, places, symbols, (), shared)
+        self.layouts.update((n, Loose(self, value_of(n))) for n in region.inputs
+                            if guarded and layout_of(value_of(n), symbols).loose)
+        self.at = {str(value_of(n).node.expr): i for n, i in places.items()
+                   if isinstance(value_of(n), torch.SymInt)}
+        self.at.update((str(s), i) for s, i in behind.items())
+        self.views = []  # (result, its source, root, node)
         self.where = {}  # number of a dimension -> (input, axis of the program's)
         for k, n in enumerate(self.ports):
             for axis, d in enumerate(self.shape_of(n)):
                 if d < 0:
                     self.where.setdefault(-1 - d, (k, axis))
-        lacking = [str(s) for s, i in self.sizes.numbers.items() if i not in self.where]
-        if lacking:
-            raise NotImplementedError(f"no input's extent is {lacking[0]} alone")
+        self.alone = [s for s, i in self.sizes.numbers.items() if i not in self.where]
+        for k, s in enumerate(self.alone):
+            if str(s) not in self.at:
+                raise NotImplementedError(f"no input's extent is {s} alone")
+            self.where[self.sizes.numbers[s]] = (len(self.ports) + k, 0)
+
+    def input_ports(self):
+        for n, (place, bits, size, stride, order) in zip(self.ports, super().input_ports()):
+            any_strides = isinstance(self.layouts[n], Loose)
+            yield (place, bits, size, (-1,) * len(size) if any_strides else stride, order)
+        for _ in self.alone:
+            yield (len(self.places) + len(self.behind), 8, (1,), (1,), (0,))
+
+    def numbers(self):
+        return [(str(s), _kiln.uint8, (-1 - self.sizes.numbers[s],)) for s in self.alone]
+
+    def caller(self, results):
+        """What the user's results are views of are results too, behind the others."""
+        seen = {self.region.root(r) for i, r in enumerate(results)
+                if i in self.shared and isinstance(r, torch.fx.Node) and is_tensor(r)}
+        _, kept = self.roots(results)
+        return super().caller([*results, *[n for n in kept if n in seen]])
 
     def factors(self, node):
         """The extents of a program's input, in memory order, each as its factors."""
+        if isinstance(self.layouts[node], Loose):
+            return [self.extent(span_of(value_of(node)))]
         shape = value_of(node).shape
         return [self.extent(shape[i]) for i in self.layouts[node].order]
 
@@ -488,11 +545,8 @@ class Sized(Plan):
 
     def dimension_places(self, program):
         """Where the program's dimensions, in its order, stand among the arguments."""
-        at = {str(value_of(n).node.expr): i for n, i in self.places.items()
-              if isinstance(value_of(n), torch.SymInt)}
-        at.update((str(s), i) for s, i in self.behind.items())
         self.ranges = _kiln._jit_about(program)[3] if program else ()
-        return tuple(at[name] for name, *_ in self.ranges)
+        return tuple(self.at[name] for name, *_ in self.ranges)
 
     def fix(self, t, i):
         """A copy of an argument that lies as the program wants it."""
@@ -503,11 +557,16 @@ class Sized(Plan):
         back = sorted(range(len(order)), key=order.__getitem__)
         return t.permute(order).contiguous().permute(back)
 
-    def view(self, node, done):
-        """Only with sizes that are known."""
-        fixed = all(isinstance(s, int) for v in (value_of(node), value_of(self.region.root(node)))
-                    for s in (*v.shape, *v.stride(), v.storage_offset()))
-        return super().view(node, done) if fixed else None
+    def view_of(self, i, source, root, node):
+        """Sizes that vary are told at each call."""
+        if all(isinstance(s, int) for v in (value_of(node), value_of(root))
+               for s in (*v.shape, *v.stride(), v.storage_offset())):
+            return super().view_of(i, source, root, node)
+        if i not in self.shared or 0 <= source < self.hidden:
+            return None
+        source -= self.hidden if source >= 0 else 0
+        self.views.append((i - self.hidden, source, root, node))
+        return (OBJECT, 0, None, None, ())
 
     def dimensions(self):
         return tuple(self.sizes.dimensions())
@@ -519,11 +578,28 @@ class Sized(Plan):
                    for name, least, most, by in self.ranges)
 
     def symbols_of(self, tensors):
-        known = {}
+        known = self.now = {}
         for s, i in self.sizes.numbers.items():
             k, axis = self.where[i]
             known[s] = tensors[k].shape[axis]
         return known
+
+
+class Loose(Span):
+    """An argument with gaps, or of expanded dimensions, at sizes that a plan's traces tell."""
+
+    def __init__(self, plan, val):
+        super().__init__(numbers(val.shape, plan.symbols), numbers(val.stride(), plan.symbols))
+        self.plan, self.val, self.dense = plan, val, False
+
+    def read(self, t):
+        now = self.plan.now
+        return t.as_strided(numbers(self.val.shape, now), numbers(self.val.stride(), now))
+
+
+def span_of(val):
+    """Elements from the first to the last."""
+    return sum(((s - 1) * st for s, st in zip(val.shape, val.stride())), 1)
 
 
 def is_write(node):

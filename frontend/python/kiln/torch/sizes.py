@@ -69,8 +69,9 @@ class Sizes:
     def dimensions(self, least=2):
         for s in self.numbers:
             r = self.env.var_to_range.get(s)
+            low = int(r.lower) if r.lower.is_Integer else least
             most = int(r.upper) if r.upper.is_Integer and r.upper < MOST else MOST
-            yield (self.names[s], max(int(r.lower), least), most, self.divisor(s),
+            yield (self.names[s], max(low, least), most, self.divisor(s),
                    self.values.get(s) or 0)
         for i, text in enumerate(self.derived):
             yield (f"size{i}", 0, 0, 0, 0, text)
