@@ -312,7 +312,8 @@ kl_lazy *kl_f_trunc_div(kl_lazy *a, kl_lazy *b)
     return q && kl_is_float(type(q)) ? un(KL_OP_trunc, q) : q;
 }
 
-/* Integers by squaring, over all bits of the exponent: odd numbers wrap, but never to 0. */
+/* Integers by squaring, over all bits of the exponent: odd numbers wrap, but never to 0.
+ */
 static kl_lazy *pow_int(kl_lazy *a, kl_lazy *e)
 {
     kl_lazy *r = num(a, 1), *p = a;

@@ -242,17 +242,21 @@ kl_tensor *kl_interpolate_at(const char *at, kl_tensor *x, kl_ints size,
 
 /* ---- borders: reflected, repeated, carried on ---- */
 
-/* Where element i of the padded axis comes from. */
-static int64_t source(int64_t i, int64_t n, char how)
+/* Where the padded axis' elements come from: computed, so that extents may be symbols. */
+static kl_lazy *sources(int64_t lo, int64_t n, int64_t out, char how)
 {
-    if (how == 'c')
-        return (i % n + n) % n;
-    if (how == 'r' && n > 1) {
-        int64_t period = 2 * (n - 1);
-        i = (i % period + period) % period;
-        return i < n ? i : period - i;
+    kl_lazy *i = plus(kl_n_iota(KL_I64, 1, &out, 0), (double)-lo);
+    double last = (double)n - 1;
+    if (how == 'c') {
+        i = kl_n_where(below(i, 0), plus(i, (double)n), i);
+        return kl_n_where(above(i, last), plus(i, (double)-n), i);
     }
-    return held(i, n);
+    if (how == 'r') {
+        i = kl_n_un(KL_OP_abs, i);
+        return kl_n_where(above(i, last), plus(neg(i), 2 * last), i);
+    }
+    i = kl_n_where(below(i, 0), num(i, 0), i);
+    return kl_n_where(above(i, last), num(i, last), i);
 }
 
 static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
@@ -265,18 +269,7 @@ static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
     if (!a || (lo == 0 && hi == 0))
         return a;
     int64_t n = kl_lazy_shape(a)[axis], out = kl_sat_add(kl_sat_add(n, lo), hi);
-    size_t bytes = kl_sat_bytes(KL_MAX(out, 1), sizeof(int64_t));
-    int64_t *index = kl_alloc(bytes);
-    if (!index) {
-        kl_fail(KL_ERR_OOM, "out of memory to pad to %lld elements", (long long)out);
-        return NULL;
-    }
-    for (int64_t i = 0; i < out; i++)
-        index[i] = source(i - lo, n, how);
-    taps t = {out, 1, index, NULL};
-    kl_lazy *r = gathered(a, axis, &t);
-    kl_free(index, bytes);
-    return r;
+    return kl_n_gather(a, sources(lo, n, out, how), axis, 0);
 }
 
 static bool border_fits(const char *mode, int64_t n, int64_t lo, int64_t hi)

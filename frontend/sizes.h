@@ -86,7 +86,7 @@ typedef enum kl_number_form {
 } kl_number_form;
 typedef struct kl_number { /* a constant that sizes make */
     kl_number_form form;
-    int64_t over;
+    int64_t over, less; /* less: what a count is below a product, while it is looked for */
     kl_dim count, by;
 } kl_number;
 typedef struct kl_follow kl_follow;

@@ -364,7 +364,7 @@ static bool counts(const kl_follow *f, kl_dtype dt, const int64_t *v, const kl_n
         double n = count_of(as->form, as->over, x);
         if (!(n >= 0 && n < 1e15) || encode(dt, number_of(as->form, as->over, n)) != v[k])
             return false;
-        count[k] = (int64_t)n;
+        count[k] = (int64_t)n + as->less;
     }
     return true;
 }
@@ -380,6 +380,24 @@ static bool quotient(const kl_follow *f, kl_dtype dt, const int64_t *v,
     return true;
 }
 
+/* One extent over a whole number. */
+static bool fractions(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
+{
+    double x0 = kl_scalar_to_double(dt, (kl_scalar){.bits = (uint64_t)v[0]});
+    for (uint32_t i = 0; i < f->nunits && x0 > 0; i++) {
+        double by = nearbyint((double)f->unit[i].v[0] / x0);
+        bool ok = by >= 1 && by < 1e6;
+        for (int k = 0; k < f->n && ok; k++)
+            ok = encode(dt, (double)f->unit[i].v[k] / by) == v[k];
+        if (ok) {
+            *out = (kl_number){KL_NUMBER_QUOTIENT, 1, 0, f->unit[i].dim,
+                               kl_dim_const(f->d, (int64_t)by)};
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool quotients(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
 {
     for (uint32_t i = 0; i < f->nunits && !kl_is_complex(dt); i++)
@@ -387,7 +405,7 @@ static bool quotients(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *ou
             for (int less = 0; less < 2; less++)
                 if (quotient(f, dt, v, &f->unit[i], &f->unit[k], less)) {
                     kl_dim one = kl_dim_const(f->d, less);
-                    *out = (kl_number){KL_NUMBER_QUOTIENT, 1,
+                    *out = (kl_number){KL_NUMBER_QUOTIENT, 1, 0,
                                        kl_dim_sub(f->d, f->unit[i].dim, one),
                                        kl_dim_sub(f->d, f->unit[k].dim, one)};
                     return true;
@@ -401,7 +419,7 @@ static bool number_product(kl_follow *f, kl_dtype dt, const int64_t *v, kl_numbe
                            uint32_t i, int more, kl_dim x, const int64_t *xv)
 {
     double x0 = kl_scalar_to_double(dt, (kl_scalar){.bits = (uint64_t)v[0]});
-    double first = count_of(out->form, out->over, x0);
+    double less = (double)out->less, first = count_of(out->form, out->over, x0) + less;
     for (; i < f->nunits && first >= 1 && first < 1e15; i++) {
         int64_t y[KL_TRACES];
         bool ok = true;
@@ -412,9 +430,12 @@ static bool number_product(kl_follow *f, kl_dtype dt, const int64_t *v, kl_numbe
         double by = KL_MAX(nearbyint(first / (double)y[0]), 1);
         kl_dim z = kl_dim_mul(f->d, x, f->unit[i].dim);
         for (int k = 0; k < f->n && ok; k++)
-            ok = encode(dt, number_of(out->form, out->over, by * (double)y[k])) == v[k];
+            ok = encode(dt, number_of(out->form, out->over, by * (double)y[k] - less)) ==
+                 v[k];
         if (ok)
-            out->count = kl_dim_mul(f->d, z, kl_dim_const(f->d, (int64_t)by));
+            out->count =
+                kl_dim_sub(f->d, kl_dim_mul(f->d, z, kl_dim_const(f->d, (int64_t)by)),
+                           kl_dim_const(f->d, out->less));
         if (ok || (more && number_product(f, dt, v, out, i, more - 1, z, y)))
             return out->count != KL_DIM_BAD;
     }
@@ -425,25 +446,30 @@ static bool counted_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_numbe
 {
     int64_t count[KL_TRACES];
     if (counts(f, dt, v, out, count)) {
-        out->count = kl_follow_extent(f, count, NULL, 0);
+        kl_dim n = kl_follow_extent(f, count, NULL, 0);
+        out->count =
+            n == KL_DIM_BAD ? n : kl_dim_sub(f->d, n, kl_dim_const(f->d, out->less));
         if (out->count != KL_DIM_BAD)
             return true;
     }
-    return out->form != KL_NUMBER_COUNT && number_product(f, dt, v, out, 0, 3, 1, ones);
+    return (out->form != KL_NUMBER_COUNT || kl_is_float(dt)) &&
+           number_product(f, dt, v, out, 0, 3, 1, ones);
 }
 
 bool kl_follow_number(kl_follow *f, kl_dtype dt, const int64_t *v, kl_number *out)
 {
     static const kl_number forms[] = {
-        {KL_NUMBER_COUNT, 1, 0, 0},   {KL_NUMBER_INVERSE, 1, 0, 0},
-        {KL_NUMBER_COUNT, -1, 0, 0},  {KL_NUMBER_INVERSE, -1, 0, 0},
-        {KL_NUMBER_INVERSE, 2, 0, 0}, {KL_NUMBER_RATIO, 1, 0, 0},
-        {KL_NUMBER_INVERSE, 4, 0, 0}, {KL_NUMBER_INVERSE, -2, 0, 0},
+        {KL_NUMBER_COUNT, 1, 0, 0, 0},   {KL_NUMBER_INVERSE, 1, 0, 0, 0},
+        {KL_NUMBER_COUNT, -1, 0, 0, 0},  {KL_NUMBER_INVERSE, -1, 0, 0, 0},
+        {KL_NUMBER_INVERSE, 2, 0, 0, 0}, {KL_NUMBER_RATIO, 1, 0, 0, 0},
+        {KL_NUMBER_INVERSE, 4, 0, 0, 0}, {KL_NUMBER_INVERSE, -2, 0, 0, 0},
+        {KL_NUMBER_COUNT, 1, 1, 0, 0},   {KL_NUMBER_INVERSE, 1, 1, 0, 0},
+        {KL_NUMBER_INVERSE, 2, 1, 0, 0},
     };
     for (size_t i = 0; i < KL_COUNT(forms) && !kl_is_complex(dt); i++) {
         *out = forms[i];
         if (counted_number(f, dt, v, out))
             return true;
     }
-    return quotients(f, dt, v, out);
+    return quotients(f, dt, v, out) || (kl_is_float(dt) && fractions(f, dt, v, out));
 }

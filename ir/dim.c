@@ -6,6 +6,7 @@
  *   floor((4*B+6)/4)  ->  B+1          what divides exactly leaves the floor
  *   mod(9*B+5, 8)     ->  mod(B+5,8)   coefficients are reduced first
  *   max(B+1, B)       ->  B+1          where ranges prove it
+ *   4*floor(B/4)      ->  B            where 4 divides B
  *
  * Division and modulo are floor's; by zero they give 0 and the dividend. Whatever leaves
  * int64, or grows past the limits in dim.h, is KL_DIM_BAD, and so is all that is made of
@@ -390,6 +391,26 @@ static bool product(const kl_dims *d, const kl_term *x, const kl_term *y, kl_ter
     return true;
 }
 
+/* 4*floor(B/4) is B where 4 divides B. KL_DIM_BAD: no factor is such a floor. */
+static kl_dim whole(kl_dims *d, const kl_term *t)
+{
+    for (uint32_t j = 0; j < t->n; j++) {
+        kl_atom a = d->atoms[t->atom[j]];
+        int64_t c;
+        if (a.kind != KL_ATOM_FLOOR || !kl_dim_is_const(d, a.b, &c) || c < 1 ||
+            t->coef % c || !kl_dim_divides(d, c, a.a))
+            continue;
+        kl_term rest = {.coef = t->coef / c};
+        for (uint32_t i = 0; i < t->n; i++)
+            if (i != j)
+                rest.atom[rest.n++] = t->atom[i];
+        sum s = {0};
+        put(d, &s, rest.coef, &rest);
+        return kl_dim_mul(d, intern(d, &s), a.a);
+    }
+    return KL_DIM_BAD;
+}
+
 kl_dim kl_dim_mul(kl_dims *d, kl_dim a, kl_dim b)
 {
     int64_t c;
@@ -401,11 +422,14 @@ kl_dim kl_dim_mul(kl_dims *d, kl_dim a, kl_dim b)
     kl_term oa, ob, t;
     kl_sum x = kl_dim_terms(d, a, &oa), y = kl_dim_terms(d, b, &ob);
     for (int i = 0; i < x.n; i++)
-        for (int j = 0; j < y.n && !s.bad; j++)
-            if (product(d, &x.term[i], &y.term[j], &t))
+        for (int j = 0; j < y.n && !s.bad; j++) {
+            s.bad |= !product(d, &x.term[i], &y.term[j], &t);
+            kl_dim exact = s.bad ? KL_DIM_BAD : whole(d, &t);
+            if (exact != KL_DIM_BAD)
+                put_dim(d, &s, 1, exact);
+            else if (!s.bad)
                 put(d, &s, t.coef, &t);
-            else
-                s.bad = true;
+        }
     return intern(d, &s);
 }
 

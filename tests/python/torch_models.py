@@ -505,6 +505,27 @@ def counts():
             return f"{name}: {len(made)} programs, fallbacks {left.fallbacks}"
 
 
+def asserts():
+    """What the user asserts of values is an error where it does not hold, and no fallback."""
+    def checked(x):
+        assert x.min() >= 0, "a negative element"
+        return x.sqrt()
+
+    kiln.torch.reset()
+    for options in ({}, {"dynamic": True}):
+        torch._dynamo.reset()
+        ours = torch.compile(checked, backend="kiln", fullgraph=True, **options)
+        if distance([ours(torch.ones(3))], [torch.ones(3)]) > 1e-6:
+            return "differs"
+        try:
+            return f"it gave {ours(-torch.ones(3))}"
+        except RuntimeError as e:
+            if str(e) != "a negative element":
+                return str(e)
+    left = kiln.torch.report().fallbacks
+    return f"fallbacks {left}" if left else None
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -514,7 +535,7 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
-    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts)
+    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts, asserts)
               if not names or f.__name__ in names]
     return run(cases)
 

@@ -41,8 +41,8 @@ typedef struct exchange {
 
 enum { DIMS = 16 };
 typedef struct in_port {
-    int arg, rank; /* its place in the list */
-    int bits;      /* of an element */
+    int arg, rank;                                   /* its place in the list */
+    int bits;                                        /* of an element */
     int64_t shape[KL_INTS_MAX], stride[KL_INTS_MAX]; /* -1: any, where sizes vary */
     int order[KL_INTS_MAX]; /* its dimensions as the program has them */
 } in_port;

@@ -49,12 +49,14 @@ def direct(op):
 
 
 ELEMENT = "aten._local_scalar_dense.default"
+CHECK = "aten._assert_scalar.default"
+ASSERTED = ("aten._assert_async.default", "aten._assert_async.msg")
 
 
 def covers(op):
     """Whether an overload runs natively: by its row, or over sizes or elements that the host reads."""
     name = str(op)
-    return rows.find(op) is not None or name in bounded.BOUNDED or name == ELEMENT
+    return rows.find(op) is not None or name in bounded.BOUNDED or name in (ELEMENT, CHECK)
 
 
 class Compiled:
@@ -70,6 +72,9 @@ class Compiled:
                         r.args[0].op == "placeholder" else r
                         for r in self.graph.output_node().args[0]]
         self.shared, self.guarded = range(shared), guarded
+        self.checks = [n for n in self.graph.nodes if g.target_name(n) in ASSERTED]
+        self.own = len(self.results)
+        self.results += [n.args[0] for n in self.checks]
         self.refused, self.least_of, self.views = {}, {}, ()
         self.sizes = [i for i, n in enumerate(self.inputs) if is_host(n)]
         self.extents = self.open_extents()
@@ -187,8 +192,7 @@ class Compiled:
                 out[i] = v
             for (i, source, at), base in zip(views, bases):
                 out[i] = _reinterpret_tensor(out[source] if base is None else base, *at)
-            del out[len(self.results):]
-        return out
+        return out[:len(self.results)] if len(out) > len(self.results) else out
 
 
 class Sequence:
@@ -283,6 +287,8 @@ class Sequence:
             "its result's size follows from data" if g.new_sizes(node) else
             "a dtype or layout that kiln has not")
         name = g.target_name(node)
+        if name == CHECK:
+            return self.check(node), [a for a in node.all_input_nodes], [node]
         if name == ELEMENT and g.is_native_dtype(node.args[0]):
             return self.element(node), [node.args[0]], [node]
         if name in g.VIEWS and node not in self.refused:
@@ -313,6 +319,13 @@ class Sequence:
         def run(env):
             report.native([name])
             env[node] = g.element(env[node.args[0]])
+
+        return run
+
+    def check(self, node):
+        """A condition on numbers of the host: an error if it does not hold."""
+        def run(env):
+            env[node] = node.target(*[self.argument(a, env) for a in node.args])
 
         return run
 
@@ -395,6 +408,23 @@ class Resolving:
         return self.f(args)
 
 
+class Checking:
+    """What a program asserts: the conditions are results behind its own."""
+
+    def __init__(self, f, own, checks):
+        self.f, self.own = f, own
+        self.messages = [str(n.args[1]) if len(n.args) > 1 else
+                         "Expected Tensor with single nonzero value, but got zero" for n in checks]
+        self._boxed_call = True
+
+    def __call__(self, args):
+        out = self.f(args)
+        for condition, message in zip(out[self.own:], self.messages):
+            if not g.element(condition):
+                raise RuntimeError(message)
+        return out[:self.own]
+
+
 def compile_graph(gm, example_inputs):
     """A forward graph of ATen operators as a callable that takes a list of tensors."""
     context = torch._guards.TracingContext.try_get()
@@ -403,12 +433,14 @@ def compile_graph(gm, example_inputs):
 
 
 def callable_of(c):
+    own, checks = c.own, c.checks
     marked = [i for i, n in enumerate(c.inputs) if g.is_tensor(n) and
               (value_of(n).is_complex() or value_of(n).is_neg())]
     if not c.sizes and not c.extents:
         with _disable_current_modes():  # not of fake tensors
             c = c.build({})
-    return Resolving(c, marked) if marked else c
+    c = Resolving(c, marked) if marked else c
+    return Checking(c, own, checks) if checks else c
 
 
 def compile_backward(gm, example_inputs):

@@ -583,7 +583,7 @@ def _sym_numel(x):
     return x.numel()
 
 
-@row("_linalg_check_errors", "_sink_tokens", "_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range",
+@row("_linalg_check_errors", "_sink_tokens", "_assert_tensor_metadata", "_assert_async", "sym_constrain_range",
      "sym_constrain_range_for_size")
 def _nothing(*args, **kwargs):
     return None
