@@ -364,6 +364,47 @@ static kl_tensor *share_memory(kl_tensor *t, kl_dtype dt)
     return v;
 }
 
+static kl_dtype unsigned_of(int size)
+{
+    return size == 1 ? KL_U8 : size == 2 ? KL_U16 : size == 4 ? KL_U32 : KL_U64;
+}
+
+/* By how much each of n parts is shifted, `bits` the widths. */
+static kl_lazy *shifts(kl_dtype dt, int64_t n, int bits)
+{
+    return kl_n_binc(KL_OP_mul, kl_n_iota(dt, 1, &n, 0), bits);
+}
+
+/* The bits as a value, the last axis split or joined: parts are shifted, the lowest
+ * first. */
+static kl_lazy *other_bits(kl_lazy *a, kl_dtype dt)
+{
+    int from = kl_dtypes[a->dtype].size, to = kl_dtypes[dt].size, last = a->rank - 1;
+    int64_t shape[KL_MAX_RANK + 1], n = from > to ? from / to : to / from;
+    kl_lazy *u =
+        a->dtype == KL_BOOL ? kl_n_cast(a, KL_U8) : kl_n_bitcast(a, unsigned_of(from));
+    if (from == to)
+        return kl_n_bitcast(u, dt);
+    if (last < 0 || last + 1 >= KL_MAX_RANK ||
+        (to > from && kl_lazy_shape(a)[last] % n)) {
+        kl_fail(KL_ERR_SHAPE, "the last dimension cannot be viewed as %s",
+                kl_dtypes[dt].scalar);
+        return NULL;
+    }
+    memcpy(shape, kl_lazy_shape(a), (size_t)a->rank * sizeof *shape);
+    shape[last + 1] = from > to ? 1 : n;
+    shape[last] = from > to ? shape[last] : shape[last] / n;
+    u = kl_n_reshape(kl_n_cast(u, unsigned_of(KL_MAX(from, to))), last + 2, shape);
+    if (from > to)
+        u = kl_n_bin(KL_OP_shr, u, shifts(unsigned_of(from), n, 8 * to));
+    else
+        u = kl_n_reduce(KL_OP_add,
+                        kl_n_bin(KL_OP_shl, u, shifts(unsigned_of(to), n, 8 * from)),
+                        UINT64_C(1) << (last + 1), false);
+    shape[last] *= from > to ? n : 1;
+    return kl_n_bitcast(kl_n_reshape(kl_n_cast(u, unsigned_of(to)), last + 1, shape), dt);
+}
+
 kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt)
 {
     kl_call c = kl_call_begin(at);
@@ -376,7 +417,12 @@ kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt)
     kl_lazy *n = kl_storage_node(t->storage);
     bool here = n->device == 0 || n->device == KL_FREE;
     kl_lazy_unref(n);
-    if (!here || kl_thread()->tracing) { /* no memory to share: the bits, as a value */
+    bool value = !here || kl_thread()->tracing; /* no memory to share */
+    if (value && dt != KL_BOOL && !kl_is_complex(dt) && !kl_is_complex(t->dtype)) {
+        kl_lazy *a = kl_arg_tensor(t);
+        return kl_call_end(&c, a ? other_bits(a, dt) : NULL);
+    }
+    if (value) {
         kl_tensor *r = kl_bitcast_at(at, t, dt);
         kl_call_done(&c, KL_OK);
         return r;

@@ -88,7 +88,7 @@ KL_API kl_tensor *kl_to_at(const char *at, kl_tensor *t, kl_dtype dt);
 KL_API kl_tensor *kl_bitcast_at(const char *at, kl_tensor *t, kl_dtype dt);
 /* The same memory as elements of another dtype, of another size too: the last axis, dense,
  * is split or joined. Neither side is lazy from then on (kl_data). On a device, and while
- * a function is traced, a copy, of the same size only. */
+ * a function is traced, a copy; complex numbers of the same size only. */
 KL_API kl_tensor *kl_view_dtype_at(const char *at, kl_tensor *t, kl_dtype dt);
 #define kl_clone(t) kl_clone_at(KL_HERE, t)
 #define kl_contiguous(t) kl_contiguous_at(KL_HERE, t)

@@ -602,6 +602,21 @@ def span_of(val):
     return sum(((s - 1) * st for s, st in zip(val.shape, val.stride())), 1)
 
 
+def read_memory(graph):
+    """as_strided of a view reads the same memory as as_strided of what is viewed, which lies dense."""
+    for n in graph.nodes:
+        if target_name(n) != "aten.as_strided.default":
+            continue
+        seen = base = n.args[0]
+        while target_name(base) in VIEWS:
+            base = base.args[0]
+        offset = n.args[3] if len(n.args) > 3 else None
+        offset = value_of(seen).storage_offset() if offset is None else offset
+        if base is not seen and value_of(base).dtype == value_of(seen).dtype and \
+                isinstance(offset, (int, torch.fx.Node)):
+            n.args = (base, *n.args[1:3], offset)
+
+
 def is_write(node):
     return node.target is torch.ops.aten.copy_.default
 

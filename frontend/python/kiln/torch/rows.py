@@ -513,6 +513,20 @@ def _argsort(x, stable=None, dim=-1, descending=False):
     return kiln.argsort(x, dim, descending)
 
 
+# ---- names of older programs ----
+
+for _name, _f in (("true_divide", "div"), ("__lshift__", "bitwise_left_shift"), ("__rshift__", "bitwise_right_shift"),
+                  ("__and__", "bitwise_and"), ("__or__", "bitwise_or"), ("__xor__", "bitwise_xor")):
+    add(_name, at(_f))
+
+
+@row("prims.div")
+def _prims_div(x, y):
+    """Of integers the quotient without its fraction."""
+    return kiln.div(x, y) if x.dtype.is_floating_point or x.dtype.is_complex else \
+        kiln.div(x, y, rounding_mode="trunc")
+
+
 @row("masked_fill.Tensor", "masked_fill.Scalar")
 def _masked_fill(x, mask, value):
     return kiln.masked_fill(x, mask, value)
