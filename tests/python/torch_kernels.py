@@ -203,11 +203,12 @@ CHAINS = {
         x, w, stride=2, padding=2), 2), 3).sum(1, True), R(1, 2, 6, 6, 6), R(2, 4, 5, 5, 5)),
     "sums_on_ragged_vectors": lambda: (lambda a, b, c, d: ((a + b + c) * (d - 1)).sum((2, 3)),
                                *[R(2, 40, 4, 4) for _ in range(4)]),
-    "bits_split_and_joined": lambda: (lambda x: x.view(torch.uint8).flip(-1).view(torch.int16).float() +
-                                      x.view(torch.int32)[:, :1] // 65536, R(8, 4)),
+    "bits_split_and_joined": lambda: (lambda x: x.view(torch.int32)[:, :1] // 65536 +
+                                      x.view(torch.uint8).flip(-1).view(torch.int16), R(8, 4)),
     "memory_of_views": lambda: (lambda x: x.exp().as_strided((2, 4, 3), (16, 1, 4)).as_strided(
         (4, 5), (4, 2), 1) * 2, R(4, 8)),
-    "older_names": lambda: (lambda x: torch.true_divide(x, 3) + (x.int() << 2).__rshift__(1), R(8, 4)),
+    "older_names": lambda: (lambda x: torch.true_divide(x, 3) + (x.int() << 2).__rshift__(1),
+                            R(8, 4)),
     "branch": lambda: (branch, R(8, 32)),
     "linear_dropout_softmax": lambda: (chain(N.Linear(32, 16), N.Dropout(0.5), N.Softmax(1)),
                                        R(8, 32)),

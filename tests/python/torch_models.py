@@ -447,7 +447,7 @@ def places(ts):
 
 
 def views():
-    """Results that are views are so, at every size: of arguments, of what is written, of each other."""
+    """Results that are views are so at every size: of arguments, of what is written, of others."""
     def parts(x):
         return x, *x.chunk(4), x[:, 1:3], x.t(), x[:1].expand(3, 6)
 
@@ -526,6 +526,22 @@ def asserts():
     return f"fallbacks {left}" if left else None
 
 
+def elements():
+    """Numbers that are a tensor's element stay in the program."""
+    def scaled(x, t):
+        s = t.sum().item()
+        return x * s + torch.full((3,), s) / t.max().item()
+
+    kiln.torch.reset()
+    with torch._dynamo.config.patch(capture_scalar_outputs=True):
+        ours = torch.compile(scaled, backend="kiln", fullgraph=True)
+        for t in (torch.rand(4), torch.rand(4), torch.arange(1, 5)):
+            if distance([ours(torch.ones(3), t)], [scaled(torch.ones(3), t)]) > 1e-5:
+                return f"differs for {t}"
+    left = kiln.torch.report().fallbacks
+    return f"fallbacks {left}" if left else None
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -535,7 +551,7 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
-    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts, asserts)
+    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts, asserts, elements)
               if not names or f.__name__ in names]
     return run(cases)
 

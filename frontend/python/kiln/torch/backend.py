@@ -64,10 +64,11 @@ class Compiled:
     between them."""
 
     def __init__(self, gm, shared=0, guarded=False):
-        """shared: how many of the first results may be views, as others tell by their memory; guarded:
-        arguments lie as PyTorch foresaw."""
+        """shared: how many of the first results may be views, as others tell by their memory;
+        guarded: arguments lie as PyTorch foresaw."""
         self.gm, self.graph = gm, gm.graph
         g.read_memory(self.graph)
+        g.keep_elements(self.graph)
         self.inputs = [n for n in self.graph.nodes if n.op == "placeholder"]
         self.results = [r.args[0] if isinstance(r, torch.fx.Node) and is_write(r) and
                         r.args[0].op == "placeholder" else r

@@ -602,6 +602,21 @@ def span_of(val):
     return sum(((s - 1) * st for s, st in zip(val.shape, val.stride())), 1)
 
 
+OF_ELEMENTS = {"aten.full.default", "aten.scalar_tensor.default",
+               *(f"aten.{n}.Tensor" for n in "add sub mul div eq ne lt le gt ge".split())}
+
+
+def keep_elements(graph):
+    """What is made of a tensor's one element takes the tensor: the host need not know the number.
+
+    mul(x, item(t))   ->   mul(x, t)"""
+    for n in graph.nodes:
+        if target_name(n) in OF_ELEMENTS:
+            n.args = tuple(a.args[0] if isinstance(a, torch.fx.Node) and value_of(a) is not None and
+                           target_name(a) == "aten._local_scalar_dense.default" and
+                           value_of(a.args[0]).dim() == 0 else a for a in n.args)
+
+
 def read_memory(graph):
     """as_strided of a view reads the same memory as as_strided of what is viewed, which lies dense."""
     for n in graph.nodes:

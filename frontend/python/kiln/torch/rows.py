@@ -275,11 +275,15 @@ def _neg_view(x):
 
 @row("scalar_tensor")
 def _scalar_tensor(value, dtype=None):
+    if isinstance(value, kiln.Tensor):
+        return value.to(dtype or kiln.float32)
     return kiln.full((), value, dtype=dtype or kiln.float32)
 
 
 @row("full")
 def _full(size, value, dtype=None):
+    if isinstance(value, kiln.Tensor):
+        return value.to(dtype or value.dtype).expand(tuple(size))
     dtype = dtype or {bool: kiln.bool, int: kiln.int64, float: kiln.get_default_dtype(),
                       complex: kiln.complex64}[type(value)]
     return kiln.full(tuple(size), value, dtype=dtype)
