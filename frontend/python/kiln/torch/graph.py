@@ -365,7 +365,8 @@ class Plan:
             return None
         source = -1 - self.places[root] if root in self.places else done[root]
         if layout_of(val, self.symbols).stride != self.layout_at(i, node).stride or \
-                root in done and layout_of(base, self.symbols).stride != self.layout_of(root).stride:
+                root in done and \
+                layout_of(base, self.symbols).stride != self.layout_of(root).stride:
             return None
         return self.view_of(i, source, root, node)
 
@@ -477,7 +478,7 @@ class Sized(Plan):
     extent that is a product of symbols is as many extents of the program's input. behind: places
     of symbols that stand behind the arguments; behind them stands EMPTY.
 
-    x: f32[s0,4], n = s1   ->   x: f32[s0,4], s1: u8[s1]     a number has an input of its own, unread"""
+    x: f32[s0,4], n = s1   ->   x: f32[s0,4], s1: u8[s1]   a number's own input, never read"""
 
     def __init__(self, region, places, symbols, behind, shared=(), guarded=False):
         self.sizes, self.behind = Sizes(symbols, env_of((*places, *region.nodes))), behind
@@ -618,7 +619,7 @@ def keep_elements(graph):
 
 
 def read_memory(graph):
-    """as_strided of a view reads the same memory as as_strided of what is viewed, which lies dense."""
+    """as_strided of a view reads the same memory as that of what is viewed, which lies dense."""
     for n in graph.nodes:
         if target_name(n) != "aten.as_strided.default":
             continue

@@ -519,8 +519,9 @@ def _argsort(x, stable=None, dim=-1, descending=False):
 
 # ---- names of older programs ----
 
-for _name, _f in (("true_divide", "div"), ("__lshift__", "bitwise_left_shift"), ("__rshift__", "bitwise_right_shift"),
-                  ("__and__", "bitwise_and"), ("__or__", "bitwise_or"), ("__xor__", "bitwise_xor")):
+for _name, _f in (("true_divide", "div"), ("__lshift__", "bitwise_left_shift"),
+                  ("__rshift__", "bitwise_right_shift"), ("__and__", "bitwise_and"),
+                  ("__or__", "bitwise_or"), ("__xor__", "bitwise_xor")):
     add(_name, at(_f))
 
 
@@ -601,8 +602,8 @@ def _sym_numel(x):
     return x.numel()
 
 
-@row("_linalg_check_errors", "_sink_tokens", "_assert_tensor_metadata", "_assert_async", "sym_constrain_range",
-     "sym_constrain_range_for_size")
+@row("_linalg_check_errors", "_sink_tokens", "_assert_tensor_metadata", "_assert_async",
+     "sym_constrain_range", "sym_constrain_range_for_size")
 def _nothing(*args, **kwargs):
     return None
 
