@@ -195,6 +195,15 @@ class Values(unittest.TestCase):
             n[i * 7 % 9, i * i % 9] += 1
         self.assertEqual((n.sum().item(), n[0, 0].item()), (250, 28))
 
+    def test_powers(self):
+        """Of integers, wrapping, whatever the exponent."""
+        for dtype, bits in ((torch.int8, 8), (torch.int32, 32), (torch.int64, 64)):
+            for base in (0, 1, -1, 2, 3, -5):
+                for exponent in (0, 1, 63, 64, 71, 100):
+                    got = torch.tensor([base], dtype=dtype) ** torch.tensor([exponent], dtype=dtype)
+                    want = (base ** exponent + 2 ** (bits - 1)) % 2 ** bits - 2 ** (bits - 1)
+                    self.assertEqual(got.item(), want, (base, exponent, dtype))
+
     def test_rolls(self):
         """A link of the chain reads the one before twice: fused, the last would hold 2**16."""
         x, rows = torch.randint(0, 9, (2, 16)), []

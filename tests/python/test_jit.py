@@ -65,6 +65,13 @@ class Traced(unittest.TestCase):
         self.assertEqual(f(torch.ones(8192)).sum().item(), 8192)
         self.assertEqual((torch.ones(8192) + w).sum().item(), 8193)
 
+    def test_bits(self):
+        """Views as another dtype split and join the last axis, as in memory."""
+        x = torch.tensor([[1.5, -2.0], [3.25, 0.0]])
+        for dtype in (torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64):
+            f = torch.jit.trace(lambda t: t.view(dtype), (x,))  # noqa: B023
+            self.assertEqual(f(x).tolist(), x.view(dtype).tolist())
+
     def test_dimensions(self):
         with open(self.path("s.kl"), "w", encoding="utf-8") as text:
             text.write("graph s(%x: f32[B,4], %y: f32[B,4]) {\n"
