@@ -236,9 +236,11 @@ def repeated(repeats, output_size=None):
     return kiln.searchsorted(ends, at.to(ends.dtype), right=True).to(repeats.dtype)
 
 
-@row("resize", "resize_")
-def _resize(x, size, memory_format=None):
+@row("resize", "resize_", wants_node="layout")
+def _resize(node, lay, base, x, size, memory_format=None):
     """The same memory, as far as it goes."""
+    if not lay.plain or not node.meta["val"].is_contiguous():
+        raise NotImplementedError("resize of memory in another order")
     n, flat = math.prod(size), x.reshape(-1)
     more = max(n - flat.shape[0], 0)
     flat = kiln.cat([flat, kiln.zeros(more, dtype=x.dtype)]) if more else flat
