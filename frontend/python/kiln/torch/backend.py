@@ -427,10 +427,10 @@ class Checking:
         return out[:self.own]
 
 
-def compile_graph(gm, example_inputs):
-    """A forward graph of ATen operators as a callable that takes a list of tensors."""
+def compile_graph(gm, example_inputs, backward=False):
+    """A graph of ATen operators as a callable that takes a list of tensors."""
     context = torch._guards.TracingContext.try_get()
-    about = context and context.fw_metadata
+    about = not backward and context and context.fw_metadata
     return callable_of(Compiled(gm, about.num_forward_returns, True) if about else Compiled(gm))
 
 
@@ -447,7 +447,7 @@ def callable_of(c):
 
 def compile_backward(gm, example_inputs):
     """The backward graph; what is Python in it is nothing for Dynamo to trace."""
-    c = callable_of(Compiled(gm))
+    c = compile_graph(gm, example_inputs, backward=True)
     if isinstance(c, _kiln.Caller):
         return c
     c = torch._dynamo.disable(c, reason="do not trace generated backwards pass")

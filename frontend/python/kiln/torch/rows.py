@@ -20,8 +20,8 @@ abs acos acosh angle asin asinh atan atanh bitwise_not ceil cos cosh deg2rad dig
 exp exp2 expm1 floor frac i0 isfinite isinf isnan isneginf isposinf lgamma log log10 log1p log2
 logical_not logit neg rad2deg reciprocal relu round rsqrt sgn sigmoid sign signbit sin sinc sinh
 sqrt square tan tanh trunc nan_to_num
-add sub mul div true_divide rsub fmod remainder atan2 maximum minimum fmax fmin eq ne lt le gt ge
-logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
+add sub mul div rsub fmod remainder atan2 maximum minimum fmax fmin eq ne lt le gt ge logical_and
+logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
 hypot copysign nextafter floor_divide gcd lcm heaviside igamma igammac xlogy logaddexp logaddexp2 ldexp
 where clamp clamp_min clamp_max lerp addcmul addcdiv polar complex polygamma mvlgamma
 mm bmm addmm addmv addr baddbmm addbmm mv dot vdot matmul outer
