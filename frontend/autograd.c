@@ -117,35 +117,47 @@ kl_tensor *kl_requires_grad_at(const char *at, kl_tensor *t, bool on)
         t->leaf = leaf_new();
         t->detached = t->view = 0; /* a leaf of its own from here on */
         st = t->leaf ? KL_OK : KL_ERR_OOM;
-        if (t->leaf)
+        if (t->leaf) {
             map_leaf(t->leaf, t);
-    } else if (st == KL_OK && !on) {
+            t->leaf->grad = t->grad;
+            t->grad = NULL;
+        }
+    } else if (st == KL_OK && !on && t->leaf) { /* what was collected stays */
+        t->grad = kl_tensor_ref(t->leaf->grad);
         kl_leaf_unref(t->leaf);
         t->leaf = NULL;
     }
     return kl_call_done(&c, st) == KL_OK ? t : NULL;
 }
 
+/* Where t's gradient is; a view of a leaf has none of its own. */
+static kl_tensor **grad_slot(kl_tensor *t)
+{
+    return t->leaf && (!t->view || t->leaf->retain) ? &t->leaf->grad : &t->grad;
+}
+
 kl_tensor *kl_grad_of(kl_tensor *t)
 {
-    kl_tensor *g = t && t->leaf ? t->leaf->grad : NULL;
+    kl_tensor *g = t ? *grad_slot(t) : NULL;
     return g && kl_scope_add(kl_tensor_ref(g)) == KL_OK ? g : NULL;
 }
 
 kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad)
 {
     char s[2][200];
-    if (!t || !t->leaf)
-        return grad ? kl_fail(KL_ERR_STATE,
-                              "set_grad: the tensor is no leaf that requires grad")
-                    : KL_OK;
+    if (!t)
+        return kl_fail(KL_ERR_ARG, "a tensor is NULL");
     if (grad &&
         (grad->rank != t->rank || memcmp(kl_t_shape(grad), kl_t_shape(t), t->rank * 8)))
-        return kl_fail(KL_ERR_SHAPE,
-                       "set_grad: assigned grad has data of a different size: %s, not %s",
-                       kl_shape_text(grad, s[0], 200), kl_shape_text(t, s[1], 200));
-    kl_tensor *old = t->leaf->grad;
-    t->leaf->grad = kl_tensor_ref(grad);
+        return kl_fail(
+            KL_ERR_SHAPE,
+            "attempting to assign a gradient of size '%s' to a tensor of size "
+            "'%s'. Please ensure that the gradient and the tensor are the same "
+            "size",
+            kl_ints_text(kl_shape_of(grad), s[0], 200),
+            kl_ints_text(kl_shape_of(t), s[1], 200));
+    kl_tensor **slot = grad_slot(t), *old = *slot;
+    *slot = kl_tensor_ref(grad);
     kl_tensor_unref(old);
     return KL_OK;
 }
@@ -208,6 +220,11 @@ kl_status kl_retain_grad(kl_tensor *t)
     return kl_call_done(&c, n ? KL_OK : KL_ERR_OOM);
 }
 
+bool kl_retains_grad(const kl_tensor *t)
+{
+    return t && t->leaf && t->leaf->retain;
+}
+
 kl_tensor *kl_detach_at(const char *at, kl_tensor *t)
 {
     kl_call c = kl_call_begin(at);
@@ -228,6 +245,8 @@ kl_tensor *kl_detach_at(const char *at, kl_tensor *t)
 kl_tensor *kl_with_data_at(const char *at, kl_tensor *t, kl_tensor *v)
 {
     kl_tensor *d = t ? kl_detach_at(at, v) : NULL;
+    if (d)
+        d->grad = kl_tensor_ref(t->grad);
     if (d && t->leaf) {
         d->leaf = kl_leaf_ref(t->leaf);
         d->detached = d->view = 0;
@@ -303,6 +322,21 @@ static kl_status check_version(kl_lazy *n)
     return KL_OK;
 }
 
+/* Whether n's derivative is a function of tracked values, so that it has one itself. */
+static bool reads_tracked(kl_lazy *n)
+{
+    const kl_op_info *op = &kl_ops[n->op];
+    bool linear = op->kind == KL_KIND_ELT || op->kind == KL_KIND_MOVE ||
+                  n->op == KL_OP_cast || n->op == KL_OP_contract ||
+                  n->op == KL_OP_gather || n->op == KL_OP_detach ||
+                  (n->op == KL_OP_reduce && kl_lazy_attr(n)[0] == KL_OP_add);
+    unsigned s = saved(n);
+    bool reads = !linear || (s & 8);
+    for (int i = 0; i < n->nsrc && i < 3; i++)
+        reads = reads || ((s >> i & 1) && kl_lazy_src(n, i)->track);
+    return reads;
+}
+
 static kl_status check_saved(kl_lazy *n, kl_walk walk)
 {
     unsigned s = saved(n);
@@ -329,7 +363,7 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
     uint32_t mark = kl_next_mark();
     kl_list found = {0};
     kl_status st = KL_OK;
-    bool ok = kl_list_add(stack, y);
+    bool ok = kl_list_add(stack, y), reads = false;
     y->mark = mark;
     while (ok && st == KL_OK && stack->n > 0) {
         kl_lazy *n = stack->v[--stack->n];
@@ -338,6 +372,7 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
         if (n->op == KL_OP_detach || (n != y && n->leaf && n->leaf->cut))
             continue;
         st = check_saved(n, walk);
+        reads = reads || reads_tracked(n);
         for (int i = n->nsrc; i-- > 0 && ok;) {
             kl_lazy *s = kl_lazy_src(n, i);
             if (!s->track || s->mark == mark)
@@ -346,7 +381,7 @@ static kl_status vars_walk(kl_lazy *y, kl_walk walk, kl_list *stack, kl_vars *ou
             ok = kl_list_add(stack, s);
         }
     }
-    *out = (kl_vars){found.v, (int)found.n, (int)found.cap};
+    *out = (kl_vars){found.v, (int)found.n, (int)found.cap, reads};
     return ok ? st : kl_fail(KL_ERR_OOM, "out of memory for gradients");
 }
 
@@ -376,8 +411,12 @@ static kl_lazy *seed_for(kl_lazy *y, kl_tensor *seed)
         kl_lazy *s = kl_n_cast(kl_arg_tensor(seed), (kl_dtype)y->dtype);
         if (s && (s->rank != y->rank ||
                   memcmp(kl_lazy_shape(s), kl_lazy_shape(y), y->rank * 8))) {
+            char a[200], b[200];
             kl_fail(KL_ERR_SHAPE,
-                    "Mismatch in shape: grad_output has not the shape of output");
+                    "Mismatch in shape: grad_output[0] has a shape of torch.Size(%s) and "
+                    "output[0] has a shape of torch.Size(%s).",
+                    kl_ints_text(kl_ints_of(s->rank, kl_lazy_shape(s)), a, sizeof a),
+                    kl_ints_text(kl_ints_of(y->rank, kl_lazy_shape(y)), b, sizeof b));
             return NULL;
         }
         return s;
@@ -389,18 +428,22 @@ static kl_lazy *seed_for(kl_lazy *y, kl_tensor *seed)
     return kl_n_full((kl_dtype)y->dtype, y->rank, kl_lazy_shape(y), 1);
 }
 
-kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g)
+kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g, bool create)
 {
     g = g ? kl_leaf_part(l, g) : NULL;
     if (!g)
         return KL_ERR_OOM;
-    if (!l->grad) {
-        l->grad = kl_tensor_wrap(g);
-        return l->grad ? kl_dirty_add(l->grad->storage) : KL_ERR_OOM;
+    if (!l->grad || create) {
+        kl_lazy *sum = l->grad ? kl_n_bin(KL_OP_add, kl_tensor_read(l->grad), g) : g;
+        kl_tensor *old = l->grad, *t = sum ? kl_tensor_wrap(sum) : NULL;
+        if (!t)
+            return KL_ERR_OOM;
+        l->grad = t;
+        kl_tensor_unref(old);
+        return kl_dirty_add(t->storage);
     }
     kl_state *s = kl_thread();
-    int was = s->no_grad;
-    s->no_grad = was + !g->track;
+    int was = s->no_grad++;
     kl_status st =
         kl_tensor_write(l->grad, kl_n_bin(KL_OP_add, kl_tensor_read(l->grad), g));
     s->no_grad = was;
@@ -466,10 +509,10 @@ static kl_status backward(kl_lazy *y, kl_lazy *seed, kl_vars *v, bool create)
     kl_status st =
         g ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d gradients", v->n);
     if (st == KL_OK)
-        st = gradients(y, seed, v->v, v->n, create, g);
+        st = gradients(y, seed, v->v, v->n, create && (v->reads || seed->track), g);
     for (int i = 0; i < v->n && st == KL_OK; i++)
         if (v->v[i]->leaf)
-            st = kl_leaf_accumulate(v->v[i]->leaf, g[i]);
+            st = kl_leaf_accumulate(v->v[i]->leaf, g[i], create);
     kl_free(g, (size_t)v->n * sizeof *g + 1);
     return st;
 }
@@ -600,7 +643,7 @@ static kl_status grad_nodes(kl_lazy *y, kl_lazy *s, kl_tensor *const *x, int n,
     int all = (int)w.nodes.n;
     if (st == KL_OK)
         st = cut ? kl_cut_gradients(y, s, w.nodes.v, all, retain || create, create, g)
-                 : gradients(y, s, w.nodes.v, all, create, g);
+                 : gradients(y, s, w.nodes.v, all, create && (v.reads || s->track), g);
     if (st == KL_OK)
         st = take(&w, x, n, g, out);
     kl_free(g, (size_t)all * sizeof *g + 1);

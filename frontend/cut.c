@@ -303,7 +303,7 @@ static kl_status deliver(engine *e, kl_lazy *stop, kl_lazy *g)
         unit *u = known(e, l->cut);
         return arrive(&(u ? u : waiting(e, l->cut))->arrived[l->output], v);
     }
-    return l && !e->nx ? kl_leaf_accumulate(l, v) : KL_OK;
+    return l && !e->nx ? kl_leaf_accumulate(l, v, e->create) : KL_OK;
 }
 
 /* The segment's gradients by its stops, and by the targets inside it. */
@@ -413,7 +413,7 @@ static kl_status call_cut(engine *e, unit *u)
         if (i < u->nseg)
             u->seg[i].seed = kl_lazy_ref(v);
         if (u->leaf && !e->nx)
-            st = kl_leaf_accumulate(u->leaf, e->create ? v : kl_n_detach(v));
+            st = kl_leaf_accumulate(u->leaf, e->create ? v : kl_n_detach(v), e->create);
     }
     s->no_grad = was;
     kl_scope_drop();

@@ -282,8 +282,9 @@ struct kl_tensor {
     uint8_t detached; /* no gradient flows through this handle */
     uint8_t view;     /* made by a view function */
     kl_storage *storage;
-    int64_t offset; /* in elements of the flat storage */
-    kl_leaf *leaf;  /* a leaf that requires grad, or a view of one */
+    int64_t offset;  /* in elements of the flat storage */
+    kl_leaf *leaf;   /* a leaf that requires grad, or a view of one */
+    kl_tensor *grad; /* what was assigned while it required none; else the leaf's */
     const char *place, *name;
     const char *fn; /* the public function that made its value, "kl_add_at" */
     kl_lazy *cache; /* view: reading of `base` by movement nodes */
@@ -640,10 +641,12 @@ typedef enum kl_walk { KL_WALK_LAST, KL_WALK_KEEP, KL_WALK_MARK } kl_walk;
 typedef struct kl_vars {
     kl_lazy **v;
     int n, cap;
+    bool reads; /* a derivative on the way there reads values that are tracked */
 } kl_vars;
 kl_status kl_vars_below(kl_lazy *y, kl_walk walk, kl_vars *out);
 void kl_vars_free(kl_vars *v);
-kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g);
+/* create: the sum is a tensor of its own, which can be differentiated. */
+kl_status kl_leaf_accumulate(kl_leaf *l, kl_lazy *g, bool create);
 kl_lazy *kl_leaf_part(const kl_leaf *l, kl_lazy *g); /* g, of l's variable, as l's own */
 bool kl_tracks(kl_tensor *t);
 /* l collects the gradient of n, a node that flows on. */

@@ -179,8 +179,11 @@ static kl_status take(walk *w, kl_lazy *n)
 static kl_status spread(walk *w, kl_lazy *n, int depth)
 {
     kl_status st = KL_OK;
-    for (int i = 0; i < n->nsrc && st == KL_OK; i++) {
-        kl_lazy *s = kl_lazy_src(n, i);
+    const kl_cut *c = n->leaf ? n->leaf->cut : NULL;
+    bool own = c && !c->hook; /* a user's function: its operands are the cut's */
+    int count = own ? c->nin : n->nsrc;
+    for (int i = 0; i < count && st == KL_OK; i++) {
+        kl_lazy *s = own ? c->in[i] : kl_lazy_src(n, i);
         bool end = s->fn || s->leaf;
         if (!s->track || (!first_time(w, s) && !(end && depth == 0)))
             continue;
@@ -192,15 +195,34 @@ static kl_status spread(walk *w, kl_lazy *n, int depth)
     return st;
 }
 
+/* The node of the function that made t; its tensors may be copies of the result. */
+static kl_lazy *made(kl_tensor *t)
+{
+    kl_lazy *n = kl_tensor_read(t);
+    while (n && !n->fn && n->op == KL_OP_cast && kl_lazy_src(n, 0)->fn)
+        n = kl_lazy_src(n, 0);
+    return n;
+}
+
+uint64_t kl_grad_id(kl_tensor *t)
+{
+    if (!t || !kl_tracks(t))
+        return 0;
+    if (t->leaf && !t->view)
+        return (uint64_t)(uintptr_t)t->leaf;
+    kl_call c = kl_call_enter(kl_place(), __func__);
+    kl_lazy *n = made(t);
+    kl_call_done(&c, n ? KL_OK : KL_ERR_ARG);
+    return (uint64_t)(uintptr_t)n;
+}
+
 int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap)
 {
     if (!t || !kl_tracks(t))
         return 0;
     kl_call c = kl_call_enter(kl_place(), __func__);
     walk w = {.out = out, .cap = cap};
-    kl_lazy *n = kl_tensor_read(t);
-    while (n && !n->fn && n->op == KL_OP_cast && kl_lazy_src(n, 0)->fn)
-        n = kl_lazy_src(n, 0); /* the tensors given here are copies of the results */
+    kl_lazy *n = made(t);
     if (kl_call_done(&c, n ? spread(&w, n, 0) : KL_ERR_ARG) != KL_OK)
         return -1;
     return w.count;

@@ -248,6 +248,7 @@ void kl_tensor_unref(kl_tensor *t)
         return;
     kl_storage_unref(t->storage);
     kl_leaf_unref(t->leaf);
+    kl_tensor_unref(t->grad);
     kl_lazy_unref(t->cache);
     kl_slab_free(t, handle_size(t->rank));
 }

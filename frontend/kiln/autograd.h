@@ -22,12 +22,16 @@ KL_API void kl_tensor_named(kl_tensor *t, const char *fn);
 /* Up to cap of the tensors that this operation was given and that a gradient flows to:
  * results of others, and leaves. How many; -1: an error. */
 KL_API int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap);
+/* The same for tensors whose gradients meet in one operation or one leaf; 0: none. Good
+ * for as long as one of them lives. */
+KL_API uint64_t kl_grad_id(kl_tensor *t);
 /* What backward collected; NULL so far. Belongs to the scope, like every result. */
 KL_API kl_tensor *kl_grad_of(kl_tensor *t);
 /* NULL forgets it: the next backward makes it anew. */
 KL_API kl_status kl_set_grad(kl_tensor *t, kl_tensor *grad);
 /* Collect the gradient of a tensor that is no leaf, too. */
 KL_API kl_status kl_retain_grad(kl_tensor *t);
+KL_API bool kl_retains_grad(const kl_tensor *t);
 /* The same storage, and no gradient. */
 KL_API kl_tensor *kl_detach_at(const char *at, kl_tensor *t);
 #define kl_detach(t) kl_detach_at(KL_HERE, t)

@@ -59,6 +59,184 @@ class Complex(unittest.TestCase):
                 close(grads[1], grads[0])
 
 
+def leaf(m, *values):
+    return m.tensor(values, requires_grad=True)
+
+
+def kept_grads(m):
+    """Gradients outlive requires_grad, and may be given to what requires none."""
+    x = m.ones(2)
+    x.grad = m.ones(2)
+    x.requires_grad_()
+    (x * 2).sum().backward()
+    x.requires_grad_(False)
+    linear = m.nn.Linear(1, 1, bias=False)
+    linear.weight.grad = m.ones(1, 1)
+    linear.weight.data = m.zeros(1, 1)
+    return x.grad.tolist(), linear.weight.grad.tolist()
+
+
+def created(m):
+    """With create_graph the sum of gradients is another tensor, which has a gradient itself."""
+    x = leaf(m, 1.0, 2.0)
+    (x ** 2).sum().backward(create_graph=True)
+    first = x.grad
+    (x ** 2).sum().backward(create_graph=True)
+    (straight,) = m.autograd.grad((x * 3).sum(), x, create_graph=True)
+    return (first.tolist(), x.grad.tolist(), m.autograd.grad(x.grad.sum(), x)[0].tolist(),
+            straight.requires_grad)
+
+
+def of_views(m):
+    x = leaf(m, 1.0, 2.0)
+    v = x.view(2)
+    v.sum().backward()
+    return v.grad is None, x.grad.tolist()
+
+
+def accumulated(m):
+    p, seen = m.nn.Parameter(m.ones(2)), []
+    handle = p.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.tolist()))
+    (p * 2).sum().backward()
+    (m.ones(1, requires_grad=True) * 2).backward()
+    p.sum().backward()
+    handle.remove()
+    p.sum().backward()
+    return seen
+
+
+def together(m):
+    a, b, seen, first = leaf(m, 1.0), leaf(m, 2.0), [], []
+    m.autograd.graph.register_multi_grad_hook(
+        (a, b), lambda g: seen.append([t if t is None else t.tolist() for t in g]))
+    handle = m.autograd.graph.register_multi_grad_hook(
+        (a, b), lambda g: first.append(g.tolist()), mode="any")
+    (a * 3).sum().backward()
+    handle.remove()
+    (a + b).sum().backward()
+    return seen, first
+
+
+def in_place(m):
+    class Twice(m.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(m, 1.0, 2.0)
+    y = x * 3
+    z = Twice.apply(y)
+    z.sum().backward()
+    return z is y, z.tolist(), x.grad.tolist()
+
+
+def saved(m):
+    """Hooks on what a Function keeps; its gradient may be expanded."""
+    class Exp(m.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(x, y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            x, y = ctx.saved_tensors
+            return (g * y + x).expand(3, 2)
+
+    x, seen = leaf(m, 0.0, 0.0), []
+
+    def unpack(t):
+        seen.append("unpack")
+        return t
+
+    with m.autograd.graph.saved_tensors_hooks(lambda t: seen.append("pack") or t + 1, unpack):
+        y = Exp.apply(x)
+    y.sum().backward()
+    return seen, x.grad.tolist(), y.grad_fn.next_functions[0][0].variable is x
+
+
+def generators(m):
+    @m.no_grad()
+    def values():
+        sent = yield m.is_grad_enabled()
+        yield sent, m.is_grad_enabled()
+
+    @m.set_grad_enabled(False)
+    def plain():
+        return m.is_grad_enabled()
+
+    g = values()
+    return next(g), m.is_grad_enabled(), g.send(1), plain(), m.is_grad_enabled()
+
+
+def forward_mode(m):
+    ad = __import__("importlib").import_module(m.__name__ + ".autograd.forward_ad")
+    with ad.dual_level():
+        x = ad.make_dual(m.tensor([2.0, 3.0]), m.tensor([1.0, 0.5]))
+        return [ad.unpack_dual(y).tangent.tolist() for y in (x, x * x, x * 3)] + [
+            ad.unpack_dual(m.ones(1)).tangent]
+
+
+def anomalies(m):
+    x = leaf(m, 0.0)
+    y = (x.sqrt() * 0).sum()
+    with m.autograd.set_detect_anomaly(True):
+        try:
+            y.backward()
+        except RuntimeError:
+            return m.is_anomaly_enabled()
+
+
+def queued(m):
+    seen, x = [], leaf(m, 1.0)
+    x.register_hook(lambda g: m.autograd.Variable._execution_engine.queue_callback(
+        lambda: seen.append(x.grad.tolist())))
+    x.sum().backward()
+    return seen
+
+
+def batched(m):
+    x = leaf(m, 1.0, 2.0)
+    return m.autograd.grad(x * x, x, m.eye(2), is_grads_batched=True)[0].tolist()
+
+
+class Engine(unittest.TestCase):
+    def test_same(self):
+        for f in (kept_grads, created, of_views, accumulated, together, in_place, saved, generators,
+                  forward_mode, anomalies, queued, batched):
+            with self.subTest(f.__name__), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.assertEqual(f(kiln), f(torch))
+
+    def test_said(self):
+        env = {"x": lambda m: m.ones(2, requires_grad=True), "y": lambda m: m.ones(2)}
+        for source in ("setattr(y, 'grad', m.ones(3))", "setattr(y, 'grad', 3)",
+                       "m.autograd.grad(x * 2, x, m.ones(3))",
+                       "y.register_post_accumulate_grad_hook(print)",
+                       "(x * 2).register_post_accumulate_grad_hook(print)",
+                       "m.autograd.graph.register_multi_grad_hook([x], print, mode='some')"):
+            theirs, ours = said(source, env)
+            with self.subTest(source):
+                self.assertIsNotNone(theirs)
+                self.assertEqual((ours[0], ours[1].split(" (at ")[0]), theirs)
+
+    def test_warnings(self):
+        for source in ("(x * 2).grad", "m.eye(3)[[slice(0, 2), 1]]"):
+            heard = []
+            for m in SIDES:
+                with warnings.catch_warnings(record=True) as w:
+                    warnings.simplefilter("always")
+                    eval(source, {"m": m, "x": m.ones(2, requires_grad=True)})
+                heard.append([(v.category, str(v.message).split(" (Trig")[0]) for v in w])
+            self.assertEqual(*heard)
+
+
 # What a tensor's grad_fn is called: an expression over torch, F, x [3, 4], i [2, 3, 8, 8], v [4]
 NAMES = """x + 1|x * x|1 / x if 0 else x / 2|x ** 2|-x|x.exp()|x.square()|x.clamp(0, 1)|x.double()
 x.sum()|x.sum(1)|x.mean()|x.mean(1)|x.prod(1)|x.max()|x.min()|x.amax(1)|x.norm()

@@ -240,9 +240,7 @@ START_TEST(test_gradients)
     kl_tensor *list[] = {y};
     FAILS(kl_requires_grad_at(KL_HERE, y, false),
           "you can only change requires_grad flags of leaf");
-    SAYS(kl_set_grad(y, f(2, 3)), "set_grad: the tensor is no leaf that requires grad");
-    SAYS(kl_set_grad(w, f(3, 3)),
-         "assigned grad has data of a different size: torch.Size([3, 3])");
+    SAYS(kl_set_grad(w, f(3, 3)), "attempting to assign a gradient of size '[3, 3]'");
     SAYS(kl_retain_grad(f(2, 3)),
          "can't retain_grad on Tensor that has requires_grad=False");
     FAILS(kl_backward(kl_sum(f(2, 3))),

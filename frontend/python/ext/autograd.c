@@ -136,7 +136,16 @@ static PyObject *grad_operands(PyObject *self, PyObject *of)
     return list;
 }
 
+static PyObject *grad_id(PyObject *self, PyObject *of)
+{
+    (void)self;
+    if (!py_is_tensor(of))
+        return PyErr_Format(PyExc_TypeError, "a tensor was expected");
+    return PyLong_FromUnsignedLongLong(kl_grad_id(py_t(of)));
+}
+
 static PyMethodDef methods[] = {
+    {"_grad_id", grad_id, METH_O, "Alike where gradients meet in one operation or leaf."},
     {"_grad_operands", grad_operands, METH_O, "What a tensor's grad_fn was given."},
     {"_hook", hook, METH_VARARGS, "Call fn with the tensor's gradient on its way."},
     {"_custom", custom, METH_VARARGS, "Results of a function with its own derivative."},

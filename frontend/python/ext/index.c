@@ -192,17 +192,48 @@ static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
     return 0;
 }
 
+/* A list that holds more than numbers is read as a tuple, as NumPy once did: 1, and a
+ * warning; -1: the warning is an error. */
+static int stands_for_tuple(PyObject *key)
+{
+    Py_ssize_t n = PyList_Check(key) ? PyList_Size(key) : 0;
+    bool parts = false;
+    for (Py_ssize_t i = 0; i < n && n < 32 && !parts; i++) {
+        PyObject *o = PyList_GetItem(key, i);
+        parts = py_is_tensor(o) || PySlice_Check(o) || PySequence_Check(o) ||
+                o == Py_Ellipsis || o == Py_None;
+    }
+    if (!parts)
+        return 0;
+    return PyErr_WarnEx(
+               PyExc_UserWarning,
+               "Using a non-tuple sequence for multidimensional indexing is deprecated "
+               "and "
+               "will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In "
+               "pytorch 2.9 this will be interpreted as tensor index, "
+               "x[torch.tensor(seq)], which will result either in an error or a "
+               "different "
+               "result",
+               1)
+               ? -1
+               : 1;
+}
+
 static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
 {
     PyObject *parts[2 * KL_INTS_MAX];
     *p = (plan){.view = py_t(self), .rank = kl_rank(py_t(self))};
-    if (!PyTuple_Check(key))
+    bool tuple = PyTuple_Check(key);
+    int listed = tuple ? 0 : stands_for_tuple(key);
+    if (listed < 0)
+        return -1;
+    if (!tuple && !listed)
         return walk(p, at, &key, 1);
-    Py_ssize_t n = PyTuple_Size(key);
+    Py_ssize_t n = tuple ? PyTuple_Size(key) : PyList_Size(key);
     if (n > 2 * KL_INTS_MAX)
         return fail(PyExc_IndexError, "too many indices");
     for (Py_ssize_t i = 0; i < n; i++)
-        parts[i] = PyTuple_GetItem(key, i);
+        parts[i] = tuple ? PyTuple_GetItem(key, i) : PyList_GetItem(key, i);
     return walk(p, at, parts, n);
 }
 

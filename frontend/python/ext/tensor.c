@@ -410,6 +410,11 @@ static PyObject *get_requires_grad(PyObject *self, void *unused)
     (void)unused;
     return PyBool_FromLong(kl_requires_grad(py_t(self)));
 }
+static PyObject *get_retains_grad(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(kl_retains_grad(py_t(self)));
+}
 static int set_requires_grad(PyObject *self, PyObject *v, void *unused)
 {
     (void)unused;
@@ -444,6 +449,19 @@ static PyObject *get_grad(PyObject *self, void *unused)
     (void)unused;
     if (!g) {
         Py_CLEAR(of(self)->grad);
+        if (kl_grad_fn(py_t(self)) && !kl_retains_grad(py_t(self)) &&
+            PyErr_WarnEx(
+                PyExc_UserWarning,
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being "
+                "accessed. Its .grad attribute won't be populated during "
+                "autograd.backward(). If you indeed want the .grad field to be populated "
+                "for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If "
+                "you "
+                "access the non-leaf Tensor by mistake, make sure you access the leaf "
+                "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more "
+                "information.",
+                1))
+            return NULL;
         Py_RETURN_NONE;
     }
     kl_scope_take(g);
@@ -460,7 +478,9 @@ static int set_grad(PyObject *self, PyObject *v, void *unused)
     (void)unused;
     bool none = !v || v == Py_None;
     if (!none && !py_is_tensor(v)) {
-        PyErr_SetString(PyExc_TypeError, "assigned grad expected to be a Tensor or None");
+        py_fail_type(
+            PyExc_TypeError,
+            "assigned grad expected to be a Tensor or None but got grad of type %U", v);
         return -1;
     }
     if (kl_set_grad(py_t(self), none ? NULL : py_t(v))) {
@@ -582,6 +602,8 @@ static PyGetSetDef getset[] = {
     {"_version", get_version, NULL, "How often the storage was written in place.", NULL},
     {"is_leaf", get_is_leaf, NULL, "Made by no recorded operation.", NULL},
     {"requires_grad", get_requires_grad, set_requires_grad, "Gradients are wanted.",
+     NULL},
+    {"retains_grad", get_retains_grad, NULL, "It is no leaf, and retain_grad was called.",
      NULL},
     {"_grad_fn", get_grad_fn, NULL, "The name of the operation it comes from.", NULL},
     {"grad", get_grad, set_grad, "What backward collected, or None.", NULL},

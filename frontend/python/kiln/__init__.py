@@ -28,8 +28,10 @@ from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from ._tensor import detach_, resize_as_  # noqa: E402,F401  and methods written in Python
 from . import autograd  # noqa: E402,F401
+from .autograd.anomaly_mode import (is_anomaly_check_nan_enabled,  # noqa: E402,F401
+                                    is_anomaly_enabled)
 from . import amp, cpu  # noqa: E402,F401
-from .amp import (autocast, get_autocast_dtype, is_autocast_enabled,  # noqa: E402,F401
+from .amp import (GradScaler, autocast, get_autocast_dtype, is_autocast_enabled,  # noqa: E402,F401
                   set_autocast_dtype, set_autocast_enabled)
 from . import (accelerator, backends, cuda, fft, func, functional, jit, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
                signal, special, testing, utils)
@@ -38,6 +40,6 @@ from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  #
 from . import distributed, distributions  # noqa: E402,F401
 from .serialization import load, save  # noqa: E402,F401
 
-__version__ = "0.1.0"
 from . import version  # noqa: E402,F401
+from .version import __version__  # noqa: E402,F401
 del _collections, _os

@@ -1,7 +1,52 @@
 """Switching the recording of operations on and off, as context managers and decorators."""
 import functools
+import inspect
+import warnings
 
 from . import _kiln
+
+
+def _decorated(fn, mode):
+    """fn within mode() at each call; of a generator, whenever its own code runs."""
+    if isinstance(fn, type):
+        warnings.warn("Decorating classes is deprecated and will be disabled in future versions. You "
+                      "should only decorate functions or methods. To preserve the current behavior of "
+                      "class decoration, you can directly decorate the `__init__` method and nothing "
+                      "else.", FutureWarning, stacklevel=3)
+    if inspect.isgeneratorfunction(fn):
+        @functools.wraps(fn)
+        def run(*args, **kwargs):
+            return (yield from _within(fn(*args, **kwargs), mode))
+    else:
+        @functools.wraps(fn)
+        def run(*args, **kwargs):
+            with mode():
+                return fn(*args, **kwargs)
+
+    return run
+
+
+def _within(generator, mode):
+    """The generator's values; between them the caller has its own mode."""
+    with mode():
+        try:
+            value = next(generator)
+        except StopIteration as end:
+            return end.value
+    while True:
+        try:
+            sent, send = (yield value), generator.send
+        except GeneratorExit:
+            with mode():
+                generator.close()
+            raise
+        except BaseException as e:
+            sent, send = e, generator.throw
+        with mode():
+            try:
+                value = send(sent)
+            except StopIteration as end:
+                return end.value
 
 
 class _Mode:
@@ -18,12 +63,7 @@ class _Mode:
         return False
 
     def __call__(self, fn):
-        @functools.wraps(fn)
-        def run(*args, **kwargs):
-            with type(self).clone(self):
-                return fn(*args, **kwargs)
-
-        return run
+        return _decorated(fn, self.clone)
 
     def clone(self):
         return type(self)()
@@ -67,9 +107,15 @@ class set_grad_enabled:
     """Sets the mode at once; as a context manager, until its end."""
 
     def __init__(self, mode):
-        self._was = _kiln._set_grad_enabled(bool(mode))
+        self._mode = bool(mode)
+        self._was = _kiln._set_grad_enabled(self._mode)
+
+    def __call__(self, fn):
+        _kiln._set_grad_enabled(self._was)
+        return _decorated(fn, lambda: set_grad_enabled(self._mode))
 
     def __enter__(self):
+        _kiln._set_grad_enabled(self._mode)
         return self
 
     def __exit__(self, *exc):

@@ -251,6 +251,37 @@ def is_deterministic_algorithms_warn_only_enabled():
     return False
 
 
+def _assert(condition, message):
+    """AssertionError with the message unless the condition holds."""
+    if not condition:
+        raise AssertionError(message() if callable(message) else message)
+
+
+def _checking(error):
+    def check(cond, message=None):
+        """An error with message() unless cond holds."""
+        if not isinstance(cond, bool):
+            raise TypeError(f"cond must be a bool, but got {type(cond)}")
+        if not cond:
+            if message is not None and not callable(message):
+                raise TypeError("message must be a callable")
+            raise error("Expected cond to be True, but got False. (Could this error message be "
+                        "improved? If so, please report an enhancement request to PyTorch.)"
+                        if message is None else str(message()))
+
+    return check
+
+
+_check, _check_value, _check_type, _check_index, _check_not_implemented = map(
+    _checking, (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError))
+
+
+def _assert_async(input, assert_msg=""):
+    """RuntimeError unless the one element is not zero."""
+    if not bool(input):
+        raise RuntimeError(assert_msg or "Expected Tensor with single nonzero value, but got zero")
+
+
 def get_float32_matmul_precision():
     return "highest"
 
@@ -294,4 +325,6 @@ def explain(fn, *args, **kwargs):
     return _kiln._explain(*([out] if isinstance(out, Tensor) else out))
 
 
-__all__ = [n for n in globals() if not n.startswith("_") and n != "Tensor"]
+_PRIVATE = {"_assert", "_assert_async", "_check", "_check_value", "_check_type", "_check_index",
+            "_check_not_implemented"}
+__all__ = [n for n in globals() if (n in _PRIVATE or not n.startswith("_")) and n != "Tensor"]

@@ -11,6 +11,9 @@ class Size(tuple):
     __slots__ = ()
 
     def __new__(cls, extents=()):
+        if hasattr(extents, "dtype"):  # numbers of an array are no list of extents
+            raise TypeError("torch.Size() takes an iterable of 'int' (item 0 is "
+                            f"'{type(extents).__name__}')")
         self = tuple.__new__(cls, extents)
         for i, n in enumerate(self):
             if not hasattr(type(n), "__index__") or getattr(n, "shape", None):
@@ -26,7 +29,12 @@ class Size(tuple):
         return Size(r) if isinstance(key, slice) else r
 
     def __add__(self, other):
-        return Size(tuple.__add__(self, tuple(other)))
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return Size(tuple.__add__(self, other))
+
+    def __radd__(self, other):
+        return Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
 
     def numel(self):
         n = 1

@@ -1,7 +1,9 @@
 """Tensor's methods that are Python's own matter: NumPy, copying, pickling, gradients."""
+import copy
 import math
 
 from . import _kiln, autograd
+from ._hooks import RemovableHandle
 from ._kiln import Tensor
 from ._make import read
 from ._size import Size
@@ -17,7 +19,8 @@ def numpy(self, *, force=False):
     """A NumPy array over the tensor's own memory."""
     import numpy as np
 
-    return np.asarray(memoryview(self.detach() if force else self))
+    plain = force or not _kiln.is_grad_enabled()
+    return np.asarray(memoryview(self.detach() if plain else self))
 
 
 @_method
@@ -170,22 +173,6 @@ def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=
     autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
-class _Removable:
-    """Takes a hook out again."""
-
-    def __init__(self, hooks, key):
-        self._hooks, self.id = hooks, key
-
-    def remove(self):
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.remove()
-
-
 @_method
 def register_hook(self, hook):
     """hook(grad) at each backward; what it gives replaces the gradient."""
@@ -200,9 +187,7 @@ def register_hook(self, hook):
             return (grad,)
 
         _kiln._hook(self, run)
-    key = max(hooks, default=-1) + 1
-    hooks[key] = hook
-    return _Removable(hooks, key)
+    return RemovableHandle.add(hooks, hook)
 
 
 @_method
@@ -212,12 +197,22 @@ def __deepcopy__(self, memo):
     if not self.is_leaf:
         raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support "
                            "the deepcopy protocol at the moment.")
-    with_grad = self.requires_grad
-    r = type(self)._from(self.detach().clone()) if hasattr(type(self), "_from") \
-        else self.detach().clone()
-    r.requires_grad_(with_grad)
+    r = _of_kind(self, self.detach().clone())
+    r.grad = None if self.grad is None else copy.deepcopy(self.grad, memo)
     memo[id(self)] = r
     return r
+
+
+def _of_kind(like, t):
+    """t as an object of like's class that requires a gradient as like does."""
+    t = t if type(like) is Tensor else _kiln._as_class(type(like), t)
+    return t.requires_grad_(like.requires_grad)
+
+
+@_method
+def __copy__(self):
+    """Another object over the same memory."""
+    return _of_kind(self, self.detach())
 
 
 @_method
@@ -442,6 +437,29 @@ def random_(self, *bounds, generator=None, **named):
         raise RuntimeError("random_ expects 'from' to be less than 'to', but got "
                            f"from={low} >= to={high}")
     return self.copy_(randint(low, high, self.shape, generator=generator))
+
+
+def _set_real(self, value):
+    """x.real = value."""
+    from . import complex
+    self.copy_(complex(_part(self, value), self.imag) if self.is_complex() else value)
+
+
+def _set_imag(self, value):
+    from . import complex
+    if not self.is_complex():
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    self.copy_(complex(self.real, _part(self, value)))
+
+
+def _part(self, value):
+    """value as the real or imaginary part of every element."""
+    return self.real.clone().copy_(value) if isinstance(value, Tensor) else \
+        self.real.clone().fill_(value)
+
+
+Tensor.real = property(Tensor.real.__get__, _set_real, doc=Tensor.real.__doc__)
+Tensor.imag = property(Tensor.imag.__get__, _set_imag, doc=Tensor.imag.__doc__)
 
 
 @_method

@@ -2,7 +2,8 @@
 import contextlib
 import random as _random
 
-from ._kiln import default_generator
+from . import _kiln
+from ._kiln import Generator, default_generator
 
 
 def manual_seed(seed):
@@ -22,9 +23,28 @@ def manual_seed(seed):
 
 def seed():
     """A seed from the system, which is returned."""
+    return default_generator.seed()
+
+
+def _generator_seed(self):
+    """A seed from the system, which is returned."""
     s = _random.SystemRandom().getrandbits(63)
-    manual_seed(s)
+    self.manual_seed(s)
     return s
+
+
+def _restored(state):
+    from ._make import tensor
+    return Generator().set_state(tensor(state, dtype=_kiln.uint8))
+
+
+def _clone_state(self):
+    """Another generator that goes on from this one's state."""
+    return Generator().set_state(self.get_state())
+
+
+Generator.seed, Generator.clone_state = _generator_seed, _clone_state
+Generator.__reduce__ = lambda self: (_restored, (self.get_state().tolist(),))
 
 
 def initial_seed():

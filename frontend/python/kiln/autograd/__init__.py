@@ -1,9 +1,11 @@
-"""Gradients: backward, grad, and functions with a derivative of their own."""
+"""Gradients: backward and grad."""
 import warnings
 
 from .. import _kiln
 from .._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
 from .._kiln import Tensor
+from . import _after
+from .anomaly_mode import watched
 
 
 class _VariableType(type):
@@ -14,6 +16,8 @@ class _VariableType(type):
 class Variable(metaclass=_VariableType):
     """Tensors were made variables once: a tensor over the same memory, a leaf."""
 
+    _execution_engine = _after
+
     def __new__(cls, data=None, requires_grad=False, volatile=None):
         if volatile is not None:
             warnings.warn("volatile was removed and now has no effect. Use `with torch.no_grad():` "
@@ -23,7 +27,11 @@ class Variable(metaclass=_VariableType):
 
 
 def _sequence(x):
-    return (x,) if isinstance(x, Tensor) else tuple(x)
+    x = (x,) if isinstance(x, (Tensor, graph.GradientEdge)) else tuple(x)
+    return tuple(t.node._tensor if isinstance(t, graph.GradientEdge) else t for t in x)
+
+
+_warned = []  # of create_graph, once a process
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
@@ -31,15 +39,30 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     """Add the gradients of tensors, weighed by grad_tensors, to the leaves' grad."""
     tensors = _sequence(tensors)
     seeds = (None,) * len(tensors) if grad_tensors is None else _sequence(grad_tensors)
+    if len(seeds) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(seeds)} gradients")
+    if create_graph and not _warned:
+        _warned.append(True)
+        warnings.warn("Using backward() with create_graph=True will create a reference cycle between "
+                      "the parameter and its gradient which can cause a memory leak. We recommend "
+                      "using autograd.grad when creating the graph to avoid this. If you have to use "
+                      "this function, make sure to reset the .grad fields of your parameters to None "
+                      "after use to break the cycle and avoid the leak.", UserWarning, stacklevel=2)
+    inputs = None if inputs is None else _some(inputs, "backward()")
+    with watched(tensors), _after.Backward(tensors, inputs):
+        _collect(tensors, seeds, retain_graph, create_graph, inputs)
+
+
+def _collect(tensors, seeds, retain_graph=None, create_graph=False, inputs=None):
     keep = create_graph if retain_graph is None else retain_graph
     for i, (y, seed) in enumerate(zip(tensors, seeds)):
         more = i + 1 < len(tensors)
         if inputs is None:
             y._backward(seed, bool(keep) or more, create_graph)
             continue
-        xs = _some(inputs, "backward()")
-        on = _kiln._depends(y, xs)
-        for x, used, g in zip(xs, on, _kiln._grad(y, seed, xs, bool(keep) or more, create_graph)):
+        on = _kiln._depends(y, inputs)
+        for x, used, g in zip(inputs, on,
+                              _kiln._grad(y, seed, inputs, bool(keep) or more, create_graph)):
             if used:
                 x.grad = g if x.grad is None else x.grad + g
 
@@ -69,128 +92,22 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     if not (allow_unused or materialize_grads or all(used)):
         raise RuntimeError(f"The differentiated Tensor at index {used.index(False)} appears to not have been used "
                            "in the graph. Set allow_unused=True if this is the desired behavior.")
+    if is_grads_batched:
+        from .. import stack
+
+        each = [grad(ys, xs, tuple(s[i] for s in seeds), True, create_graph, True, True,
+                     materialize_grads=materialize_grads) for i in range(len(seeds[0]))]
+        return tuple(None if g[0] is None else stack(g) for g in zip(*each))
     total = None
-    for i, (y, seed) in enumerate(zip(ys, seeds)):
-        g = _kiln._grad(y, seed, xs, bool(keep) or i + 1 < len(ys), create_graph)
-        total = g if total is None else tuple(a + b for a, b in zip(total, g))
+    with watched(ys), _after.Backward():
+        for i, (y, seed) in enumerate(zip(ys, seeds)):
+            g = _kiln._grad(y, seed, xs, bool(keep) or i + 1 < len(ys), create_graph)
+            total = g if total is None else tuple(a + b for a, b in zip(total, g))
     return total if materialize_grads else tuple(g if on else None for g, on in zip(total, used))
 
 
-class _Context:
-    """What forward keeps for backward."""
-
-    def __init__(self):
-        self._saved, self._dirty, self._plain = (), (), ()
-        self.materialize_grads = True
-        self.needs_input_grad = ()
-
-    def save_for_backward(self, *tensors):
-        self._saved = tensors
-
-    save_for_forward = save_for_backward
-
-    @property
-    def saved_tensors(self):
-        return self._saved
-
-    def mark_dirty(self, *tensors):
-        self._dirty = tensors
-
-    def mark_non_differentiable(self, *tensors):
-        self._plain = tensors
-
-    def set_materialize_grads(self, value):
-        self.materialize_grads = value
-
-
-class Function:
-    """An operation with its own derivative: write forward(ctx, ..) and backward(ctx, ..) as
-    static methods, call apply.
-
-    >>> class Double(torch.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         return 2 * x
-    ...
-    ...     @staticmethod
-    ...     def backward(ctx, grad):
-    ...         return 2 * grad
-    >>> x = torch.ones(2, requires_grad=True)
-    >>> Double.apply(x).sum().backward()
-    >>> x.grad
-    tensor([2., 2.])
-    """
-
-    @staticmethod
-    def forward(*args, **kwargs):
-        raise NotImplementedError("You must implement the forward function for custom "
-                                  "autograd.Function.")
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        raise NotImplementedError("setup_context is not implemented.")
-
-    @staticmethod
-    def backward(ctx, *grad_outputs):
-        raise NotImplementedError("You must implement either the backward or vjp method for "
-                                  "your custom autograd.Function to use it with backward mode "
-                                  "AD.")
-
-    @classmethod
-    def apply(cls, *args):
-        ctx = _Context()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        with no_grad():
-            if cls.setup_context is not Function.setup_context:
-                out = cls.forward(*args)
-                cls.setup_context(ctx, args, out)
-            else:
-                out = cls.forward(ctx, *args)
-        if not any(ctx.needs_input_grad) or not _kiln.is_grad_enabled():
-            return out
-        return _tie(cls, ctx, args, out)
-
-
-def _tie(cls, ctx, args, out):
-    """out, made to depend on args through cls.backward."""
-    single = isinstance(out, Tensor)
-    outs = [out] if single else list(out)
-    plain = {id(t) for t in ctx._plain}
-    which = [i for i, t in enumerate(outs) if isinstance(t, Tensor) and id(t) not in plain
-             and (t.is_floating_point() or t.is_complex())]
-    of = [i for i, need in enumerate(ctx.needs_input_grad) if need]
-    dtypes = {i: args[i].dtype for i in of}
-    like = [(tuple(outs[i].shape), outs[i].dtype) for i in which]
-
-    def back(*grads):
-        given = dict(zip(which, grads))
-        full = [given.get(i) for i in range(len(outs))]
-        if ctx.materialize_grads:
-            from .. import zeros
-            for i, (shape, dtype) in zip(which, like):
-                if full[i] is None:
-                    full[i] = zeros(shape, dtype=dtype)
-        r = cls.backward(ctx, *full)
-        r = r if isinstance(r, tuple) else (r,)
-        if len(r) < len(args):
-            raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of "
-                               f"gradients (expected {len(args)}, got {len(r)})")
-        return tuple(r[i] if r[i] is None or r[i].dtype == dtypes[i] else r[i].to(dtypes[i])
-                     for i in of)
-
-    tied = _kiln._custom(tuple(args[i] for i in of), tuple(outs[i] for i in which), back,
-                        f"{cls.__name__}Backward")
-    for i, t in zip(which, tied):
-        outs[i] = t
-    ctx._saved = tuple(next((n for i, n in zip(which, tied) if s is out or s is out_of(out, i)), s)
-                       for s in ctx._saved)
-    return outs[0] if single else tuple(outs)
-
-
-def out_of(out, i):
-    """Result number i of a function's results."""
-    return out if isinstance(out, Tensor) else out[i]
-
-
-from . import function, functional, graph, profiler  # noqa: E402,F401
+from .function import Function  # noqa: E402,F401
+from . import (anomaly_mode, forward_ad, function, functional, grad_mode, graph,  # noqa: E402,F401
+               profiler, variable)
+from .anomaly_mode import detect_anomaly, set_detect_anomaly  # noqa: E402,F401
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402,F401

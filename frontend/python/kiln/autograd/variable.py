@@ -1,0 +1,2 @@
+"""Variable, under PyTorch's path."""
+from . import Variable  # noqa: F401
