@@ -430,6 +430,38 @@ class Hooks(unittest.TestCase):
                 net(m.ones(1, 3))
             self.assertEqual(log, [None])
 
+    def test_of_all_modules(self):
+        """Hooks of every module come before a module's own."""
+        def run(m):
+            seen, at = [], m.nn.modules.module
+
+            def note(name):
+                return lambda *a: seen.append((name, type(a[0]).__name__))
+
+            handles = [at.register_module_forward_pre_hook(note("before")),
+                       at.register_module_forward_hook(note("after")),
+                       at.register_module_full_backward_hook(note("back")),
+                       at.register_module_parameter_registration_hook(
+                           lambda mod, name, p: seen.append(name))]
+            net = m.nn.Sequential(m.nn.Linear(1, 1), m.nn.Tanh())
+            net[1].register_forward_hook(note("own"))
+            net(m.ones(1, 1, requires_grad=True)).sum().backward()
+            for h in handles:
+                h.remove()
+            net(m.ones(1, 1))
+            return seen
+
+        self.assertEqual(run(kiln), run(torch))
+
+    def test_sync_batch_norm(self):
+        for m in SIDES:
+            net = m.nn.Sequential(m.nn.Linear(2, 2), m.nn.BatchNorm1d(2))
+            made = m.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+            self.assertEqual(repr(made[1]).partition("(")[0], "SyncBatchNorm")
+            self.assertIs(made[1].weight, net[1].weight)
+        x, plain = kiln.rand(4, 2), kiln.nn.BatchNorm1d(2)
+        self.assertEqual(made[1](x).tolist(), plain(x).tolist())
+
     def test_state(self):
         for m in SIDES:
             log, net = [], m.nn.Linear(2, 2)

@@ -1,6 +1,7 @@
 """test_optim.py: every optimiser and learning-rate schedule beside PyTorch's own: parameters
 after some steps, state dicts and what is refused. Skips itself without PyTorch."""
 import copy
+import importlib
 import sys
 import unittest
 import warnings
@@ -221,6 +222,20 @@ class Refusals(unittest.TestCase):
 
 
 class Hooks(unittest.TestCase):
+    def test_hooks_of_all(self):
+        for m in (torch, kiln):
+            seen, at = [], importlib.import_module(m.__name__ + ".optim.optimizer")
+            handles = [at.register_optimizer_step_pre_hook(lambda *a: seen.append("before all")),
+                       at.register_optimizer_step_post_hook(lambda *a: seen.append("after all"))]
+            opt = m.optim.SGD([m.ones(1, requires_grad=True)], 0.1)
+            opt.register_step_pre_hook(lambda *a: seen.append("before"))
+            opt.register_step_post_hook(lambda *a: seen.append("after"))
+            opt.step()
+            for h in handles:
+                h.remove()
+            opt.step()
+            self.assertEqual(seen, ["before all", "before", "after", "after all", "before", "after"])
+
     def test_order(self):
         said = []
         for m in (torch, kiln):

@@ -9,6 +9,9 @@ from .._grad import no_grad
 
 def _filled(fn):
     def run(tensor, *args, **kwargs):
+        if fn.__name__.startswith("kaiming") and 0 in tensor.shape:
+            warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
+            return tensor
         with no_grad():
             fn(tensor, *args, **kwargs)
         return tensor
@@ -184,7 +187,18 @@ def orthogonal_(tensor, gain=1, generator=None):
     tensor.copy_((q.T if rows < cols else q).reshape(tensor.shape) * gain)
 
 
-uniform, normal, constant = uniform_, normal_, constant_
-xavier_uniform, xavier_normal = xavier_uniform_, xavier_normal_
-orthogonal, dirac, sparse, eye = orthogonal_, dirac_, sparse_, eye_
-kaiming_uniform, kaiming_normal = kaiming_uniform_, kaiming_normal_
+def _deprecated(fn):
+    """fn under its name of before the underscore."""
+    def run(*args, **kwargs):
+        warnings.warn(f"`nn.init.{run.__name__}` is now deprecated in favor of "
+                      f"`nn.init.{fn.__name__}`.", FutureWarning, stacklevel=2)
+        return fn(*args, **kwargs)
+
+    run.__name__, run.__doc__ = fn.__name__[:-1], fn.__doc__
+    return run
+
+
+uniform, normal, constant, xavier_uniform, xavier_normal, orthogonal, dirac, sparse, eye, \
+    kaiming_uniform, kaiming_normal = map(_deprecated, (
+        uniform_, normal_, constant_, xavier_uniform_, xavier_normal_, orthogonal_, dirac_, sparse_,
+        eye_, kaiming_uniform_, kaiming_normal_))

@@ -6,11 +6,24 @@ import warnings
 
 from .. import _kiln
 from .._grad import enable_grad
+from .._hooks import RemovableHandle
 from .._kiln import Tensor
-from .._tensor import _Removable
 from .._typename import typename
 
 required = object()
+
+
+_everywhere = {"pre": collections.OrderedDict(), "post": collections.OrderedDict()}
+
+
+def register_optimizer_step_pre_hook(hook):
+    """hook(optimizer, args, kwargs) before each step of any optimizer."""
+    return RemovableHandle.add(_everywhere["pre"], hook)
+
+
+def register_optimizer_step_post_hook(hook):
+    """hook(optimizer, args, kwargs) after each step of any optimizer."""
+    return RemovableHandle.add(_everywhere["post"], hook)
 
 
 class Optimizer:
@@ -94,12 +107,7 @@ class Optimizer:
     # ---- hooks ----
 
     def _add(self, name, hook, prepend=False):
-        hooks = getattr(self, name)
-        handle = _Removable(hooks, max(hooks, default=-1) + 1)
-        hooks[handle.id] = hook
-        if prepend:
-            hooks.move_to_end(handle.id, last=False)
-        return handle
+        return RemovableHandle.add(getattr(self, name), hook, prepend)
 
     def register_step_pre_hook(self, hook):
         """hook(optimizer, args, kwargs) before each step."""
@@ -204,8 +212,8 @@ class Optimizer:
         state = collections.defaultdict(dict)
         for number, values in state_dict["state"].items():
             p = by_number.get(number)
-            state[number if p is None else p] = values if p is None else {
-                k: _cast_like(p, k, v) for k, v in values.items()}
+            state[number if p is None else p] = values if p is None or not isinstance(
+                values, dict) else {k: _cast_like(p, k, v) for k, v in values.items()}
         self.__setstate__({"state": state, "param_groups": self.param_groups})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
@@ -220,7 +228,7 @@ class Optimizer:
 
 def _with_hooks(step):
     def run(self, *args, **kwargs):
-        for hook in self._optimizer_step_pre_hooks.values():
+        for hook in (*_everywhere["pre"].values(), *self._optimizer_step_pre_hooks.values()):
             result = hook(self, args, kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
@@ -228,7 +236,7 @@ def _with_hooks(step):
                                        f"new_kwargs), but got {result}.")
                 args, kwargs = result
         out = step(self, *args, **kwargs)
-        for hook in self._optimizer_step_post_hooks.values():
+        for hook in (*self._optimizer_step_post_hooks.values(), *_everywhere["post"].values()):
             hook(self, args, kwargs)
         self._opt_called = True  # for learning-rate schedules
         return out

@@ -1,32 +1,70 @@
 """Calling a module, with the hooks on its way."""
-import itertools
+import collections
+import warnings
 
+from ..._hooks import RemovableHandle
 from ..._kiln import Tensor
 from ...autograd import Function
 
 
-class RemovableHandle:
-    """Takes a hook out again."""
+# hooks of all modules, which come before a module's own
+everywhere = {name: collections.OrderedDict() for name in (
+    "forward_pre", "forward", "backward_pre", "backward", "parameter", "buffer", "module")}
+_with_kwargs, _always_called = {}, {}  # of the forward ones: by number
 
-    _ids = itertools.count()
 
-    def __init__(self, hooks):
-        self._hooks, self.id, self._notes = hooks, next(self._ids), []
+def _register(kind, hook):
+    return RemovableHandle.add(everywhere[kind], hook)
 
-    def note(self, table):
-        """Stand in this table too, which says how the hook is called."""
-        table[self.id] = True
-        self._notes.append(table)
 
-    def remove(self):
-        for table in (self._hooks, *self._notes):
-            table.pop(self.id, None)
+def register_module_forward_pre_hook(hook):
+    """hook(module, args) before each call of any module; what it gives replaces the arguments."""
+    return _register("forward_pre", hook)
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *exc):
-        self.remove()
+def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False):
+    """hook(module, args, output) after each call of any module; what it gives replaces the output."""
+    handle = _register("forward", hook)
+    for on, table in ((with_kwargs, _with_kwargs), (always_call, _always_called)):
+        if on:
+            handle.note(table)
+    return handle
+
+
+def register_module_full_backward_pre_hook(hook):
+    """hook(module, grad_output) first; what it gives replaces grad_output."""
+    return _register("backward_pre", hook)
+
+
+def register_module_full_backward_hook(hook):
+    """hook(module, grad_input, grad_output); what it gives replaces grad_input."""
+    return _register("backward", hook)
+
+
+register_module_backward_hook = register_module_full_backward_hook
+
+
+def register_module_parameter_registration_hook(hook):
+    """hook(module, name, parameter) when a module gets one; what it gives is taken instead."""
+    return _register("parameter", hook)
+
+
+def register_module_buffer_registration_hook(hook):
+    """hook(module, name, buffer) when a module gets one; what it gives is taken instead."""
+    return _register("buffer", hook)
+
+
+def register_module_module_registration_hook(hook):
+    """hook(module, name, submodule) when a module gets one; what it gives is taken instead."""
+    return _register("module", hook)
+
+
+def registered(kind, module, name, value):
+    """value, or what the registration hooks of that kind make of it."""
+    for hook in tuple(everywhere[kind].values()):
+        r = hook(module, name, value)
+        value = value if r is None else r
+    return value
 
 
 class _Tap(Function):
@@ -76,10 +114,14 @@ class _Backward:
 
     def outputs(self, out):
         single = isinstance(out, Tensor)
-        if not single and not isinstance(out, tuple):
+        if not single and not (isinstance(out, tuple) and all(isinstance(t, Tensor) for t in out)):
+            warnings.warn("For backward hooks to be called, module output should be a Tensor or a "
+                          f"tuple of Tensors but received {type(out)}", stacklevel=5)
             return out
         outs, _ = _tapped((out,) if single else out, self._started)
-        return outs[0] if single else outs
+        if single:
+            return outs[0]
+        return outs if type(out) is tuple else type(out)(*outs)  # a named tuple
 
     def _started(self, grads):
         for hook in self.before:
@@ -104,20 +146,25 @@ class HookedCall:
 
     def __call__(self, *args, **kwargs):
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
-                or self._backward_pre_hooks):
+                or self._backward_pre_hooks or any(everywhere.values())):
             return self.forward(*args, **kwargs)
         called = set()
-        out = None
         try:
             return self._call_hooked(args, kwargs, called)
         except Exception:
-            for id in tuple(self._forward_hooks):
-                if id in self._forward_hooks_always_called and id not in called:
-                    self._after(id, args, kwargs, out)
+            for id, hook in (*everywhere["forward"].items(), *self._forward_hooks.items()):
+                always = id in _always_called or id in self._forward_hooks_always_called
+                if always and id not in called:
+                    try:
+                        self._after(id, hook, args, kwargs, None)
+                    except Exception as e:  # the first error is the one to tell
+                        warnings.warn("module forward hook with ``always_call=True`` raised an "
+                                      "exception that was silenced as another error was raised in "
+                                      f"forward: {e}", stacklevel=2)
             raise
 
     def _call_hooked(self, args, kwargs, called):
-        for id, hook in tuple(self._forward_pre_hooks.items()):
+        for id, hook in (*everywhere["forward_pre"].items(), *self._forward_pre_hooks.items()):
             with_kwargs = id in self._forward_pre_hooks_with_kwargs
             r = hook(self, args, kwargs) if with_kwargs else hook(self, args)
             if with_kwargs and r is not None:
@@ -127,35 +174,25 @@ class HookedCall:
                 args, kwargs = r
             elif r is not None:
                 args = r if isinstance(r, tuple) else (r,)
-        back = None
-        if self._backward_hooks or self._backward_pre_hooks:
-            back = _Backward(self, tuple(self._backward_pre_hooks.values()),
-                             tuple(self._backward_hooks.values()))
+        before = (*everywhere["backward_pre"].values(), *self._backward_pre_hooks.values())
+        after = (*everywhere["backward"].values(), *self._backward_hooks.values())
+        back = _Backward(self, before, after) if before or after else None
+        if back:
             args = back.inputs(args)
         out = self.forward(*args, **kwargs)
-        for id in tuple(self._forward_hooks):
+        for id, hook in (*everywhere["forward"].items(), *self._forward_hooks.items()):
             called.add(id)
-            out = self._after(id, args, kwargs, out)
+            out = self._after(id, hook, args, kwargs, out)
         return back.outputs(out) if back else out
 
-    def _after(self, id, args, kwargs, out):
-        hook, with_kwargs = self._forward_hooks[id], id in self._forward_hooks_with_kwargs
+    def _after(self, id, hook, args, kwargs, out):
+        with_kwargs = id in _with_kwargs or id in self._forward_hooks_with_kwargs
         r = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
         return out if r is None else r
 
-    @staticmethod
-    def _add_hook(hooks, value, prepend=False):
-        handle = RemovableHandle(hooks)
-        old = dict(hooks) if prepend else {}
-        if prepend:
-            hooks.clear()
-        hooks[handle.id] = value
-        hooks.update(old)
-        return handle
-
     def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
         """hook(module, args, output) after each call; what it gives replaces the output."""
-        handle = self._add_hook(self._forward_hooks, hook, prepend)
+        handle = RemovableHandle.add(self._forward_hooks, hook, prepend)
         if with_kwargs:
             handle.note(self._forward_hooks_with_kwargs)
         if always_call:
@@ -164,17 +201,17 @@ class HookedCall:
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
         """hook(module, args) before each call; what it gives replaces the arguments."""
-        handle = self._add_hook(self._forward_pre_hooks, hook, prepend)
+        handle = RemovableHandle.add(self._forward_pre_hooks, hook, prepend)
         if with_kwargs:
             handle.note(self._forward_pre_hooks_with_kwargs)
         return handle
 
     def register_full_backward_hook(self, hook, prepend=False):
         """hook(module, grad_input, grad_output); what it gives replaces grad_input."""
-        return self._add_hook(self._backward_hooks, hook, prepend)
+        return RemovableHandle.add(self._backward_hooks, hook, prepend)
 
     register_backward_hook = register_full_backward_hook
 
     def register_full_backward_pre_hook(self, hook, prepend=False):
         """hook(module, grad_output) first; what it gives replaces grad_output."""
-        return self._add_hook(self._backward_pre_hooks, hook, prepend)
+        return RemovableHandle.add(self._backward_pre_hooks, hook, prepend)

@@ -3,6 +3,7 @@ import collections
 import collections.abc
 
 from ..._grad import no_grad
+from ..._hooks import RemovableHandle
 from ..._kiln import Tensor
 from ..parameter import Parameter
 
@@ -164,24 +165,24 @@ class State:
 
     def register_state_dict_pre_hook(self, hook):
         """hook(module, prefix, keep_vars) before the state is taken."""
-        return self._add_hook(self._state_dict_pre_hooks, hook)
+        return RemovableHandle.add(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook):
         """hook(module, state_dict, prefix, metadata) after it was."""
-        return self._add_hook(self._state_dict_hooks, (hook, True))
+        return RemovableHandle.add(self._state_dict_hooks, (hook, True))
 
     def _register_state_dict_hook(self, hook):
-        return self._add_hook(self._state_dict_hooks, (hook, False))
+        return RemovableHandle.add(self._state_dict_hooks, (hook, False))
 
     def register_load_state_dict_pre_hook(self, hook):
         """hook(module, state_dict, prefix, ..) before the state is put in."""
-        return self._add_hook(self._load_state_dict_pre_hooks,
+        return RemovableHandle.add(self._load_state_dict_pre_hooks,
                               lambda *args: hook(self, *args))
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return self._add_hook(self._load_state_dict_pre_hooks,
+        return RemovableHandle.add(self._load_state_dict_pre_hooks,
                               (lambda *args: hook(self, *args)) if with_module else hook)
 
     def register_load_state_dict_post_hook(self, hook):
         """hook(module, incompatible_keys) after it was."""
-        return self._add_hook(self._load_state_dict_post_hooks, hook)
+        return RemovableHandle.add(self._load_state_dict_post_hooks, hook)

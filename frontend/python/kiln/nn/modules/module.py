@@ -7,7 +7,12 @@ from ..._grad import no_grad
 from ..._kiln import Tensor
 from ..._typename import typename
 from ..parameter import Buffer, Parameter
-from ._hooks import HookedCall
+from ._hooks import (HookedCall, register_module_backward_hook,  # noqa: F401
+                     register_module_buffer_registration_hook, register_module_forward_hook,
+                     register_module_forward_pre_hook, register_module_full_backward_hook,
+                     register_module_full_backward_pre_hook,
+                     register_module_module_registration_hook,
+                     register_module_parameter_registration_hook, registered)
 from ._state import State
 
 
@@ -52,7 +57,8 @@ class Module(HookedCall, State):
             old = tables["_modules"].get(name)
             if old is None:
                 self._forget(name)
-            tables["_modules"][name] = value  # a module in another's place keeps its order
+            # a module in another's place keeps its order
+            tables["_modules"][name] = registered("module", self, name, value)
         elif isinstance(value, Buffer):
             if name not in tables["_buffers"]:
                 self._forget(name)
@@ -127,7 +133,7 @@ class Module(HookedCall, State):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
                 f"created explicitly. To express '{name}' as a function of another Tensor, compute "
                 "the value in the forward() method.")
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def register_buffer(self, name, tensor, persistent=True):
         """Add a tensor that is state but no parameter; persistent ones are saved."""
@@ -139,7 +145,7 @@ class Module(HookedCall, State):
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
                             "(torch Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
         (self._non_persistent_buffers_set.discard if persistent
          else self._non_persistent_buffers_set.add)(name)
 
@@ -150,7 +156,7 @@ class Module(HookedCall, State):
         self._check_name(self, name, "module")
         if hasattr(self, name) and name not in self._modules:
             raise KeyError(f"attribute '{name}' already exists")
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
