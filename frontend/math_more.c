@@ -226,13 +226,11 @@ kl_tensor *kl_logit_eps_at(const char *at, kl_arg a, double eps)
     return kl_call_end(&c, n ? kl_n_cast(kl_f_logit(x), type(n)) : NULL);
 }
 
-kl_tensor *kl_nan_to_num_by_at(const char *at, kl_arg a, kl_arg nan, kl_arg posinf,
-                               kl_arg neginf)
+/* A real n, numbers in place of what is not finite. */
+static kl_lazy *all_finite(kl_lazy *n, kl_arg nan, kl_arg posinf, kl_arg neginf)
 {
-    kl_call c = kl_call_begin(at);
-    kl_lazy *n = kl_arg_node(a);
-    if (!n || !kl_is_float(type(n)))
-        return kl_call_end(&c, n);
+    if (!n)
+        return NULL;
     kl_lazy *bad = kl_f_isnan(n), *hi = equals(n, INFINITY), *lo = equals(n, -INFINITY);
     kl_lazy *r = kl_f_nan_to_num(n);
     if (nan.kind != KL_ARG_NONE)
@@ -241,6 +239,20 @@ kl_tensor *kl_nan_to_num_by_at(const char *at, kl_arg a, kl_arg nan, kl_arg posi
         r = or_number(kl_n_un(KL_OP_not, hi), r, posinf.d);
     if (neginf.kind != KL_ARG_NONE)
         r = or_number(kl_n_un(KL_OP_not, lo), r, neginf.d);
+    return r;
+}
+
+kl_tensor *kl_nan_to_num_by_at(const char *at, kl_arg a, kl_arg nan, kl_arg posinf,
+                               kl_arg neginf)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *n = kl_arg_node(a), *r = n;
+    if (n && kl_is_float(type(n)))
+        r = all_finite(n, nan, posinf, neginf);
+    else if (n && kl_is_complex(type(n))) /* each part by itself */
+        r = kl_n_bin(KL_OP_complex,
+                     all_finite(kl_n_un(KL_OP_real, n), nan, posinf, neginf),
+                     all_finite(kl_n_un(KL_OP_imag, n), nan, posinf, neginf));
     return kl_call_end(&c, r);
 }
 

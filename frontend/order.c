@@ -136,6 +136,16 @@ kl_tensor *kl_nanquantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim
                        quantile(at, "nanquantile", t, q, dim, keep, how, true));
 }
 
+/* Which boundaries lie before which values; all of them before a NaN. */
+static kl_tensor *before(const char *at, kl_tensor *b, kl_tensor *x, bool right)
+{
+    kl_tensor *r = right ? kl_le_at(at, T(b), T(x)) : kl_lt_at(at, T(b), T(x));
+    if (!r || kl_dtype_of(x) < KL_F16)
+        return r;
+    kl_tensor *nan = kl_isnan_at(at, T(x));
+    return nan ? kl_logical_or_at(at, T(r), T(nan)) : NULL;
+}
+
 /* How many of the sorted boundaries lie before each value; right: not after it.
  * Boundaries 1-d, or with the values' leading dimensions. */
 kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
@@ -147,9 +157,7 @@ kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
     kl_tensor *x = v ? kl_unsqueeze_at(at, v, -1) : NULL;
     bool rows = kl_rank(sorted) > 1;
     kl_tensor *b = sorted && rows ? kl_unsqueeze_at(at, sorted, -2) : sorted;
-    kl_tensor *below = !x || !b ? NULL
-                       : right  ? kl_le_at(at, T(b), T(x))
-                                : kl_lt_at(at, T(b), T(x));
+    kl_tensor *below = x && b ? before(at, b, x, right) : NULL;
     return kl_composed(
         &c, __func__,
         below ? kl_sum_at(at, kl_to_at(at, below, KL_I64), kl_axes(-1), false) : NULL);

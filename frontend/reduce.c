@@ -71,13 +71,19 @@ static kl_lazy *truth(kl_lazy *a)
 {
     return a && a->dtype == KL_BOOL ? a : kl_n_binc(KL_OP_ne, a, 0);
 }
+/* Of bytes, bytes, as PyTorch had it before there was bool. */
+static kl_lazy *verdict(kl_op combine, kl_lazy *a, uint64_t axes, bool keep)
+{
+    kl_lazy *r = kl_n_reduce(combine, truth(a), axes, keep);
+    return a && a->dtype == KL_U8 ? kl_n_cast(r, KL_U8) : r;
+}
 static kl_lazy *any(kl_lazy *a, uint64_t axes, bool keep)
 {
-    return kl_n_reduce(KL_OP_or, truth(a), axes, keep);
+    return verdict(KL_OP_or, a, axes, keep);
 }
 static kl_lazy *all(kl_lazy *a, uint64_t axes, bool keep)
 {
-    return kl_n_reduce(KL_OP_and, truth(a), axes, keep);
+    return verdict(KL_OP_and, a, axes, keep);
 }
 
 static kl_lazy *count_nonzero(kl_lazy *a, uint64_t axes, bool keep)

@@ -1,5 +1,7 @@
-"""test_made.py: tensors made of lists that hold NumPy's arrays, keys that are ranges, and variables,
-beside PyTorch."""
+"""test_made.py: tensors made of lists that hold NumPy's arrays, keys that are ranges,
+variables, copies, and what both print, beside PyTorch."""
+import copy
+import pickle
 import sys
 import unittest
 import warnings
@@ -79,6 +81,57 @@ class Made(unittest.TestCase):
             z = m.zeros(2)
             Variable(z)[0] = 1
             self.assertEqual(z.tolist(), [1, 0])
+
+
+# What both print: dtypes of reductions that were asked for, NaN among the sorted, parts of complex
+# numbers, ends of any kind
+ALIKE = """m.ones(3, dtype=m.uint8).sum(dtype=m.int32)|m.full((300,), 1).sum(dtype=m.uint8)
+m.ones(3, dtype=m.int8).prod(0, dtype=m.int16)|m.ones(3).int().cumsum(0, dtype=m.int16)
+m.ones(2, 2).nansum(0, dtype=m.float64)|m.ones(3, dtype=m.uint8).any()|m.ones(2, 2).byte().all(1)
+m.searchsorted(m.tensor([0., 1., nan]), m.tensor([nan, .5]))
+m.searchsorted(m.tensor([0., 1., nan]), m.tensor([nan, .5]), right=True)
+m.tensor([complex(nan, 1), complex(-inf, nan)]).nan_to_num(7)|m.tensor([-.2, .7]).hardshrink()
+m.tensor([-1., 2.]).prelu(m.tensor([.5]))|m.linspace(0, 2j, 3)|m.linspace(m.tensor(0.), 1, 3)
+m.linspace(1j, 2, 2, dtype=m.complex128)|m.eye(3)[[slice(0, 2), 1]]|m.eye(3)[[[0, 1], [1, 1]]]
+m.normal(m.zeros(2), 0, out=m.empty(2))|m.__version__ >= (1, 10)|m.__version__ < "2.0"
+copy.copy(m.nn.Parameter(m.ones(1)))|copy.deepcopy(given(m)).grad|m.Size([1]) + (2,)|(2,) + m.Size([1])
+parts(m, real=0)|parts(m, imag=[5., 6.])|m.empty(0, 2).normal_().shape"""
+
+
+def given(m):
+    t = m.ones(2)
+    t.grad = m.ones(2)
+    return t
+
+
+def parts(m, **new):
+    z = m.tensor([1 + 2j, 3j])
+    for name, value in new.items():
+        setattr(z, name, m.tensor(value) if isinstance(value, list) else value)
+    return z
+
+
+class Alike(unittest.TestCase):
+    def test_printed(self):
+        env = {"nan": float("nan"), "inf": float("inf"), "copy": copy, "given": given, "parts": parts}
+        for source in "|".join(ALIKE.split("\n")).split("|"):
+            with self.subTest(source), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.assertEqual(*(repr(eval(source, {"m": m, **env})) for m in SIDES))
+
+    def test_shallow_copy(self):
+        for m in SIDES:
+            x = m.ones(2)
+            copy.copy(x).zero_()
+            self.assertEqual(x.tolist(), [0, 0])
+
+    def test_generators(self):
+        for m in SIDES:
+            g = m.Generator().manual_seed(3)
+            same = [pickle.loads(pickle.dumps(g)), g.clone_state()]
+            drawn = [m.rand(2, generator=h).tolist() for h in (g, *same)]
+            self.assertEqual(drawn[1:], drawn[:1] * 2)
+            self.assertEqual(g.seed(), g.initial_seed())
 
 
 if __name__ == "__main__":

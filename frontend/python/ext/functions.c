@@ -36,6 +36,7 @@ static bool room_for(py_result *r, int64_t n)
     return r->x != NULL;
 }
 
+#include "rows_make.h"
 #include "rows_nn.h"
 
 enum {
@@ -216,9 +217,9 @@ static bool takes_out(int row, int how)
 {
     if (how != AS_FUNCTION)
         return false;
-    bool named = rows[row].forms & PY_OUT;
+    bool named = false;
     for (; row < ROWS && !named; row++) {
-        named = rows[row].result[0] == '(';
+        named = (rows[row].forms & PY_OUT) || rows[row].result[0] == '(';
         if (!rows[row].again)
             break;
     }

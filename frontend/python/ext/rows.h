@@ -33,6 +33,12 @@ static kl_tensor *row_to(const char *at, kl_tensor *t, kl_dtype dt)
     return dt == KL_DTYPE_NONE ? t : kl_to_at(at, t, dt);
 }
 
+/* A reduction of t in the dtype that was asked for, which its result has, too. */
+static kl_tensor *row_reduced(const char *at, kl_tensor *r, kl_dtype dt)
+{
+    return r && dt != KL_DTYPE_NONE && kl_dtype_of(r) != dt ? kl_to_at(at, r, dt) : r;
+}
+
 /* Of complex numbers PyTorch's masked spreads are complex. */
 static kl_tensor *row_as(const char *at, kl_tensor *of, kl_tensor *r)
 {
@@ -538,27 +544,6 @@ static kl_tensor *row_interleave_by(const char *at, kl_tensor *t, kl_tensor *tim
     kl_tensor *place = kl_arange_at(at, kl_arg_i(0), kl_arg_i(n), kl_arg_i(1), KL_I64);
     kl_tensor *of = kl_searchsorted_at(at, ends, kl_arg_t(place), true);
     return of ? kl_index_select_at(at, t, dim, of) : NULL;
-}
-
-static kl_tensor *row_uniform(const char *at, kl_ints shape, kl_dtype dt, double lo,
-                              double hi)
-{
-    kl_dtype part = dt == KL_C64 ? KL_F32 : KL_F64;
-    if (dt != KL_C64 && dt != KL_C128)
-        return kl_uniform_at(at, shape, dt, lo, hi);
-    kl_tensor *re = kl_uniform_at(at, shape, part, lo, hi);
-    return kl_complex_at(at, re, kl_uniform_at(at, shape, part, lo, hi));
-}
-
-/* mean + std times the normal distribution, of their joint shape. */
-static kl_tensor *row_normal_of(const char *at, kl_arg mean, kl_arg std)
-{
-    kl_tensor *like = kl_add_at(at, mean, std);
-    if (!like)
-        return NULL;
-    kl_tensor *n = kl_randn_at(at, kl_shape_of(like), kl_dtype_of(like));
-    n = kl_mul_at(at, kl_arg_t(n), std);
-    return kl_add_at(at, kl_arg_t(n), mean);
 }
 
 /* ---- windows, other orders in memory ---- */
