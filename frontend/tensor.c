@@ -302,10 +302,12 @@ static kl_lazy *read_base(kl_tensor *t, kl_state *st)
     kl_lazy *n = kl_lazy_temp(kl_lazy_ref(t->storage->node));
     if (n && t->storage->exposed > 0 && !KL_PLANTED(anti_dependence))
         n = read_exposed(t, n, st);
-    if (!n || (!n->track && (!leaf_below(t) || st->no_grad)))
+    kl_leaf *l = n && !st->no_grad ? leaf_below(t) : NULL;
+    if (l) /* also of a storage that others see as computed: x.detach().requires_grad_()
+            */
+        return leaf_var(l, n, t->storage->stamp);
+    if (!n || !n->track)
         return n;
-    if (!n->track)
-        return leaf_var(leaf_below(t), n, t->storage->stamp);
     return st->no_grad || t->detached ? kl_n_detach(n) : n;
 }
 

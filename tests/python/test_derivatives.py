@@ -39,6 +39,16 @@ class Leaves(unittest.TestCase):
             (leaf * m.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
             self.assertEqual(leaf.grad.tolist(), [[1, 2], [3, 4]])
 
+    def test_over_a_computed_storage(self):
+        """A leaf made of what was computed with a gradient has its own, and passes none on."""
+        for m in SIDES:
+            w = m.ones(3, requires_grad=True)
+            for made in (w.clone(), w * 1, w[1:], w.view(3)):
+                x = made.detach().requires_grad_()
+                ((x * 2).sum() + x.view(-1)[0]).backward()
+                self.assertEqual(x.grad.tolist(), [3] + [2] * (len(x) - 1))
+                self.assertIsNone(w.grad)
+
 
 CURVES = "exp exp2 expm1 log1p sin cos tan sinh cosh tanh asin acos asinh atan atanh".split()
 
