@@ -42,7 +42,7 @@ bool kl_tracks(kl_tensor *t)
     if (t->leaf)
         return true;
     kl_lazy *n = kl_storage_node(t->storage);
-    bool track = n->track && !t->detached;
+    bool track = n->track && !kl_detached(t);
     kl_lazy_unref(n);
     return track;
 }
@@ -237,6 +237,7 @@ kl_tensor *kl_detach_at(const char *at, kl_tensor *t)
         kl_leaf_unref(d->leaf);
         d->leaf = NULL;
         d->detached = 1;
+        d->since = t->storage->version;
         d->whole = t->whole;
     }
     return kl_call_view(&c, d);
@@ -351,7 +352,7 @@ static kl_status check_saved(kl_lazy *n, kl_walk walk)
             "calling backward.");
     n->freed |= s && walk != KL_WALK_KEEP;
     for (int i = 0; i < 3; i++)
-        if (s >> i & 1)
+        if ((s & ~n->own) >> i & 1)
             KL_TRY(check_version(kl_lazy_src(n, i)));
     return s & 8 ? check_version(n) : KL_OK;
 }

@@ -84,6 +84,7 @@ struct kl_lazy {
     uint8_t cut;    /* and: numbered on top of a given value that is tracked */
     uint8_t freed;  /* its gradient was taken, the graph given up; under the graph lock */
     uint8_t param;  /* 1 + number of a traced function's parameter, small */
+    uint8_t own;    /* bit i: source i is the version that it was written over itself */
     uint8_t indexed; /* by an index that may be wrong: 1 + dimension + 16 times its use */
     uint32_t mark, index, out; /* of the walk now under way; under the graph lock */
     uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
@@ -224,6 +225,9 @@ typedef struct kl_storage {
     uint8_t dirty;   /* on some thread's dirty list */
     int32_t exposed; /* outside holders of a pointer */
     uint32_t version;
+    /* The version since which detached handles of before see gradients, too: what was
+     * written through one of them has some. 0: never. */
+    uint32_t open;
     uint32_t stamp; /* moves whenever what was read before may no longer hold */
     int64_t numel;
     kl_lazy *node;   /* the current version */
@@ -246,6 +250,8 @@ typedef struct kl_cut { /* cut.c: where the graph is cut for a derivative that i
 kl_cut *kl_cut_ref(kl_cut *c);
 void kl_cut_unref(kl_cut *c);
 bool kl_cuts_live(void);
+/* value, whose gradient goes on to `of` as it is. */
+kl_lazy *kl_n_standing_for(kl_lazy *of, kl_lazy *value);
 /* kl_custom of one result, whose function collects gradients itself. */
 kl_status kl_cut_again_at(const char *at, kl_tensor *const *in, int nin, kl_tensor **out,
                           kl_cut_fn fn, void *user, void (*drop)(void *));
@@ -279,7 +285,8 @@ struct kl_tensor {
     int32_t refs; /* atomic */
     uint8_t dtype, rank;
     uint8_t whole;    /* the map is the identity on the storage's node */
-    uint8_t detached; /* no gradient flows through this handle */
+    uint8_t detached; /* no gradient flows through this handle (kl_detached); 2: it is a
+                         view of one that has some, made where nothing is recorded */
     uint8_t view;     /* made by a view function */
     kl_storage *storage;
     int64_t offset;  /* in elements of the flat storage */
@@ -290,8 +297,18 @@ struct kl_tensor {
     kl_lazy *cache; /* view: reading of `base` by movement nodes */
     kl_lazy *base;  /* not a reference: compared only, with the stamp */
     uint32_t stamp;
+    uint32_t since;  /* the storage's version when this was made or detached */
     int64_t words[]; /* shape[rank], stride[rank] in elements */
 };
+/* t does not see the gradient of its storage's version: it was detached, and nothing that
+ * has one was written through a detached handle since; or that was written last, and t is
+ * what it had been detached from. */
+static inline bool kl_detached(const kl_tensor *t)
+{
+    const kl_storage *s = t->storage;
+    return t->detached ? t->since >= s->open
+                       : s->version == s->open && t->since < s->open;
+}
 static inline int64_t *kl_t_shape(kl_tensor *t)
 {
     return t->words;

@@ -224,7 +224,8 @@ kl_tensor *kl_tensor_view(kl_tensor *t, int64_t offset, int rank, const int64_t 
     memcpy(kl_t_stride(v), stride, (size_t)rank * sizeof *stride);
     v->offset = offset;
     v->storage = kl_storage_ref(t->storage);
-    v->detached = t->detached || kl_thread()->no_grad;
+    v->detached = kl_detached(t) ? KL_MAX(t->detached, 1) : kl_thread()->no_grad ? 2 : 0;
+    v->since = t->detached && v->detached ? t->since : t->storage->version;
     v->leaf = leaf_below(t) && !v->detached ? kl_leaf_ref(leaf_below(t)) : NULL;
     v->view = 1;
     if (n) {
@@ -308,7 +309,7 @@ static kl_lazy *read_base(kl_tensor *t, kl_state *st)
         return leaf_var(l, n, t->storage->stamp);
     if (!n || !n->track)
         return n;
-    return st->no_grad || t->detached ? kl_n_detach(n) : n;
+    return st->no_grad || kl_detached(t) ? kl_n_detach(n) : n;
 }
 
 /* The view's elements as a node of its own, where retain_grad asked for its gradient. */
@@ -450,7 +451,7 @@ static kl_lazy *next_version(kl_tensor *t, kl_lazy *v)
         return v;
     }
     kl_lazy *old =
-        cur->track && (kl_thread()->no_grad || t->detached) ? kl_n_detach(cur) : cur;
+        cur->track && (kl_thread()->no_grad || kl_detached(t)) ? kl_n_detach(cur) : cur;
     return kl_n_update(old, v, t->offset, kl_t_stride(t));
 }
 
@@ -465,6 +466,26 @@ static kl_lazy *write_home(kl_storage *s, kl_lazy *n)
     return n;
 }
 
+/* Down from n through a few steps that compute nothing. */
+static kl_lazy *moved(kl_lazy *n, const kl_lazy *end)
+{
+    for (int i = 0; i < 8 && n != end && n->nsrc == 1; i++) {
+        if (kl_ops[n->op].kind != KL_KIND_MOVE && n->op != KL_OP_cast &&
+            n->op != KL_OP_detach)
+            break;
+        n = kl_lazy_src(n, 0);
+    }
+    return n;
+}
+
+/* x.mul_(w): the product's derivative may go on reading x as it was before. */
+static void note_own_reading(kl_lazy *v, const kl_lazy *cur)
+{
+    v = moved(v, cur);
+    for (int i = 0; i < v->nsrc && i < 8; i++)
+        v->own |= (uint8_t)((moved(kl_lazy_src(v, i), cur) == cur) << i);
+}
+
 kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
 {
     kl_storage *s = t->storage;
@@ -476,8 +497,13 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
         return kl_error_status();
     lock(s);
     bool exposed = s->exposed > 0;
+    note_own_reading(v, s->node);
     kl_lazy *next = next_version(t, v);
     unlock(s);
+    /* written where nothing is recorded, t stays the result that it was */
+    bool plain = kl_detached(t) && t->detached != 2;
+    if (next && !exposed && !plain && kl_thread()->no_grad && s->node->track)
+        next = kl_n_standing_for(s->node, next);
     if (next && exposed)
         next = write_home(s, next);
     else if (next && kl_thread()->exposed && kl_force_one(next))
@@ -491,6 +517,8 @@ kl_status kl_tensor_write(kl_tensor *t, kl_lazy *v)
     kl_lazy *old = s->node;
     if (st == KL_OK)
         advance(s, next);
+    if (st == KL_OK && next->track && plain)
+        s->open = s->version;
     unlock(s);
     if (st == KL_OK && t->whole && t->leaf && t->leaf->retain && next->track)
         kl_leaf_move(t->leaf, old, next);

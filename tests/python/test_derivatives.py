@@ -49,6 +49,46 @@ class Leaves(unittest.TestCase):
                 self.assertEqual(x.grad.tolist(), [3] + [2] * (len(x) - 1))
                 self.assertIsNone(w.grad)
 
+    def test_written_over(self):
+        """Results written in place: by what is recorded, through what was detached, where nothing is."""
+        def doubled(m, p):
+            x = p * 1
+            x *= p
+            x[0] *= p[0]
+            return x
+
+        def detached(m, p):
+            x = (p * 3).detach()
+            x[0] = p[0] * 5
+            x.detach_().add_(p)
+            return x.mul_(p)
+
+        def beside(m, p):
+            """What it was detached from does not follow."""
+            x, y = m.zeros(2), m.zeros(2).detach()
+            x.data.add_(p)
+            y[1:].copy_(p[1:])
+            self.assertEqual((x.requires_grad, y.requires_grad, y.detach().requires_grad),
+                             (False, True, False))
+            return x.add_(1) + y
+
+        def unrecorded(m, p):
+            x = p * 2
+            with m.no_grad():
+                x[0] = 7
+                x.clamp_(max=5)
+            return x * x
+
+        for f in (doubled, detached, beside, unrecorded):
+            results = []
+            for m in SIDES:
+                p = m.tensor([1.0, 2.0], requires_grad=True)
+                y = f(m, p)
+                y.sum().backward()
+                results.append((y.tolist(), p.grad.tolist()))
+            with self.subTest(f.__name__):
+                self.assertEqual(*results)
+
 
 CURVES = "exp exp2 expm1 log1p sin cos tan sinh cosh tanh asin acos asinh atan atanh".split()
 

@@ -221,9 +221,6 @@ def __reduce_ex__(self, protocol):
     import io
 
     from . import serialization
-    if not self.is_leaf:
-        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support "
-                           "the deepcopy protocol at the moment.")
     body = io.BytesIO()
     serialization.save(self.detach(), body)
     return _unpickled, (body.getvalue(), self.requires_grad)
@@ -250,6 +247,11 @@ def __contains__(self, value):
         raise RuntimeError("Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
                            f"{type(value)}.")
     return bool((self == value).any())
+
+
+@_method
+def __complex__(self):
+    return complex(self.item())
 
 
 @_method

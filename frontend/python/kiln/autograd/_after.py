@@ -3,6 +3,7 @@ import threading
 import weakref
 
 from .. import _kiln
+from .._grad import no_grad
 from .._kiln import Tensor
 from .._hooks import RemovableHandle
 
@@ -38,6 +39,10 @@ class Backward:
         return False
 
     def _end(self):
+        with no_grad():
+            self._call()
+
+    def _call(self):
         for t in self._leaves:
             for hook in tuple(t._post_accumulate_grad_hooks.values()) if t.grad is not None else ():
                 if hook(t) is not None:

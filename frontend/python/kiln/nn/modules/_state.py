@@ -75,9 +75,9 @@ class State:
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys,
                               unexpected_keys, error_msgs):
-        for hook in self._load_state_dict_pre_hooks.values():
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-                 error_msgs)
+        for hook, with_module in self._load_state_dict_pre_hooks.values():
+            hook(*((self,) if with_module else ()), state_dict, prefix, local_metadata, strict,
+                 missing_keys, unexpected_keys, error_msgs)
         own = self._own_state()
         for name, t in own.items():
             key = prefix + name
@@ -176,12 +176,10 @@ class State:
 
     def register_load_state_dict_pre_hook(self, hook):
         """hook(module, state_dict, prefix, ..) before the state is put in."""
-        return RemovableHandle.add(self._load_state_dict_pre_hooks,
-                              lambda *args: hook(self, *args))
+        return RemovableHandle.add(self._load_state_dict_pre_hooks, (hook, True))
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return RemovableHandle.add(self._load_state_dict_pre_hooks,
-                              (lambda *args: hook(self, *args)) if with_module else hook)
+        return RemovableHandle.add(self._load_state_dict_pre_hooks, (hook, with_module))
 
     def register_load_state_dict_post_hook(self, hook):
         """hook(module, incompatible_keys) after it was."""
