@@ -191,9 +191,12 @@ kl_status kl_hook_at(const char *at, kl_tensor *t, kl_cut_fn fn, void *user,
     if (c) {
         c->hook = true;
         pthread_mutex_lock(&kl_graph_lock);
-        st = put_cut(n, c, 0);
-        if (st == KL_OK && n->leaf->of_node)
-            st = kl_lazy_barrier(n);
+        bool made = n->leaf && n->leaf->cut && !n->leaf->cut->hook; /* by a function */
+        st = made ? kl_lazy_barrier(n, true) : KL_OK;
+        if (st == KL_OK)
+            st = put_cut(n, c, 0);
+        if (st == KL_OK && !made && n->leaf->of_node)
+            st = kl_lazy_barrier(n, false);
         pthread_mutex_unlock(&kl_graph_lock);
     }
     kl_cut_unref(c);

@@ -144,9 +144,9 @@ void kl_lazy_unref(kl_lazy *n); /* iterative */
 /* Drop the sources of a computed node. */
 void kl_lazy_forget(kl_lazy *n);
 kl_memory *kl_lazy_mem(kl_lazy *n); /* borrowed; NULL: not computed */
-/* n becomes a variable over its former self, so that no gradient passes it unseen. Under
- * the graph lock. */
-kl_status kl_lazy_barrier(kl_lazy *n);
+/* n becomes a variable over its former self, so that no gradient passes it unseen; leaf:
+ * which keeps n's leaf. Under the graph lock. */
+kl_status kl_lazy_barrier(kl_lazy *n, bool leaf);
 /* Another place for a computed value. */
 void kl_lazy_move(kl_lazy *n, kl_memory *mem);
 int64_t kl_lazy_live(void);

@@ -223,7 +223,9 @@ int kl_grad_operands(kl_tensor *t, kl_tensor **out, int cap)
     kl_call c = kl_call_enter(kl_place(), __func__);
     walk w = {.out = out, .cap = cap};
     kl_lazy *n = made(t);
-    if (kl_call_done(&c, n ? spread(&w, n, 0) : KL_ERR_ARG) != KL_OK)
+    bool same = n && t->view && n->leaf && !n->leaf->of_node; /* x.view_as(x) */
+    kl_status st = same ? take(&w, n) : n ? spread(&w, n, 0) : KL_ERR_ARG;
+    if (kl_call_done(&c, st) != KL_OK)
         return -1;
     return w.count;
 }

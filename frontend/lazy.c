@@ -158,7 +158,7 @@ static kl_lazy *blank(const kl_make *m)
     return n;
 }
 
-kl_status kl_lazy_barrier(kl_lazy *n)
+kl_status kl_lazy_barrier(kl_lazy *n, bool leaf)
 {
     if (n->op == KL_OP_detach)
         return KL_OK;
@@ -168,7 +168,8 @@ kl_status kl_lazy_barrier(kl_lazy *n)
     memcpy(m, n, n->size); /* the sources are m's now */
     m->refs = 1;
     m->stored = 0;
-    m->leaf = NULL;
+    m->leaf = leaf ? n->leaf : NULL;
+    n->leaf = leaf ? NULL : n->leaf;
     m->mem = kl_memory_ref(n->mem);
     if (m->counter)
         kl_count_up(&m->counter->refs);

@@ -211,6 +211,25 @@ def saved(m):
     return seen, x.grad.tolist(), y.grad_fn.next_functions[0][0].variable is x
 
 
+def watched_result(m):
+    """A hook on what a Function gave sees the gradient on its way to the Function."""
+    class Sums(m.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a * 1, a + b
+
+        @staticmethod
+        def backward(ctx, ga, gb):
+            return ga + gb, gb
+
+    x, y, seen = leaf(m, 1.0), leaf(m, 2.0), []
+    q, r = Sums.apply(x, y)
+    q.register_hook(lambda g: seen.append(g.tolist()))
+    r.register_hook(lambda g: g * 3)
+    (q + r + x).sum().backward()
+    return seen, x.grad.tolist(), y.grad.tolist()
+
+
 def generators(m):
     @m.no_grad()
     def values():
@@ -258,7 +277,8 @@ def batched(m):
 
 class Engine(unittest.TestCase):
     def test_same(self):
-        for f in (kept_grads, created, of_views, accumulated, together, in_place, saved, generators,
+        for f in (kept_grads, created, of_views, accumulated, together, in_place, saved,
+                  watched_result, generators,
                   forward_mode, anomalies, queued, batched):
             with self.subTest(f.__name__), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
