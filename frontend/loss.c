@@ -222,8 +222,7 @@ static kl_lazy *bce(kl_lazy *p, kl_lazy *y, const kl_loss_options *o)
 /* (1 - y) x + w (log(1 + e^-|x|) + max(-x, 0)), w = 1 + (pos - 1) y */
 static kl_lazy *bce_logits(kl_lazy *x, kl_lazy *y, const kl_loss_options *o)
 {
-    kl_lazy *l = kl_n_un(KL_OP_log1p,
-                         kl_n_un(KL_OP_exp, kl_n_un(KL_OP_neg, kl_n_un(KL_OP_abs, x))));
+    kl_lazy *l = kl_f_tail(x, !o->pos_weight);
     if (!o->pos_weight)
         return kl_n_bin(KL_OP_add,
                         kl_n_bin(KL_OP_sub, kl_n_relu(x), kl_n_bin(KL_OP_mul, x, y)), l);

@@ -253,8 +253,7 @@ kl_tensor *kl_multilabel_soft_margin_loss_at(const char *at, kl_tensor *x, kl_te
     if ((o.weight && !w) ||
         read("multilabel_soft_margin_loss", 2, (kl_tensor *[]){x, y}, v, &dt))
         return kl_call_end(&c, NULL);
-    kl_lazy *soft = un(KL_OP_log1p, un(KL_OP_exp, neg(un(KL_OP_abs, v[0]))));
-    kl_lazy *l = add(sub(kl_n_relu(v[0]), mul(v[0], v[1])), soft);
+    kl_lazy *l = add(sub(kl_n_relu(v[0]), mul(v[0], v[1])), kl_f_tail(v[0], true));
     if (w)
         l = mul(l, kl_n_cast(w, type(l)));
     if (l && l->rank)

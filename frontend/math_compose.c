@@ -116,10 +116,16 @@ kl_lazy *kl_f_softsign(kl_lazy *a)
     return over(a, plus(un(KL_OP_abs, a), 1));
 }
 
+kl_lazy *kl_f_tail(kl_lazy *a, bool below_zero)
+{
+    kl_lazy *low = below_zero ? kl_n_binc(KL_OP_le, a, 0) : below(a, 0);
+    kl_lazy *less = kl_n_where(low, a, un(KL_OP_neg, a)); /* -|a| */
+    return un(KL_OP_log1p, un(KL_OP_exp, less));
+}
+
 kl_lazy *kl_f_logsigmoid(kl_lazy *a)
 {
-    kl_lazy *low = kl_n_where(below(a, 0), a, num(a, 0));
-    return sub(low, un(KL_OP_log1p, un(KL_OP_exp, un(KL_OP_neg, un(KL_OP_abs, a)))));
+    return sub(kl_n_where(below(a, 0), a, num(a, 0)), kl_f_tail(a, false));
 }
 
 kl_lazy *kl_f_isnan(kl_lazy *a)
@@ -395,7 +401,12 @@ kl_lazy *kl_f_clamp(kl_arg a, kl_arg low, kl_arg high)
         return NULL;
     kl_lazy *r = v[0], *lo = low.kind != KL_ARG_NONE ? v[1] : NULL;
     kl_lazy *hi = high.kind != KL_ARG_NONE ? v[n - 1] : NULL;
+    /* at a bound the gradient is none's, at a tensor's both have half of it */
     if (lo)
-        r = kl_n_where(kl_n_bin(KL_OP_lt, r, lo), lo, r);
-    return hi ? kl_n_where(kl_n_bin(KL_OP_lt, hi, r), hi, r) : r;
+        r = low.kind == KL_ARG_TENSOR ? kl_n_bin(KL_OP_max, r, lo)
+                                      : kl_n_where(kl_n_bin(KL_OP_le, r, lo), lo, r);
+    if (hi)
+        r = high.kind == KL_ARG_TENSOR ? kl_n_bin(KL_OP_min, r, hi)
+                                       : kl_n_where(kl_n_bin(KL_OP_le, hi, r), hi, r);
+    return r;
 }

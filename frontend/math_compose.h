@@ -48,6 +48,8 @@ KL_F2(float_power)
 kl_lazy *kl_f_sign_of(kl_lazy *a);
 /* math_more.c: s, tracked as a is, with derivative 0 */
 kl_lazy *kl_f_steps(kl_lazy *s, kl_lazy *a);
+/* log(1 + e^-|a|); its derivative at 0 is that from below, or from above. */
+kl_lazy *kl_f_tail(kl_lazy *a, bool below_zero);
 kl_lazy *kl_f_polygamma(int n, kl_lazy *a);
 kl_lazy *kl_f_mvlgamma(kl_lazy *a, int p);
 /* math_special.c: c[0] + c[1] x + ..; Chebyshev's series over t in [-1, 1], c[0] / 2 +

@@ -307,6 +307,27 @@ class Engine(unittest.TestCase):
             self.assertEqual(*heard)
 
 
+# Derivatives where a function has a kink, or seems to have one
+KINKS = """F.logsigmoid(x)|F.binary_cross_entropy_with_logits(x, m.tensor([.25]))|x.clamp(0, 1)|x.clamp(min=0)
+F.binary_cross_entropy_with_logits(x, m.tensor([1.]), pos_weight=m.tensor([3.]))|x.clamp(-1, 0)|F.relu6(x)
+F.multilabel_soft_margin_loss(x[None], m.tensor([[1.]]))|m.clamp(x, m.tensor(0.), m.tensor(1.))|F.softplus(x)
+m.clamp(x, max=m.tensor([0.]))|m.maximum(x, m.zeros(1))|F.hardtanh(x, 0, 1)|F.silu(x)|F.mish(x)|F.elu(x)|x.abs()
+m.logaddexp(x, m.zeros(1))|F.soft_margin_loss(x, m.tensor([1.]))|F.smooth_l1_loss(x, m.zeros(1))|x.relu()|x.norm()
+F.softsign(x)|F.leaky_relu(x)|F.hardswish(x + 3)|F.hardsigmoid(x - 3)|F.softshrink(x)|m.sinc(x)|x.cumprod(0)"""
+
+
+class Kinks(unittest.TestCase):
+    def test_same(self):
+        for source in "|".join(KINKS.split("\n")).split("|"):
+            grads = []
+            for m in SIDES:
+                x = m.zeros(1, requires_grad=True)
+                eval(source, {"m": m, "x": x, "F": m.nn.functional}).sum().backward()
+                grads.append(x.grad.tolist())
+            with self.subTest(source):
+                self.assertEqual(grads[1], grads[0])
+
+
 # What a tensor's grad_fn is called: an expression over torch, F, x [3, 4], i [2, 3, 8, 8], v [4]
 NAMES = """x + 1|x * x|1 / x if 0 else x / 2|x ** 2|-x|x.exp()|x.square()|x.clamp(0, 1)|x.double()
 x.sum()|x.sum(1)|x.mean()|x.mean(1)|x.prod(1)|x.max()|x.min()|x.amax(1)|x.norm()
