@@ -750,6 +750,30 @@ class More(unittest.TestCase):
             np.testing.assert_allclose(p.grad.tolist(), [0.5, 0.5], 1e-5)
 
 
+class Mistakes(unittest.TestCase):
+    def test_sizes(self):
+        """Targets of other sizes than inputs, and one value that is to be normalised."""
+        sources = [f"F.{f}(m.ones(3, 1) / 2, m.ones(3))" for f in (
+            "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+            "binary_cross_entropy_with_logits")]
+        sources += ["nn.BatchNorm1d(2)(m.ones(1, 2))", "nn.BatchNorm2d(2)(m.ones(1, 2, 1, 1))",
+                    "nn.InstanceNorm2d(2)(m.ones(3, 2, 1, 1))", "F.instance_norm(m.ones(3))",
+                    "nn.BatchNorm1d(2).eval()(m.ones(1, 2))"]
+        for source in sources:
+            heard = []
+            for m in SIDES:
+                with warnings.catch_warnings(record=True) as w:
+                    warnings.simplefilter("always")
+                    try:
+                        eval(source, {"m": m, "nn": m.nn, "F": m.nn.functional})
+                    except ValueError as e:
+                        heard.append(str(e))
+                        continue
+                heard.append([str(v.message) for v in w])
+            with self.subTest(source):
+                self.assertEqual(heard[1], heard[0])
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     unittest.main()

@@ -288,6 +288,8 @@ START_TEST(test_null)
     FAILS(kl_add_(v, 1), "the tensor's memory is read-only");
     FAILS(kl_batch_norm(v, NULL, NULL, NULL, NULL, true, 0.1, 1e-5),
           "batch_norm: a tensor of fewer than 2 axes");
+    FAILS(kl_instance_norm_at(KL_HERE, v, NULL, NULL, NULL, NULL, true, 0.1, 1e-5),
+          "instance_norm: a tensor of fewer than 2 axes");
     SAYS(kl_function_call(NULL, NULL, NULL), "the function is NULL");
     SAYS(kl_cache_trim(-1), "cache_trim: -1 bytes");
     FAILS(kl_to_device(f(1, 1), NULL), "the device's name is NULL");

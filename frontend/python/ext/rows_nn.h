@@ -281,4 +281,68 @@ static kl_tensor *row_lengths(PyObject *o)
     return t;
 }
 
+/* ---- sizes that are most likely a mistake ---- */
+
+static bool row_sizes_agree(const kl_tensor *x, const kl_tensor *y)
+{
+    kl_ints a = kl_shape_of(x), b = kl_shape_of(y);
+    return a.n == b.n && memcmp(a.v, b.v, (size_t)a.n * sizeof *a.v) == 0;
+}
+
+/* A loss broadcasts a target of another size, with a warning. */
+static bool row_target(const kl_tensor *x, const kl_tensor *y)
+{
+    char a[200], b[200], text[600];
+    if (row_sizes_agree(x, y))
+        return true;
+    PyOS_snprintf(
+        text, sizeof text,
+        "Using a target size (%s) that is different to the input size (%s). This "
+        "will likely lead to incorrect results due to broadcasting. Please ensure "
+        "they have the same size.",
+        kl_shape_text(y, a, sizeof a), kl_shape_text(x, b, sizeof b));
+    return PyErr_WarnEx(PyExc_UserWarning, text, 1) == 0;
+}
+
+/* Cross entropy of probabilities refuses it. */
+static bool row_own_target(const kl_tensor *x, const kl_tensor *y)
+{
+    char a[200], b[200];
+    if (row_sizes_agree(x, y))
+        return true;
+    PyErr_Format(PyExc_ValueError,
+                 "Using a target size (%s) that is different to the input size (%s) is "
+                 "deprecated. Please ensure they have the same size.",
+                 kl_shape_text(y, a, sizeof a), kl_shape_text(x, b, sizeof b));
+    return false;
+}
+
+/* And that of logits. */
+static bool row_logits_target(const kl_tensor *x, const kl_tensor *y)
+{
+    char a[200], b[200];
+    if (row_sizes_agree(x, y))
+        return true;
+    PyErr_Format(PyExc_ValueError, "Target size (%s) must be the same as input size (%s)",
+                 kl_shape_text(y, a, sizeof a), kl_shape_text(x, b, sizeof b));
+    return false;
+}
+
+/* One value has no variance: of a channel in the batch, or of each sample's channel. */
+static bool row_many(const kl_tensor *x, bool training, bool of_batch)
+{
+    kl_ints s = kl_shape_of(x);
+    int64_t n = of_batch && s.n > 0 ? s.v[0] : 1;
+    char a[200];
+    for (int i = 2; i < s.n; i++)
+        n *= s.v[i];
+    if (!training || n != 1)
+        return true;
+    PyErr_Format(PyExc_ValueError,
+                 "Expected more than 1 %s when training, got input size %s",
+                 of_batch ? "value per channel" : "spatial element",
+                 kl_shape_text(x, a, sizeof a));
+    return false;
+}
+
 #endif

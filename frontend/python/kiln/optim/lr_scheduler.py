@@ -10,11 +10,12 @@ from .optimizer import Optimizer
 
 _HOW_TO = (" See more details at https://pytorch.org/docs/stable/optim.html"
            "#how-to-adjust-learning-rate")
-_EPOCH = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
-          "where possible. Please use `scheduler.step()` to step the scheduler. During the "
-          "deprecation, if epoch is different from None, the closed form is used instead of the "
-          "new chainable form, where available. Please open an issue if you are unable to "
-          "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose.")
+EPOCH_DEPRECATION_WARNING = (
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
+    "where possible. Please use `scheduler.step()` to step the scheduler. During the "
+    "deprecation, if epoch is different from None, the closed form is used instead of the "
+    "new chainable form, where available. Please open an issue if you are unable to "
+    "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose.")
 
 
 def _check_optimizer(optimizer):
@@ -90,7 +91,7 @@ class LRScheduler:
                           "schedule." + _HOW_TO, UserWarning, stacklevel=2)
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(_EPOCH, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch=None):
@@ -595,7 +596,7 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics, epoch=None):
         current = float(metrics)
         if epoch is not None:
-            warnings.warn(_EPOCH, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._better(current):
             self.best, self.num_bad_epochs = current, 0
