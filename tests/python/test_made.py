@@ -94,7 +94,8 @@ m.tensor([complex(nan, 1), complex(-inf, nan)]).nan_to_num(7)|m.tensor([-.2, .7]
 m.tensor([-1., 2.]).prelu(m.tensor([.5]))|m.linspace(0, 2j, 3)|m.linspace(m.tensor(0.), 1, 3)
 m.linspace(1j, 2, 2, dtype=m.complex128)|m.eye(3)[[slice(0, 2), 1]]|m.eye(3)[[[0, 1], [1, 1]]]
 m.normal(m.zeros(2), 0, out=m.empty(2))|m.__version__ >= (1, 10)|m.__version__ < "2.0"
-copy.copy(m.nn.Parameter(m.ones(1)))|copy.deepcopy(given(m)).grad|m.Size([1]) + (2,)|(2,) + m.Size([1])
+copy.copy(m.nn.Parameter(m.ones(1)))|copy.deepcopy(given(m)).grad|m.Size([1]) + (2,)|m.Size([1, 2]) * 2|2 * m.Size([3])|m.asarray(m.ones(1, requires_grad=True)).requires_grad
+(2,) + m.Size([1])
 parts(m, real=0)|parts(m, imag=[5., 6.])|m.empty(0, 2).normal_().shape"""
 
 
@@ -112,6 +113,17 @@ def parts(m, **new):
 
 
 class Alike(unittest.TestCase):
+    def test_subclasses(self):
+        for m in SIDES:
+            class Mine(m.Tensor):
+                pass
+
+            x = m.ones(2, requires_grad=True)
+            y = (x * 2).as_subclass(Mine)
+            self.assertIs(type(y), Mine)
+            y.sum().backward()
+            self.assertEqual(x.grad.tolist(), [2, 2])
+
     def test_printed(self):
         env = {"nan": float("nan"), "inf": float("inf"), "copy": copy, "given": given, "parts": parts}
         for source in "|".join(ALIKE.split("\n")).split("|"):

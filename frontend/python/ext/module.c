@@ -147,14 +147,19 @@ FUNCTION(become)
     return t;
 }
 
-/* _as_class(cls, t): an object of the class over t's storage, without gradient. */
+/* _as_class(cls, t, follow=False): an object of the class over t's storage; follow: with
+ * t's gradient, as a view. */
 FUNCTION(as_class)
 {
     PyObject *cls, *t;
+    int follow = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &cls, py.tensor, &t))
+    if (!PyArg_ParseTuple(args, "O!O!|p", &PyType_Type, &cls, py.tensor, &t, &follow))
         return NULL;
-    return py_wrap_as((PyTypeObject *)cls, kl_detach_at(py_place(), py_t(t)));
+    kl_tensor *of = py_t(t);
+    return py_wrap_as((PyTypeObject *)cls,
+                      follow ? kl_view_at(py_place(), of, kl_shape_of(of))
+                             : kl_detach_at(py_place(), of));
 }
 
 /* _slice(t, dim, start, stop, step): a view, as Python's slice.indices gives the bounds:

@@ -33,6 +33,12 @@ class Size(tuple):
             return NotImplemented
         return Size(tuple.__add__(self, other))
 
+    def __mul__(self, times):
+        r = tuple.__mul__(self, times)
+        return r if r is NotImplemented else Size(r)
+
+    __rmul__ = __mul__
+
     def __radd__(self, other):
         return Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
 

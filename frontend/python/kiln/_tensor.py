@@ -315,8 +315,8 @@ def is_pinned(self, device=None):
 
 @_method
 def as_subclass(self, cls):
-    """An object of the subclass over the same storage."""
-    return Tensor.__new__(cls, self)
+    """An object of the subclass over the same storage, with the same gradient."""
+    return _kiln._as_class(cls, self, True)
 
 
 # ---- in place, by functions of Python ----
