@@ -73,7 +73,7 @@ static bool turns(kl_ll *e, kl_x x)
     enum { NO = 1, YES = 2 };
     if (!e->turns[x]) {
         const kl_xnode n = e->x->nodes[x];
-        bool yes = n.op == KL_X_VAR && e->written_out[n.imm];
+        bool yes = n.op == KL_X_VAR && n.imm < e->nvars && e->written_out[n.imm];
         for (int i = 0; i < n.nsrc && !yes; i++)
             yes = n.src[i] != KL_NONE && turns(e, n.src[i]);
         e->turns[x] = yes ? YES : NO;

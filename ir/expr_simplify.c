@@ -536,6 +536,8 @@ int64_t kl_x_run(kl_exprs *x, kl_x index, uint32_t var)
     parts p = {var,
                kl_x_newvar(x, "hi", kl_dim_ceildiv(x->dims, x->var_extent[var], run)),
                kl_x_newvar(x, "lo", run), run};
+    if (p.hi == KL_NONE || p.lo == KL_NONE)
+        return 0;
     kl_x e = kl_x_subst(x, index, in_parts, &p);
     return e != KL_NONE && kl_x_affine(x, e, p.lo, &base, &coef) && coef == 1 ? run : 0;
 }
