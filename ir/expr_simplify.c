@@ -527,17 +527,18 @@ static kl_x in_parts(void *ctx, kl_exprs *x, kl_x leaf)
     return kl_x_add(x, kl_x_scale(x, kl_x_var(x, p->hi), p->run), kl_x_var(x, p->lo));
 }
 
+kl_x kl_x_split(kl_exprs *x, kl_x e, uint32_t var, int64_t run, uint32_t *lo)
+{
+    kl_dim runs = kl_dim_ceildiv(x->dims, x->var_extent[var], run);
+    parts p = {var, kl_x_newvar(x, "hi", runs), kl_x_newvar(x, "lo", run), run};
+    *lo = p.lo;
+    return p.hi == KL_NONE || p.lo == KL_NONE ? KL_NONE : kl_x_subst(x, e, in_parts, &p);
+}
+
 int64_t kl_x_run(kl_exprs *x, kl_x index, uint32_t var)
 {
     int64_t run = least_divisor(x, index, var), coef;
-    kl_x base;
-    if (run < 2)
-        return 0;
-    parts p = {var,
-               kl_x_newvar(x, "hi", kl_dim_ceildiv(x->dims, x->var_extent[var], run)),
-               kl_x_newvar(x, "lo", run), run};
-    if (p.hi == KL_NONE || p.lo == KL_NONE)
-        return 0;
-    kl_x e = kl_x_subst(x, index, in_parts, &p);
-    return e != KL_NONE && kl_x_affine(x, e, p.lo, &base, &coef) && coef == 1 ? run : 0;
+    uint32_t lo;
+    kl_x base, e = run < 2 ? KL_NONE : kl_x_split(x, index, var, run, &lo);
+    return e != KL_NONE && kl_x_affine(x, e, lo, &base, &coef) && coef == 1 ? run : 0;
 }

@@ -433,6 +433,8 @@ bool kl_x_is_int(const kl_exprs *x, kl_x a, int64_t *v);
 void kl_x_range(const kl_exprs *x, kl_x a, int64_t *min, int64_t *max);
 /* index = base + coef * var with base free of var and coef constant? Emitters ask. */
 bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coef);
+/* e with var as hi * run + lo: two new variables. KL_NONE: no memory. */
+kl_x kl_x_split(kl_exprs *x, kl_x e, uint32_t var, int64_t run, uint32_t *lo);
 /* index rises by one from var to var + 1 but where so many of var end: rows of an array
  * inside of wider ones. 0: it does not. */
 int64_t kl_x_run(kl_exprs *x, kl_x index, uint32_t var);

@@ -71,21 +71,6 @@ static divisors divisors_of(kl_exprs *x, kl_x e, uint32_t k)
     return d;
 }
 
-typedef struct split {
-    uint32_t k, hi, lo;
-    int64_t run;
-} split;
-
-static kl_x split_k(void *ctx, kl_exprs *x, kl_x leaf)
-{
-    const split *s = ctx;
-    const kl_xnode *n = &x->nodes[leaf];
-    if (n->op != KL_X_VAR || n->imm != s->k)
-        return KL_NONE;
-    kl_x lo = kl_x_var(x, s->lo);
-    return kl_x_add(x, kl_x_scale(x, kl_x_var(x, s->hi), s->run), lo);
-}
-
 /* Runs so short that a vector would take more than four are no runs. */
 static bool long_enough(int64_t run, int64_t vector)
 {
@@ -114,11 +99,9 @@ static void along_k(kl_kernel *k, kl_x e, uint32_t axis, int64_t vector, kl_read
     }
     if (!long_enough(d.least, vector))
         return;
-    split s = {axis,
-               kl_x_newvar(k->x, "hi",
-                           kl_dim_ceildiv(k->x->dims, k->axes[axis].extent, d.least)),
-               kl_x_newvar(k->x, "lo", d.least), d.least};
-    r->k = by_vectors(k->x, kl_x_subst(k->x, e, split_k, &s), s.lo, r);
+    uint32_t lo;
+    kl_x parts = kl_x_split(k->x, e, axis, d.least, &lo);
+    r->k = parts != KL_NONE && by_vectors(k->x, parts, lo, r);
     r->k_run = d.least;
 }
 
