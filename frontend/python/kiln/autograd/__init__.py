@@ -5,7 +5,7 @@ from .. import _kiln
 from .._grad import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: F401
 from .._kiln import Tensor
 from . import _after
-from .anomaly_mode import watched
+from .anomaly_mode import checks, watched
 
 
 class _VariableType(type):
@@ -27,7 +27,9 @@ class Variable(metaclass=_VariableType):
 
 
 def _sequence(x):
-    x = (x,) if isinstance(x, (Tensor, graph.GradientEdge)) else tuple(x)
+    if isinstance(x, Tensor):
+        return x,
+    x = (x,) if isinstance(x, graph.GradientEdge) else tuple(x)
     return tuple(t.node._tensor if isinstance(t, graph.GradientEdge) else t for t in x)
 
 
@@ -49,8 +51,12 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
                       "this function, make sure to reset the .grad fields of your parameters to None "
                       "after use to break the cycle and avoid the leak.", UserWarning, stacklevel=2)
     inputs = None if inputs is None else _some(inputs, "backward()")
-    with watched(tensors), _after.Backward(tensors, inputs):
-        _collect(tensors, seeds, retain_graph, create_graph, inputs)
+    with _after.Backward(tensors, inputs):
+        if not checks():
+            _collect(tensors, seeds, retain_graph, create_graph, inputs)
+            return
+        with watched(tensors):
+            _collect(tensors, seeds, retain_graph, create_graph, inputs)
 
 
 def _collect(tensors, seeds, retain_graph=None, create_graph=False, inputs=None):

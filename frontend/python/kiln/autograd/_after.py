@@ -14,25 +14,29 @@ _hooked = weakref.WeakValueDictionary()  # leaves with such hooks, by id
 class Backward:
     """Around a backward: which hooked leaves it reaches is asked first, while its graph is there."""
 
+    __slots__ = "_leaves", "_outer"
+
     def __init__(self, tensors=(), inputs=None):
+        self._leaves = self._reached(tensors, inputs) if _hooked.data else ()
+
+    @staticmethod
+    def _reached(tensors, inputs):
         leaves = [t for t in tuple(_hooked.values()) if t.requires_grad]
         if inputs is not None:
             wanted = {id(x) for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)}
             leaves = [t for t in leaves if id(t) in wanted]
-        self._leaves = []
-        if leaves:
-            on = [_kiln._depends(y, tuple(leaves)) for y in tensors if y.requires_grad]
-            self._leaves = [t for t, used in zip(leaves, zip(*on)) if any(used)]
+        on = [_kiln._depends(y, tuple(leaves)) for y in tensors if y.requires_grad and leaves]
+        return [t for t, used in zip(leaves, zip(*on)) if any(used)]
 
     def __enter__(self):
-        self._outer, _here.queue = getattr(_here, "queue", None), getattr(_here, "queue", None)
-        if _here.queue is None:
+        self._outer = outer = getattr(_here, "queue", None)
+        if outer is None:
             _here.queue = []
         return self
 
     def __exit__(self, kind, *exc):
         try:
-            if kind is None:
+            if kind is None and (self._leaves or self._outer is None and _here.queue):
                 self._end()
         finally:
             _here.queue = self._outer

@@ -13,17 +13,17 @@ from .._typename import typename
 required = object()
 
 
-_everywhere = {"pre": collections.OrderedDict(), "post": collections.OrderedDict()}
+_before, _after = collections.OrderedDict(), collections.OrderedDict()  # each optimizer's steps
 
 
 def register_optimizer_step_pre_hook(hook):
     """hook(optimizer, args, kwargs) before each step of any optimizer."""
-    return RemovableHandle.add(_everywhere["pre"], hook)
+    return RemovableHandle.add(_before, hook)
 
 
 def register_optimizer_step_post_hook(hook):
     """hook(optimizer, args, kwargs) after each step of any optimizer."""
-    return RemovableHandle.add(_everywhere["post"], hook)
+    return RemovableHandle.add(_after, hook)
 
 
 class Optimizer:
@@ -228,16 +228,18 @@ class Optimizer:
 
 def _with_hooks(step):
     def run(self, *args, **kwargs):
-        for hook in (*_everywhere["pre"].values(), *self._optimizer_step_pre_hooks.values()):
-            result = hook(self, args, kwargs)
-            if result is not None:
-                if not (isinstance(result, tuple) and len(result) == 2):
-                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, "
-                                       f"new_kwargs), but got {result}.")
-                args, kwargs = result
+        for hooks in _before, self._optimizer_step_pre_hooks:
+            for hook in hooks.values() if hooks else ():
+                result = hook(self, args, kwargs)
+                if result is not None:
+                    if not (isinstance(result, tuple) and len(result) == 2):
+                        raise RuntimeError(f"{step} must return None or a tuple of (new_args, "
+                                           f"new_kwargs), but got {result}.")
+                    args, kwargs = result
         out = step(self, *args, **kwargs)
-        for hook in (*self._optimizer_step_post_hooks.values(), *_everywhere["post"].values()):
-            hook(self, args, kwargs)
+        for hooks in self._optimizer_step_post_hooks, _after:
+            for hook in hooks.values() if hooks else ():
+                hook(self, args, kwargs)
         self._opt_called = True  # for learning-rate schedules
         return out
 

@@ -11,6 +11,8 @@ from ...autograd import Function
 everywhere = {name: collections.OrderedDict() for name in (
     "forward_pre", "forward", "backward_pre", "backward", "parameter", "buffer", "module")}
 _with_kwargs, _always_called = {}, {}  # of the forward ones: by number
+_pre, _post, _back_pre, _back = (everywhere[name] for name in (
+    "forward_pre", "forward", "backward_pre", "backward"))
 
 
 def _register(kind, hook):
@@ -146,7 +148,7 @@ class HookedCall:
 
     def __call__(self, *args, **kwargs):
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
-                or self._backward_pre_hooks or any(everywhere.values())):
+                or self._backward_pre_hooks or _pre or _post or _back_pre or _back):
             return self.forward(*args, **kwargs)
         called = set()
         try:
