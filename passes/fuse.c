@@ -208,23 +208,20 @@ static bool between(const kl_fusion *f, const kl_root *u, int G)
     return false;
 }
 
-/* What u computes again in G: light roots that it reads at other points than its own, or
- * in a loop of its own. A chain of shifted reads (roll after roll) would double with each
- * link. */
-static int again(const kl_fusion *f, const kl_root *u, int G, const fit *t)
+/* What u computes again in G: light roots that it reads at other points than its own. A
+ * chain of shifted reads (roll after roll) would double with each link. */
+static int again(const kl_fusion *f, const kl_root *u, int G)
 {
     int cost = 0;
-    bool own = false;
-    for (int i = 0; i < u->naxes; i++)
-        own = own || (t->outer[i] < 0 && u->extent[i] != 1);
     for (uint32_t i = 0; i < u->nreads; i++) {
         int32_t p = f->root_of[u->reads[i].from];
         if (p < 0 || f->roots[p].group != G || f->roots[p].heavy)
             continue;
-        bool other = own;
         for (int j = 0; j < kl_graph_at(f->g, f->roots[p].node)->rank; j++)
-            other = other || u->reads[i].axis[j] == KL_READ_OTHER;
-        cost += other ? f->roots[p].cost : 0;
+            if (u->reads[i].axis[j] == KL_READ_OTHER) {
+                cost += f->roots[p].cost;
+                break;
+            }
     }
     return cost;
 }
@@ -233,7 +230,7 @@ static int again(const kl_fusion *f, const kl_root *u, int G, const fit *t)
 static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
 {
     const kl_group *g = &f->groups[G];
-    if (g->cost + u->cost + again(f, u, G, t) > COST_MAX || g->nmembers >= MEMBERS_MAX)
+    if (g->cost + u->cost + again(f, u, G) > COST_MAX || g->nmembers >= MEMBERS_MAX)
         return "the kernel would grow too large";
     if (g->nreads + u->nreads + (uint32_t)g->nmembers > KL_MANY_OPERANDS)
         return "the kernel would have too many operands";
@@ -260,7 +257,7 @@ static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const 
 static kl_status join(kl_fusion *f, int root, int G, const fit *t)
 {
     memcpy(f->roots[root].outer, t->outer, sizeof t->outer);
-    f->roots[root].cost += again(f, &f->roots[root], G, t);
+    f->roots[root].cost += again(f, &f->roots[root], G);
     return add_member(f, G, root);
 }
 
@@ -305,7 +302,7 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
         kl_group *H = &f->groups[h], *g = &f->groups[G];
         int8_t to[KL_MAX_RANK];
         bool same = H->nouter == g->nouter && g->nmembers + H->nmembers <= MEMBERS_MAX &&
-                    g->cost + H->cost + again(f, u, h, &t) <= COST_MAX &&
+                    g->cost + H->cost + again(f, u, h) <= COST_MAX &&
                     g->nreads + H->nreads <= KL_MANY_OPERANDS;
         for (int a = 0; a < u->naxes && same; a++) {
             same = (t.outer[a] < 0) == (u->outer[a] < 0);
@@ -320,7 +317,7 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
         if (!same)
             continue;
         H->merged = true;
-        g->cost += again(f, u, h, &t);
+        g->cost += again(f, u, h);
         for (int m = 0; m < H->nmembers; m++) {
             kl_root *v = &f->roots[H->members[m]];
             for (int a = 0; a < v->naxes; a++)

@@ -433,10 +433,6 @@ static kl_status analyse(kl_fusion *f, kl_root *root)
                   : kl_read(rd, root->node, axis, KL_NONE) == KL_NONE ? kl_error_status()
                                                                       : KL_OK;
     root->cost = (int)k->x->count;
-    for (uint32_t i = 0; i < k->x->count; i++) { /* math is written out */
-        uint16_t op = k->x->nodes[i].op;
-        root->cost += op < KL_OP_COUNT && kl_ops[op].flags & KL_F_MATH ? MATH - 1 : 0;
-    }
     return s;
 }
 
