@@ -270,7 +270,7 @@ void kl_ll_streamed(kl_ll *e, LLVMValueRef store, int bytes); /* this store does
  * between them, and a Zen 5 reads a quarter slower. (A fence of one thread is no
  * instruction: it keeps LLVM from moving loads across.) */
 void kl_ll_loads_first(kl_ll *e, const kl_stmt *body);
-void kl_ll_stream_end(kl_ll *e);                              /* at the phase's end */
+void kl_ll_stream_end(kl_ll *e); /* at the phase's end */
 
 /* ---- llvm_runs.c ---- */
 

@@ -1,9 +1,8 @@
 /* llvm_fault.c: the program's error word, set by the first worker that finds something
  * wrong.
  *
- *   check index i < n   ->   if (!(i < n) && cmpxchg(error, 0, kind)) error[1..2] = node,
- * i
- */
+ *   check index i < n   ->   if (!(i < n) && cmpxchg(error[0], 0, kind))
+ *                                error[1] = node, error[2] = i */
 #include "codegen/llvm_emit.h"
 
 LLVMValueRef kl_ll_first(kl_ll *e, LLVMValueRef v, LLVMValueRef mask)

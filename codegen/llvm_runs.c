@@ -34,22 +34,10 @@ static kl_x end_of(kl_ll *e, int c, bool last)
     return kl_x_var(e->x, v);
 }
 
-typedef struct renaming {
-    uint32_t var;
-    kl_x to;
-} renaming;
-
-static kl_x rename_lane(void *ctx, kl_exprs *x, kl_x leaf)
-{
-    const renaming *r = ctx;
-    const kl_xnode *n = &x->nodes[leaf];
-    return n->op == KL_X_VAR && n->imm == r->var ? r->to : KL_NONE;
-}
-
 kl_ll_val *kl_ll_at_end(kl_ll *e, kl_x index, int c, bool last)
 {
-    renaming r = {e->lane.var, end_of(e, c, last)};
-    kl_x at = kl_x_subst(e->x, index, rename_lane, &r);
+    kl_x_named lane = {e->lane.var, end_of(e, c, last)};
+    kl_x at = kl_x_subst(e->x, index, kl_x_value_of, &lane);
     return at == KL_NONE ? NULL : kl_ll_eval(e, at);
 }
 

@@ -89,7 +89,7 @@ static int load_all(kl_ll *e, const kl_stmt *s)
         kl_ll_fail(e, KL_ERR_OOM, "no memory for a body");
     for (uint32_t i = 0; i < order.count && e->status == KL_OK; i++) {
         const kl_xnode *n = &e->x->nodes[order.items[i]];
-        if (n->op != KL_X_LOAD || n->src[1] != KL_NONE)
+        if (n->op != KL_X_LOAD || (n->nsrc > 1 && n->src[1] != KL_NONE))
             continue;
         kl_ll_eval(e, order.items[i]);
         loads++;

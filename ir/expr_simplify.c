@@ -491,6 +491,13 @@ bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coe
     return !l.bad && *base != KL_NONE;
 }
 
+kl_x kl_x_value_of(void *ctx, kl_exprs *x, kl_x leaf)
+{
+    const kl_x_named *n = ctx;
+    const kl_xnode *v = &x->nodes[leaf];
+    return v->op == KL_X_VAR && v->imm == n->var ? n->value : KL_NONE;
+}
+
 /* ---- runs ---- */
 
 /* The least number that var itself is divided by in e; 0: none. */

@@ -433,6 +433,12 @@ bool kl_x_is_int(const kl_exprs *x, kl_x a, int64_t *v);
 void kl_x_range(const kl_exprs *x, kl_x a, int64_t *min, int64_t *max);
 /* index = base + coef * var with base free of var and coef constant? Emitters ask. */
 bool kl_x_affine(kl_exprs *x, kl_x index, uint32_t var, kl_x *base, int64_t *coef);
+/* For kl_x_subst: a variable becomes a value; ctx: a kl_x_named. */
+typedef struct kl_x_named {
+    uint32_t var;
+    kl_x value;
+} kl_x_named;
+kl_x kl_x_value_of(void *ctx, kl_exprs *x, kl_x leaf);
 /* e with var as hi * run + lo: two new variables. KL_NONE: no memory. */
 kl_x kl_x_split(kl_exprs *x, kl_x e, uint32_t var, int64_t run, uint32_t *lo);
 /* index rises by one from var to var + 1 but where so many of var end: rows of an array

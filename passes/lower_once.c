@@ -19,22 +19,10 @@ static void subst(kl_exprs *x, kl_stmt *s, kl_x_subst_fn fn, void *ctx)
             *e[i] = kl_x_subst(x, *e[i], fn, ctx);
 }
 
-typedef struct named {
-    uint32_t var;
-    kl_x value;
-} named;
-
-static kl_x value_of(void *ctx, kl_exprs *x, kl_x leaf)
-{
-    const named *n = ctx;
-    const kl_xnode *v = &x->nodes[leaf];
-    return v->op == KL_X_VAR && v->imm == n->var ? n->value : KL_NONE;
-}
-
 void kl_lower_named(kl_exprs *x, kl_stmt *s, uint32_t var, kl_x value)
 {
     for (; s; s = s->next) {
-        subst(x, s, value_of, &(named){var, value});
+        subst(x, s, kl_x_value_of, &(kl_x_named){var, value});
         kl_lower_named(x, s->body, var, value);
         kl_lower_named(x, s->other, var, value);
     }

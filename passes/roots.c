@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { DEPTH_MAX = 96, CHEAP = 6, PROLOGUE = 3, FEW_PARTS = 16, MATH = 16 };
+enum { DEPTH_MAX = 96, CHEAP = 6, PROLOGUE = 3, FEW_PARTS = 16 };
 
 bool kl_is_heavy(kl_op op)
 {
@@ -31,7 +31,7 @@ bool kl_is_heavy(kl_op op)
 static int op_cost(const kl_node *n)
 {
     if (kl_ops[n->op].kind == KL_KIND_ELT)
-        return kl_ops[n->op].flags & KL_F_MATH             ? MATH
+        return kl_ops[n->op].flags & KL_F_MATH             ? 16
                : n->op == KL_OP_div || n->op == KL_OP_sqrt ? 4
                                                            : 1;
     if (n->op == KL_OP_gather || n->op == KL_OP_concat || n->op == KL_OP_update)

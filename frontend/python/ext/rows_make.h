@@ -17,7 +17,6 @@ static kl_tensor *row_uniform(const char *at, kl_ints shape, kl_dtype dt, double
     return kl_complex_at(at, re, kl_uniform_at(at, shape, part, lo, hi));
 }
 
-/* mean + std times the normal distribution, of their joint shape. */
 /* Deviations are not negative, which their tensor is read for. */
 static bool row_all_deviate(const char *at, kl_arg std)
 {
@@ -29,6 +28,7 @@ static bool row_all_deviate(const char *at, kl_arg std)
     return false;
 }
 
+/* mean + std times the normal distribution, of their joint shape. */
 static kl_tensor *row_normal_of(const char *at, kl_arg mean, kl_arg std)
 {
     if (!row_all_deviate(at, std))
