@@ -28,12 +28,13 @@ def _decorated(fn, mode):
 
 def _within(generator, mode):
     """The generator's values; between them the caller has its own mode."""
-    with mode():
-        try:
-            value = next(generator)
-        except StopIteration as end:
-            return end.value
+    sent, send = None, generator.send
     while True:
+        with mode():
+            try:
+                value = send(sent)
+            except StopIteration as end:
+                return end.value
         try:
             sent, send = (yield value), generator.send
         except GeneratorExit:
@@ -42,11 +43,6 @@ def _within(generator, mode):
             raise
         except BaseException as e:
             sent, send = e, generator.throw
-        with mode():
-            try:
-                value = send(sent)
-            except StopIteration as end:
-                return end.value
 
 
 class _Mode:
