@@ -94,11 +94,12 @@ typedef struct kl_ll {
     int loops;        /* open now */
     kl_ll_val **head; /* per expression */
     kl_x *lowered;    /* per expression: after kl_x_lower_math; KL_NONE: not yet */
-    uint8_t *turns;   /* per expression: uses a written out loop's variable? 0: not yet asked */
+    uint8_t
+        *turns; /* per expression: uses a written out loop's variable? 0: not yet asked */
     uint32_t nhead;
     LLVMValueRef *var; /* per variable: its scalar value now */
     int *var_level;
-    bool *written_out; /* per variable: of a loop written out */
+    bool *written_out;               /* per variable: of a loop written out */
     uint32_t ends[2 * KL_LL_CHUNKS]; /* variables: llvm_runs.c */
     uint32_t nvars;
     kl_ll_reg *regs;
@@ -234,6 +235,13 @@ kl_ll_val *kl_ll_lane_compare(kl_ll *e, kl_x x, const kl_xnode *n);
  */
 bool kl_ll_may_be_narrow(kl_ll *e, kl_x x, const kl_xnode *n);
 LLVMValueRef kl_ll_narrow_chunk(kl_ll *e, kl_ll_val *v, int c);
+/* Where the operand's address at a uniform index is kept, or would be; NULL: no memory.
+ */
+kl_ll_address *kl_ll_address_of(kl_ll *e, uint32_t operand, kl_ll_val *index,
+                                int64_t coef, LLVMValueRef base);
+/* That address. What a loop's turns have in common is added outside of it: the rest is
+ * part of the instruction. */
+LLVMValueRef kl_ll_uniform_address(kl_ll *e, uint32_t operand, kl_ll_val *index);
 LLVMValueRef kl_ll_narrow_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a,
                               LLVMValueRef b);
 /* base + chunk * vec + lane, for every lane of every chunk. */

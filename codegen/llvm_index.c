@@ -1,4 +1,4 @@
-/* llvm_index.c: indices of lanes, in 32 bits.
+/* llvm_index.c: indices of lanes, in 32 bits; addresses that lanes have in common.
  *
  * Indices are 64 bits wide, and lanes mostly hold 32: twice the registers, masks to be
  * narrowed, and a division by a constant one lane at a time. Where an index and all that
@@ -177,4 +177,55 @@ LLVMValueRef kl_ll_wide(kl_ll *e, kl_ll_val *v, int c)
             LL.BuildCast(e->b, LLVMSExt, v->v[c], kl_ll_int(e, 64, e->lane.vec), "");
     }
     return v->wide[c];
+}
+
+/* ---- addresses ---- */
+
+kl_ll_address *kl_ll_address_of(kl_ll *e, uint32_t operand, kl_ll_val *index,
+                                int64_t coef, LLVMValueRef base)
+{
+    kl_ll_address *a = index->addresses;
+    while (a && (a->operand != operand || a->coef != coef || a->base != base))
+        a = a->next;
+    if (a || !(a = kl_arena_zeroed(e->a, 1, sizeof *a)))
+        return a;
+    *a = (kl_ll_address){index->addresses, operand, coef, base, NULL};
+    return index->addresses = a;
+}
+
+/* The terms of x that are known outside of the index's loop, and those that are not;
+ * KL_NONE: none. */
+static void split_level(kl_ll *e, kl_x x, int level, kl_x *outer, kl_x *inner)
+{
+    const kl_xnode n = e->x->nodes[x];
+    if (n.op == KL_OP_add && n.dtype == KL_I64) {
+        split_level(e, n.src[0], level, outer, inner);
+        split_level(e, n.src[1], level, outer, inner);
+        return;
+    }
+    const kl_ll_val *v = kl_ll_eval(e, x);
+    kl_x *sum = v && v->level < level ? outer : inner;
+    *sum = *sum == KL_NONE ? x : kl_x_add(e->x, *sum, x);
+}
+
+LLVMValueRef kl_ll_uniform_address(kl_ll *e, uint32_t operand, kl_ll_val *index)
+{
+    LLVMValueRef p = kl_ll_operand(e, operand), i = index->v[0];
+    kl_ll_address *a = kl_ll_address_of(e, operand, index, 0, NULL);
+    if (!a || (LL.IsAConstantInt(i) && LL.ConstIntGetSExtValue(i) == 0))
+        return p;
+    if (a->at)
+        return a->at;
+    kl_x outer = KL_NONE, inner = KL_NONE;
+    split_level(e, index->x, index->level, &outer, &inner);
+    if (outer != KL_NONE && inner != KL_NONE) {
+        kl_ll_val *o = kl_ll_eval(e, outer), *k = kl_ll_eval(e, inner);
+        if (!o || !k)
+            return p;
+        p = kl_ll_uniform_address(e, operand, o);
+        i = k->v[0];
+    }
+    kl_ll_place(e, index->level);
+    return a->at =
+               kl_ll_gep(e, kl_ll_mem_type(e, e->k->operands[operand].dtype, 1), p, i);
 }

@@ -215,32 +215,6 @@ static bool locate(kl_ll *e, access *m, uint32_t operand, kl_x index, kl_x pred,
     return e->status == KL_OK;
 }
 
-/* Where the operand's address at the access's index is kept, or would be. */
-static kl_ll_address *address_of(kl_ll *e, const access *m, int64_t coef,
-                                 LLVMValueRef base)
-{
-    kl_ll_address *a = m->index->addresses;
-    while (a && (a->operand != m->operand || a->coef != coef || a->base != base))
-        a = a->next;
-    if (a || !(a = kl_arena_zeroed(e->a, 1, sizeof *a)))
-        return a;
-    *a = (kl_ll_address){m->index->addresses, m->operand, coef, base, NULL};
-    return m->index->addresses = a;
-}
-
-static LLVMValueRef uniform_address(kl_ll *e, const access *m)
-{
-    LLVMValueRef p = kl_ll_operand(e, m->operand), i = m->index->v[0];
-    kl_ll_address *a = address_of(e, m, 0, NULL);
-    if (!a || (LL.IsAConstantInt(i) && LL.ConstIntGetSExtValue(i) == 0))
-        return p;
-    if (!a->at) {
-        kl_ll_place(e, m->index->level);
-        a->at = kl_ll_gep(e, kl_ll_mem_type(e, m->dt, 1), p, i);
-    }
-    return a->at;
-}
-
 /* The same at the lane loop's base. */
 static LLVMValueRef base_address(kl_ll *e, access *m, LLVMValueRef p)
 {
@@ -249,7 +223,7 @@ static LLVMValueRef base_address(kl_ll *e, access *m, LLVMValueRef p)
         m->further += m->coef * LL.ConstIntGetSExtValue(at);
         return p;
     }
-    kl_ll_address *a = address_of(e, m, m->coef, at);
+    kl_ll_address *a = kl_ll_address_of(e, m->operand, m->index, m->coef, at);
     if (!a)
         return p;
     if (!a->at) {
@@ -276,7 +250,7 @@ static void address(kl_ll *e, access *m)
         m->start = kl_ll_operand(e, m->operand);
         return;
     }
-    m->start = uniform_address(e, m);
+    m->start = kl_ll_uniform_address(e, m->operand, m->index);
     if (m->shape != ONE && !m->own)
         m->start = base_address(e, m, m->start);
     if (m->shape == ONE) {
