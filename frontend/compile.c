@@ -286,7 +286,7 @@ static kl_status link_all(kl_unit *u, int device, bool fresh)
         return kl_fail(KL_ERR_OOM, "out of memory for %d kernels", u->nkernels);
     for (int i = 0; i < u->nkernels; i++)
         if (!u->kernels[i]->call)
-            j.kernels[j.n++] = u->kernels[i];
+            j.kernels[j.n++] = kl_code_of(u->kernels[i]);
         else if (device != 0 && !u->kernels[i]->control)
             return kl_fail(KL_ERR_UNSUPPORTED,
                            "%s: a native function works on host memory, not on a device",
@@ -395,8 +395,11 @@ void kl_compile_keep(const void *key, size_t nkey, const kl_program *p)
 static kl_status compile_unit(kl_graph *g, int device, bool fresh, bool fuse_off,
                               kl_program **out)
 {
-    kl_unit u = {
-        .arena = g->arena, .target = target_of(device), .graph = g, .fuse_off = fuse_off};
+    kl_unit u = {.arena = g->arena,
+                 .target = target_of(device),
+                 .graph = g,
+                 .fuse_off = fuse_off,
+                 .share = KL_SHARE};
     if (!u.target)
         return kl_error_status();
     kl_status st = kl_pipeline_run(&u, NULL, "schedule");

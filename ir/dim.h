@@ -1,4 +1,5 @@
-/* dim.h: what dim.c (the algebra), dim_facts.c and dim_text.c share: the table's entries.
+/* dim.h: what dim.c (the algebra), dim_facts.c and dim_text.c share: the table's entries;
+ * and arithmetic on whole numbers.
  *
  * A symbolic extent is a sum of terms, each a coefficient times a product of atoms:
  *

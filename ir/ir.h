@@ -702,13 +702,16 @@ struct kl_kernel {
     kl_reg *regs;
     uint32_t nregs, cap_regs; /* loops */
     kl_phase *phases;
-    int nphases;         /* loops: > 0 once lowered */
+    int nphases;            /* loops: > 0 once lowered */
+    struct kl_kernel *code; /* whose loops do the same, given sizes; NULL: its own */
+    const int64_t *sizes;   /* by code's symbol */
     double flops, bytes; /* at hinted sizes */
     const char
         *call;    /* not a kernel but a call of this native function on its operands */
     bool control; /* .. or this control row: its bodies are programs of their own */
     int body;     /* control: its first body's number, known to the passes */
 };
+kl_kernel *kl_code_of(kl_kernel *k); /* its code, or itself */
 kl_kernel *kl_kernel_new(kl_arena *a, kl_dims *d, const char *name);
 /* The same kernel with expressions and extents of its own in a, to be added to while
  * others use the arena that k lies in. NULL: no memory. */

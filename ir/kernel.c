@@ -31,6 +31,11 @@ kl_kernel *kl_kernel_own(const kl_kernel *k, kl_arena *a)
     return own->x ? own : NULL;
 }
 
+kl_kernel *kl_code_of(kl_kernel *k)
+{
+    return k->code ? k->code : k;
+}
+
 uint32_t kl_kernel_operand(kl_kernel *k, const kl_operand *o)
 {
     uint32_t n = k->noperands;

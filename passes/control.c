@@ -119,6 +119,7 @@ static kl_status put_body(kl_unit *u, kl_graph *body, int ncarry)
                    .graph = body,
                    .fuse_off = u->fuse_off,
                    .fast = u->fast,
+                   .share = u->share,
                    .lanes = u->lanes,
                    .depth = u->depth + 1,
                    .ncarry = ncarry};

@@ -15,12 +15,16 @@
 #include "ir/ir.h"
 
 /* What a whole compile works on. */
+/* Taps, strides and padding are what a kernel's code is written for. */
+#define KL_SHARE 16
+
 typedef struct kl_unit kl_unit;
 struct kl_unit {
     kl_arena *arena;
     const kl_target *target;
     kl_graph *graph;
     bool fuse_off;       /* one kernel a node: for tests and unfused comparison */
+    int64_t share;       /* kernels that differ in numbers above it alone: one code */
     bool fast;           /* leave "one number" (DESIGN.md) */
     int64_t lanes;       /* tests: force a vector width in lanes; 0: the target's */
     kl_kernel **kernels; /* after fuse: in launch order */
@@ -196,6 +200,7 @@ void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *i
 
 kl_status kl_pass_schedule(kl_unit *u);
 kl_status kl_pass_lower(kl_unit *u);
+kl_status kl_pass_share(kl_unit *u); /* nothing where u->share is 0 */
 kl_status kl_schedule_kernel(kl_kernel *k, const kl_target *t, int64_t lanes);
 kl_status kl_lower_kernel(kl_kernel *k);
 void kl_decide(kl_kernel *k, kl_dec_kind kind, int part, int axis, int64_t factor,

@@ -1,7 +1,8 @@
 /* pipeline.c: the recipe. From a graph to the program that runs, in this order and no
  * other:
  *
- *   graph > autodiff > inline > complex > simplify > turn > fuse > schedule > lower > plan
+ *   graph > autodiff > inline > complex > simplify > turn > fuse > schedule > lower >
+ * share > plan
  *
  *   autodiff   grad and jvp become derivative rules        graph to graph
  *   inline     named functions become what they name
@@ -11,6 +12,7 @@
  *   fuse       groups become kernels                       graph to kernels
  *   schedule   decisions about each, from the target
  *   lower      decisions become loops                      kernels to loops
+ *   share      those that differ in sizes alone get one code
  *   plan       steps, buffers, offsets                     kernels to a program
  *
  * Glossary. u: the unit, all that one compile works on. graph: values. kernel: what one
@@ -30,6 +32,7 @@ const kl_pass kl_pipeline[] = {
     {"fuse", kl_pass_fuse, KL_LEVEL_GRAPH, KL_LEVEL_KERNEL},
     {"schedule", kl_pass_schedule, KL_LEVEL_KERNEL, KL_LEVEL_KERNEL},
     {"lower", kl_pass_lower, KL_LEVEL_KERNEL, KL_LEVEL_LOOPS},
+    {"share", kl_pass_share, KL_LEVEL_LOOPS, KL_LEVEL_LOOPS},
     {"plan", kl_pass_plan, KL_LEVEL_LOOPS, KL_LEVEL_PLAN},
 };
 const int kl_pipeline_count = (int)KL_COUNT(kl_pipeline);
@@ -51,6 +54,15 @@ static void print_kernels(const kl_unit *u, kl_text *out)
     kl_text_wrap(out, start, '#');
 }
 
+/* Code that several share stands where the first of them does. */
+static void print_loops(const kl_unit *u, int i, kl_text *out)
+{
+    for (int j = 0; u->kernels[i]->code && j < i; j++)
+        if (u->kernels[j]->code == u->kernels[i]->code)
+            return;
+    kl_loops_print(kl_code_of(u->kernels[i]), out);
+}
+
 void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
 {
     bool kernels = level == KL_LEVEL_KERNEL || level == KL_LEVEL_LOOPS;
@@ -61,7 +73,7 @@ void kl_unit_print(const kl_unit *u, kl_level level, kl_text *out)
     for (int i = 0; i < u->nkernels && level == KL_LEVEL_KERNEL; i++)
         kl_kernel_print(u->kernels[i], out);
     for (int i = 0; i < u->nkernels && level == KL_LEVEL_LOOPS; i++)
-        kl_loops_print(u->kernels[i], out);
+        print_loops(u, i, out);
     if (level == KL_LEVEL_PLAN && u->program) {
         print_kernels(u, out);
         kl_program_print(u->program, out);
@@ -127,6 +139,8 @@ static kl_status verify(const kl_unit *u, kl_level level)
             KL_TRY(kl_kernel_verify(u->kernels[i]));
         if (level == KL_LEVEL_LOOPS)
             KL_TRY(kl_loops_verify(u->kernels[i]));
+        if (level == KL_LEVEL_LOOPS && u->kernels[i]->code)
+            KL_TRY(kl_loops_verify(u->kernels[i]->code));
     }
     return KL_OK;
 }

@@ -250,11 +250,11 @@ static int64_t grain_of(const kl_planner *pl, const kl_kernel *k, const kl_phase
     return KL_MAX(ph->grain, ns < WORTH_NS ? n : (int64_t)((double)n * WORTH_NS / ns));
 }
 
-static kl_status plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
+static kl_status plan_phases(kl_planner *pl, kl_kernel *k, kl_step *s)
 {
     kl_plan_phase *ph = kl_arena_zeroed(pl->a, (size_t)k->nphases + 1, sizeof *ph);
     kl_dim dims[256], shared = kl_kernel_scratch(k, NULL);
-    int ndims = kl_kernel_dims(k, dims, (int)KL_COUNT(dims));
+    int ndims = kl_kernel_dims(kl_code_of(k), dims, (int)KL_COUNT(dims));
     kl_size *d = kl_arena_alloc(pl->a, ((size_t)KL_MAX(ndims, 0) + 1) * sizeof *d);
     if (!ph || !d || ndims < 0)
         return kl_fail(KL_ERR_OOM, "plan: no memory");
@@ -270,7 +270,8 @@ static kl_status plan_phases(kl_planner *pl, const kl_kernel *k, kl_step *s)
     s->phases = ph;
     s->scratch = kl_plan_size(pl, cuda ? 0 : shared);
     for (int i = 0; i < ndims; i++)
-        d[i] = kl_plan_size(pl, dims[i]);
+        d[i] = kl_plan_size(pl, k->code ? kl_dim_eval(k->code->x->dims, dims[i], k->sizes)
+                                        : dims[i]);
     s->dims = d;
     s->ndims = ndims;
     s->flops = k->flops, s->bytes = k->bytes;
@@ -515,7 +516,7 @@ static kl_status plan(kl_planner *pl)
     p->kernels = kl_arena_zeroed(pl->a, (size_t)p->nkernels + 1, sizeof *p->kernels);
     for (int n = 0, at = 0; p->kernels && n < pl->u->nkernels; n++)
         if (!pl->u->kernels[n]->call)
-            p->kernels[at++].name = kl_plan_text(pl, pl->u->kernels[n]->name);
+            p->kernels[at++].name = kl_plan_text(pl, kl_code_of(pl->u->kernels[n])->name);
     return kl_arena_failed(pl->a) ? kl_fail(KL_ERR_OOM, "plan: no memory") : KL_OK;
 }
 

@@ -95,7 +95,8 @@ static kl_status launch(const run *r, const kl_kernel *k, void *const *at)
         return kl_fail(KL_ERR_OOM, "%s: no memory", k->name);
     for (uint32_t o = 0, j = 0; o < k->noperands; o++)
         bufs[o] = k->operands[o].role == KL_ROLE_TILE ? NULL : at[j++];
-    kl_status st = kl_loops_interp(k, bufs, r->syms, error);
+    kl_status st = k->code ? kl_loops_interp(k->code, bufs, k->sizes, error)
+                           : kl_loops_interp(k, bufs, r->syms, error);
     kl_free(bufs, bytes);
     return st         ? st
            : error[0] ? kl_fail(KL_ERR_INDEX, "%s: an index is out of range", k->name)

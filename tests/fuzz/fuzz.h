@@ -68,7 +68,7 @@ void case_print(const kl_graph *g, kl_text *out);
 typedef struct way { /* one way of compiling */
     const char *target;
     bool fuse_off;
-    int64_t lanes;
+    int64_t lanes, share; /* kl_unit's */
     bool bounds; /* machine code checks each of its loads and stores (KILN_DEBUG) */
 } way;
 typedef struct compiled {

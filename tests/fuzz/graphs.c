@@ -123,6 +123,7 @@ static void ways_of(uint64_t batch, way out[2])
     out[0] = ways[batch % n];
     out[1] = ways[(batch / n + batch) % n];
     out[1].fuse_off = true;
+    out[1].share = 1; /* small kernels, and small graphs: many are alike */
     uint64_t turn = batch / (n * n) % 4;
     if (turn < 2)
         out[turn].bounds = true;
@@ -169,6 +170,13 @@ static kl_module *load(const kl_kernel *const *kernels, int n, const kl_target *
     return code;
 }
 
+static bool is_new(const kl_kernel *const *all, int n, const kl_kernel *k)
+{
+    while (n > 0 && all[n - 1] != k)
+        n--;
+    return n == 0;
+}
+
 /* One object of all kernels of these units; NULL: kl_error. */
 static kl_module *object_of(entry *e, int n, bool unfused, const way *w)
 {
@@ -179,7 +187,8 @@ static kl_module *object_of(entry *e, int n, bool unfused, const way *w)
         int all = 0;
         kl_kernel **own = e[i].open && !e[i].bad ? kl_unit_kernels(u, &all) : NULL;
         for (int k = 0; own && k < all && count < (int)KL_COUNT(kernels); k++)
-            kernels[count++] = own[k];
+            if (is_new(kernels, count, kl_code_of(own[k])))
+                kernels[count++] = kl_code_of(own[k]);
     }
     kl_error_clear();
     set_bounds(w->bounds);
@@ -236,7 +245,7 @@ static void run_loops(entry *e)
 {
     static const way by[] = {{.target = "x86-64-v3"},
                              {.target = "sm_90a"},
-                             {.target = "x86-64-v4", .fuse_off = true},
+                             {.target = "x86-64-v4", .fuse_off = true, .share = 1},
                              {.target = "sm_90a", .fuse_off = true}};
     for (size_t i = 0; i < KL_COUNT(by) && e->open && !e->bad && e->c.work < 20000; i++) {
         compiled u;

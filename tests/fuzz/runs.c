@@ -22,13 +22,14 @@ bool way_compile(const testcase *c, const way *w, const char *name, compiled *ou
                        .target = kl_target_find(w->target),
                        .graph = g,
                        .fuse_off = w->fuse_off,
+                       .share = w->share,
                        .lanes = w->lanes};
     if (!out->u.target || kl_pipeline_run(&out->u, NULL, NULL) != KL_OK)
         return false;
     int n;
     kl_kernel **all = kl_unit_kernels(&out->u, &n);
     for (int i = 0; all && i < n; i++) /* many graphs share a module */
-        all[i]->name = kl_arena_printf(out->arena, "%s.%d", name, i);
+        kl_code_of(all[i])->name = kl_arena_printf(out->arena, "%s.%d", name, i);
     return all != NULL;
 }
 
@@ -232,7 +233,7 @@ static const char *find_entries(const kl_unit *u, kl_module *code)
     for (uint32_t i = 0; i < u->nbodies && !bad; i++)
         bad = find_entries(u->bodies[i], code);
     for (int i = 0, n = 0; i < u->nkernels && !bad; i++) {
-        const kl_kernel *k = u->kernels[i];
+        const kl_kernel *k = kl_code_of(u->kernels[i]);
         if (k->call)
             continue;
         kl_codegen_symbol(k->name, base, sizeof base);

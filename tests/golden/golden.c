@@ -86,7 +86,7 @@ static bool begins(const char *text, const char *word)
 
 static kl_status parse(kl_arena *a, const char *name, const char *text, side *s)
 {
-    *s = (side){.unit = {.arena = a}, .level = KL_LEVEL_GRAPH};
+    *s = (side){.unit = {.arena = a, .share = KL_SHARE}, .level = KL_LEVEL_GRAPH};
     if (begins(text, "program")) {
         s->level = KL_LEVEL_PLAN;
         return kl_program_parse(name, text, &s->unit.program);
