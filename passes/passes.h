@@ -277,6 +277,7 @@ kl_status kl_lower_strip(kl_lower *l); /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_sort.c */
 kl_status kl_lower_gemm(kl_lower *l);     /* lower_gemm.c */
 kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */
