@@ -68,6 +68,7 @@ kl_status kl_pass_inline(
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
 kl_status kl_pass_turn(kl_unit *u);     /* scans' weights lie as their steps read them */
+kl_status kl_pass_stride(kl_unit *u);   /* strided windows read rows of one phase */
 typedef struct kl_rule_row {
     const char *name;
     int cls;
