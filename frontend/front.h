@@ -453,6 +453,8 @@ kl_lazy *kl_n_gather(kl_lazy *a, kl_lazy *index, int axis, int batch);
 kl_lazy *kl_n_scatter(int combine, kl_lazy *a, kl_lazy *index, kl_lazy *v, int axis,
                       int batch);
 kl_lazy *kl_n_sort(kl_lazy *a, int axis, bool descending, kl_lazy **index);
+kl_lazy *kl_n_sort_first(kl_lazy *a, int axis, bool descending, int64_t first,
+                         kl_lazy **index);
 kl_lazy *kl_n_grad(kl_lazy *y, kl_lazy *seed, kl_lazy *const *x, int n, kl_lazy **out);
 
 /* ---- random.c: [0, 1) and the normal distribution; each call draws from a stream of its

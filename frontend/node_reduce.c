@@ -164,11 +164,20 @@ static kl_lazy *pick(kl_lazy *a, int k, kl_dtype dt, int rank, const int64_t *sh
 
 kl_lazy *kl_n_sort(kl_lazy *a, int axis, bool descending, kl_lazy **index)
 {
-    int64_t attr[2] = {axis, descending};
+    return a ? kl_n_sort_first(a, axis, descending, kl_lazy_shape(a)[axis], index) : NULL;
+}
+
+/* The first of them alone: where they are few they are chosen, not sorted. */
+kl_lazy *kl_n_sort_first(kl_lazy *a, int axis, bool descending, int64_t first,
+                         kl_lazy **index)
+{
+    int64_t attr[3] = {axis, descending, first}, shape[KL_MAX_RANK];
     if (!a)
         return NULL;
-    const int64_t *shape = kl_lazy_shape(a);
-    kl_lazy *s = make(KL_OP_sort, (kl_dtype)a->dtype, a->rank, shape, 1, &a, 2, attr);
+    memcpy(shape, kl_lazy_shape(a), a->rank * sizeof *shape);
+    int nattr = first >= shape[axis] ? 2 : 3;
+    shape[axis] = KL_MIN(first, shape[axis]);
+    kl_lazy *s = make(KL_OP_sort, (kl_dtype)a->dtype, a->rank, shape, 1, &a, nattr, attr);
     if (index)
         *index = pick(s, 1, KL_I64, a->rank, shape);
     return pick(s, 0, (kl_dtype)a->dtype, a->rank, shape);

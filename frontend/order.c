@@ -7,7 +7,8 @@
 static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, int dim,
                       bool keep, kl_tensor **index)
 {
-    kl_tensor *i = NULL, *s = kl_sort_at(at, t, dim, false, &i);
+    kl_tensor *i = NULL, *s = kl_rank(t) ? kl_topk_at(at, t, k + 1, dim, false, &i)
+                                         : kl_sort_at(at, t, dim, false, &i);
     if (!s)
         return NULL;
     (void)fn;

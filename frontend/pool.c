@@ -178,12 +178,15 @@ static kl_lazy *divisor(const pool *p, bool padding)
     return all;
 }
 
-static bool even(const pool *p) /* every window counts all of its elements */
+/* Does every window count all of its elements? */
+static bool even(const pool *p, bool padding)
 {
-    for (int i = 0; i < p->dims; i++)
-        if (p->padding[i])
+    for (int i = 0; i < p->dims; i++) {
+        int64_t last = (p->out[i] - 1) * p->stride[i] + p->size[i];
+        if (p->padding[i] ? !padding || last > p->in[i] + 2 * p->padding[i] : p->ceil)
             return false;
-    return !p->ceil;
+    }
+    return true;
 }
 
 static kl_lazy *average(kl_lazy *a, const pool *p, const kl_pool_axes *o)
@@ -194,7 +197,7 @@ static kl_lazy *average(kl_lazy *a, const pool *p, const kl_pool_axes *o)
         count *= (double)p->size[i];
     kl_lazy *v = windowed(w, p, num(w, 0));
     kl_lazy *s = kl_n_reduce(KL_OP_add, v, window_axes(a, p), false);
-    if (o->divisor || even(p))
+    if (o->divisor || even(p, !o->exclude_padding))
         s = kl_n_binc(KL_OP_div, s, o->divisor ? (double)o->divisor : count);
     else
         s = s ? over(s, kl_n_cast(divisor(p, !o->exclude_padding), type(s))) : NULL;

@@ -323,8 +323,8 @@ kl_tensor *kl_topk_at(const char *at, kl_tensor *t, int64_t k, int dim, bool lar
     }
     if (a && a->rank == 0)
         return two(&c, a, kl_n_full(KL_I64, 0, NULL, 0), index);
-    kl_lazy *v = kl_n_sort(a, axis, largest, &i);
-    v = kl_n_slice_axis(v, axis, 0, k, 1);
-    i = kl_n_slice_axis(i, axis, 0, k, 1);
+    kl_lazy *v = kl_n_sort_first(a, axis, largest, KL_MAX(k, 1), &i);
+    if (k == 0 && n > 0)
+        v = kl_n_slice_axis(v, axis, 0, 0, 1), i = kl_n_slice_axis(i, axis, 0, 0, 1);
     return two(&c, v, i, index);
 }

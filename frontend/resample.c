@@ -50,6 +50,35 @@ static double scale_of(const axis_map *m)
     return m->scale > 0 ? m->scale : (double)m->in / (double)m->out;
 }
 
+/* Is each element's place that of every so manieth? Rounding may say otherwise. */
+static bool is_repeated(const axis_map *m, const taps *t)
+{
+    int64_t times = m->out / m->in;
+    bool all = m->out % m->in == 0;
+    for (int64_t i = 0; all && i < m->out; i++)
+        all = t->index[i] == i / times;
+    return all;
+}
+
+/* Each element so many times. */
+static kl_lazy *repeated(kl_lazy *a, int axis, int64_t times)
+{
+    int64_t shape[KL_MAX_RANK + 1];
+    int n = 0;
+    for (int i = 0; i < a->rank; i++) {
+        shape[n++] = kl_lazy_shape(a)[i];
+        if (i == axis)
+            shape[n++] = 1;
+    }
+    kl_lazy *r = n <= KL_MAX_RANK ? kl_n_reshape(a, n, shape) : NULL;
+    shape[axis + 1] = times;
+    r = kl_n_expand(r, n, shape);
+    for (int i = axis + 1; i < a->rank; i++)
+        shape[i] = kl_lazy_shape(a)[i];
+    shape[axis] *= times;
+    return kl_n_reshape(r, a->rank, shape);
+}
+
 static const double FAR = 1e15; /* no element stands there */
 
 static void nearest(const axis_map *m, taps *t)
@@ -181,7 +210,8 @@ static kl_lazy *along(kl_lazy *a, int axis, const axis_map *m, bool antialias)
         antialiased(m, &t);
     else
         weighted(m, &t);
-    kl_lazy *r = gathered(a, axis, &t);
+    bool repeats = plain && is_repeated(m, &t);
+    kl_lazy *r = repeats ? repeated(a, axis, m->out / m->in) : gathered(a, axis, &t);
     kl_free(block, size);
     return r;
 }
@@ -259,6 +289,43 @@ static kl_lazy *sources(int64_t lo, int64_t n, int64_t out, char how)
     return kl_n_where(above(i, last), num(i, last), i);
 }
 
+/* n elements of the axis from `from` on, backwards where they are reflected, or one of
+ * them n times. */
+static kl_lazy *border(kl_lazy *a, int axis, int64_t from, int64_t n, char how)
+{
+    int64_t shape[KL_MAX_RANK];
+    kl_lazy *r = kl_n_slice_axis(a, axis, from, how == 'e' ? 1 : n, 1);
+    if (!r || how == 'c')
+        return r;
+    if (how == 'r')
+        return kl_n_flip(r, UINT64_C(1) << axis);
+    memcpy(shape, kl_lazy_shape(r), (size_t)r->rank * sizeof *shape);
+    shape[axis] = n;
+    return kl_n_expand(r, r->rank, shape);
+}
+
+/* The axis between its borders, each of neighbours: vectors of them are read at once,
+ * where a computed index would be asked for each. */
+static kl_lazy *between_borders(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
+{
+    kl_lazy *part[3];
+    int64_t n = kl_lazy_shape(a)[axis];
+    int k = 0;
+    if (lo)
+        part[k++] = border(a, axis, how == 'c' ? n - lo : how == 'r', lo, how);
+    part[k++] = a;
+    if (hi)
+        part[k++] = border(a, axis,
+                           how == 'c'   ? 0
+                           : how == 'r' ? n - 1 - hi
+                                        : n - 1,
+                           hi, how);
+    for (int i = 0; i < k; i++)
+        if (!part[i])
+            return NULL;
+    return kl_n_concat(part, k, axis);
+}
+
 static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
 {
     if (how == 'c') { /* cropped first: what is left is carried on */
@@ -269,6 +336,8 @@ static kl_lazy *bordered(kl_lazy *a, int axis, int64_t lo, int64_t hi, char how)
     if (!a || (lo == 0 && hi == 0))
         return a;
     int64_t n = kl_lazy_shape(a)[axis], out = kl_sat_add(kl_sat_add(n, lo), hi);
+    if (lo >= 0 && hi >= 0 && axis == a->rank - 1)
+        return between_borders(a, axis, lo, hi, how);
     return kl_n_gather(a, sources(lo, n, out, how), axis, 0);
 }
 

@@ -257,6 +257,14 @@ static kl_status push_word(parser *p, const char *word, size_t len)
     }
 }
 
+/* Is that word of a form the next of the text? */
+static bool stands(const parser *p, const char *word, size_t len)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.*s", (int)len, word);
+    return kl_lex_is(p->l, text);
+}
+
 /* ---- rows with a syntax of their own ---- */
 
 static kl_status read_integer(parser *p, kl_dtype dt, uint64_t *bits)
@@ -455,8 +463,11 @@ static kl_status read_attrs(parser *p, kl_op op, const kl_type *t)
     case KL_OP_input:
         return kl_lex_fail(p->l, "inputs stand in the graph's first line");
     default:
-        while (form && kl_attr_next(&form, &word, &len))
-            KL_TRY(push_word(p, word, len));
+        while (form && kl_attr_next(&form, &word, &len)) {
+            if (*word == '/' && !stands(p, word + 1, len - 1))
+                break;
+            KL_TRY(push_word(p, word + (*word == '/'), len - (*word == '/')));
+        }
         return KL_OK;
     }
 }

@@ -9,6 +9,8 @@
  *   } */
 #include "ir/graph_text.h"
 
+#include <ctype.h>
+
 const char *const kl_attr_forms[KL_OP_COUNT] = {
     [KL_OP_iota] = "axis i",
     [KL_OP_permute] = "axes [i]",
@@ -26,7 +28,7 @@ const char *const kl_attr_forms[KL_OP_COUNT] = {
     [KL_OP_prefix] = ". axis i",
     [KL_OP_gather] = "axis i batch i",
     [KL_OP_scatter] = ". axis i batch i",
-    [KL_OP_sort] = "axis i ?descending",
+    [KL_OP_sort] = "axis i ?descending /first i",
     [KL_OP_while] = "cond b body b",
     [KL_OP_cond] = "then b else b",
     [KL_OP_scan] = "carries i body b",
@@ -260,6 +262,7 @@ static void put_form(printer *p, const char *form, const int64_t *attr, uint32_t
 {
     const char *word;
     size_t len;
+    const int64_t *end = attr + nattr;
     uint32_t n = list_length(form, nattr);
     if (*form == '.') {
         kl_attr_next(&form, &word, &len);
@@ -268,6 +271,8 @@ static void put_form(printer *p, const char *form, const int64_t *attr, uint32_t
     while (kl_attr_next(&form, &word, &len)) {
         if (*word == '?' && !*attr++)
             continue;
+        if (*word == '/' && attr == end)
+            return;
         if (*word == 'w') {
             put_windows(p, attr);
             return;
@@ -276,8 +281,8 @@ static void put_form(printer *p, const char *form, const int64_t *attr, uint32_t
         if (*word == '[') {
             put_list(p, attr, n, word[1] == 'e');
             attr += n;
-        } else if (*word == '?' || len > 1)
-            kl_text_putn(p->out, word + (*word == '?'), len - (*word == '?'));
+        } else if (len > 1)
+            kl_text_putn(p->out, word + !isalpha(*word), len - !isalpha(*word));
         else if (*word == 'e')
             kl_dim_print(p->g->dims, *attr++, p->out);
         else if (*word == 'm')

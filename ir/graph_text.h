@@ -7,6 +7,7 @@
  *   m           an axes mask, as a list        b    a body, "@name"
  *   w           windows: "(axis A size S stride T dilation D)" each
  *   ?word       1 if the word is there, else 0
+ *   /word       the rest stands only where the word does: attributes that may be left out
  *   .           the combining row, on the name: "reduce.add" */
 #ifndef KL_GRAPH_TEXT_H
 #define KL_GRAPH_TEXT_H

@@ -446,13 +446,21 @@ static kl_status infer_scatter(const kl_infer_args *in)
 
 static kl_status infer_sort(const kl_infer_args *in)
 {
-    KL_TRY(kl_infer_attrs(in, 2));
+    if (in->nattr != 3)
+        KL_TRY(kl_infer_attrs(in, 2));
     if (kl_is_complex(in->src[0].dtype))
         return kl_infer_fail(in, KL_ERR_DTYPE, "has no order");
     if (in->attr[1] != 0 && in->attr[1] != 1)
         return kl_infer_fail(in, KL_ERR_ARG, "is either descending or not");
     *in->out = in->src[0];
-    return kl_infer_axis(in, in->attr[0], in->src[0].rank);
+    KL_TRY(kl_infer_axis(in, in->attr[0], in->src[0].rank));
+    if (in->nattr == 2)
+        return KL_OK;
+    kl_dim *n = &in->out->shape[in->attr[0]];
+    if (in->attr[2] < 1 || kl_dim_never_le(in->d, in->attr[2], *n))
+        return kl_infer_fail(in, KL_ERR_ARG, "has no first %lld", (long long)in->attr[2]);
+    *n = in->attr[2];
+    return KL_OK;
 }
 
 static kl_status infer_detach(const kl_infer_args *in)

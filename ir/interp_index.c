@@ -118,20 +118,22 @@ kl_status kl_interp_sort(const kl_row *w)
     const kl_buffer *a = w->src[0];
     int axis = (int)w->attr[0];
     kl_span s = kl_span_of(a->rank, a->shape, axis, axis);
+    int64_t first = w->node->nattr > 2 ? w->attr[2] : s.n;
     size_t size = kl_dense_size(a), bytes = 2 * (size_t)s.n * sizeof(item);
     item *v = kl_alloc(bytes ? bytes : 1);
     if (!v)
         return kl_fail(KL_ERR_OOM, "sort: %zu bytes", bytes);
     for (int64_t line = 0; line < s.outer * s.inner; line++) {
-        int64_t base = line / s.inner * s.n * s.inner + line % s.inner;
+        int64_t base = line / s.inner * s.n * s.inner + line % s.inner,
+                into = line / s.inner * first * s.inner + line % s.inner;
         for (int64_t k = 0; k < s.n; k++) {
             uint64_t key =
                 key_of(a->dtype, kl_dense(a) + (size_t)(base + k * s.inner) * size);
             v[k] = (item){w->attr[1] ? ~key : key, k};
         }
         merge_sort(v, v + s.n, s.n);
-        for (int64_t k = 0; k < s.n; k++) {
-            int64_t to = base + k * s.inner, from = base + v[k].at * s.inner;
+        for (int64_t k = 0; k < first; k++) {
+            int64_t to = into + k * s.inner, from = base + v[k].at * s.inner;
             memcpy(kl_dense(&w->y[0]) + (size_t)to * size,
                    kl_dense(a) + (size_t)from * size, size);
             memcpy(kl_dense(&w->y[1]) + (size_t)to * 8, &v[k].at, 8);

@@ -148,7 +148,7 @@ kl_size kl_dim_size(const kl_dims *d, kl_dim a, kl_arena *into);
  *   contract na nb ny, then the labels of each axis (small ints in order of appearance)
  *   gather   axis, batch axes
  *   scatter  combining op (KL_SET: plain), axis, batch axes
- *   sort     axis, descending
+ *   sort     axis, descending [, how many of the first are kept]
  *   while    body graphs: cond, body        (sources: carries; results: carries)
  *   cond     body graphs: then, else        (sources: predicate, operands)
  *   scan     number of carries, axis 0 is scanned; body graph  (sources: carries, xs)
@@ -567,6 +567,7 @@ typedef struct kl_stage {
     kl_x value;      /* KL_NONE for a stage that only stores */
     kl_x rhs;        /* CONTRACT: value * rhs */
     bool descending; /* SORT */
+    int64_t first;   /* SORT: how many of the first are kept; 0: all */
     bool dot;        /* CONTRACT: k over 16 lanes folded by halves (M or N below 4) */
     kl_store *stores;
     int nstores;

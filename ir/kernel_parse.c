@@ -92,6 +92,8 @@ static kl_status parse_kind(kl_parser *p, kl_stage *s)
     }
     kl_lex_next(&p->l);
     s->descending = s->kind == KL_STAGE_SORT && kl_lex_take(&p->l, "descending");
+    if (s->kind == KL_STAGE_SORT && kl_lex_take(&p->l, "first"))
+        KL_TRY(kl_lex_int(&p->l, &s->first));
     return KL_OK;
 }
 

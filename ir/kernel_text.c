@@ -63,6 +63,8 @@ static void put_kind(kl_printer *p, const kl_stage *s)
         put(p, ".dot");
     if (s->descending)
         put(p, " descending");
+    if (s->first)
+        put(p, " first "), kl_print_int(p->out, s->first);
     bool both = kl_stage_reduces(s->kind) ? s->nfree > 0 : s->nreduce > 0;
     put_axes(p, s->axes, s->nfree);
     if (both)

@@ -293,6 +293,8 @@ static kl_status build_sort(builder *b, kl_root *root)
     const kl_graph *g = b->f->g;
     kl_stage *s = new_stage(b, KL_STAGE_SORT, root->node);
     s->descending = kl_graph_attr(g, root->node)[1] != 0;
+    s->first =
+        kl_graph_at(g, root->node)->nattr > 2 ? kl_graph_attr(g, root->node)[2] : 0;
     root_axes(b, root, s, axis);
     s->value = read_source(b, root, 0, axis);
     if (s->value == KL_NONE)

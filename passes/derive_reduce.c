@@ -207,13 +207,14 @@ void kl_vjp_sort(kl_ad *d, kl_ref r, kl_ref u)
 {
     kl_graph *g = d->g;
     kl_ref a = source(d, r, 0);
-    rows w = rows_by(g, a, UINT64_C(1) << kl_graph_attr(g, r)[0]);
+    uint64_t axis = UINT64_C(1) << kl_graph_attr(g, r)[0];
+    rows w = rows_by(g, a, axis), first = rows_by(g, r, axis);
     int64_t how[] = {KL_OP_add, 1, 1};
     u = d->results[r - d->lo][0];
     if (u == KL_ZERO)
         return;
     kl_ref src[] = {to_rows(g, &w, kl_g_const_like(g, a, 0.0)),
-                    to_rows(g, &w, kl_g_pick(g, r, 1)), to_rows(g, &w, u)};
+                    to_rows(g, &first, kl_g_pick(g, r, 1)), to_rows(g, &first, u)};
     kl_ref s = kl_node_of(g, KL_OP_scatter, NULL, src, 3, how, 3);
     kl_ad_give(d, a, s == KL_NONE ? s : from_rows(g, &w, s));
 }

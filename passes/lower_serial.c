@@ -62,14 +62,17 @@ typedef struct sorter {
     kl_lower *l;
     kl_exprs *x;
     kl_stage *s;
-    uint32_t keys, perm, keys2, perm2; /* operands; the second pair is working space */
+    uint32_t keys, perm, keys2, perm2; /* operands; the second pair is working space, */
+    bool apart;                        /* and so is the first where not all are kept */
     kl_dim n;
     kl_dtype dt;
 } sorter;
 
-/* Where element i of this outer point lies in the operands. */
+/* Where element i of this outer point lies in keys and perm. */
 static kl_x place_of(sorter *t, kl_x i)
 {
+    if (t->apart)
+        return i;
     t->l->axis[t->s->axes[t->s->nfree - 1]] = i;
     return kl_lower_expr(t->l, t->s->stores[0].index);
 }
@@ -170,9 +173,26 @@ static void merge_runs(sorter *t, kl_build *b, kl_x level)
         kl_b_barrier(b);
 }
 
+/* The first that are kept, to where they belong. */
+static void keep_first(sorter *t, kl_build *b)
+{
+    kl_exprs *x = t->x;
+    uint32_t v = kl_x_newvar(x, "i", t->s->first);
+    kl_x i = kl_x_var(x, v), first = kl_x_int(x, t->s->first);
+    kl_build in = kl_b_for(b, v, first, KL_BIND_LANE, t->l->lanes);
+    t->l->axis[t->s->axes[t->s->nfree - 1]] = i;
+    kl_x at = kl_lower_expr(t->l, t->s->stores[0].index);
+    kl_x key = kl_x_load(x, t->keys, t->dt, i, KL_NONE, KL_NONE);
+    kl_b_store(&in, t->s->stores[0].operand, at, key, KL_NONE);
+    kl_x from = kl_x_load(x, t->perm, KL_I64, i, KL_NONE, KL_NONE);
+    kl_b_store(&in, t->s->stores[1].operand, at, from, KL_NONE);
+}
+
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
 {
     kl_exprs *x = l->x;
+    if (l->k->target && l->k->target->kind == KL_TARGET_CPU)
+        return kl_lower_sort_serial(l, b, s);
     kl_dim n = l->k->axes[s->axes[s->nfree - 1]].extent;
     int64_t min, max, levels = 0;
     kl_dim_range(x->dims, n, &min, &max);
@@ -183,13 +203,17 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
                 .s = s,
                 .n = n,
                 .dt = s->dtype,
-                .keys = s->stores[0].operand,
-                .perm = s->stores[1].operand,
+                .apart = s->first != 0,
+                .keys = s->first ? kl_lower_tile(l, "all", s->dtype, n, KL_ROLE_TILE)
+                                 : s->stores[0].operand,
+                .perm = s->first ? kl_lower_tile(l, "from", KL_I64, n, KL_ROLE_TILE)
+                                 : s->stores[1].operand,
                 .keys2 = kl_lower_tile(l, "keys", s->dtype, n, KL_ROLE_TILE),
                 .perm2 = kl_lower_tile(l, "perm", KL_I64, n, KL_ROLE_TILE)};
     kl_x i;
     kl_build in = each(&t, b, &i);
     kl_x at = place_of(&t, i);
+    l->axis[s->axes[s->nfree - 1]] = i;
     kl_lower_checks(l, &in, s);
     kl_b_store(&in, t.keys, at, kl_lower_expr(l, s->value), KL_NONE);
     kl_b_store(&in, t.perm, at, i, KL_NONE);
@@ -198,5 +222,7 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s)
     uint32_t v = kl_x_newvar(x, "level", KL_MAX(levels, 1));
     in = kl_b_for(b, v, kl_x_int(x, levels), KL_BIND_SERIAL, 1);
     merge_runs(&t, &in, kl_x_var(x, v));
+    if (t.apart)
+        keep_first(&t, b);
     return KL_OK;
 }

@@ -72,6 +72,7 @@ kl_status kl_pass_inline(
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
 kl_status kl_pass_turn(kl_unit *u);     /* scans' weights lie as their steps read them */
+kl_status kl_pass_stride(kl_unit *u);   /* strided windows read rows of one phase */
 typedef struct kl_rule_row {
     const char *name;
     int cls;
@@ -282,6 +283,7 @@ kl_status kl_lower_strip(kl_lower *l); /* lower_strip.c */
 kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_serial.c */
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
+kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_sort.c */
 kl_status kl_lower_gemm(kl_lower *l);     /* lower_gemm.c */
 kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */

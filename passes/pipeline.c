@@ -1,14 +1,15 @@
 /* pipeline.c: the recipe. From a graph to the program that runs, in this order and no
  * other:
  *
- *   graph > autodiff > inline > complex > simplify > turn > fuse > schedule > lower >
- * share > plan
+ *   graph > autodiff > inline > complex > simplify > turn > stride > fuse > schedule >
+ *         lower > share > plan
  *
  *   autodiff   grad and jvp become derivative rules        graph to graph
  *   inline     named functions become what they name
  *   complex    complex values become pairs of reals
  *   simplify   rewrite rules, small constants, dead code
  *   turn       loops' weights lie as steps read them
+ *   stride     what strided windows read lies together
  *   fuse       groups become kernels                       graph to kernels
  *   schedule   decisions about each, from the target
  *   lower      decisions become loops                      kernels to loops
@@ -29,6 +30,7 @@ const kl_pass kl_pipeline[] = {
     {"complex", kl_pass_complex, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
     {"simplify", kl_pass_simplify, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
     {"turn", kl_pass_turn, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
+    {"stride", kl_pass_stride, KL_LEVEL_GRAPH, KL_LEVEL_GRAPH},
     {"fuse", kl_pass_fuse, KL_LEVEL_GRAPH, KL_LEVEL_KERNEL},
     {"schedule", kl_pass_schedule, KL_LEVEL_KERNEL, KL_LEVEL_KERNEL},
     {"lower", kl_pass_lower, KL_LEVEL_KERNEL, KL_LEVEL_LOOPS},

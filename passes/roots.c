@@ -123,6 +123,39 @@ static bool pads_first(const kl_fusion *f, const kl_node *n, kl_ref r, kl_ref wi
     return all >= 2 * padded;
 }
 
+/* Is r a fold whose windows share elements? Each then reads several. */
+static bool overlaps(const kl_graph *g, kl_ref r)
+{
+    const int64_t *at = kl_graph_attr(g, r);
+    bool some = false;
+    for (int64_t i = 0; kl_graph_at(g, r)->op == KL_OP_fold && i < at[0]; i++)
+        some = some || at[2 + 4 * i] != at[3 + 4 * i];
+    return some;
+}
+
+/* Rows as stride.c makes them: the last axis in two, these turned. */
+static bool lies_in_phases(const kl_graph *g, kl_ref r)
+{
+    const kl_node *n = kl_graph_at(g, r);
+    const int64_t *perm = kl_graph_attr(g, r);
+    if (n->op != KL_OP_permute || n->rank < 2 || perm[n->rank - 1] != n->rank - 2 ||
+        kl_graph_at(g, kl_graph_src(g, r, 0))->op != KL_OP_reshape)
+        return false;
+    for (int i = 0; i < n->rank - 2; i++)
+        if (perm[i] != i)
+            return false;
+    return true;
+}
+
+/* They are made once, and what is padded before: edges are looked for once. */
+static void keep_phases(kl_fusion *f, kl_ref r)
+{
+    kl_ref s = kl_graph_src(f->g, kl_graph_src(f->g, r, 0), 0);
+    mark_root(f, r, "strided windows read it: its phases lie apart");
+    if (kl_graph_at(f->g, s)->op == KL_OP_pad)
+        mark_root(f, s, "many taps read it: edges are looked for once");
+}
+
 /* The operands of a contraction are read many times: only the cheapest arithmetic may
  * ride along; windows read theirs several times, or out of step: a little more may. A
  * sort or a scatter reads its operands in data order: nothing rides along.
@@ -130,14 +163,19 @@ static bool pads_first(const kl_fusion *f, const kl_node *n, kl_ref r, kl_ref wi
 static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
 {
     const kl_node *n = kl_graph_at(f->g, r);
-    int limit = n->op == KL_OP_contract ? PROLOGUE : n->op == KL_OP_sort ? 0 : 1 << 20;
+    bool often = n->op == KL_OP_contract || overlaps(f->g, r);
+    int limit = often ? PROLOGUE : n->op == KL_OP_sort ? 0 : 1 << 20;
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(f->g, r, i), window = KL_NONE;
         const kl_node *m = kl_graph_at(f->g, s);
         bool call =
             kl_ops[n->op].kind == KL_KIND_CALL || kl_ops[n->op].kind == KL_KIND_CONTROL;
-        while (!call && kl_ops[m->op].kind == KL_KIND_MOVE && m->nsrc == 1 &&
-               f->root_of[s] < 0) {
+        while (!call && kl_ops[m->op].kind == KL_KIND_MOVE && f->root_of[s] < 0 &&
+               (m->nsrc == 1 || (m->op == KL_OP_pad && n->op == KL_OP_fold))) {
+            if (window != KL_NONE && n->op == KL_OP_contract && lies_in_phases(f->g, s)) {
+                keep_phases(f, s);
+                break;
+            }
             window = m->op == KL_OP_window ? s : window;
             m = kl_graph_at(f->g, s = kl_graph_src(f->g, s, 0));
         }

@@ -597,10 +597,14 @@ static kl_ref make_sort(gen *n)
 {
     kl_ref a = gen_any(n);
     kl_type t = gen_type_of(n, a);
-    int64_t attr[2] = {below(&n->s, t.rank), gen_chance(n, 40)};
+    int64_t attr[3] = {below(&n->s, t.rank), gen_chance(n, 40), 1}, extent;
     if (t.rank == 0 || gen_numel(n, &t) > n->limit / 2)
         return KL_NONE;
-    kl_ref s = gen_node(n, KL_OP_sort, NULL, &a, 1, attr, 2);
+    bool some = kl_dim_is_const(n->g->dims, t.shape[attr[0]], &extent) && extent > 0 &&
+                gen_chance(n, 40);
+    if (some)
+        attr[2] = 1 + below(&n->s, extent);
+    kl_ref s = gen_node(n, KL_OP_sort, NULL, &a, 1, attr, some ? 3 : 2);
     int which = (int)below(&n->s, 3);
     if (which != 0)
         gen_keep(n, kl_g_pick(n->g, s, 1), true);

@@ -316,6 +316,29 @@ class Values(unittest.TestCase):
         (-all_at_once * r).sum().backward()
         self.assertTrue(torch.allclose(got, w.grad, rtol=1e-4))
 
+    def test_sorted(self):
+        """Rows below and above a network's run, and the few first of many: stable, NaN last."""
+        def key(x):
+            return (1, 0) if x != x else (0, x)
+        torch.manual_seed(3)
+        for n, dtype in ((5, torch.float32), (8, torch.int64), (41, torch.float64),
+                         (300, torch.float32), (700, torch.uint8), (300, torch.int64)):
+            x = (torch.randn(2, n) * 9).round()
+            if dtype.is_floating_point:
+                x[:, ::7], x[:, 1::9], x[0, 2] = float("nan"), -0.0, float("inf")
+            x = x.to(dtype)
+            for descending in False, True:
+                want = [sorted(range(n), key=lambda i: key(row[i])) for row in x.tolist()]
+                if descending:
+                    want = [sorted(range(n), key=lambda i: [-v for v in key(row[i])])
+                            for row in x.tolist()]
+                for k in 1, 5, 20, n:
+                    if k <= n:
+                        v, i = torch.topk(x, k, 1, descending)
+                        self.assertEqual(i.tolist(), [w[:k] for w in want])
+                        self.assertEqual(repr(v), repr(x.gather(1, i)))
+                self.assertEqual(torch.argsort(x, 1, descending).tolist(), want)
+
     def test_empty_differences(self):
         x = torch.zeros(0)
         for _ in range(3):

@@ -313,6 +313,8 @@ static const row rows[] = {
      NULL,
      "scatter: f32[9,2], i64[4] and f32[4] do not match: the values should be f32[4,2]"},
     {"sort", {"f32[9]"}, {0, 1}, 2, NULL, "f32[9]"},
+    {"sort", {"f32[9]"}, {0, 1, 2}, 3, NULL, "f32[2]"},
+    {"sort", {"f32[9]"}, {0, 1, 10}, 3, NULL, "sort: f32[9] has no first 10"},
     {"sort", {"c64[9]"}, {0, 1}, 2, NULL, "sort: c64[9] has no order"},
     {"grad", {"f32[]", "f32[]", "f32[3]"}, {0}, 0, NULL, "f32[3]"},
     {"grad",

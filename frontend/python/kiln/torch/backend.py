@@ -467,7 +467,8 @@ def partition(joint, inputs, **kwargs):
 
 
 RESAMPLING = [getattr(getattr(torch.ops.aten, "upsample_" + n), o)
-              for n in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")
+              for n in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d",
+                        "trilinear3d")
               for o in ("vec", "default")]
 WRITTEN = torch._C.DispatchKey.Autograd, torch._C.DispatchKey.CompositeImplicitAutograd
 
