@@ -167,6 +167,7 @@ typedef void (*kl_onnx_fn)(kl_onnx_op *n);
 enum {
     KL_ONNX_KEEPS = 1, /* moves elements: the result has the first operand's type */
     KL_ONNX_ANY = 2,   /* takes types that kiln has no dtype for */
+    KL_ONNX_SIZES = 4, /* what sizes are taken by */
 };
 struct kl_onnx_row {
     const char *name;

@@ -97,6 +97,21 @@ def test_one_program_serves_all_sizes():
     assert kiln.stats()["programs_compiled"] == before
 
 
+def test_sizes_are_computed_with():
+    """x's second size as a number beside its elements, as exported masks have it."""
+    m = kiln.onnx.load(model(
+        [node("Shape", ["x"], ["s"]), node("Gather", ["s", "one"], ["n"]),
+         node("Slice", ["s", "zero", "ones"], ["b"]), node("Mul", ["x", "n"], ["y"]),
+         node("Add", ["y", "b"], ["z"])], [("x", INT64, ("b", "n"))], [("z", INT64, ("b", "n"))],
+        [tensor("one", INT64, (), struct.pack("q", 1)),
+         tensor("zero", INT64, (1,), struct.pack("q", 0)),
+         tensor("ones", INT64, (1,), struct.pack("q", 1))]))
+    for b, n in ((2, 3), (4, 7), (3, 5), (1, 1)):
+        x = kiln.arange(b * n).reshape(b, n)
+        assert m(x).tolist() == (x * n + b).tolist()
+    assert "a program of all sizes" in m.report() and "for each size" not in m.report()
+
+
 def test_sizes_that_elements_decide():
     m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, (4,))],
                              [("y", INT64, (1, "k"))]))
