@@ -76,7 +76,7 @@ void kl_onnx_names_free(kl_onnx_names *t);
 const char *kl_onnx_intern(const char *s);
 
 /* ---- model.c ---- */
-enum { KL_ONNX_DIMS = 16 };
+enum { KL_ONNX_DIMS = 16, KL_ONNX_LARGEST = 1 << 20 };
 typedef struct kl_onnx_dim { /* an open dimension of the inputs */
     char name[64];           /* as a program has it */
     const char *text;        /* the model's, "" for none */
