@@ -96,7 +96,7 @@ kl_tensor *kl_vstack_at(const char *at, kl_tensor *const *t, int n)
 kl_tensor *kl_hstack_at(const char *at, kl_tensor *const *t, int n)
 {
     kl_call c = kl_compose(at);
-    bool flat = n > 0 && t[0] && t[0]->rank <= 1;
+    bool flat = n > 0 && t && t[0] && t[0]->rank <= 1;
     return kl_composed(&c, NULL,
                        stack_by(at, __func__, kl_atleast_1d_at, t, n, flat ? 0 : 1));
 }

@@ -289,6 +289,7 @@ START_TEST(test_null_lists)
     FAILS(kl_cat(NULL, 2, 0), "the list of tensors is NULL");
     FAILS(kl_stack(NULL, 2, 0), "the list of tensors is NULL");
     FAILS(kl_vstack_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_hstack_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
     FAILS(kl_block_diag_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
     FAILS(kl_multi_dot_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
     FAILS(kl_einsum_n_at(KL_HERE, "ij->ij", NULL, 1), "the list of tensors is NULL");
