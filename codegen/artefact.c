@@ -8,7 +8,7 @@
  * The kernels' phases stand in the same module; so do the weights, once. */
 #include "codegen/artefact.h"
 
-enum { STATIC_MOST = 1 << 30, EMBED_MOST = 1 << 30 };
+enum { EMBED_MOST = 1 << 30 };
 
 /* ---- the module's data ---- */
 
@@ -37,15 +37,16 @@ static kl_status make_scratch(kl_art *e)
     e->size = kl_artefact_scratch_of(a, e->arena);
     if (kl_arena_failed(e->arena))
         return kl_fail(KL_ERR_OOM, "artefact: no memory");
-    if (a->scratch_caller) {
-        kl_art_make_scratch_bytes(e);
+    if (a->scratch_caller || a->scratch_heap) {
+        kl_art_make_scratch_bytes(e, a->scratch_caller);
         return KL_OK;
     }
     int64_t most = kl_artefact_scratch_max(a->program, e->size, KL_ARTEFACT_WORKERS);
-    if (most < 0 || most > STATIC_MOST)
+    if (kl_artefact_is_vast(most))
         return kl_fail(KL_ERR_UNSUPPORTED,
                        "%s: the scratch of the largest dimensions does not fit "
-                       "into an object: bound them (dim B 1..N) or give --scratch=caller",
+                       "into an object: bound them (dim B 1..N; ONNX: --dims=B=1..N) or "
+                       "give --scratch=caller or heap",
                        a->name);
     if (most == 0)
         return KL_OK;

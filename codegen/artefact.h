@@ -24,7 +24,7 @@ typedef struct kl_art {
     LLVMValueRef hook;    /* NAME_parallel_for */
     LLVMValueRef
         weights; /* the bytes, or (weights_file) the variable that points to them */
-    LLVMValueRef scratch, busy; /* static scratch and its lock */
+    LLVMValueRef scratch, busy; /* static scratch and its lock; or a call's own */
     kl_artefact_scratch size;
     LLVMValueRef chosen, choose; /* NAME.level: 0 not asked yet, else 1 + the level */
     LLVMValueRef done;           /* the last function whose level is told */
@@ -98,7 +98,9 @@ LLVMValueRef kl_art_run(kl_art *e, LLVMValueRef level);
 /* artefact_ll.c: functions of the module beside the entry. */
 void kl_art_make_launch(kl_art *e);
 void kl_art_make_overlap(kl_art *e);
-void kl_art_make_load(kl_art *e);          /* NAME_load */
-void kl_art_make_scratch_bytes(kl_art *e); /* NAME_scratch_bytes */
+void kl_art_make_load(kl_art *e); /* NAME_load */
+/* NAME_scratch_bytes(dims..), of a caller's use or our own: then -1 where none could be.
+ */
+void kl_art_make_scratch_bytes(kl_art *e, bool visible);
 
 #endif

@@ -8,6 +8,12 @@
 
 /* ---- parameters ---- */
 
+/* The entry takes the caller's scratch; a run also what the entry took for the call. */
+static bool has_scratch(const kl_art *e, bool visible)
+{
+    return e->a->scratch_caller || (e->a->scratch_heap && !visible);
+}
+
 static void declare(kl_art *e, const char *name, bool visible)
 {
     const kl_program *p = e->a->program;
@@ -21,7 +27,7 @@ static void declare(kl_art *e, const char *name, bool visible)
     for (int i = 0; i < p->nin; i++)
         if (e->a->weight[i] < 0)
             params[n++] = e->ptr;
-    for (int i = 0; i < p->nout + e->a->scratch_caller; i++)
+    for (int i = 0; i < p->nout + has_scratch(e, visible); i++)
         params[n++] = e->ptr;
     kl_art_function(e, name, e->i32, params, n, visible);
     e->nparams = n;
@@ -32,7 +38,7 @@ static LLVMValueRef weight_at(kl_art *e, LLVMValueRef base, int i)
     return kl_art_field(e, base, (size_t)e->a->weight[i]);
 }
 
-static void take_params(kl_art *e, kl_art_params *q)
+static void take_params(kl_art *e, bool visible, kl_art_params *q)
 {
     const kl_program *p = e->a->program;
     unsigned n = 0;
@@ -48,7 +54,7 @@ static void take_params(kl_art *e, kl_art_params *q)
         q->in[i] = e->a->weight[i] >= 0 ? weight_at(e, base, i) : LL.GetParam(e->fn, n++);
     for (int i = 0; i < p->nout; i++)
         q->out[i] = LL.GetParam(e->fn, n++);
-    q->scratch = e->a->scratch_caller ? LL.GetParam(e->fn, n) : e->scratch;
+    q->scratch = has_scratch(e, visible) ? LL.GetParam(e->fn, n) : e->scratch;
 }
 
 kl_status kl_art_entry(kl_art *e, const char *name, bool visible, kl_art_params *q)
@@ -59,7 +65,7 @@ kl_status kl_art_entry(kl_art *e, const char *name, bool visible, kl_art_params 
     declare(e, name, visible);
     if (kl_arena_failed(e->arena))
         return kl_fail(KL_ERR_OOM, "artefact: no memory");
-    take_params(e, q);
+    take_params(e, visible, q);
     return KL_OK;
 }
 
@@ -149,6 +155,25 @@ static void take_scratch(kl_art *e)
                    KL_ARTEFACT_BUSY);
 }
 
+/* A call's own, from the heap, begins at a multiple of 64. */
+static void take_heap(kl_art *e)
+{
+    LLVMTypeRef alloc_t[] = {e->i64, e->i64};
+    LLVMValueRef align = kl_art_i64(e, KL_ARTEFACT_ALIGN), n = scratch_bytes(e);
+    kl_art_fail_if(e, LL.BuildICmp(e->b, LLVMIntSLT, n, kl_art_i64(e, 0), ""),
+                   KL_ARTEFACT_MEMORY);
+    LLVMValueRef args[] = {align, LL.BuildAdd(e->b, n, align, "")}; /* never 0 bytes */
+    e->scratch = kl_art_call(
+        e, kl_art_extern(e, "aligned_alloc", e->ptr, alloc_t, 2, false), args, 2);
+    kl_art_fail_if(e, LL.BuildICmp(e->b, LLVMIntEQ, e->scratch, LL.ConstNull(e->ptr), ""),
+                   KL_ARTEFACT_MEMORY);
+}
+
+static void give_heap(kl_art *e)
+{
+    kl_art_call(e, kl_art_extern(e, "free", e->none, &e->ptr, 1, false), &e->scratch, 1);
+}
+
 /* ---- the entry ---- */
 
 kl_status kl_art_make_entry(kl_art *e)
@@ -160,10 +185,14 @@ kl_status kl_art_make_entry(kl_art *e)
     LLVMValueRef level = kl_art_level(e);
     if (e->busy)
         take_scratch(e);
+    if (e->a->scratch_heap)
+        take_heap(e);
     LLVMValueRef result = kl_art_run(e, level);
     if (e->busy)
         LL.BuildAtomicRMW(e->b, LLVMAtomicRMWBinOpXchg, e->busy, kl_art_i32(e, 0),
                           LLVMAtomicOrderingAcquireRelease, 0);
+    if (e->a->scratch_heap)
+        give_heap(e);
     LL.BuildRet(e->b, result);
     return kl_arena_failed(e->arena) ? kl_fail(KL_ERR_OOM, "artefact: no memory")
                                      : e->status;

@@ -235,7 +235,10 @@ static LLVMValueRef run_level(kl_art *e, const kl_artefact_level *l)
     for (int i = 0; i < e->nparams; i++)
         args[i] = LL.GetParam(e->fn, (unsigned)i);
     kl_art_run_name(e, l, name, sizeof name);
-    return kl_art_call(e, LL.GetNamedFunction(e->u.mod, name), args, e->nparams);
+    if (e->a->scratch_heap)
+        args[e->nparams] = e->scratch;
+    return kl_art_call(e, LL.GetNamedFunction(e->u.mod, name), args,
+                       e->nparams + e->a->scratch_heap);
 }
 
 LLVMValueRef kl_art_run(kl_art *e, LLVMValueRef level)

@@ -4,7 +4,7 @@
  * parallel_for work(task, begin, end, worker)    what a worker runs: the phase, in the
  * default floating-point environment overlap(bases, sizes, donated)    whether an output
  * lies over something it must not NAME_load(path)                   map a weights file
- *   NAME_scratch_bytes(dims..)        bytes of the caller's scratch
+ *   NAME_scratch_bytes(dims..)        bytes of the caller's scratch, or of a call's own
  *
  * Locals live on the stack; LLVM's first pass makes registers of them. */
 #include "codegen/artefact.h"
@@ -185,6 +185,48 @@ LLVMValueRef kl_art_size(kl_art *e, kl_size s)
         }
     }
     return st[0];
+}
+
+static LLVMValueRef operate_about(kl_art *e, int64_t op, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMValueRef zero = LL.ConstNull(LL.TypeOf(a)), y;
+    switch (op) {
+    case KL_SIZE_ADD:
+        return LL.BuildFAdd(e->b, a, b, "");
+    case KL_SIZE_MUL:
+        return LL.BuildFMul(e->b, a, b, "");
+    case KL_SIZE_MAX:
+        return LL.BuildSelect(e->b, LL.BuildFCmp(e->b, LLVMRealOGT, a, b, ""), a, b, "");
+    case KL_SIZE_MIN:
+        return LL.BuildSelect(e->b, LL.BuildFCmp(e->b, LLVMRealOLT, a, b, ""), a, b, "");
+    case KL_SIZE_DIV:
+        y = LL.BuildFCmp(e->b, LLVMRealOEQ, b, zero, "");
+        return LL.BuildSelect(e->b, y, zero, LL.BuildFDiv(e->b, a, b, ""), "");
+    default: /* a remainder is below what divides */
+        return b;
+    }
+}
+
+/* About how much, where int64 may not hold it: as artefact_size.c estimates. */
+static LLVMValueRef size_about(kl_art *e, kl_size s)
+{
+    LLVMTypeRef f64 = LL.DoubleTypeInContext(e->u.ctx);
+    LLVMValueRef st[KL_SIZE_DEPTH];
+    int n = 0;
+    for (int i = 0; i < s.len && kl_size_valid(s, e->a->program->nsyms); i++) {
+        int64_t c = s.code[i];
+        if (c >= 0) {
+            st[n++] = LL.ConstReal(f64, (double)c);
+        } else if (c < KL_SIZE_NEG) {
+            st[n++] = LL.BuildCast(e->b, LLVMSIToFP, e->dims[c - KL_SIZE_SYM], f64, "");
+        } else if (c == KL_SIZE_NEG) {
+            st[n - 1] = LL.BuildFNeg(e->b, st[n - 1], "");
+        } else {
+            n--;
+            st[n - 1] = operate_about(e, c, st[n - 1], st[n]);
+        }
+    }
+    return n ? st[0] : LL.ConstNull(f64);
 }
 
 kl_size kl_art_port_bytes(kl_art *e, const kl_port *port)
@@ -396,7 +438,19 @@ void kl_art_make_load(kl_art *e)
     LL.BuildRet(e->b, kl_art_i32(e, KL_ARTEFACT_OK));
 }
 
-void kl_art_make_scratch_bytes(kl_art *e)
+/* -1 instead of n, where that is more than can be counted. */
+static LLVMValueRef or_none(kl_art *e, LLVMValueRef n)
+{
+    LLVMValueRef tiles = size_about(e, e->size.tile);
+    LLVMValueRef workers = LL.ConstReal(LL.TypeOf(tiles), KL_ARTEFACT_WORKERS);
+    LLVMValueRef about = LL.BuildFAdd(e->b, size_about(e, e->size.fixed),
+                                      LL.BuildFMul(e->b, tiles, workers, ""), "");
+    LLVMValueRef fits = LL.BuildFCmp(e->b, LLVMRealOLT, about,
+                                     LL.ConstReal(LL.TypeOf(about), 0x1p60), "");
+    return LL.BuildSelect(e->b, fits, n, kl_art_i64(e, -1), "");
+}
+
+void kl_art_make_scratch_bytes(kl_art *e, bool visible)
 {
     char name[300];
     LLVMTypeRef params[64];
@@ -404,7 +458,7 @@ void kl_art_make_scratch_bytes(kl_art *e)
     for (int i = 0; i < n; i++)
         params[i] = e->i64;
     snprintf(name, sizeof name, "%s_scratch_bytes", e->a->name);
-    LLVMValueRef fn = kl_art_function(e, name, e->i64, params, n, true);
+    LLVMValueRef fn = kl_art_function(e, name, e->i64, params, n, visible);
     for (int i = 0; i < n; i++)
         e->dims[e->a->syms[i]] = LL.GetParam(fn, (unsigned)i);
     LLVMValueRef hook = kl_art_load(e, e->ptr, e->hook);
@@ -412,5 +466,6 @@ void kl_art_make_scratch_bytes(kl_art *e)
     LLVMValueRef workers = LL.BuildSelect(e->b, one, kl_art_i64(e, 1),
                                           kl_art_i64(e, KL_ARTEFACT_WORKERS), "");
     LLVMValueRef tiles = LL.BuildMul(e->b, workers, kl_art_size(e, e->size.tile), "");
-    LL.BuildRet(e->b, LL.BuildAdd(e->b, kl_art_size(e, e->size.fixed), tiles, ""));
+    LLVMValueRef all = LL.BuildAdd(e->b, kl_art_size(e, e->size.fixed), tiles, "");
+    LL.BuildRet(e->b, visible ? all : or_none(e, all));
 }

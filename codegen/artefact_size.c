@@ -119,6 +119,11 @@ int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s,
     return kl_size_eval(s.fixed, p->sym_max) + kl_size_eval(s.tile, p->sym_max) * workers;
 }
 
+bool kl_artefact_is_vast(int64_t most)
+{
+    return most < 0 || most > KL_ARTEFACT_STATIC_MOST;
+}
+
 int kl_program_donated(const kl_program *p, int out)
 {
     for (int i = 0; i < p->nslots; i++)

@@ -308,7 +308,8 @@ kl_status kl_codegen_cuda(const kl_kernel *const *kernels, int n, const kl_targe
     X(POINTER, "a pointer is null")                                                      \
     X(WEIGHTS, "the weights are not loaded, or the file is not theirs")                  \
     X(CPU, "this processor has none of the levels that this was made for")               \
-    X(DEVICE, "there is no GPU, or its driver refused")
+    X(DEVICE, "there is no GPU, or its driver refused")                                  \
+    X(MEMORY, "no memory for the scratch of these dimensions")
 typedef enum kl_artefact_code {
 #define X(name, text) KL_ARTEFACT_##name,
     KL_ARTEFACT_CODES(X)
@@ -318,6 +319,7 @@ typedef enum kl_artefact_code {
 enum {
     KL_ARTEFACT_WORKERS = 64, /* most that a caller's parallel_for may use at a time */
     KL_ARTEFACT_ALIGN = 64,
+    KL_ARTEFACT_STATIC_MOST = 1 << 30, /* static scratch */
     KL_WEIGHTS_HEAD = 64 /* a weights file begins with so many bytes of its own */
 };
 /* The same graph compiled for one CPU. */
@@ -341,7 +343,8 @@ typedef struct kl_artefact {
     const void *weights; /* KL_WEIGHTS_HEAD bytes, then the inputs that are weights */
     size_t nweights;
     bool weights_file;   /* not in the object: NAME_load maps them */
-    bool scratch_caller; /* the last argument, else static */
+    bool scratch_caller; /* the last argument, else static .. */
+    bool scratch_heap;   /* .. or taken by each call */
     const char *lines;   /* where the loops' text lies, for a line table; NULL: none */
     bool source;         /* written as C, for no CPU */
 } kl_artefact;
@@ -376,5 +379,7 @@ kl_artefact_scratch kl_artefact_scratch_of(const kl_artefact *art, kl_arena *int
 /* fixed + workers * tile with all symbols at their largest; -1: no such number. */
 int64_t kl_artefact_scratch_max(const kl_program *p, kl_artefact_scratch s,
                                 int64_t workers);
+/* Whether that does not fit into an object as static memory. */
+bool kl_artefact_is_vast(int64_t most);
 
 #endif

@@ -225,6 +225,8 @@ kl_tensor *kl_multi_dot_at(const char *at, kl_tensor *const *t, int n)
         kl_fail(KL_ERR_ARG, "multi_dot(): expected 2 to %d tensors, got %d", MOST, n);
         return kl_composed(&c, NULL, NULL);
     }
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return kl_composed(&c, NULL, NULL);
     for (int i = 0; i < n; i++)
         d[i] = t[i] && t[i]->rank == 2 ? kl_extent(t[i], 0) : 1;
     d[n] = t[n - 1] && t[n - 1]->rank == 2 ? kl_extent(t[n - 1], 1) : 1;

@@ -149,6 +149,14 @@ bool kl_arg_ok(kl_arg a)
     return true;
 }
 
+bool kl_arg_given(const void *list, int64_t n, const char *what)
+{
+    if (list || n <= 0)
+        return true;
+    kl_fail(KL_ERR_ARG, "%s is NULL", what);
+    return false;
+}
+
 kl_lazy *kl_arg_tensor(kl_tensor *t)
 {
     if (t)

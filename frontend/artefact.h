@@ -20,6 +20,14 @@ typedef enum kl_weights_mode {
     KL_WEIGHTS_FILE
 } kl_weights_mode;
 
+/* Whose an artefact's working memory is. */
+typedef enum kl_scratch_mode {
+    KL_SCRATCH_FIT,    /* static; taken by each call where that would be too much */
+    KL_SCRATCH_STATIC, /* in the object */
+    KL_SCRATCH_HEAP,   /* taken by each call */
+    KL_SCRATCH_CALLER
+} kl_scratch_mode;
+
 typedef struct kl_model {
     kl_arena *arena;
     kl_graph *graph;    /* as read */
@@ -46,7 +54,7 @@ kl_status kl_model_compile(kl_model *m, const kl_target *t, const char *last);
 /* The model, compiled n times, m[i] for the i-th level, as codegen takes it; name must be
  * kl_c_name's. */
 kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mode weights,
-                            bool scratch_caller, kl_artefact *out);
+                            kl_scratch_mode scratch, kl_artefact *out);
 
 /* ---- artefact_header.c ---- */
 

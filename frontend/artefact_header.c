@@ -255,7 +255,7 @@ static bool is_gpu(const header *h)
 static bool is_static(const header *h)
 {
     const kl_program *p = h->p;
-    if (h->a->scratch_caller || is_gpu(h))
+    if (h->a->scratch_caller || h->a->scratch_heap || is_gpu(h))
         return false;
     kl_arena *a = kl_arena_new();
     if (!a)
@@ -315,6 +315,11 @@ static void put_intro(const header *h, const char *source)
         kl_text_put(h->out, " * The function is not re-entrant: its scratch is static, "
                             "and a second call while one runs\n"
                             " * returns BUSY.\n");
+    else if (a->scratch_heap)
+        kl_text_put(h->out,
+                    " * Each call takes its scratch by aligned_alloc and frees it "
+                    "(MEMORY: there was none),\n"
+                    " * so that the function is re-entrant.\n");
     else
         kl_text_put(h->out, " * The function is re-entrant.\n");
     if (a->weights_file && a->nweights > KL_WEIGHTS_HEAD)

@@ -246,8 +246,17 @@ static kl_status take_levels(kl_model *m, int n, kl_artefact *out)
     return KL_OK;
 }
 
+/* Whether each call takes its own. */
+static bool wants_heap(kl_model *m, const kl_artefact *a, kl_scratch_mode mode)
+{
+    return mode == KL_SCRATCH_HEAP ||
+           (mode == KL_SCRATCH_FIT &&
+            kl_artefact_is_vast(kl_artefact_scratch_max(
+                a->program, kl_artefact_scratch_of(a, m->arena), KL_ARTEFACT_WORKERS)));
+}
+
 kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mode weights,
-                            bool scratch_caller, kl_artefact *out)
+                            kl_scratch_mode scratch, kl_artefact *out)
 {
     const kl_program *p = m->unit.program;
     KL_TRY(check_dense(m->graph));
@@ -265,6 +274,8 @@ kl_status kl_model_artefact(kl_model *m, int n, const char *name, kl_weights_mod
                          .weights = m->weights.s,
                          .nweights = m->weights.len,
                          .weights_file = weights == KL_WEIGHTS_FILE,
-                         .scratch_caller = scratch_caller};
-    return take_levels(m, n, out);
+                         .scratch_caller = scratch == KL_SCRATCH_CALLER};
+    KL_TRY(take_levels(m, n, out));
+    out->scratch_heap = wants_heap(m, out, scratch);
+    return kl_arena_failed(m->arena) ? kl_fail(KL_ERR_OOM, "artefact: no memory") : KL_OK;
 }

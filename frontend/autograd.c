@@ -659,7 +659,10 @@ kl_status kl_grad_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n,
 {
     kl_call c = kl_call_begin(at);
     int was = record_again();
-    kl_lazy *y = tracked(t), *s = y ? seed_for(y, seed) : NULL;
+    bool given = kl_arg_given(x, n, "the list of tensors") &&
+                 kl_arg_given(out, n, "the place for the results");
+    n = given ? n : 0;
+    kl_lazy *y = given ? tracked(t) : NULL, *s = y ? seed_for(y, seed) : NULL;
     kl_lazy **dx = s && n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *dx) : NULL;
     kl_status st = dx           ? grad_nodes(y, s, x, n, retain, create, dx)
                    : s && n > 0 ? kl_fail(KL_ERR_OOM, "out of memory for %d gradients", n)
@@ -737,6 +740,11 @@ kl_status kl_depends_at(const char *at, kl_tensor *t, kl_tensor *const *x, int n
 kl_tensor *kl_value_and_grad_at(const char *at, kl_fn_of fn, void *user,
                                 kl_tensor *const *x, int n, kl_tensor **out)
 {
+    kl_call c = kl_call_begin(at);
+    bool given =
+        kl_arg_given(fn ? x : NULL, n, fn ? "the list of tensors" : "the function");
+    if (kl_call_done(&c, given ? KL_OK : KL_ERR_ARG))
+        return NULL;
     kl_tensor **leaf = n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *leaf) : NULL,
               *y = NULL;
     bool ok = leaf != NULL, was = kl_set_grad_enabled(true);

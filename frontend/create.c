@@ -457,7 +457,8 @@ kl_tensor *kl_of_at(const char *at, kl_dtype dt, kl_ints shape, size_t n, const 
 {
     kl_call c = kl_call_begin(at);
     dt = or_default(dt);
-    return kl_call_end(&c, check_shape(shape, dt) ? NULL : written_out(dt, shape, n, v));
+    bool told = check_shape(shape, dt) || !kl_arg_given(v, (int64_t)n, "the data");
+    return kl_call_end(&c, told ? NULL : written_out(dt, shape, n, v));
 }
 
 /* ---- copies ---- */

@@ -115,7 +115,9 @@ static kl_status put_cut(kl_lazy *n, kl_cut *c, int output)
 static kl_status custom(kl_cut *c, kl_tensor *const *in, int nin, kl_tensor **out,
                         int nout)
 {
-    kl_status st = c ? KL_OK : KL_ERR_OOM;
+    bool given = kl_arg_given(in, nin, "the list of tensors") &&
+                 kl_arg_given(out, nout, "the list of tensors");
+    kl_status st = !c ? KL_ERR_OOM : given ? KL_OK : KL_ERR_ARG;
     for (int i = 0; i < nin && st == KL_OK; i++) {
         kl_lazy *n = kl_arg_tensor(in[i]);
         c->in[i] = kl_lazy_ref(n);

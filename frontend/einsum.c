@@ -221,6 +221,9 @@ kl_tensor *kl_einsum_n_at(const char *at, const char *equation, kl_tensor *const
         kl_fail(KL_ERR_ARG, "einsum(): must provide 1 to %d operands", OPERANDS);
         return kl_call_end(&c, NULL);
     }
+    if (!kl_arg_given(t, n, "the list of tensors") ||
+        !kl_arg_given(equation, 1, "the equation"))
+        return kl_call_end(&c, NULL);
     for (int i = 0; i < n; i++) {
         s.x[i] = kl_arg_tensor(t[i]);
         if (!s.x[i])

@@ -64,9 +64,11 @@ static kl_status cost_of(const kl_program *p, kl_cost *c)
 /* The program that computing these tensors would run; e NULL: nothing is left to do. */
 static kl_status look(kl_tensor *const *t, int n, kl_linear *l, kl_entry **e)
 {
+    *e = NULL;
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return KL_ERR_ARG;
     kl_lazy **v = kl_alloc_zeroed((size_t)n * sizeof *v + 1);
     kl_status st = v ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d tensors", n);
-    *e = NULL;
     for (int i = 0; i < n && st == KL_OK; i++) { /* whole storages, as kl_realize_all */
         v[i] = t[i] ? kl_lazy_temp(kl_storage_node(t[i]->storage)) : kl_arg_tensor(NULL);
         st = v[i] ? KL_OK : kl_error_status();
@@ -82,6 +84,8 @@ kl_status kl_plan_at(const char *at, kl_tensor *const *t, int n, kl_cost *out)
     kl_call c = kl_call_begin(at);
     kl_linear l = {0};
     kl_entry *e;
+    if (!kl_arg_given(out, 1, "the place for the cost"))
+        return kl_call_done(&c, KL_ERR_ARG);
     *out = (kl_cost){0};
     kl_status st = look(t, n, &l, &e);
     if (st == KL_OK && e)

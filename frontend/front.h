@@ -393,6 +393,8 @@ kl_dtype kl_arg_promote_float(int n,
 kl_lazy *kl_arg_read(kl_arg a, kl_dtype dt);    /* read, cast; a number becomes 0-d */
 kl_lazy *kl_arg_node(kl_arg a);                 /* read in its own dtype */
 kl_lazy *kl_arg_tensor(kl_tensor *t);           /* read; NULL stays NULL */
+/* Whether a list of n, or a place for n results, is one: "%s is NULL" else. */
+bool kl_arg_given(const void *list, int64_t n, const char *what);
 /* Every operand of the same shape (expanded). fn names the call in messages. */
 kl_status kl_broadcast(const char *fn, int n, kl_lazy **a);
 kl_status kl_broadcast_shape(const char *fn, int ra, const int64_t *sa, int rb,

@@ -73,6 +73,8 @@ static kl_lazy *joined(kl_lazy **index, const int64_t *extent, const int *dim, i
 static kl_status expand_masks(kl_tensor *const *index, int n, kl_lazy **out, int *count)
 {
     *count = 0;
+    if (!kl_arg_given(index, n, "the list of indices"))
+        return KL_ERR_ARG;
     for (int i = 0; i < n; i++) {
         kl_lazy *v = index[i] ? kl_arg_tensor(index[i]) : NULL;
         if (index[i] && !v)

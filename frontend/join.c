@@ -73,6 +73,8 @@ static kl_tensor *stack_by(const char *at, const char *fn, shape_fn shape,
                            kl_tensor *const *t, int n, int dim)
 {
     kl_call c = kl_compose(at);
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return kl_composed(&c, NULL, NULL);
     kl_tensor **v = n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *v) : NULL;
     bool ok = v != NULL;
     for (int i = 0; i < n && ok; i++) {
@@ -94,7 +96,7 @@ kl_tensor *kl_vstack_at(const char *at, kl_tensor *const *t, int n)
 kl_tensor *kl_hstack_at(const char *at, kl_tensor *const *t, int n)
 {
     kl_call c = kl_compose(at);
-    bool flat = n > 0 && t[0] && t[0]->rank <= 1;
+    bool flat = n > 0 && t && t[0] && t[0]->rank <= 1;
     return kl_composed(&c, NULL,
                        stack_by(at, __func__, kl_atleast_1d_at, t, n, flat ? 0 : 1));
 }
@@ -125,6 +127,9 @@ int kl_tensor_split_at(const char *at, kl_tensor *t, const int64_t *ends, int n,
 {
     kl_call c = kl_call_begin(at);
     int64_t extent = kl_extent(t, dim), from = 0;
+    if (!kl_arg_given(ends, n, "the list of ends") ||
+        !kl_arg_given(out, n + 1, "the place for the results"))
+        return done(&c, -1);
     for (int i = 0; i <= n; i++) {
         int64_t to = i < n ? ends[i] : extent;
         to = to < 0 ? to + extent : to;
@@ -192,6 +197,9 @@ int kl_meshgrid_at(const char *at, kl_tensor *const *t, int n, bool xy, kl_tenso
         kl_fail(KL_ERR_ARG, "meshgrid expects a non-empty TensorList");
         return done(&c, -1);
     }
+    if (!kl_arg_given(t, n, "the list of tensors") ||
+        !kl_arg_given(out, n, "the place for the results"))
+        return done(&c, -1);
     for (int i = 0; i < n; i++)
         grid.v[i] = kl_numel(t[i]);
     for (int i = 0; i < n; i++) {
@@ -213,7 +221,7 @@ kl_tensor *kl_cartesian_prod_at(const char *at, kl_tensor *const *t, int n)
 {
     kl_call c = kl_compose(at);
     kl_tensor *grid[KL_INTS_MAX];
-    if (n == 1)
+    if (n == 1 && t)
         return kl_composed(&c, NULL, same(at, t[0]));
     bool ok = kl_meshgrid_at(at, t, n, false, grid) == n;
     kl_tensor *all = ok ? kl_stack_at(at, grid, n, -1) : NULL;
@@ -226,6 +234,8 @@ kl_tensor *kl_block_diag_at(const char *at, kl_tensor *const *t, int n)
     kl_call c = kl_compose(at);
     int64_t rows = 0, cols = 0, r0 = 0, c0 = 0;
     kl_tensor *all = NULL;
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return kl_composed(&c, NULL, NULL);
     kl_tensor **v = kl_alloc_zeroed((size_t)n * sizeof *v + 1);
     for (int i = 0; v && i < n; i++) {
         v[i] = kl_atleast_2d_at(at, t[i]);
@@ -414,6 +424,9 @@ int kl_broadcast_tensors_at(const char *at, kl_tensor *const *t, int n, kl_tenso
 {
     kl_call c = kl_call_begin(at);
     kl_ints shape = {0};
+    if (!kl_arg_given(t, n, "the list of tensors") ||
+        !kl_arg_given(out, n, "the place for the results"))
+        return done(&c, -1);
     for (int i = 0; i < n; i++) {
         kl_ints s = kl_shape_of(t[i]), before = shape;
         if (!t[i] || kl_broadcast_shape("broadcast_tensors", before.n, before.v, s.n, s.v,

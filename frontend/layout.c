@@ -157,8 +157,8 @@ kl_tensor *kl_lay_after_at(const char *at, kl_tensor *t, kl_tensor *const *x, in
 {
     int perm[KL_MAX_RANK];
     kl_call c = kl_call_begin(at);
-    if (!t)
-        return kl_call_end(&c, kl_arg_tensor(t));
+    if (!t || !kl_arg_given(x, n, "the list of tensors"))
+        return kl_call_end(&c, t ? NULL : kl_arg_tensor(t));
     kl_call_done(&c, KL_OK);
     if (!order_after(t->rank, kl_t_shape(t), n, x, perm))
         for (int i = 0; i < t->rank; i++)

@@ -148,7 +148,9 @@ kl_tensor *kl_linalg_lu_factor_ex_at(const char *at, kl_tensor *a, kl_tensor **p
 kl_tensor *kl_linalg_lu_factor_at(const char *at, kl_tensor *a, kl_tensor **pivots)
 {
     kl_call c = kl_compose(at);
-    kl_tensor *info, *lu = kl_linalg_lu_factor_ex_at(at, a, pivots, &info);
+    kl_tensor *info, *unused, *lu;
+    pivots = pivots ? pivots : &unused;
+    lu = kl_linalg_lu_factor_ex_at(at, a, pivots, &info);
     char batch[40];
     int which;
     int64_t bad =
@@ -213,6 +215,8 @@ bool kl_lu_unpack_at(const char *at, kl_tensor *lu, kl_tensor *pivots, kl_tensor
 bool kl_linalg_lu_at(const char *at, kl_tensor *a, kl_tensor **out)
 {
     kl_call c = kl_compose(at);
+    if (!kl_arg_given(out, 3, "the place for the results"))
+        return kl_composed_all(&c, NULL, false, NULL, 0);
     kl_tensor *pivots, *info, *lu = kl_linalg_lu_factor_ex_at(at, a, &pivots, &info);
     return kl_composed_all(&c, __func__, lu && kl_lu_unpack_at(at, lu, pivots, out), out,
                            3);
@@ -241,8 +245,8 @@ static kl_tensor *product(const char *at, kl_tensor *a, kl_tensor *tau)
                : NULL;
 }
 
-/* LAPACK's form of QR: R above, reflectors below the diagonal; *tau their factors. Without a
- * derivative. */
+/* LAPACK's form of QR: R above, reflectors below the diagonal; *tau their factors.
+ * Without a derivative. */
 kl_tensor *kl_geqrf_at(const char *at, kl_tensor *a, kl_tensor **tau)
 {
     kl_call c = kl_compose(at);
@@ -329,6 +333,7 @@ kl_tensor *kl_linalg_qr_at(const char *at, kl_tensor *a, const char *mode, kl_te
     kl_call c = kl_compose(at);
     kl_tensor *out[2] = {NULL};
     bool ok = !kl_check_matrix("linalg.qr", a, false), none = false;
+    mode = mode ? mode : "";
     if (ok && strcmp(mode, "reduced") && strcmp(mode, "complete") && strcmp(mode, "r")) {
         kl_fail(KL_ERR_ARG,
                 "qr received unrecognized mode '%s' but expected one of 'reduced' "
@@ -342,7 +347,8 @@ kl_tensor *kl_linalg_qr_at(const char *at, kl_tensor *a, const char *mode, kl_te
     if (ok && none)
         out[0] = kl_zeros(kl_shape(0), kl_dtype_of(a));
     ok = kl_composed_all(&c, __func__, ok, out, 2);
-    *r = out[1];
+    if (r)
+        *r = out[1];
     return ok ? out[0] : NULL;
 }
 

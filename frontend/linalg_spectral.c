@@ -105,8 +105,10 @@ kl_tensor *kl_linalg_svd_at(const char *at, kl_tensor *a, bool full, kl_tensor *
     kl_tensor *out[4];
     bool ok = svd(at, a, full, out);
     ok = kl_composed_all(&c, __func__, ok, out, 3);
-    *s = out[1];
-    *vh = out[2];
+    if (s)
+        *s = out[1];
+    if (vh)
+        *vh = out[2];
     return ok ? out[0] : NULL;
 }
 
@@ -186,7 +188,8 @@ kl_tensor *kl_linalg_eigh_at(const char *at, kl_tensor *a, bool is_lower, kl_ten
     kl_tensor *out[3];
     bool ok = eigh(at, a, is_lower, out);
     ok = kl_composed_all(&c, __func__, ok, out, 2);
-    *v = out[1];
+    if (v)
+        *v = out[1];
     return ok ? out[0] : NULL;
 }
 

@@ -140,6 +140,8 @@ kl_tensor *kl_frexp_at(const char *at, kl_tensor *t, kl_tensor **exponent)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *a = kl_arg_tensor(t);
+    kl_tensor *unused;
+    exponent = exponent ? exponent : &unused;
     *exponent = NULL;
     if (a && !kl_is_float(type(a))) {
         kl_fail(KL_ERR_DTYPE,

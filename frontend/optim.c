@@ -266,6 +266,8 @@ kl_tensor *kl_clip_grad_norm_at(const char *at, kl_tensor *const *p, int n, doub
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *sum = NULL;
+    if (!kl_arg_given(p, n, "the list of parameters"))
+        return kl_call_end(&c, NULL);
     for (int i = 0; i < n; i++) {
         kl_tensor *g = p[i] && p[i]->leaf ? p[i]->leaf->grad : NULL;
         kl_lazy *v = g ? kl_tensor_read(g) : NULL;

@@ -75,6 +75,7 @@ static kl_tensor *quantile(const char *at, const char *fn, kl_tensor *t, kl_tens
                            int dim, bool keep, const char *how, bool skip)
 {
     int axis;
+    how = how ? how : "linear";
     if (!t || !q || kl_dim_wrap(dim, t->rank, &axis))
         return NULL;
     if (kl_dtype_of(t) != KL_F32 && kl_dtype_of(t) != KL_F64) {

@@ -54,6 +54,8 @@ static kl_tensor *unravel(const char *at, kl_tensor *flat, kl_ints shape)
 kl_tensor *kl_nonzero_padded_at(const char *at, kl_tensor *t, kl_tensor **count)
 {
     kl_call c = kl_compose(at);
+    if (!kl_arg_given(count, 1, "the place for the count"))
+        return kl_composed(&c, NULL, NULL);
     front f = places(at, kl_ne(flat(at, t), 0), count);
     kl_tensor *y = to_front(at, f, numbers(at, f.n));
     return kl_composed_two(&c, __func__, unravel(at, y, kl_shape_of(t)), count);
@@ -63,6 +65,8 @@ kl_tensor *kl_masked_select_padded_at(const char *at, kl_tensor *t, kl_tensor *m
                                       kl_tensor **count)
 {
     kl_call c = kl_compose(at);
+    if (!kl_arg_given(count, 1, "the place for the count"))
+        return kl_composed(&c, NULL, NULL);
     kl_tensor *x = kl_where(mask, t, 0); /* of the shape that both broadcast to */
     kl_tensor *all = x ? kl_full(kl_shape_of(x), 1, KL_BOOL) : NULL;
     front f = places(at, flat(at, kl_logical_and(all, mask)), count);
@@ -82,6 +86,8 @@ kl_tensor *kl_unique_padded_at(const char *at, kl_tensor *t, kl_tensor **first,
                                kl_tensor **inverse, kl_tensor **counts, kl_tensor **count)
 {
     kl_call c = kl_compose(at);
+    if (!kl_arg_given(count, 1, "the place for the count"))
+        return kl_composed(&c, NULL, NULL);
     kl_tensor *order = NULL, *x = kl_sort(flat(at, t), 0, false, &order);
     kl_tensor *taken = begins(at, x);
     front f = places(at, taken, count);

@@ -82,8 +82,9 @@ kl_status kl_peek_at(const char *at, kl_tensor *t, void *to, size_t size)
     kl_call c = kl_call_begin(at);
     bool done = false;
     kl_lazy *n = kl_arg_tensor(t);
-    kl_status st = n ? KL_OK : KL_ERR_ARG;
-    if (n && !n->small && !kl_lazy_mem(n) && n->op != KL_OP_input &&
+    bool given = kl_arg_given(to, (int64_t)size, "the place for the elements");
+    kl_status st = n && given ? KL_OK : KL_ERR_ARG;
+    if (n && given && !n->small && !kl_lazy_mem(n) && n->op != KL_OP_input &&
         size == (size_t)kl_nbytes(t)) {
         kl_linear l = {0};
         kl_arena *a = kl_arena_new();

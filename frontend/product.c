@@ -155,7 +155,8 @@ kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a, kl_ten
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *x = kl_arg_tensor(a), *y = b ? kl_arg_tensor(b) : NULL;
-    if (!x || (b && same_dtype("einsum", x, y)) || check_labels(labels, x, y))
+    if (!x || !kl_arg_given(labels, 1, "the text of labels") ||
+        (b && same_dtype("einsum", x, y)) || check_labels(labels, x, y))
         return kl_call_end(&c, NULL);
     if (!b)
         return kl_call_end(&c, rearrange(x, labels));

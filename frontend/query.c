@@ -154,7 +154,9 @@ kl_tensor *kl_realize_at(const char *at, kl_tensor *t)
 kl_status kl_realize_all_at(const char *at, kl_tensor *const *t, int n)
 {
     kl_call c = kl_call_begin(at);
-    kl_lazy **v = kl_alloc_zeroed((size_t)n * sizeof *v + 1);
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return kl_call_done(&c, KL_ERR_ARG);
+    kl_lazy **v = kl_alloc_zeroed((size_t)KL_MAX(n, 0) * sizeof *v + 1);
     kl_status st = v ? KL_OK : kl_fail(KL_ERR_OOM, "out of memory for %d tensors", n);
     for (int i = 0; i < n && st == KL_OK; i++) { /* whole storages: views read them */
         v[i] = t[i] ? kl_lazy_temp(kl_storage_node(t[i]->storage)) : kl_arg_tensor(NULL);
@@ -162,7 +164,7 @@ kl_status kl_realize_all_at(const char *at, kl_tensor *const *t, int n)
     }
     if (st == KL_OK)
         st = kl_force(v, n);
-    kl_free(v, (size_t)n * sizeof *v + 1);
+    kl_free(v, (size_t)KL_MAX(n, 0) * sizeof *v + 1);
     return kl_call_done(&c, st);
 }
 
@@ -215,6 +217,8 @@ kl_status kl_copy_out_at(const char *at, kl_tensor *t, void *to, size_t size)
     size_t have = (size_t)kl_nbytes(t);
     if (n && have != size)
         st = kl_fail(KL_ERR_SHAPE, "%zu bytes do not hold the tensor's %zu", size, have);
+    if (st == KL_OK && !kl_arg_given(to, (int64_t)size, "the place for the elements"))
+        st = KL_ERR_ARG;
     if (st == KL_OK)
         st = kl_value(n, &bytes);
     if (st == KL_OK && size)

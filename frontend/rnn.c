@@ -205,10 +205,14 @@ kl_tensor *kl_rnn_at(const char *at, kl_tensor *x, kl_tensor *h, kl_tensor *c,
     kl_call call = kl_compose(at);
     kl_tensor *hs[2 * MOST], *cs[2 * MOST], *mask = NULL;
     o.layers = o.layers ? o.layers : 1;
+    kl_tensor *no_h, *no_c;
+    h_out = h_out ? h_out : &no_h;
+    c_out = c_out ? c_out : &no_c;
     *h_out = *c_out = NULL;
     if (o.layers > MOST)
         kl_fail(KL_ERR_ARG, "rnn: more than %d layers", MOST);
-    if (o.layers > MOST || check(x, h, c, n, &o))
+    if (o.layers > MOST || !kl_arg_given(w, n, "the list of weights") ||
+        check(x, h, c, n, &o))
         return kl_composed(&call, NULL, NULL);
     if (o.lengths && !(mask = within(at, x, o.lengths)))
         return kl_composed(&call, NULL, NULL);

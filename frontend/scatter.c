@@ -104,12 +104,12 @@ typedef enum how { SUM, PROD, MEAN, AMAX, AMIN, HOWS } how;
 static how how_of(const char *reduce)
 {
     static const char *const names[HOWS] = {"sum", "prod", "mean", "amax", "amin"};
-    for (int h = 0; h < HOWS; h++)
+    for (int h = 0; reduce && h < HOWS; h++)
         if (strcmp(reduce, names[h]) == 0)
             return (how)h;
     kl_fail(KL_ERR_ARG,
             "reduce argument must be either sum, prod, mean, amax or amin, got %s.",
-            reduce);
+            reduce ? reduce : "NULL");
     return HOWS;
 }
 

@@ -21,11 +21,12 @@ static const char *combination(const char *reduce, double *start)
                {"prod", "prod", 1},
                {"max", "amax", -INFINITY},
                {"min", "amin", INFINITY}};
-    for (size_t i = 0; i < KL_COUNT(all); i++)
+    for (size_t i = 0; reduce && i < KL_COUNT(all); i++)
         if (strcmp(all[i].name, reduce) == 0)
             return *start = all[i].start, all[i].scatter;
     kl_fail(KL_ERR_ARG,
-            "reduce argument must be either sum, prod, mean, max or min, got %s", reduce);
+            "reduce argument must be either sum, prod, mean, max or min, got %s",
+            reduce ? reduce : "NULL");
     return NULL;
 }
 

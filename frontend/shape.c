@@ -36,6 +36,8 @@ kl_tensor *kl_roll_at(const char *at, kl_tensor *t, int64_t shift, int dim)
 /* Read, promoted to one dtype. */
 static kl_lazy **read_all(kl_tensor *const *t, int n)
 {
+    if (!kl_arg_given(t, n, "the list of tensors"))
+        return NULL;
     kl_lazy **v = n > 0 ? kl_alloc_zeroed((size_t)n * sizeof *v) : NULL;
     kl_arg *a = n > 0 ? kl_alloc((size_t)n * sizeof *a) : NULL;
     kl_dtype dt = KL_DTYPE_NONE;

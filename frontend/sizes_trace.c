@@ -229,9 +229,10 @@ kl_function *kl_compile_sized_donating_at(const char *at, kl_trace_fn fn, void *
     t.f.value = kl_alloc(m * sizeof *t.f.value);
     t.sized = kl_alloc(n * sizeof *t.sized);
     t.names = kl_alloc(n * sizeof *t.names);
-    if (t.f.value && t.sized && t.names)
+    if (t.f.value && t.sized && t.names && kl_arg_given(in, nin, "the list of inputs") &&
+        kl_arg_given(dims, ndims, "the list of dimensions"))
         f = from_traces(&t, donated);
-    else
+    else if (!kl_failed())
         kl_fail(KL_ERR_OOM, "out of memory for %d inputs", nin);
     forget(&t);
     kl_free(t.f.value, m * sizeof *t.f.value);

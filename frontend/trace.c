@@ -188,6 +188,8 @@ kl_status kl_trace(kl_trace_fn fn, void *user, const kl_input *in, int nin, int 
     size_t n = (size_t)(nin + nout + 1);
     if (nin < 0 || nout <= 0)
         return kl_fail(KL_ERR_ARG, "a function of %d inputs and %d outputs", nin, nout);
+    if (!fn || !kl_arg_given(in, nin, "the list of inputs"))
+        return fn ? KL_ERR_ARG : kl_fail(KL_ERR_ARG, "the function to trace is NULL");
     kl_force_dirty();
     size_t before = kl_thread()->ndirty;
     kl_tensor **t = kl_alloc_zeroed(n * sizeof *t);

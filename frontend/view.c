@@ -528,6 +528,7 @@ int kl_split_at(const char *at, kl_tensor *t, int64_t size, int dim, kl_tensor *
                 (long long)size);
         ok = false;
     }
+    ok = ok && kl_arg_given(out, cap, "the place for the results");
     kl_call_done(&c, KL_OK);
     int64_t extent = ok ? kl_t_shape(t)[axis] : 0;
     int64_t all = ok ? KL_MAX(extent / size + (extent % size != 0), 1) : 0;

@@ -37,7 +37,8 @@ kl_tensor *kl_cosine_sum_at(const char *at, int64_t n, const double *a, int term
 {
     kl_call c = kl_call_begin(at);
     dt = dt == KL_DTYPE_NONE ? kl_default() : dt;
-    if (!fits("general_cosine", n, dt))
+    if (!fits("general_cosine", n, dt) ||
+        !kl_arg_given(a, KL_MAX(terms, 1), "the list of terms"))
         return kl_call_end(&c, NULL);
     double unit = 2 * PI / (double)KL_MAX(sym ? n - 1 : n, 1);
     kl_lazy *k = steps(n), *sum = k ? kl_n_full(KL_F64, 1, &n, a[0]) : NULL;

@@ -26,7 +26,7 @@ KL_API int kl_load_all_at(const char *at, const char *path, kl_tensor **out, int
 /* By the path's ending: .npy (one tensor), .npz, .safetensors. A tensor without a name
  * (kl_named) is arr_0, arr_1, .. */
 KL_API kl_status kl_save_at(const char *at, const char *path, kl_tensor *const *t, int n);
-#define kl_save(path, t, n) kl_save_at(KL_HERE, path, t, n)
+#define kl_save(...) kl_save_at(KL_HERE, __VA_ARGS__) /* (path, t, n) */
 
 #ifdef __cplusplus
 }

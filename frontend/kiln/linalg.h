@@ -93,7 +93,8 @@ KL_API kl_tensor *kl_linalg_qr_at(const char *at, kl_tensor *a, const char *mode
 #define kl_linalg_qr(a, r) kl_linalg_qr_at(KL_HERE, a, "reduced", r)
 KL_API kl_tensor *kl_linalg_householder_product_at(const char *at, kl_tensor *a,
                                                    kl_tensor *tau);
-/* U, s, V*; full: U and V square */
+/* U, s, V*; full: U and V square. A place that is NULL, here, of R, of vectors and of
+ * pivots: that part is not wanted */
 KL_API kl_tensor *kl_linalg_svd_at(const char *at, kl_tensor *a, bool full, kl_tensor **s,
                                    kl_tensor **vh);
 #define kl_linalg_svd(a, s, vh) kl_linalg_svd_at(KL_HERE, a, false, s, vh)

@@ -393,7 +393,7 @@ KL_API kl_tensor *kl_zeta_at(const char *at, kl_arg s, kl_arg q);
 #define kl_igamma(a, x) kl_igamma_at(KL_HERE, KL_ARG(a), KL_ARG(x))
 #define kl_igammac(a, x) kl_igammac_at(KL_HERE, KL_ARG(a), KL_ARG(x))
 #define kl_zeta(s, q) kl_zeta_at(KL_HERE, KL_ARG(s), KL_ARG(q))
-/* mantissa in [0.5, 1) and *exponent, i32: a = m 2^e */
+/* mantissa in [0.5, 1) and *exponent (may be NULL), i32: a = m 2^e */
 KL_API kl_tensor *kl_frexp_at(const char *at, kl_tensor *a, kl_tensor **exponent);
 #define kl_polygamma(n, a) kl_polygamma_at(KL_HERE, n, KL_ARG(a))
 #define kl_frexp(a, exponent) kl_frexp_at(KL_HERE, a, exponent)

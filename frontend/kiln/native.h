@@ -32,8 +32,8 @@ KL_API kl_status kl_native(const char *name, kl_c_function fn);
 KL_API kl_tensor *kl_call_native_at(const char *at, const char *name, const char *back,
                                     kl_tensor *const *in, int n, kl_dtype dtype,
                                     kl_ints shape);
-#define kl_call_native(name, back, in, n, dtype, shape)                                  \
-    kl_call_native_at(KL_HERE, name, back, in, n, dtype, shape)
+/* (name, back, in, n, dtype, shape) */
+#define kl_call_native(...) kl_call_native_at(KL_HERE, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

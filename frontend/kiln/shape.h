@@ -87,9 +87,10 @@ KL_API kl_tensor *kl_flip_at(const char *at, kl_tensor *t, kl_ints dims);
 KL_API kl_tensor *kl_roll_at(const char *at, kl_tensor *t, int64_t shift, int dim);
 #define kl_roll(t, shift, dim) kl_roll_at(KL_HERE, t, shift, dim)
 KL_API kl_tensor *kl_cat_at(const char *at, kl_tensor *const *t, int n, int dim);
-#define kl_cat(t, n, dim) kl_cat_at(KL_HERE, t, n, dim)
+/* (t, n, dim); the list may stand there itself: kl_cat((kl_tensor *[]){a, b}, 2, 0) */
+#define kl_cat(...) kl_cat_at(KL_HERE, __VA_ARGS__)
 KL_API kl_tensor *kl_stack_at(const char *at, kl_tensor *const *t, int n, int dim);
-#define kl_stack(t, n, dim) kl_stack_at(KL_HERE, t, n, dim)
+#define kl_stack(...) kl_stack_at(KL_HERE, __VA_ARGS__)
 /* the whole repeated (numpy.tile) */
 KL_API kl_tensor *kl_repeat_at(const char *at, kl_tensor *t, kl_ints times);
 #define kl_repeat(t, times) kl_repeat_at(KL_HERE, t, times)

@@ -207,7 +207,7 @@ KL_API kl_tensor *kl_realize_at(const char *at, kl_tensor *t);
 #define kl_realize(t) kl_realize_at(KL_HERE, t)
 /* Compute several in one program. */
 KL_API kl_status kl_realize_all_at(const char *at, kl_tensor *const *t, int n);
-#define kl_realize_all(t, n) kl_realize_all_at(KL_HERE, t, n)
+#define kl_realize_all(...) kl_realize_all_at(KL_HERE, __VA_ARGS__) /* (t, n) */
 /* The one element of t; 0 after a failure. */
 KL_API double kl_item_at(const char *at, kl_tensor *t);
 #define kl_item(t) kl_item_at(KL_HERE, t)

@@ -12,39 +12,53 @@ const char *const kl_c_checks[] = {
 
 /* ---- sizes ---- */
 
-static const char *operate(kl_arena *into, int64_t op, const char *a, const char *b)
+/* about: in numbers that do not wrap. */
+static const char *operate(kl_arena *into, int64_t op, const char *a, const char *b,
+                           bool about)
 {
-    const char *const names[] = {[-KL_SIZE_DIV] = "kl_floor_div",
-                                 [-KL_SIZE_MOD] = "kl_floor_mod",
-                                 [-KL_SIZE_MAX] = "kl_most",
-                                 [-KL_SIZE_MIN] = "kl_least"};
+    const char *const names[] = {[-KL_SIZE_DIV] = "floor_div",
+                                 [-KL_SIZE_MOD] = "floor_mod",
+                                 [-KL_SIZE_MAX] = "most",
+                                 [-KL_SIZE_MIN] = "least"};
     if (op == KL_SIZE_ADD)
         return kl_arena_printf(into, "(%s + %s)", a, b);
     if (op == KL_SIZE_MUL)
         return kl_arena_printf(into, "%s * %s", a, b);
-    return kl_arena_printf(into, "%s(%s, %s)", names[-op], a, b);
+    return kl_arena_printf(into, "kl_%s%s(%s, %s)", about ? "about_" : "", names[-op], a,
+                           b);
 }
 
-const char *kl_c_size(kl_arena *into, kl_size s)
+static const char *size(kl_arena *into, kl_size s, bool about)
 {
+    const char *type = about ? "(double)" : "";
     const char *st[KL_SIZE_DEPTH];
     int n = 0;
     for (int i = 0; i < s.len; i++) {
         int64_t c = s.code[i];
         if (c >= 0) {
-            st[n++] = kl_arena_printf(into, "%lld", (long long)c);
+            st[n++] = kl_arena_printf(into, "%s%lld", type, (long long)c);
         } else if (c < KL_SIZE_NEG) {
-            st[n++] = kl_arena_printf(into, "d[%d]", (int)(c - KL_SIZE_SYM));
+            st[n++] = kl_arena_printf(into, "%sd[%d]", type, (int)(c - KL_SIZE_SYM));
         } else if (c == KL_SIZE_NEG) {
             st[n - 1] = kl_arena_printf(into, "(-%s)", st[n - 1]);
         } else {
             n--;
-            st[n - 1] = operate(into, c, st[n - 1], st[n]);
+            st[n - 1] = operate(into, c, st[n - 1], st[n], about);
         }
         if (!st[n - 1])
             return "0";
     }
     return n == 1 ? st[0] : "0";
+}
+
+const char *kl_c_size(kl_arena *into, kl_size s)
+{
+    return size(into, s, false);
+}
+
+const char *kl_c_about(kl_arena *into, kl_size s)
+{
+    return size(into, s, true);
 }
 
 const char *kl_c_port_bytes(kl_arena *into, const kl_port *port)

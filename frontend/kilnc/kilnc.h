@@ -38,9 +38,10 @@ kl_status kl_launcher(const kl_artefact *a, const kl_text *image, kl_text *out);
 kl_status kl_c_source(const kl_artefact *a, const char *from, kl_text *out);
 
 /* Bytes of weights in a C file, and of static memory. */
-enum { KL_C_EMBED_MOST = 16 << 20, KL_C_STATIC_MOST = 1 << 30 };
+enum { KL_C_EMBED_MOST = 16 << 20 };
 /* Postfix code as an expression of C over d[..]. */
 const char *kl_c_size(kl_arena *a, kl_size s);
+const char *kl_c_about(kl_arena *a, kl_size s); /* as a double: it does not wrap */
 void kl_c_bytes(kl_text *out, const char *name, const void *bytes, size_t n);
 /* Codes, bounds of dimensions, which output may lie on which input. */
 void kl_c_tables(const kl_artefact *a, kl_text *out);

@@ -31,7 +31,7 @@ static const char usage[] =
     "                           several in one: the best that the processor has is run\n"
     "  --weights=embed|args|FILE  where the weights are: in the object, arguments, a "
     "file\n"
-    "  --scratch=static|caller  whose the working memory is\n"
+    "  --scratch=static|heap|caller  whose the working memory is\n"
     "  --name=NAME              the function's name; the model's unless given\n"
     "  --dims=D=N,E=LOW..HIGH   sizes of an ONNX model's open dimensions\n"
     "  --list-ops               the table of operations\n"
@@ -162,8 +162,9 @@ static kl_status check_options(const kl_options *o)
     if (o->emit && !kl_emit_known(o->emit))
         return kl_fail(KL_ERR_ARG, "no stage '%.60s'; there are %s", o->emit,
                        kl_emit_names);
-    if (o->scratch && !is_one_of(o->scratch, "static", "caller"))
-        return kl_fail(KL_ERR_ARG, "--scratch is static or caller, not '%.60s'",
+    if (o->scratch && !is_one_of(o->scratch, "static", "caller") &&
+        strcmp(o->scratch, "heap") != 0)
+        return kl_fail(KL_ERR_ARG, "--scratch is static, heap or caller, not '%.60s'",
                        o->scratch);
     if (o->cpu && strchr(o->cpu, ',') &&
         (o->emit || o->report || kl_is_source(o) || (o->out && is_module(o->out))))
@@ -252,6 +253,14 @@ static kl_status write_lines(const char *out, product *p, kl_artefact *a)
     return text->failed ? kl_fail(KL_ERR_OOM, "out of memory: %s", p->lines) : KL_OK;
 }
 
+static kl_scratch_mode scratch_mode(const kl_options *o)
+{
+    return !o->scratch            ? KL_SCRATCH_FIT
+           : o->scratch[0] == 's' ? KL_SCRATCH_STATIC
+           : o->scratch[0] == 'h' ? KL_SCRATCH_HEAP
+                                  : KL_SCRATCH_CALLER;
+}
+
 /* m: the model, compiled for each of n levels. */
 static kl_status make_artefact(const kl_options *o, kl_model *m, int n, product *p)
 {
@@ -260,8 +269,7 @@ static kl_status make_artefact(const kl_options *o, kl_model *m, int n, product 
     const char *out = o->emit ? NULL : o->out;
     entry_name(o, name, sizeof name);
     kl_weights_mode w = weights_mode(o);
-    bool caller = o->scratch && strcmp(o->scratch, "caller") == 0;
-    KL_TRY(kl_model_artefact(m, n, name, w, caller, &a));
+    KL_TRY(kl_model_artefact(m, n, name, w, scratch_mode(o), &a));
     if (out && o->lines)
         KL_TRY(write_lines(out, p, &a));
     if (kl_is_source(o)) {
@@ -365,7 +373,7 @@ static kl_status put_launcher(const kl_options *o, kl_model *m, const kl_target 
     KL_TRY(kl_codegen_cuda((const kl_kernel *const *)kernels, n, t,
                            ends_with(o->out, ".ptx") ? KL_CUDA_PTX : KL_CUDA_CUBIN,
                            image));
-    KL_TRY(kl_model_artefact(m, 1, name, weights_mode(o), false, &a));
+    KL_TRY(kl_model_artefact(m, 1, name, weights_mode(o), KL_SCRATCH_STATIC, &a));
     KL_TRY(kl_launcher(&a, image, add_file(p, o->launcher)));
     return o->header ? kl_artefact_header(&a, base_name(o->model), add_file(p, o->header))
                      : KL_OK;

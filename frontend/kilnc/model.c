@@ -60,6 +60,17 @@ static kl_status bound_dims(kl_onnx *o, const char *dims)
     return KL_OK;
 }
 
+static bool has_open_dims(const kl_onnx *o)
+{
+    for (int i = 0; i < kl_onnx_inputs(o); i++) {
+        kl_onnx_port p = kl_onnx_input(o, i);
+        for (int k = 0; p.shaped && k < p.shape.n; k++)
+            if (p.shape.v[k] < 0)
+                return true;
+    }
+    return false;
+}
+
 static kl_status open_onnx(const char *path, const char *dims, bool with_weights,
                            kl_text *says, kl_model *m)
 {
@@ -73,8 +84,10 @@ static kl_status open_onnx(const char *path, const char *dims, bool with_weights
     if (s == KL_OK && !(f = kl_onnx_compile_padded(o, NULL)))
         s = kl_error_status();
     kl_function_programs(true);
-    if (s == KL_ERR_UNSUPPORTED && traced && !dims)
-        kl_fail_more("; --dims=NAME=SIZE gives a dimension one size");
+    if ((s == KL_ERR_UNSUPPORTED || s == KL_ERR_SHAPE) && traced && !dims &&
+        has_open_dims(o))
+        kl_fail_more("; --dims=NAME=LOW..HIGH bounds a dimension, --dims=NAME=SIZE gives "
+                     "it one size");
     kl_onnx_free(o);
     return s == KL_OK ? kl_model_of(f, with_weights, m) : s;
 }

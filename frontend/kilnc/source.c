@@ -325,7 +325,8 @@ static bool has_weights_file(const source *s)
 
 static void put_run(const source *s, const char *fixed, const char *tile, int64_t most)
 {
-    bool is_static = !s->a->scratch_caller && most > 0;
+    bool is_heap = s->a->scratch_heap;
+    bool is_static = !s->a->scratch_caller && !is_heap && most > 0;
     kl_text_printf(s->out,
                    "\nstatic int kl_run(const int64_t *d, const void *const *ports)\n{\n"
                    "    int64_t bytes[KL_INS + KL_OUTS + 1];\n"
@@ -345,18 +346,41 @@ static void put_run(const source *s, const char *fixed, const char *tile, int64_
             "    if (__atomic_exchange_n(&kl_busy, 1, __ATOMIC_ACQ_REL))\n"
             "        return KL_BUSY;\n",
             fixed, tile, KL_ARTEFACT_WORKERS);
+    if (is_heap)
+        kl_text_put(s->out, "    int64_t most = kl_scratch_bytes(d);\n"
+                            "    void *heap = most < 0 ? 0 : aligned_alloc(64, "
+                            "(size_t)most + 64);\n"
+                            "    if (!heap)\n        return KL_MEMORY;\n");
     kl_text_printf(s->out,
                    "    unsigned char *scratch = %s;\n"
                    "    u64 old = kl_fp_enter();\n"
                    "    code = kl_steps(d, port, scratch, scratch%s%s);\n"
                    "    kl_fp_leave(old);\n",
-                   is_static              ? "kl_scratch"
+                   is_heap                ? "heap"
+                   : is_static            ? "kl_scratch"
                    : s->a->scratch_caller ? "port[KL_INS + KL_OUTS - 1]"
                                           : "0",
                    strcmp(fixed, "0") ? " + " : "", strcmp(fixed, "0") ? fixed : "");
     if (is_static)
         kl_text_put(s->out, "    __atomic_store_n(&kl_busy, 0, __ATOMIC_RELEASE);\n");
-    kl_text_put(s->out, "    return code;\n}\n\n");
+    kl_text_printf(s->out, "%s    return code;\n}\n\n",
+                   is_heap ? "    free(heap);\n" : "");
+}
+
+/* Of a call's own -1, where there is no such number. */
+static void put_scratch_bytes(const source *s, kl_artefact_scratch size,
+                              const char *fixed, const char *tile)
+{
+    if (s->a->scratch_heap)
+        kl_c_text(s->out, text, 3);
+    kl_text_put(s->out, "\nstatic int64_t kl_scratch_bytes(const int64_t *d)\n{\n"
+                        "    (void)d;\n");
+    if (s->a->scratch_heap)
+        kl_text_printf(s->out, "    if (!(%s + %s * %d. < 0x1p60))\n        return -1;\n",
+                       kl_c_about(s->arena, size.fixed), kl_c_about(s->arena, size.tile),
+                       KL_ARTEFACT_WORKERS);
+    kl_text_printf(s->out, "    return %s + %s * (KL_PARALLEL_FOR ? %d : 1);\n}\n", fixed,
+                   tile, KL_ARTEFACT_WORKERS);
 }
 
 static kl_status put_scratch(const source *s)
@@ -366,18 +390,14 @@ static kl_status put_scratch(const source *s)
     const char *fixed = size_text(s, size.fixed), *tile = size_text(s, size.tile);
     int64_t most = kl_artefact_scratch_max(p, size, KL_ARTEFACT_WORKERS);
     const char *bytes = "0";
-    if (s->a->scratch_caller) {
-        bytes = "kl_scratch_bytes(d)";
-        kl_text_printf(
-            s->out,
-            "\nstatic int64_t kl_scratch_bytes(const int64_t *d)\n{\n"
-            "    (void)d;\n    return %s + %s * (KL_PARALLEL_FOR ? %d : 1);\n}\n",
-            fixed, tile, KL_ARTEFACT_WORKERS);
-    } else if (most < 0 || most > KL_C_STATIC_MOST) {
+    if (s->a->scratch_caller || s->a->scratch_heap) {
+        bytes = s->a->scratch_caller ? "kl_scratch_bytes(d)" : "0";
+        put_scratch_bytes(s, size, fixed, tile);
+    } else if (kl_artefact_is_vast(most)) {
         return kl_fail(KL_ERR_UNSUPPORTED,
                        "%s: the scratch of the largest dimensions does not fit into a "
                        "program: bound them (dim B 1..N; ONNX: --dims=B=1..N) or give "
-                       "--scratch=caller",
+                       "--scratch=caller or heap",
                        s->a->name);
     } else if (most > 0) {
         kl_text_printf(s->out,
@@ -413,8 +433,9 @@ static kl_status put_intro(const source *s, const char *from)
         "program's steps, then the entry,\n"
         " * whose prototype and codes `kilnc --header` tells. Nothing but libc "
         "is needed. */\n"
-        "%s#include <stdbool.h>\n#include <stdint.h>\n#include <string.h>\n",
-        name, from, name, has_weights_file(s) ? file_headers : "");
+        "%s#include <stdbool.h>\n#include <stdint.h>\n%s#include <string.h>\n",
+        name, from, name, has_weights_file(s) ? file_headers : "",
+        s->a->scratch_heap ? "#include <stdlib.h>\n" : "");
     kl_c_text(s->out, text, 0);
     kl_text_put(s->out, "\n");
     kl_c_tables(s->a, s->out);

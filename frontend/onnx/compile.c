@@ -4,6 +4,8 @@
 
 /* ---- one program ---- */
 
+enum { FEW = 2 }; /* of a dimension, where another one is looked at */
+
 typedef struct plan {
     const kl_onnx *m;
     kl_input *in;
@@ -94,6 +96,61 @@ static kl_function *trace_counted(plan *p)
     return f;
 }
 
+/* ---- bounds ---- */
+
+/* Whether the model takes n of dimension d, and few of the others; nothing is computed.
+ */
+static bool takes(const plan *p, int d, int64_t n)
+{
+    const kl_onnx *m = p->m;
+    kl_onnx_counts counts = {.axis = p->counts.axis};
+    kl_tensor **t = calloc((size_t)(m->nin + m->nout) + 1, sizeof *t);
+    bool ok = t != NULL;
+    kl_scope_begin();
+    for (int i = 0; i < m->nin && ok; i++) {
+        kl_ints s = p->in[i].shape;
+        for (int k = 0; k < s.n; k++)
+            if (s.v[k] < 0)
+                s.v[k] = s.v[k] == KL_ANY(d) ? n : FEW;
+        t[i] = kl_zeros(s, p->in[i].dtype);
+        ok = t[i] != NULL;
+    }
+    ok = ok && kl_onnx_run_model(m, t, t + m->nin, NULL, KL_ONNX_TRACED,
+                                 p->padded ? &counts : NULL) == KL_OK;
+    kl_scope_drop();
+    kl_error_clear();
+    free(t);
+    return ok;
+}
+
+/* A table of positions ends, say: the most that is taken of a dimension that has no bound
+ * of the user's. */
+static void find_bounds(plan *p)
+{
+    for (int d = 0; d < p->ndims && takes(p, d, FEW); d++) {
+        int64_t low = FEW, high = p->dim[d].max;
+        if (high != KL_ONNX_LARGEST || takes(p, d, high))
+            continue;
+        while (high - low > 1) {
+            int64_t n = low + (high - low) / 2;
+            *(takes(p, d, n) ? &low : &high) = n;
+        }
+        p->dim[d].max = low;
+    }
+}
+
+/* Where sizes do not fit, with bounds to them; else the same error. */
+static kl_function *trace_bounded(plan *p)
+{
+    kl_function *f = trace_counted(p);
+    if (f || !p->ndims || kl_error_status() != KL_ERR_SHAPE)
+        return f;
+    kl_error_clear();
+    find_bounds(p);
+    p->counts.n = p->counts.room = 0;
+    return trace_counted(p);
+}
+
 static kl_function *compile(const kl_onnx *m, const kl_ints *shapes, bool padded)
 {
     plan p = {.m = m, .padded = padded};
@@ -113,7 +170,7 @@ static kl_function *compile(const kl_onnx *m, const kl_ints *shapes, bool padded
     const char *before = kl_onnx_here;
     kl_onnx_here = kl_onnx_intern(m->name);
     if (s == KL_OK)
-        f = trace_counted(&p);
+        f = trace_bounded(&p);
     kl_onnx_here = before;
     free(p.in);
     free(p.counts.axis);

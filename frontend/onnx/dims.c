@@ -26,7 +26,7 @@ static int dimension(kl_onnx *m, const char *text)
         return -1;
     }
     kl_onnx_dim *d = &m->dims[m->ndims];
-    *d = (kl_onnx_dim){.text = text, .min = 1, .max = 1 << 20};
+    *d = (kl_onnx_dim){.text = text, .min = 1, .max = KL_ONNX_LARGEST};
     if (is_plain(text))
         snprintf(d->name, sizeof d->name, "%s", text);
     else

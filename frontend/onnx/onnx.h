@@ -76,7 +76,7 @@ void kl_onnx_names_free(kl_onnx_names *t);
 const char *kl_onnx_intern(const char *s);
 
 /* ---- model.c ---- */
-enum { KL_ONNX_DIMS = 16 };
+enum { KL_ONNX_DIMS = 16, KL_ONNX_LARGEST = 1 << 20 };
 typedef struct kl_onnx_dim { /* an open dimension of the inputs */
     char name[64];           /* as a program has it */
     const char *text;        /* the model's, "" for none */
@@ -167,6 +167,7 @@ typedef void (*kl_onnx_fn)(kl_onnx_op *n);
 enum {
     KL_ONNX_KEEPS = 1, /* moves elements: the result has the first operand's type */
     KL_ONNX_ANY = 2,   /* takes types that kiln has no dtype for */
+    KL_ONNX_SIZES = 4, /* what sizes are taken by */
 };
 struct kl_onnx_row {
     const char *name;

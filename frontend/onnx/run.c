@@ -194,6 +194,17 @@ void kl_onnx_carry_out(kl_onnx_op *n)
                 n->out[i].type = n->in[0].type;
 }
 
+/* One size among elements, as a number: that a program of all sizes follows where it is
+ * computed with, elements of a table it does not. */
+static void tell_size(kl_onnx_op *n)
+{
+    kl_tensor *t = n->nout ? n->out[0].t : NULL;
+    int64_t v;
+    if (t && kl_dtype_of(t) == KL_I64 && kl_numel(t) == 1 && kl_onnx_known(t) &&
+        kl_peek(t, &v, sizeof v) == KL_OK)
+        n->out[0].t = kl_full(kl_shape_of(t), v, KL_I64);
+}
+
 /* "model.onnx: node 'x' (Conv, opset 13)", which lives for ever. */
 static const char *place(const kl_onnx_op *n)
 {
@@ -222,6 +233,8 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
     else if (!kl_failed() && check_operands(&n) && kl_onnx_takes_counted(&n)) {
         stand_at_axis(&n);
         kl_onnx_carry_out(&n);
+        if (r->open && n.row->flags & KL_ONNX_SIZES)
+            tell_size(&n);
         kl_onnx_pass_counted(&n);
     }
     for (int i = 0; !kl_failed() && i < n.nout; i++)

@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2 };
+enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2, KL_ONNX_SIZES = 4 };
 
 typedef struct row {
     const char *name;

@@ -1,16 +1,19 @@
 /* codes.c: what an artefact does when it is called wrongly, and with threads: a program
  * that knows nothing of kiln but the headers. Links head.o (static scratch), own.o (the
- * same model with the caller's scratch and a file of weights), scale.o, pick.o. argv[1]:
- * own's weights. */
+ * same model with the caller's scratch and a file of weights), scale.o, pick.o, sorted.o
+ * (each call takes its scratch). argv[1]: own's weights. */
+#define _XOPEN_SOURCE 700
 #include "head.h"
 #include "own.h"
 #include "pick.h"
 #include "scale.h"
+#include "sorted.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { B = 64 };
 static float x[B * 64], y[B * 10], l[B * 10], y2[B * 10], l2[B * 10];
@@ -131,6 +134,20 @@ static void test_pick(void)
     expect("next call is clean", pick(2, table, good, out), PICK_OK);
 }
 
+/* What the scratch of 2^20 rows would take is refused before x is read. */
+static void test_sorted(void)
+{
+    struct rlimit most = {(rlim_t)1 << 29, (rlim_t)1 << 29};
+    float u[2 * 512], sum = 0;
+    for (int i = 0; i < 2 * 512; i++)
+        u[i] = 0.5f;
+    expect("sorted", sorted(2, u, &sum), SORTED_OK);
+    expect("its sum", sum == 512, 1);
+    setrlimit(RLIMIT_AS, &most);
+    expect("its sum in x", sorted(1 << 20, u, u + 1024), SORTED_OVERLAP);
+    expect("no memory", sorted(1 << 20, (float *)(uintptr_t)64, &sum), SORTED_MEMORY);
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 0; i < B * 64; i++)
@@ -139,5 +156,6 @@ int main(int argc, char **argv)
     test_own(argc > 1 ? argv[1] : "");
     test_scale();
     test_pick();
+    test_sorted();
     return failed;
 }

@@ -218,6 +218,16 @@ static inline void write_heavy(void)
     ck_assert(kl_file_write("heavy.kl", heavy, strlen(heavy)) == KL_OK);
 }
 
+/* sorted.kl: of its largest dimension it needs more scratch than an object can hold. */
+static inline void write_sorted(void)
+{
+    static const char sorted[] =
+        "graph g(%x: f32[n,512]) { %y: f32[n,512] = sort %x axis 1\n"
+        "%z: f32[n,512] = pick %y result 0\n %a: f32[n] = reduce.add %z axes (1)\n"
+        "%b: f32[] = reduce.add %a axes (0)\n out %b }";
+    ck_assert(kl_file_write("sorted.kl", sorted, strlen(sorted)) == KL_OK);
+}
+
 /* What codes.c calls, as files of that ending and headers. */
 static inline void build_for_codes(const char *ending)
 {
@@ -226,8 +236,10 @@ static inline void build_for_codes(const char *ending)
     } builds[] = {{"head", "head", ""},
                   {"head", "own", "--name=own --weights=own.weights --scratch=caller"},
                   {"scale", "scale", ""},
-                  {"pick", "pick", ""}};
+                  {"pick", "pick", ""},
+                  {"sorted", "sorted", ""}};
     write_models();
+    write_sorted();
     for (size_t i = 0; i < KL_COUNT(builds); i++)
         expect_ok(sh("%s %s.kl -o %s.%s --header %s.h %s 2>err", kilnc, builds[i].model,
                      builds[i].as, ending, builds[i].as, builds[i].options),
@@ -239,7 +251,7 @@ static inline void run_codes(void)
 {
     expect_ok(
         sh("cc -I. -Wall -Wextra -Werror -o codes %s/codes.c head.o own.o scale.o pick.o "
-           "-lpthread 2>err",
+           "sorted.o -lpthread 2>err",
            source),
         "cc");
     expect_ok(sh("./codes own.weights >err"), "codes");

@@ -121,7 +121,7 @@ static void artefact(void)
     if (st == KL_OK)
         st = kl_model_compile(&m, kl_target_host(), NULL);
     if (st == KL_OK)
-        st = kl_model_artefact(&m, 1, "g", KL_WEIGHTS_ARGS, false, &a);
+        st = kl_model_artefact(&m, 1, "g", KL_WEIGHTS_ARGS, KL_SCRATCH_FIT, &a);
     if (st == KL_OK)
         st = kl_artefact_emit(&a, KL_LLVM_OPEN_OBJECT, &object);
     if (st == KL_OK)

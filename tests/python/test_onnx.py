@@ -97,6 +97,35 @@ def test_one_program_serves_all_sizes():
     assert kiln.stats()["programs_compiled"] == before
 
 
+def test_sizes_are_computed_with():
+    """x's second size as a number beside its elements, as exported masks have it."""
+    m = kiln.onnx.load(model(
+        [node("Shape", ["x"], ["s"]), node("Gather", ["s", "one"], ["n"]),
+         node("Slice", ["s", "zero", "ones"], ["b"]), node("Mul", ["x", "n"], ["y"]),
+         node("Add", ["y", "b"], ["z"])], [("x", INT64, ("b", "n"))], [("z", INT64, ("b", "n"))],
+        [tensor("one", INT64, (), struct.pack("q", 1)),
+         tensor("zero", INT64, (1,), struct.pack("q", 0)),
+         tensor("ones", INT64, (1,), struct.pack("q", 1))]))
+    for b, n in ((2, 3), (4, 7), (3, 5), (1, 1)):
+        x = kiln.arange(b * n).reshape(b, n)
+        assert m(x).tolist() == (x * n + b).tolist()
+    assert "a program of all sizes" in m.report() and "for each size" not in m.report()
+
+
+def test_a_table_that_ends_bounds_a_size():
+    m = kiln.onnx.load(model(
+        [node("Shape", ["x"], ["s"]), node("Slice", ["s", "one", "two"], ["n"]),
+         node("Slice", ["table", "zero", "n", "zero"], ["t"]), node("Add", ["x", "t"], ["y"])],
+        [("x", INT64, ("b", "n"))], [("y", INT64, ("b", "n"))],
+        [*(tensor(k, INT64, (1,), struct.pack("q", v))
+           for k, v in (("zero", 0), ("one", 1), ("two", 2))),
+         tensor("table", INT64, (64,), struct.pack("64q", *range(64)))]))
+    for b, n in ((2, 3), (4, 7), (300, 64), (1, 1)):
+        assert m(kiln.ones(b, n, dtype=kiln.int64)).tolist() == [list(range(1, n + 1))] * b
+    assert "a program of all sizes" in m.report() and "for each size" not in m.report()
+    raises(Exception, "must match", lambda: m(kiln.ones(2, 65, dtype=kiln.int64)))
+
+
 def test_sizes_that_elements_decide():
     m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, (4,))],
                              [("y", INT64, (1, "k"))]))

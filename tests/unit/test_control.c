@@ -179,7 +179,8 @@ static void (*entry_of(const char *text, void **library))(void)
     ck_assert_msg(kl_model_parse("t.kl", text, false, &m) == KL_OK, "%s", kl_error());
     ck_assert_msg(kl_model_compile(&m, kl_target_host(), NULL) == KL_OK, "%s",
                   kl_error());
-    ck_assert_msg(kl_model_artefact(&m, 1, "entry", KL_WEIGHTS_EMBED, false, &art) == KL_OK,
+    ck_assert_msg(kl_model_artefact(&m, 1, "entry", KL_WEIGHTS_EMBED, KL_SCRATCH_FIT,
+                                    &art) == KL_OK,
                   "%s", kl_error());
     ck_assert_msg(kl_artefact_emit(&art, KL_LLVM_OPEN_OBJECT, &object) == KL_OK, "%s: %s",
                   text, kl_error());

@@ -280,6 +280,51 @@ static void twice(kl_tensor *const *in, kl_tensor **out, void *user)
     out[0] = kl_mul(in[0], 2);
 }
 
+/* A list that is NULL, or no place for results, is told; what a call gives beside its
+ * result may be left out. */
+START_TEST(test_null_lists)
+{
+    kl_tensor *a = f(2, 3), *i = i64s(2), *out[3] = {NULL}, *w = f(1, 1);
+    kl_requires_grad_(w);
+    FAILS(kl_cat(NULL, 2, 0), "the list of tensors is NULL");
+    FAILS(kl_stack(NULL, 2, 0), "the list of tensors is NULL");
+    FAILS(kl_vstack_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_hstack_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_block_diag_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_multi_dot_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_einsum_n_at(KL_HERE, "ij->ij", NULL, 1), "the list of tensors is NULL");
+    FAILS(kl_einsum_n_at(KL_HERE, NULL, &a, 1), "the equation is NULL");
+    FAILS(kl_einsum(NULL, a, a), "the text of labels is NULL");
+    FAILS(kl_cartesian_prod_at(KL_HERE, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_index(a, NULL, 1), "the list of indices is NULL");
+    FAILS(kl_clip_grad_norm(NULL, 2, 1), "the list of parameters is NULL");
+    FAILS(kl_value_and_grad(NULL, NULL, &w, 1, out), "the function is NULL");
+    FAILS(kl_index_reduce_at(KL_HERE, a, 0, i, a, NULL, true), "got NULL");
+    FAILS(kl_linalg_qr_at(KL_HERE, a, NULL, out), "unrecognized mode ''");
+    FAILS(kl_of_at(KL_HERE, KL_F32, kl_shape(2), 2, NULL), "the data is NULL");
+    FAILS(kl_nonzero_padded(a, NULL), "the place for the count is NULL");
+    FAILS(kl_lay_after_at(KL_HERE, a, NULL, 2), "the list of tensors is NULL");
+    FAILS(kl_compile_at(KL_HERE, NULL, NULL, NULL, 0, 1),
+          "the function to trace is NULL");
+    SAYS(kl_realize_all(NULL, 2), "the list of tensors is NULL");
+    SAYS(kl_copy_out(a, NULL, 24), "the place for the elements is NULL");
+    SAYS(kl_peek(a, NULL, 24), "the place for the elements is NULL");
+    SAYS(kl_grad(kl_sum(w), NULL, 1, out), "the list of tensors is NULL");
+    SAYS(kl_grad(kl_sum(w), &w, 1, NULL), "the place for the results is NULL");
+    SAYS(kl_save("/tmp/none.npy", NULL, 1), "the list of tensors is NULL");
+    SAYS(kl_plan_at(KL_HERE, &a, 1, NULL), "the place for the cost is NULL");
+    SAYS(kl_meshgrid_at(KL_HERE, NULL, 2, true, out) < 0, "the list of tensors is NULL");
+    SAYS(kl_split(a, 1, 0, NULL, 2) == 0, "the place for the results is NULL");
+    ck_assert(kl_linalg_qr(a, NULL) && kl_linalg_svd(a, NULL, NULL) && kl_frexp(a, NULL));
+    ck_assert(kl_linalg_eigh(kl_eye(3, KL_F32), NULL) != NULL);
+    ck_assert(kl_linalg_lu_factor(kl_eye(3, KL_F32), NULL) != NULL);
+    ck_assert(
+        kl_quantile_at(KL_HERE, a, kl_full(kl_shape(), 0.5, KL_F32), 0, false, NULL));
+    a = kl_cat((kl_tensor *[]){a, a}, 2, 0); /* a list where it is used */
+    ck_assert_int_eq(kl_extent(a, 0), 4);
+}
+END_TEST
+
 START_TEST(test_null)
 {
     float memory[3] = {0};
@@ -366,6 +411,7 @@ int main(void)
     tcase_add_test(tc, test_linalg);
     tcase_add_test(tc, test_gradients);
     tcase_add_test(tc, test_files);
+    tcase_add_test(tc, test_null_lists);
     tcase_add_test(tc, test_null);
     tcase_add_test(tc, test_functions);
     tcase_add_test(tc, test_device);
