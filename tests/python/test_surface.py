@@ -150,6 +150,22 @@ class Modules(unittest.TestCase):
         self.assertEqual(torch.histogram(x).hist.shape, (100,))
         self.assertEqual(torch.spmm(torch.ones(1, 2), torch.ones(2, 1)).tolist(), [[2]])
 
+    def test_modules_of_signatures(self):
+        from kiln.multiprocessing import cpu_count
+        from kiln.nn.common_types import _size_2_t
+        from kiln.optim.adamw import AdamW
+        from kiln.types import Device, Number
+        from kiln.utils.data._utils.collate import default_collate
+        from kiln.utils.dlpack import from_dlpack, to_dlpack
+        x = torch.zeros(2)
+        from_dlpack(to_dlpack(x))[0] = 5
+        self.assertEqual(x.tolist(), [5, 0])
+        self.assertIs(x.pin_memory(), x)
+        self.assertIs(AdamW, torch.optim.AdamW)
+        self.assertIs(default_collate, torch.utils.data.default_collate)
+        self.assertGreater(cpu_count(), 0)
+        self.assertTrue(all((_size_2_t, Device, Number)))
+
     def test_files_of_layers(self):
         for name, layer in (("activation", "MultiheadAttention"), ("batchnorm", "BatchNorm1d"),
                             ("normalization", "LayerNorm"), ("transformer", "Transformer"),
