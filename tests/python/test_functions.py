@@ -199,6 +199,21 @@ class Values(unittest.TestCase):
         self.assertEqual(torch.LongTensor((2, 3)).tolist(), [2, 3])
         self.assertEqual(torch.FloatTensor(torch.Size((2, 3))).shape, (2, 3))
 
+    def test_ends_in_tensors(self):
+        """arange takes the one number that a tensor holds."""
+        lengths = torch.tensor([2, 5, 3])
+        self.assertEqual(torch.arange(lengths.max()).tolist(), [0, 1, 2, 3, 4])
+        self.assertEqual(torch.arange(lengths[0], lengths[1], torch.tensor(2)).tolist(), [2, 4])
+        self.assertEqual(torch.arange(torch.tensor(2.0, dtype=torch.float64)).dtype, torch.float32)
+
+    def test_names_of_factors(self):
+        m, v = ones(2, 2), ones(2)
+        for r, of in [(torch.addmm(m, mat1=m, mat2=m), 3), (torch.addmv(v, mat=m, vec=v), 3),
+                      (torch.addr(m, vec1=v, vec2=v), 2),
+                      (torch.addbmm(m, batch1=m[None], batch2=m[None]), 3),
+                      (torch.baddbmm(m[None], batch1=m[None], batch2=m[None]), 3)]:
+            self.assertTrue(bool((r == of).all()))
+
     def test_nothing_to_choose_from(self):
         for fn in (lambda t: t.max(0), lambda t: t.amin(0), lambda t: t.median(0),
                    lambda t: t.argmax(0)):
