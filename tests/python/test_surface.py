@@ -232,6 +232,24 @@ class Files(unittest.TestCase):
             torch.load(io.BytesIO(b"nonsense"))
 
 
+    def test_files_that_read_and_seek(self):
+        class Reader:
+            def __init__(self, file):
+                self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+        file = io.BytesIO()
+        torch.save(torch.ones(2), file)
+        file.seek(0)
+        self.assertEqual(torch.load(Reader(file)).tolist(), [1, 1])
+        with self.assertRaisesRegex(AttributeError, "a file that is seekable"):
+            torch.load(type("Pipe", (), {"read": file.read})())
+
+    def test_nowhere_to_step(self):
+        w = torch.ones(2, requires_grad=True)
+        opt = torch.optim.LBFGS([w], tolerance_grad=-1.0)
+        self.assertEqual(opt.step(lambda: torch.tensor(10.0)).item(), 10)
+
+
 class Batches(unittest.TestCase):
     def test_of_no_matrix(self):
         a = torch.zeros(0, 3, 3)
