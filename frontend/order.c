@@ -4,11 +4,14 @@
  *   kl_median(x, 1)  ->  element (n - 1) / 2 of sort(x, 1); NaN wins */
 #include "handles.h"
 
+#include <string.h>
+
 static kl_tensor *kth(const char *at, const char *fn, kl_tensor *t, int64_t k, int dim,
                       bool keep, kl_tensor **index)
 {
     kl_tensor *i = NULL, *s = kl_rank(t) ? kl_topk_at(at, t, k + 1, dim, false, &i)
                                          : kl_sort_at(at, t, dim, false, &i);
+    *index = NULL;
     if (!s)
         return NULL;
     (void)fn;
@@ -35,6 +38,7 @@ kl_tensor *kl_kthvalue_at(const char *at, kl_tensor *t, int64_t k, int dim, bool
     if (k < 1 || k > n) {
         kl_fail(KL_ERR_ARG, "kthvalue(): selected number k out of range for dimension %d",
                 dim);
+        *index = NULL;
         return kl_composed(&c, NULL, NULL);
     }
     return kl_composed_two(&c, __func__, kth(at, __func__, t, k - 1, dim, keep, index),
@@ -47,6 +51,12 @@ kl_tensor *kl_median_at(const char *at, kl_tensor *t, int dim, bool keep,
 {
     kl_call c = kl_compose(at);
     int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
+    *index = NULL;
+    if (n == 0) {
+        kl_fail(KL_ERR_INDEX,
+                "median(): Expected reduction dim %d to have non-zero size.", dim);
+        return kl_composed(&c, NULL, NULL);
+    }
     kl_tensor *mid = kth(at, __func__, t, (n - 1) / 2, dim, true, index), *last_at = NULL;
     if (!mid || !*index || kl_dtype_of(t) < KL_F16 || kl_rank(t) == 0) {
         if (mid && !keep && kl_rank(t)) {
@@ -81,6 +91,18 @@ static kl_tensor *quantile(const char *at, const char *fn, kl_tensor *t, kl_tens
     if (kl_dtype_of(t) != KL_F32 && kl_dtype_of(t) != KL_F64) {
         kl_fail(KL_ERR_DTYPE, "%s() input tensor must be either float or double dtype",
                 fn);
+        return NULL;
+    }
+    static const char *const hows[] = {"linear", "lower", "higher", "midpoint",
+                                       "nearest"};
+    bool known = false;
+    for (int i = 0; i < 5; i++)
+        known |= strcmp(how, hows[i]) == 0;
+    if (!known) {
+        kl_fail(KL_ERR_ARG,
+                "%s() interpolation must be one of linear, lower, higher, midpoint or "
+                "nearest, but got %s",
+                fn, how);
         return NULL;
     }
     kl_tensor *x = kl_rank(t) ? t : kl_unsqueeze_at(at, t, 0), *ignored = NULL;
@@ -158,6 +180,20 @@ kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
         values.kind == KL_ARG_TENSOR ? values.t : kl_scalar_at(at, values, KL_DTYPE_NONE);
     kl_tensor *x = v ? kl_unsqueeze_at(at, v, -1) : NULL;
     bool rows = kl_rank(sorted) > 1;
+    bool fits = !rows || !v || kl_rank(v) == kl_rank(sorted);
+    for (int i = 0; fits && rows && v && i < kl_rank(sorted) - 1; i++)
+        fits = kl_extent(v, i) == kl_extent(sorted, i);
+    if (!fits) {
+        char a[200], b[200];
+        kl_fail(
+            KL_ERR_SHAPE,
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first "
+            "N-1 dimensions of boundaries tensor and input value tensor must match, but "
+            "we got boundaries tensor %s and input value tensor %s",
+            kl_ints_text(kl_shape_of(sorted), a, sizeof a),
+            kl_ints_text(kl_shape_of(v), b, sizeof b));
+        return kl_composed(&c, NULL, NULL);
+    }
     kl_tensor *b = sorted && rows ? kl_unsqueeze_at(at, sorted, -2) : sorted;
     kl_tensor *below = x && b ? before(at, b, x, right) : NULL;
     return kl_composed(

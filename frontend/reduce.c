@@ -51,7 +51,7 @@ static kl_lazy *extreme(kl_op op, const char *name, kl_lazy *a, uint64_t axes, b
     for (int i = 0; a && i < a->rank; i++) {
         if (!(axes >> i & 1) || kl_lazy_shape(a)[i] != 0)
             continue;
-        kl_fail(KL_ERR_SHAPE, "%s(): Expected reduction dim %d to have non-zero size.",
+        kl_fail(KL_ERR_INDEX, "%s(): Expected reduction dim %d to have non-zero size.",
                 name, i);
         return NULL;
     }
@@ -227,7 +227,7 @@ static kl_tensor *arg(const char *at, kl_op op, kl_tensor *t, int dim, bool keep
     if (a && a->rank == 0)
         return kl_call_end(&c, kl_n_full(KL_I64, 0, NULL, 0));
     if (a && kl_lazy_shape(a)[axis] == 0) {
-        kl_fail(KL_ERR_SHAPE, "%s(): Expected reduction dim %d to have non-zero size.",
+        kl_fail(KL_ERR_INDEX, "%s(): Expected reduction dim %d to have non-zero size.",
                 kl_ops[op].name, axis);
         a = NULL;
     }
@@ -317,7 +317,7 @@ kl_tensor *kl_topk_at(const char *at, kl_tensor *t, int64_t k, int dim, bool lar
     kl_lazy *a = along(t, dim, &axis), *i = NULL;
     int64_t n = a && a->rank ? kl_lazy_shape(a)[axis] : 1;
     if (a && (k < 0 || k > n)) {
-        kl_fail(KL_ERR_INDEX, "topk: selected index k out of range: %lld of %lld",
+        kl_fail(KL_ERR_ARG, "topk: selected index k out of range: %lld of %lld",
                 (long long)k, (long long)n);
         a = NULL;
     }

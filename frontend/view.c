@@ -311,7 +311,7 @@ kl_tensor *kl_narrow_at(const char *at, kl_tensor *t, int dim, int64_t start,
     if (start < 0)
         start += extent;
     if (t->rank == 0 || length < 0 || start < 0 || start > extent - length) {
-        kl_fail(KL_ERR_INDEX,
+        kl_fail(KL_ERR_SHAPE,
                 "start (%lld) + length (%lld) exceeds dimension size (%lld).",
                 (long long)start, (long long)length, (long long)extent);
         return kl_call_view(&c, NULL);

@@ -104,6 +104,7 @@ static kl_status shape_fail(int rank, const int64_t *shape, const char *why)
 {
     char text[400];
     size_t n = 0;
+    rank = KL_MIN(rank, KL_MAX_RANK); /* more are nowhere to be read */
     for (int i = 0; i < rank && n < sizeof text - 24; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%lld", i ? "," : "",
                               (long long)shape[i]);

@@ -177,5 +177,41 @@ class Errors(unittest.TestCase):
             self.assertEqual(ours, theirs, source)
 
 
+class Transforms(unittest.TestCase):
+    V = "m.tensor([0.3, -0.5])"
+    N = "D.Normal(m.tensor([0., 1.]), m.tensor([1., 2.]))"
+    SIGMOID = f"D.TransformedDistribution({N}, [D.AffineTransform(1., -2.), D.SigmoidTransform()])"
+    CASES = [
+        f"D.TransformedDistribution({N}, D.TanhTransform()).log_prob({V})",
+        f"D.TransformedDistribution(D.Independent({N}, 1), D.TanhTransform()).log_prob({V})",
+        f"{SIGMOID}.cdf(m.tensor([0.3, 0.5]))", f"{SIGMOID}.log_prob(m.tensor([0.3, 0.5]))",
+        f"{SIGMOID}.icdf(m.tensor([0.2, 0.7]))",
+        f"D.TransformedDistribution({N}, D.AffineTransform(m.zeros(3, 2), m.ones(3, 2), "
+        "event_dim=1)).log_prob(m.ones(3, 2))",
+        "D.TransformedDistribution(D.Uniform(0., 1.), [D.SigmoidTransform().inv, "
+        "D.AffineTransform(loc=1., scale=2.)]).log_prob(m.tensor([0.5, 2.]))",
+        f"D.ComposeTransform([D.ExpTransform(), D.PowerTransform(2.)]).log_abs_det_jacobian"
+        f"({V}, {V}.exp() ** 2)",
+        f"D.SoftplusTransform().inv({V}.abs())", f"D.SoftmaxTransform()({V})",
+        f"D.IndependentTransform(D.ExpTransform(), 1).log_abs_det_jacobian({V}, {V}.exp())"]
+
+    def test_as_pytorch(self):
+        for source in self.CASES:
+            with self.subTest(source):
+                close(*[eval(source, {"m": m, "D": m.distributions}) for m in SIDES[::-1]])
+
+    def test_samples(self):
+        D = kiln.distributions
+        mean = kiln.zeros(2, requires_grad=True)
+        d = D.TransformedDistribution(D.Normal(mean, kiln.ones(2)), D.TanhTransform(cache_size=1))
+        s = d.rsample((100,))
+        self.assertTrue(bool(d.log_prob(s).isfinite().all() & (s.abs() <= 1).all()))
+        s.sum().backward()
+        self.assertTrue(bool((mean.grad > 0).all()))
+        self.assertEqual(d.expand((3, 2)).sample().shape, (3, 2))
+        with self.assertRaisesRegex(ValueError, "within the support"):
+            d.log_prob(kiln.full((2,), 1.5))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -19,6 +19,20 @@ class Refusals(unittest.TestCase):
         ("F.glu(ones(3))", "Halving dimension must be even, but dimension 0 is size 3"),
         ("F.glu(ones(()))", "glu does not support 0-dimensional tensors"),
         ("F.hardtanh(torch.ones(2, dtype=torch.bool))", "activation: not implemented for 'Bool'"),
+        # orders
+        ("i64.split([1])", "expects split_sizes to sum exactly to 2"),
+        ("i64.kthvalue(3)", "selected number k out of range"),
+        ("i64.kthvalue(1, 3)", "out of range"),
+        ("i64.topk(3)", "selected index k out of range"),
+        ("ones(0).max()", "max(): Expected reduction dim to be specified"),
+        ("ones(2).quantile(0.5, interpolation='x')", "interpolation must be one of linear"),
+        ("torch.searchsorted(ones(2, 3), ones(1))", "boundaries tensor should be 1 dimension"),
+        ("torch.div(i64, 2, rounding_mode='x')", "one of None, 'trunc', or 'floor'"),
+        ("torch.allclose(i64, ones(2))", "did not match"),
+        ("torch.lerp(ones(2), ones(2).double(), 1)", "did not match"),
+        ("i64.narrow(0, 1, 2)", "start (1) + length (2) exceeds"),
+        ("torch.randn([1] * 17)", "the rank is not 0 to 16"),
+        ("torch.tensor(None)", "Could not infer dtype of NoneType"),
         # labels
         ("torch.einsum('i.j', ones(2, 2))", "found '.' that is not part of an ellipsis"),
         ("torch.einsum('1', ones(2))", "einsum(): subscripts must be in [a-zA-Z]"),
@@ -178,6 +192,37 @@ class Refusals(unittest.TestCase):
 
 
 class Values(unittest.TestCase):
+    def test_sizes_and_data(self):
+        """A tuple is data to a tensor's type, a Size is the extents."""
+        self.assertEqual(torch.Tensor((2, 3)).tolist(), [2, 3])
+        self.assertEqual(torch.Tensor(torch.Size((2, 3))).shape, (2, 3))
+        self.assertEqual(torch.LongTensor((2, 3)).tolist(), [2, 3])
+        self.assertEqual(torch.FloatTensor(torch.Size((2, 3))).shape, (2, 3))
+
+    def test_ends_in_tensors(self):
+        """arange takes the one number that a tensor holds."""
+        lengths = torch.tensor([2, 5, 3])
+        self.assertEqual(torch.arange(lengths.max()).tolist(), [0, 1, 2, 3, 4])
+        self.assertEqual(torch.arange(lengths[0], lengths[1], torch.tensor(2)).tolist(), [2, 4])
+        self.assertEqual(torch.arange(torch.tensor(2.0, dtype=torch.float64)).dtype, torch.float32)
+
+    def test_names_of_factors(self):
+        m, v = ones(2, 2), ones(2)
+        for r, of in [(torch.addmm(m, mat1=m, mat2=m), 3), (torch.addmv(v, mat=m, vec=v), 3),
+                      (torch.addr(m, vec1=v, vec2=v), 2),
+                      (torch.addbmm(m, batch1=m[None], batch2=m[None]), 3),
+                      (torch.baddbmm(m[None], batch1=m[None], batch2=m[None]), 3)]:
+            self.assertTrue(bool((r == of).all()))
+
+    def test_nothing_to_choose_from(self):
+        for fn in (lambda t: t.max(0), lambda t: t.amin(0), lambda t: t.median(0),
+                   lambda t: t.argmax(0)):
+            with self.assertRaisesRegex(IndexError, "to have non-zero size"):
+                fn(ones(0, 3))
+        for fn in ("sort", "median", "nanmedian", "mode", "cummax"):  # their second result unset
+            with self.assertRaises(IndexError):
+                getattr(ones(4), fn)(dim=3)
+
     def test_attention_of_nothing(self):
         """A query whose keys are all masked gets zeros, and no gradient."""
         q = torch.ones(1, 2, 3, requires_grad=True)

@@ -65,6 +65,48 @@ class Functions(unittest.TestCase):
             self.assertEqual((r.dtype, r.tolist()), (np.uint8, want))
         self.assertEqual(np.vecdot(a, a).dtype, np.uint8)
 
+    def test_order_of_columns(self):
+        a = np.arange(6).reshape(2, 3)
+        columns = [0, 3, 1, 4, 2, 5]
+        for r in (a.reshape(-1, order="F"), a.ravel("F"), np.ravel(a, order="F"), a.flatten("F"),
+                  a.T.ravel("C"), np.array(a, order="F").T.ravel()):
+            self.assertEqual(r.tolist(), columns)
+        self.assertEqual(a.reshape((3, -1), order="F").tolist(), [[0, 4], [3, 2], [1, 5]])
+        self.assertEqual(np.array(a, order="F").strides, (8, 16))
+
+    def test_arguments_of_numpy(self):
+        a = np.array([[3, 1, 2], [0, 5, 4]])
+        mean, weights = np.average(a, axis=1, weights=[1, 2, 3], returned=True)
+        self.assertEqual((mean.tolist(), weights.tolist()), ([11 / 6, 22 / 6], [6, 6]))
+        self.assertEqual(np.average(a, axis=1, returned=True)[1].tolist(), [3, 3])
+        self.assertEqual(np.take(a, [-1, 7], mode="wrap").tolist(), [4, 1])
+        self.assertEqual(np.take(a, [-1, 7], mode="clip").tolist(), [3, 4])
+        self.assertEqual(a.compress([1, 0, 1], axis=1).tolist(), [[3, 2], [0, 4]])
+        self.assertEqual(np.cross([1, 2], [3, 4]).item(), -2)
+        self.assertEqual(np.cross([1, 2], [3, 4, 5]).tolist(), [10, -5, -2])
+        self.assertEqual(np.linalg.matrix_power([[1, 2], [3, 4]], -1).round(6).tolist(),
+                         [[-2, 1], [1.5, -0.5]])
+        self.assertEqual((np.float64("1.5"), np.int32("7"), np.sign(-3.)), (1.5, 7, -1))
+        self.assertEqual((np.array([1, 2]) != None).tolist(), [True, True])  # noqa: E711
+        self.assertEqual(np.array2string(np.array([1.5678, 2]), precision=1), "[1.6 2. ]")
+        np.copyto(a, 9, where=a > 3)
+        a.put([0, -1], [7, 8])
+        self.assertEqual(a.tolist(), [[7, 1, 2], [0, 9, 8]])
+        a.shape = 6
+        self.assertEqual(a.tolist(), [7, 1, 2, 0, 9, 8])
+
+    def test_errors_of_numpy(self):
+        a = np.ones((2, 3))
+        for error, fn in [
+                (ZeroDivisionError, lambda: np.average(a, axis=1, weights=[0, 0, 0])),
+                (ValueError, lambda: np.bincount([-1])), (ValueError, lambda: np.dsplit(a, 2)),
+                (ValueError, lambda: a.reshape(4, -1)), (ValueError, lambda: np.fft.fft([])),
+                (ValueError, lambda: np.fft.fft([1.], norm="x")), (IndexError, lambda: a["x"]),
+                (ValueError, lambda: np.linalg.norm(a, "x")), (IndexError, lambda: a[1.5]),
+                (ValueError, lambda: np.linalg.solve(np.eye(2), np.ones(3))),
+                (TypeError, lambda: np.copyto(np.array([1]), 2.5))]:
+            self.assertRaises(error, fn)
+
     def test_complex_order(self):
         a = np.array([2 + 1j, complex(0, np.nan), 2 - 1j, 1 + 5j, 2 - 1j])
         self.assertEqual(np.argsort(a).tolist(), [3, 2, 4, 0, 1])

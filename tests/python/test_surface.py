@@ -150,6 +150,22 @@ class Modules(unittest.TestCase):
         self.assertEqual(torch.histogram(x).hist.shape, (100,))
         self.assertEqual(torch.spmm(torch.ones(1, 2), torch.ones(2, 1)).tolist(), [[2]])
 
+    def test_modules_of_signatures(self):
+        from kiln.multiprocessing import cpu_count
+        from kiln.nn.common_types import _size_2_t
+        from kiln.optim.adamw import AdamW
+        from kiln.types import Device, Number
+        from kiln.utils.data._utils.collate import default_collate
+        from kiln.utils.dlpack import from_dlpack, to_dlpack
+        x = torch.zeros(2)
+        from_dlpack(to_dlpack(x))[0] = 5
+        self.assertEqual(x.tolist(), [5, 0])
+        self.assertIs(x.pin_memory(), x)
+        self.assertIs(AdamW, torch.optim.AdamW)
+        self.assertIs(default_collate, torch.utils.data.default_collate)
+        self.assertGreater(cpu_count(), 0)
+        self.assertTrue(all((_size_2_t, Device, Number)))
+
     def test_files_of_layers(self):
         for name, layer in (("activation", "MultiheadAttention"), ("batchnorm", "BatchNorm1d"),
                             ("normalization", "LayerNorm"), ("transformer", "Transformer"),
@@ -214,6 +230,24 @@ class Files(unittest.TestCase):
         self.assertEqual(got["row"].tolist(), [9, 4, 5])
         with self.assertRaisesRegex(RuntimeError, "neither PyTorch's zip format"):
             torch.load(io.BytesIO(b"nonsense"))
+
+
+    def test_files_that_read_and_seek(self):
+        class Reader:
+            def __init__(self, file):
+                self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+        file = io.BytesIO()
+        torch.save(torch.ones(2), file)
+        file.seek(0)
+        self.assertEqual(torch.load(Reader(file)).tolist(), [1, 1])
+        with self.assertRaisesRegex(AttributeError, "a file that is seekable"):
+            torch.load(type("Pipe", (), {"read": file.read})())
+
+    def test_nowhere_to_step(self):
+        w = torch.ones(2, requires_grad=True)
+        opt = torch.optim.LBFGS([w], tolerance_grad=-1.0)
+        self.assertEqual(opt.step(lambda: torch.tensor(10.0)).item(), 10)
 
 
 class Batches(unittest.TestCase):

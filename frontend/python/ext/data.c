@@ -77,7 +77,9 @@ static int leaf_dtype(PyObject *o, kl_dtype *dt)
     if (r < 0)
         return -1;
     if (r == 0)
-        return py_fail_type(PyExc_TypeError, "new(): invalid data type '%U'", o);
+        return PyUnicode_Check(o)
+                   ? py_fail_type(PyExc_TypeError, "new(): invalid data type '%U'", o)
+                   : py_fail_type(PyExc_RuntimeError, "Could not infer dtype of %U", o);
     *dt = a.kind == KL_ARG_BOOL      ? KL_BOOL
           : a.kind == KL_ARG_INT     ? KL_I64
           : a.kind == KL_ARG_COMPLEX ? default_complex()

@@ -425,6 +425,8 @@ static PyObject *call_row(const py_row *row, py_value *v, PyObject *first, int h
     py_result r;
     r.n = 0, r.t = NULL, r.o = NULL, r.room.more = NULL;
     room_for(&r, 0);
+    for (int i = 0; i < 7; i++) /* a row that fails may leave some of its results unset */
+        r.x[i] = NULL;
     PyObject *o = carry_out(row, v, first, how, &r);
     py_room_end(&r.room);
     return o;

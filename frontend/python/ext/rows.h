@@ -97,6 +97,13 @@ static kl_tensor *row_div(const char *at, kl_arg a, kl_arg b, const char *mode)
 {
     if (!mode)
         return kl_div_at(at, a, b);
+    if (strcmp(mode, "floor") != 0 && strcmp(mode, "trunc") != 0) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "div expected rounding_mode to be one of None, 'trunc', or 'floor' "
+                     "but found '%s'",
+                     mode);
+        return NULL;
+    }
     return mode[0] == 'f' ? kl_floordiv_at(at, a, b) : kl_trunc_div_at(at, a, b);
 }
 
@@ -146,15 +153,34 @@ static int row_unbind(const char *at, kl_tensor *t, int dim, kl_tensor **out)
     return (int)n;
 }
 
+/* The largest or smallest of all; of none there is none, whichever dimension is meant. */
+static kl_tensor *row_extreme(const char *at, const char *name, kl_tensor *t,
+                              kl_tensor *(*fn)(const char *, kl_tensor *, kl_ints, bool))
+{
+    if (kl_numel(t) > 0)
+        return fn(at, t, kl_axes(), false);
+    PyErr_Format(PyExc_RuntimeError,
+                 "%s(): Expected reduction dim to be specified for input.numel() == 0. "
+                 "Specify the reduction dim with the 'dim' argument.",
+                 name);
+    return NULL;
+}
+
 static int row_split(const char *at, kl_tensor *t, const int64_t *sizes, int n, int dim,
                      kl_tensor **out)
 {
-    int64_t from = 0;
+    int64_t from = 0, all = kl_extent(t, dim);
     for (int i = 0; i < n; i++) {
         out[i] = kl_narrow_at(at, t, dim, from, sizes[i]);
         from += sizes[i];
     }
-    return n;
+    if (from == all || kl_failed())
+        return n;
+    PyErr_Format(PyExc_RuntimeError,
+                 "split_with_sizes expects split_sizes to sum exactly to %lld (input "
+                 "tensor's size at dimension %d), but got split_sizes of %lld in all",
+                 (long long)all, dim, (long long)from);
+    return 0;
 }
 
 static int row_nonzero_tuple(const char *at, kl_tensor *t, kl_tensor **out)

@@ -58,6 +58,24 @@ static kl_tensor *row_addcdiv(const char *at, const py_value *v)
     return kl_addcdiv_at(at, v[0].u.a, v[1].u.a, v[2].u.a, v[3].u.a);
 }
 
+/* Whether two tensors that stand beside each other are of one dtype, as they must be. */
+static bool row_alike(kl_arg a, kl_arg b)
+{
+    if (a.kind != KL_ARG_TENSOR || b.kind != KL_ARG_TENSOR ||
+        kl_dtype_of(a.t) == kl_dtype_of(b.t))
+        return true;
+    PyErr_Format(PyExc_RuntimeError, "%s did not match %s",
+                 kl_dtype_name(kl_dtype_of(a.t)), kl_dtype_name(kl_dtype_of(b.t)));
+    return false;
+}
+
+static kl_tensor *row_isclose(const char *at, const py_value *v)
+{
+    kl_arg a = v[0].u.a, b = v[1].u.a;
+    return row_alike(a, b) ? kl_isclose_at(at, a, b, v[2].u.d, v[3].u.d, v[4].u.i != 0)
+                           : NULL;
+}
+
 /* t reversed along dim, which it must have. */
 static kl_tensor *row_flip(const char *at, kl_tensor *t, int dim)
 {

@@ -5,6 +5,22 @@
 
 #include "rows.h"
 
+/* A number as it is, or the one that a tensor holds, which is read. */
+static kl_arg row_read(const char *at, kl_arg a)
+{
+    if (a.kind != KL_ARG_TENSOR || kl_numel(a.t) != 1)
+        return a;
+    return kl_dtype_of(a.t) < KL_F16 ? kl_arg_i(kl_item_int_at(at, a.t))
+                                     : kl_arg_d(kl_item_at(at, a.t));
+}
+
+static kl_tensor *row_arange(const char *at, kl_arg start, kl_arg end, kl_arg step,
+                             kl_dtype dt)
+{
+    return kl_arange_at(at, row_read(at, start), row_read(at, end), row_read(at, step),
+                        dt);
+}
+
 /* ---- random numbers ---- */
 
 static kl_tensor *row_uniform(const char *at, kl_ints shape, kl_dtype dt, double lo,

@@ -72,7 +72,13 @@ PyObject *py_wrap(kl_tensor *t)
     return py_wrap_as(py.tensor, t);
 }
 
-/* Tensor(..) of Python: a float tensor of a shape, or of data. */
+static bool is_size(PyObject *o)
+{
+    return py.size && PyObject_IsInstance(o, py.size) == 1;
+}
+
+/* Tensor(..) of Python: a float tensor of a shape, or of data: a tuple is data, a Size
+ * not. */
 static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     kl_ints shape = {0};
@@ -83,7 +89,7 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kw)
         kl_tensor *t = kl_detach_at(py_place(), py_t(first));
         return t ? py_adopt(type, kl_scope_take(t)) : py_raise();
     }
-    if (first && !py_is_int(first) && n == 1 && !PyTuple_Check(first)) {
+    if (first && !py_is_int(first) && n == 1 && !is_size(first)) {
         PyObject *r = py_make(first, kl_get_default_dtype());
         if (r && type != py.tensor) {
             kl_tensor *t = kl_tensor_ref(py_t(r));
@@ -92,7 +98,7 @@ static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kw)
         }
         return r;
     }
-    if (n > 0 && !py_as_ints(n == 1 && PyTuple_Check(first) ? first : args, &shape)) {
+    if (n > 0 && !py_as_ints(n == 1 && is_size(first) ? first : args, &shape)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "new(): expected sizes or data");
         return NULL;

@@ -38,7 +38,7 @@ def read(data, dtype):
     (a pandas Series)."""
     try:
         return _kiln._tensor(data, dtype)
-    except TypeError:
+    except (TypeError, RuntimeError):  # what the second attempt cannot read either, it says
         if not hasattr(data, "__array__"):
             return _kiln._tensor(_listed(data), dtype)
         return _kiln._tensor(data.__array__(), dtype)

@@ -4,6 +4,7 @@ import math as _math
 from . import _dtypes as _d
 from . import _kiln
 from ._kiln import Tensor
+from ._size import Size
 
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
@@ -209,9 +210,10 @@ class _Kind(type):
 
     def __call__(cls, *args):
         from . import empty, tensor
-        if len(args) == 1 and not isinstance(args[0], int):
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
             return tensor(args[0], dtype=cls._dtype)
-        return empty(args or 0, dtype=cls._dtype)
+        size = args[0] if args and isinstance(args[0], Size) else args or 0
+        return empty(size, dtype=cls._dtype)
 
 
 for _dt, _name in _KINDS.items():

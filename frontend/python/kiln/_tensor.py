@@ -314,6 +314,12 @@ def is_pinned(self, device=None):
 
 
 @_method
+def pin_memory(self, device=None):
+    """The tensor itself: no memory is locked."""
+    return self
+
+
+@_method
 def as_subclass(self, cls):
     """An object of the subclass over the same storage, with the same gradient."""
     return _kiln._as_class(cls, self, True)

@@ -308,6 +308,12 @@ def _open(f):
     """The file, its path or None."""
     if isinstance(f, (str, os.PathLike)):
         return open(f, "rb"), os.fspath(f)
+    if not (hasattr(f, "seek") and hasattr(f, "tell")):
+        raise AttributeError("You can only torch.load from a file that is seekable. Please "
+                             "pre-load the data into a buffer like io.BytesIO and try to load "
+                             "from it instead.")
+    if not hasattr(f, "seekable"):  # zipfile asks; what reads, seeks and tells is enough
+        f = io.BytesIO(f.read())
     return contextlib.nullcontext(f), None
 
 

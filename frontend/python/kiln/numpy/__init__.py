@@ -21,7 +21,7 @@ from ._files import (frombuffer, fromfile, fromstring, genfromtxt, load, loadtxt
 from ._generate import functions as _make
 from ._grid import (apply_along_axis, apply_over_axes, c_, fromfunction, fromiter,  # noqa: F401
                     index_exp, mask_indices, mgrid, ndenumerate, ndindex, ogrid, r_, s_, vectorize)
-from ._helpers import broadcast_shapes  # noqa: F401
+from ._helpers import broadcast_shapes, where as _where  # noqa: F401
 from ._namespace import (__array_namespace_info__, astype, base_repr, binary_repr,  # noqa: F401
                          common_type, from_dlpack, isdtype, iterable, min_scalar_type)
 from ._print import (array2string, array_repr, array_str, get_printoptions,  # noqa: F401
@@ -102,9 +102,21 @@ def shares_memory(a, b):
 may_share_memory = shares_memory
 
 
-def copyto(dst, src):
-    """src's elements into dst."""
-    dst[...] = src
+def copyto(dst, src, casting="same_kind", where=True):
+    """src's elements into dst, where that is said."""
+    kind = _WEAK.index(type(src)) if type(src) in _WEAK else None
+    if dst.dtype.order < kind if kind is not None \
+            else not can_cast(asarray(src).dtype, dst.dtype, casting):
+        raise TypeError(f"Cannot cast array data from {asarray(src).dtype!r} to {dst.dtype!r} "
+                        f"according to the rule '{casting}'")
+    dst[...] = src if where is True else _where(asarray(where), src, dst)
+
+
+def require(a, dtype=None, requirements=None):
+    """a as an array whose memory is as required: C or F order; each of ours can be written."""
+    asked = {r.upper()[0] for r in requirements or ()}
+    return asfortranarray(a, dtype) if "F" in asked else \
+        ascontiguousarray(a, dtype) if "C" in asked else asarray(a, dtype)
 
 
 def isscalar(element):

@@ -206,14 +206,17 @@ def dtype_of(a):
 _dtype = dtype
 
 
-def array(object, dtype=None, *, copy=True, ndmin=0):
-    """A new array of nested lists, of an array, or of memory."""
+def array(object, dtype=None, *, copy=True, order="K", ndmin=0):
+    """A new array of nested lists, of an array, or of memory; order "F": columns dense."""
     dt = None if dtype is None else _dtype(dtype)
     t = tensor_of(object, dt)
     if copy and not isinstance(object, (list, tuple, range)):
         t = t.clone()
     while t.dim() < ndmin:
         t = t.unsqueeze(0)
+    if order == "F" and t.dim() > 1:
+        back = tuple(range(t.dim()))[::-1]
+        t = t.permute(back).contiguous().permute(back)
     return array_of(t)
 
 
@@ -266,9 +269,14 @@ def _plain_key(a, key):
     for i, v in enumerate(parts):
         if _whole(v):
             parts[i] = v.__index__()
+        elif isinstance(v, (str, float, complex)):
+            raise IndexError("only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) "
+                             "and integer or boolean arrays are valid indices")
         elif _is_listed(v):
             v = asarray(v)
             parts[i] = v if v.size or v.dtype.kind in "iub" else v.astype("int64")
+        if isinstance(parts[i], Tensor) and parts[i].dtype.kind not in "iub":
+            raise IndexError("arrays used as indices must be of integer (or boolean) type")
     parts = [w for v in parts for w in _places(v)]
     used = sum(_uses(v) for v in parts if v is not Ellipsis)
     if used > a.ndim:
@@ -455,7 +463,7 @@ class ndarray(Tensor):
 
     def reshape(self, *shape, order="C"):
         """The elements in a shape; a view where it can be one."""
-        return _functions["reshape"](self, shape[0] if len(shape) == 1 else shape)
+        return _functions["reshape"](self, shape[0] if len(shape) == 1 else shape, order)
 
     def transpose(self, *axes):
         """The axes in another order: reversed unless given."""
@@ -464,7 +472,16 @@ class ndarray(Tensor):
 
     def flatten(self, order="C"):
         """A copy in one dimension."""
-        return array_of(Tensor.reshape(self, -1).clone())
+        return _functions["reshape"](self, -1, order).copy()
+
+    def compress(self, condition, axis=None, out=None):
+        """Those of an axis that condition says."""
+        return _functions["compress"](condition, self, axis, out)
+
+    def put(self, indices, values, mode="raise"):
+        """Elements of the flattened array, in place."""
+        from ._edit import put
+        put(self, indices, values, mode)
 
     def sort(self, axis=-1, kind=None, *, stable=None):
         """In place."""
@@ -524,10 +541,10 @@ class flags:
 
 
 def _set_shape(self, shape):
-    raise AttributeError("an array's shape is not assignable; use reshape")
+    Tensor.data.__set__(self, _functions["reshape"](self, shape))
 
 
-for _name in ("all any argmax argmin argsort argpartition choose clip compress conj conjugate cumprod cumsum "
+for _name in ("all any argmax argmin argsort argpartition choose clip conj conjugate cumprod cumsum "
               "diagonal dot max mean min prod ptp ravel repeat round searchsorted squeeze std "
               "sum swapaxes take trace var").split():
     setattr(ndarray, _name, _method(_name))
@@ -540,6 +557,8 @@ def _operator(name, swap=False):
     def method(self, other):
         if not isinstance(other, (Tensor, list, tuple) + WEAK) and not hasattr(
                 other, "__array_interface__"):
+            if other is None and name in ("equal", "not_equal"):  # as no element is
+                return array_of(_torch["full"](self.shape, name == "not_equal"))
             return NotImplemented
         return _functions[name](other, self) if swap else _functions[name](self, other)
 
@@ -589,6 +608,9 @@ class generic(ndarray):
     """A number with a dtype."""
 
     def __new__(cls, value=0):
+        if isinstance(value, str):
+            kind = _dtype(cls).kind
+            value = (complex if kind == "c" else float if kind == "f" else int)(value)
         return give(tensor_of(value, _dtype(cls)).clone())
 
     def __repr__(self):

@@ -312,6 +312,21 @@ def correlate(a, v, mode):
     return r
 
 
+def whole_numbers(x):
+    """x, which bincount takes: whole numbers from 0 in one row."""
+    if x.ndim != 1:
+        raise ValueError("object of too small depth for desired array" if x.ndim == 0
+                         else "object too deep for desired array")
+    if x.size == 0:
+        return x.astype("int64")
+    if x.dtype.kind not in "biu":
+        raise TypeError(f"Cannot cast array data from dtype('{x.dtype}') to dtype('int64') "
+                        "according to the rule 'safe'")
+    if x.dtype.kind == "i" and bool(k.lt(x, 0).any()):
+        raise ValueError("'list' argument must have no negative elements")
+    return x.astype("int64") if x.dtype.kind == "b" else x
+
+
 def trim_zeros(filt, trim):
     t = asarray(filt)
     at = k.where(k.ne(t, 0))[0]

@@ -90,7 +90,7 @@ def signed_remainder(x, y):
 def sign_or_nan(x):
     """-1, 0 or 1, and NaN where x is that."""
     r = k.sgn(x)
-    return k.where(k.isnan(x), x, r) if x.dtype.kind == "f" else r
+    return k.where(k.isnan(x), x, r) if r.dtype.is_floating_point else r
 
 
 # ---- complex numbers where PyTorch has none: in order by real part, then by imaginary ----

@@ -360,17 +360,22 @@ def _middle(t, d):
     return k.where(k.isnan(last), last, low if n % 2 else (low + high) / 2)
 
 
-def average(a, axis, weights, keepdims):
+def average(a, axis, weights, returned, keepdims):
     t = cast(a, quotient(a, None))
     if weights is None:
-        return fold(k.mean, t, axis, keepdims, quotient(a, None))
+        r = fold(k.mean, t, axis, keepdims, quotient(a, None))
+        return (r, k.full_like(r, t.numel() / max(r.numel(), 1))) if returned else r
     w = asarray(weights)
     t, w = alike((array_of(t), w))
     if w.dim() == 1 and t.dim() > 1:
         w = k.reshape(w, [-1 if d == axis_of(axis, t.dim()) else 1 for d in range(t.dim())])
     axes = axes_of(axis, t.dim())
     w = k.broadcast_to(w, t.shape)
-    return k.sum(t * w, axes, keepdims) / k.sum(w, axes, keepdims)
+    all_ = k.sum(w, axes, keepdims)
+    if bool(k.any(all_ == 0)):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    r = k.sum(t * w, axes, keepdims) / all_
+    return (r, all_) if returned else r
 
 
 def along(fn, t, axis, dt):
@@ -378,6 +383,19 @@ def along(fn, t, axis, dt):
     if axis is None or t.dim() == 0 and axis in (0, -1):
         return as_summed(fn(k.reshape(t, -1), 0), dt)
     return as_summed(fn(t, axis_of(axis, t.dim())), dt)
+
+
+def cross(a, b, axis):
+    """Of vectors of three numbers, or of two, which lie in a plane."""
+    n, m = a.shape[axis], b.shape[axis]
+    if not {n, m} <= {2, 3}:
+        raise ValueError("incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+    if n == m == 2:
+        (x, y), (u, v) = (k.unbind(t, axis) for t in (a, b))
+        return x * v - y * u
+    flat = [t if t.shape[axis] == 3 else k.cat([t, k.zeros_like(t.narrow(axis, 0, 1))], axis)
+            for t in (a, b)]
+    return k.cross(*flat, axis)
 
 
 def trapezoid(y, x, dx, axis):
@@ -482,13 +500,30 @@ def search(a, v, side, sorter):
 
 def reshape(a, shape, order):
     shape = [shape] if isinstance(shape, int) else list(shape)
-    if -1 not in shape and math.prod(shape) != a.size:
-        raise ValueError(f"cannot reshape array of size {a.size} into shape "
-                         f"{str(tuple(shape)).replace(' ', '')}")
+    rest = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1:
+        raise ValueError("can only specify one unknown dimension")
+    if a.size != rest if -1 not in shape else not rest or a.size % rest:
+        text = str(tuple(shape)).replace(" ", "").replace("-1", "newaxis")
+        raise ValueError(f"cannot reshape array of size {a.size} into shape {text}")
+    if order in ("A", "K"):
+        order = "F" if a.ndim > 1 and not a.is_contiguous() and a.T.is_contiguous() else "C"
     if order != "F":
         return k.reshape(a, shape)
     t = k.reshape(k.permute(a, tuple(range(a.ndim))[::-1]) if a.ndim else a, shape[::-1])
     return k.permute(t, tuple(range(len(shape)))[::-1])
+
+
+def transformed(fn, t, n, axes, norm):
+    """A Fourier transform, its errors NumPy's."""
+    if norm not in (None, "backward", "ortho", "forward"):
+        raise ValueError(f'Invalid norm value {norm}; should be "backward","ortho" or "forward".')
+    sizes = [n] if isinstance(n, int) else n
+    if sizes is None and isinstance(axes, int):
+        sizes = [t.shape[axis_of(axes, t.dim())]]
+    if sizes is not None and min(sizes, default=1) < 1:
+        raise ValueError(f"Invalid number of FFT data points ({min(sizes)}) specified.")
+    return fn(t, n, axes, norm)
 
 
 def matrix_transpose(x):
@@ -624,6 +659,13 @@ def append(a, values, axis):
     return concatenate((a, values), axis, None)
 
 
+def deep(a, least, name):
+    """a, of so many dimensions at least."""
+    if a.ndim < least:
+        raise ValueError(f"{name} only works on arrays of {least} or more dimensions")
+    return a
+
+
 def split(a, at, axis, even):
     axis = axis_of(axis, a.ndim)
     if isinstance(at, int) and even and a.shape[axis] % at:
@@ -657,13 +699,20 @@ def clip(a, low, high):
     return t if high is None else k.minimum(t, bounds[-1])
 
 
-def take(a, indices, axis):
+def take(a, indices, axis, mode="raise"):
     if axis is None:
         a, axis = k.reshape(a, -1), 0
     axis = axis_of(axis, a.dim())
     n = a.shape[axis]
     at = k.reshape(indices, -1)
-    at = k.where(at < 0, at + n, at)
+    if mode == "wrap":
+        at = k.remainder(at, n)
+    elif mode == "clip":
+        at = k.clamp(at, 0, n - 1)
+    elif mode == "raise":
+        at = k.where(at < 0, at + n, at)
+    else:
+        raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got '{mode}')")
     r = k.index_select(a, axis, at)
     return k.reshape(r, list(a.shape[:axis]) + list(indices.shape) + list(a.shape[axis + 1:]))
 

@@ -1,5 +1,6 @@
 """Products and numpy.linalg: kiln's, with NumPy's argument forms, result types and errors."""
 import collections
+import math
 
 import kiln
 
@@ -97,6 +98,8 @@ def multi_dot(arrays):
 
 def norm(x, ord, axis, keepdims):
     t = cast(x, quotient(x, None))
+    if isinstance(ord, str) and (t.dim() == 1 if axis is None else isinstance(axis, int)):
+        raise ValueError(f"Invalid norm order '{ord}' for vectors")
     if axis is None and (ord is None or t.dim() == 1):
         flat = k.norm(k.reshape(t, -1), 2.0 if ord is None else float(ord))
         return k.reshape(flat, [1] * t.dim()) if keepdims else flat
@@ -111,6 +114,8 @@ def norm(x, ord, axis, keepdims):
 def _matrix_norm(t, ord, axes, keepdims):
     if ord is None or ord == "fro":
         return k.norm(t, 2.0, axes, keepdims)
+    if ord not in ("nuc", math.inf, -math.inf, 1, -1, 2, -2):
+        raise ValueError("Invalid norm order for matrices.")
     return linalg.matrix_norm(t, ord if isinstance(ord, str) else float(ord), axes, keepdims)
 
 
@@ -136,8 +141,9 @@ def squares(a):
 
 
 def matrix_power(a, n):
+    a = squares(a) if n < 0 else a
     squares(a)
-    return k.matrix_power(a, n)
+    return solved(k.matrix_power, a, n)
 
 
 def matrices(a):
@@ -153,7 +159,12 @@ def _check_matrices(a):
 
 def solve(a, b):
     a, b = alike((a, b))
-    return solved(linalg.solve, squares(a), full_precision(b))
+    a = squares(a)
+    if b.ndim and b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
+        raise ValueError("solve: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
+                         f"signature (m,m),(m,n)->(m,n) (size {b.shape[0 if b.ndim == 1 else -2]} "
+                         f"is different from {a.shape[-1]})")
+    return solved(linalg.solve, a, full_precision(b))
 
 
 def solved(fn, *args, **kwargs):

@@ -199,8 +199,15 @@ def _rows(nested, cut, write, separator, indent, width):
     return "[" + s[len(indent):] + "]"
 
 
-def array2string(a, separator=" ", prefix="", width=None):
-    """a's text between brackets."""
+def array2string(a, separator=" ", prefix="", width=None, *, max_line_width=None,
+                 suppress_small=None, **options):
+    """a's text between brackets; options are printoptions'."""
+    options["suppress"] = suppress_small
+    given = {n: v for n, v in options.items() if v is not None and n in _options}
+    if given:
+        with printoptions(**given):
+            return array2string(a, separator, prefix, width or max_line_width)
+    width = width or max_line_width
     if a.size == 0:
         return "[]"
     edge = _options["edgeitems"]

@@ -182,7 +182,7 @@ FUNCTIONS = [
     ("", "nanpercentile", _QUANTILE,
      "nan_quantile(a, share(q), axis, keepdims, method, 'Percentiles', 100)"),
     ("", "average", "a, axis=None, weights=None, returned=False, *, keepdims=False",
-     "average(a, axis, weights, keepdims)"),
+     "average(a, axis, weights, returned, keepdims)"),
     ("", "cumsum", _CUM, "along(k.cumsum, a, axis, wide(a, dtype))"),
     ("", "cumprod", _CUM, "along(k.cumprod, a, axis, wide(a, dtype))"),
     ("", "nancumsum", _CUM, "along(k.cumsum, filled(a, 0), axis, wide(a, dtype))"),
@@ -250,8 +250,8 @@ FUNCTIONS = [
     ("", "argpartition", "a, kth, axis=-1", "ordered(a, axis)[1]"),
     ("", "searchsorted", "a, v, side='left', sorter=None", "search(a, v, side, sorter)"),
     ("", "bincount", "x, weights=None, minlength=0",
-     "k.bincount(x, weights=None if weights is None else asarray(weights).astype('float64'), "
-     "minlength=minlength)"),
+     "k.bincount(whole_numbers(x), minlength=minlength, "
+     "weights=None if weights is None else asarray(weights).astype('float64'))"),
     ("", "nonzero", "a", "nonzero(a)"),
     ("", "flatnonzero", "a", "k.where(k.reshape(a, -1))[0]"),
     ("", "argwhere", "a", "k.argwhere(a)"),
@@ -262,7 +262,7 @@ FUNCTIONS = [
      "k.isin(*alike((element, test_elements)), invert=invert)"),
     # ---- shapes: views where NumPy's are ----
     ("", "reshape", "a, shape, order='C', *, copy=None", "whole(reshape(a, shape, order))"),
-    ("", "ravel", "a, order='C'", "k.reshape(a, -1)"),
+    ("", "ravel", "a, order='C'", "reshape(a, -1, order)"),
     ("", "transpose", "a, axes=None",
      "whole(k.permute(a, tuple(range(a.ndim))[::-1] if axes is None else axes_of(axes, a.ndim)))"),
     ("", "matrix_transpose", "x, /", "matrix_transpose(x)"),
@@ -332,19 +332,19 @@ FUNCTIONS = [
     ("", "array_split", "ary, indices_or_sections, axis=0",
      "split(ary, indices_or_sections, axis, False)"),
     ("", "hsplit", "ary, indices_or_sections",
-     "split(ary, indices_or_sections, int(ary.ndim > 1), True)"),
-    ("", "vsplit", "ary, indices_or_sections", "split(ary, indices_or_sections, 0, True)"),
-    ("", "dsplit", "ary, indices_or_sections", "split(ary, indices_or_sections, 2, True)"),
+     "split(deep(ary, 1, 'hsplit'), indices_or_sections, int(ary.ndim > 1), True)"),
+    ("", "vsplit", "ary, indices_or_sections", "split(deep(ary, 2, 'vsplit'), indices_or_sections, 0, True)"),
+    ("", "dsplit", "ary, indices_or_sections", "split(deep(ary, 3, 'dsplit'), indices_or_sections, 2, True)"),
     # ---- choosing ----
     ("", "where", "condition, x=None, y=None", "where(condition, x, y)"),
     ("", "clip", "a, a_min=None, a_max=None, out=None, *, min=None, max=None",
      "clip(a, min if a_min is None else a_min, max if a_max is None else a_max)"),
-    ("", "take", "a, indices, axis=None, out=None",
-     "take(a, indices, axis)"),
+    ("", "take", "a, indices, axis=None, out=None, mode='raise'",
+     "take(a, indices, axis, mode)"),
     ("", "take_along_axis", "arr, indices, axis=-1", "k.take_along_dim(arr, indices, axis) "
      "if axis is not None else k.take_along_dim(k.reshape(arr, -1), indices, 0)"),
     ("", "compress", "condition, a, axis=None, out=None",
-     "take(a, k.where(condition)[0], axis)"),
+     "take(a, k.where(cast(condition, truth))[0], axis)"),
     ("", "select", "condlist, choicelist, default=0", "select(condlist, choicelist, default)"),
     ("", "choose", "a, choices, out=None, mode='raise'", "choose(a, choices, mode)"),
     ("", "piecewise", "x, condlist, funclist, *args, **kw",
@@ -383,9 +383,9 @@ FUNCTIONS = [
     ("", "matvec", "x1, x2, /", "matvec(x1, x2)"),
     ("", "vecmat", "x1, x2, /", "vecmat(x1, x2)"),
     ("", "kron", "a, b", "k.kron(*alike((a, b)))"),
-    ("", "cross", "a, b, axis=-1", "k.cross(*alike((a, b)), axis)"),
+    ("", "cross", "a, b, axis=-1", "cross(*alike((a, b)), axis)"),
     ("", "tensordot", "a, b, axes=2", "whole(kiln.tensordot(*alike((a, b)), axes))"),
-    ("", "einsum", "*operands", "einsum(operands)"),
+    ("", "einsum", "*operands, out=None, optimize=False", "einsum(operands)"),
     # ---- numpy.linalg ----
     ("linalg", "norm", "x, ord=None, axis=None, keepdims=False", "norm(x, ord, axis, keepdims)"),
     ("linalg", "matrix_power", "a, n", "matrix_power(a, n)"),
@@ -433,9 +433,9 @@ FUNCTIONS = [
 _ONE = "a, n=None, axis=-1, norm=None, out=None"
 _MANY = "a, s=None, axes=None, norm=None, out=None"
 _TWO = "a, s=None, axes=(-2, -1), norm=None, out=None"
-FUNCTIONS += [("fft", f, _ONE, f"fft.{f}(cast(a, quotient(a, None)), n, axis, norm)")
+FUNCTIONS += [("fft", f, _ONE, f"transformed(fft.{f}, cast(a, quotient(a, None)), n, axis, norm)")
               for f in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")]
-FUNCTIONS += [("fft", f + tail, sig, f"fft.{f}n(cast(a, quotient(a, None)), s, axes, norm)")
+FUNCTIONS += [("fft", f + tail, sig, f"transformed(fft.{f}n, cast(a, quotient(a, None)), s, axes, norm)")
               for f in ("fft", "ifft", "rfft", "irfft") for tail, sig in (("2", _TWO), ("n", _MANY))]
 FUNCTIONS += [
     ("fft", "fftfreq", "n, d=1.0, device=None",

@@ -85,6 +85,10 @@ class ufunc:
     def __repr__(self):
         return f"<ufunc '{self.__name__}'>"
 
+    identity = property(lambda self: {
+        "add": 0, "multiply": 1, "logical_and": True, "logical_or": False, **_NEUTRAL,
+    }.get(self.__name__))
+
     def __reduce__(self):
         return getattr, (_package(), self.__name__)
 

@@ -99,7 +99,8 @@ class LBFGS(Optimizer):
             s["n_iter"] += 1
             if s["n_iter"] == 1:
                 s.update(d=flat.neg().realize(), old_dirs=[], old_stps=[], ro=[], H_diag=1)
-                t = min(1.0, 1.0 / float(flat.abs().sum())) * lr
+                steep = float(flat.abs().sum())
+                t = (1.0 / steep if steep > 1.0 else 1.0) * lr
             else:
                 self._remember(s, flat, lr)
                 s["d"] = self._direction(s, flat)
