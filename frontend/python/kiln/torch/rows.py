@@ -89,7 +89,8 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    whole = name.startswith(("prims.", "torch_nn.", "transformers.", "with_effects", "kiln."))
+    whole = name.startswith(("prims.", "torch_nn.", "transformers.", "with_effects",
+                             "flex_attention", "kiln."))
     ROWS[name if whole else "aten." + name] = row
 
 
