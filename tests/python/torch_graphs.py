@@ -1,5 +1,5 @@
-"""torch_graphs.py: operators that hold graphs through torch.compile(backend="kiln") against eager
-PyTorch.
+"""torch_graphs.py: operators that hold graphs, and torchvision's regions, through
+torch.compile(backend="kiln") against eager PyTorch.
 
     python3 tests/python/torch_graphs.py [NAME..]
 
@@ -94,6 +94,27 @@ def flex_window():
     return f, (torch.randn(1, 2, 16, 8), torch.randn(2))
 
 
+def regions():
+    """torchvision's operators, where it is there."""
+    try:
+        from torchvision import ops
+    except ImportError:
+        return
+
+    @case
+    def roi_align():
+        boxes = torch.tensor([[0, 0.5, 1, 9, 9], [1, 2, 2, 12, 13.5], [0, -3, -3, 2, 20]])
+        return lambda x: (ops.roi_align(x, boxes, (3, 2), 0.5, 2),
+                          ops.roi_align(x, boxes, 2, 0.7, 3, aligned=True)), (leaf(2, 3, 8, 7),)
+
+    @case
+    def deform():
+        def f(x, w, offset, mask):
+            return ops.deform_conv2d(x, offset, w, mask=mask, stride=(1, 2), padding=1)
+
+        return f, (leaf(2, 4, 6, 8), leaf(4, 2, 3, 3), leaf(2, 36, 6, 4), leaf(2, 18, 6, 4))
+
+
 def flat(y):
     return [t for t in torch.utils._pytree.tree_leaves(y) if isinstance(t, torch.Tensor)]
 
@@ -118,6 +139,7 @@ def graph(make):
 
 
 def main():
+    regions()
     names = sys.argv[1:]
     cases = [(n, functools.partial(graph, make)) for n, make in CASES.items()]
     return run([c for c in cases if not names or c[0] in names])
