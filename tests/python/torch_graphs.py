@@ -108,6 +108,12 @@ def regions():
                           ops.roi_align(x, boxes, 2, 0.7, 3, aligned=True)), (leaf(2, 3, 8, 7),)
 
     @case
+    def nms():
+        low = torch.rand(40, 2) * 5
+        boxes = torch.cat([low, low + 1 + torch.rand(40, 2)], 1)
+        return lambda b, s: (ops.nms(b, s, 0.2), ops.nms(b, s, 0.9)), (boxes, torch.rand(40))
+
+    @case
     def deform():
         def f(x, w, offset, mask):
             return ops.deform_conv2d(x, offset, w, mask=mask, stride=(1, 2), padding=1)

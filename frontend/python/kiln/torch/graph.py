@@ -158,7 +158,8 @@ class Tracer:
             self.env[node] = self.env[node.args[0]][node.args[1]]
             return
         if node.op == "get_attr":
-            self.env[node] = constant(node)
+            if not is_graph(node):
+                self.env[node] = constant(node)
             return
         row = rows.find(node.target)
         if row is None:
