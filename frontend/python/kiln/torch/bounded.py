@@ -187,7 +187,7 @@ def nms(run, boxes, scores, limit):
     n = boxes.shape[0]
     if not n:
         return torch.empty(0, dtype=torch.int64)
-    _, (order, over) = run(_overlaps, (boxes, scores, limit), {}, 2, "overlaps")
+    _, (order, over) = run(_overlaps, (boxes, scores, limit), {}, 2, "overlaps", limit)
     changed, stays = 1, torch.ones(n, dtype=torch.bool)
     while changed:
         changed, (stays,) = run(_stay, (over, stays), {}, 1, "stay")
@@ -226,7 +226,8 @@ class Step:
         program = _kiln._jit_trace(trace, ports, 1 + results, (), ())
         outs = []
         for dtype, shape in _kiln._jit_about(program)[2]:
-            dtype = next(k for k in (torch.int64, torch.float64, torch.bool, *[t.dtype for t in tensors])
+            given = [t.dtype for t in tensors]
+            dtype = next(k for k in (torch.int64, torch.float64, torch.bool, *given)
                          if dtype_of(k) == dtype)
             outs.append((NEW, 0, (tuple(shape), contiguous(shape), dtype), dtype,
                          tuple(range(len(shape)))))
