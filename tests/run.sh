@@ -121,7 +121,7 @@ if [ "$mode" != --quick ]; then
     opdb="$python tests/python/torch_opdb.py --quick --part"
     script "models and operators through torch.compile" sh tests/pool.sh \
         "$opdb 0/2" "$opdb 1/2" "$python tests/python/torch_models.py" "$python tests/python/torch_sizes.py" \
-        "$python tests/python/torch_kernels.py"
+        "$python tests/python/torch_kernels.py" "$python tests/python/torch_graphs.py"
     if [ "$mode" = --full ]; then
         script "families of image models through torch.compile" sh tests/pool.sh \
             "$python tests/python/torch_zoo.py torchvision" "$python tests/python/torch_zoo.py timm"

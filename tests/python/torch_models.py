@@ -171,6 +171,11 @@ def experts():
 
 
 @model()
+def norm_first():
+    return nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 4)), torch.randn(6, 8)
+
+
+@model()
 def weight_norm():
     conv = nn.Conv1d(4, 6, 3, padding=1, groups=2)
     return nn.utils.parametrizations.weight_norm(conv, dim=2), torch.randn(2, 4, 9)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _kiln
 from . import graph as g
-from . import bounded, report, rows, traceable  # noqa: F401
+from . import bounded, control, flex, report, rows, traceable  # noqa: F401
 from .graph import Refused, Region, Uncompiled, is_host, is_write, number, value_of
 from .recurrent import keep_gates, whole_layers
 
@@ -59,6 +59,12 @@ def covers(op):
     return rows.find(op) is not None or name in bounded.BOUNDED or name in (ELEMENT, CHECK)
 
 
+def results_of(graph):
+    """A graph's results; a graph within another may give one alone."""
+    given = graph.output_node().args[0]
+    return given if isinstance(given, (list, tuple)) else [given]
+
+
 class Compiled:
     """A graph as programs: one where everything is native, else several with PyTorch's kernels
     between them."""
@@ -72,7 +78,7 @@ class Compiled:
         self.inputs = [n for n in self.graph.nodes if n.op == "placeholder"]
         self.results = [r.args[0] if isinstance(r, torch.fx.Node) and is_write(r) and
                         r.args[0].op == "placeholder" else r
-                        for r in self.graph.output_node().args[0]]
+                        for r in results_of(self.graph)]
         self.shared, self.guarded = range(shared), guarded
         self.checks = [n for n in self.graph.nodes if g.target_name(n) in ASSERTED]
         self.own = len(self.results)
@@ -275,7 +281,7 @@ class Sequence:
         if isinstance(a, torch.fx.Node):
             if a not in env and is_host(a):
                 env[a] = number(value_of(a), self.symbols)
-            return env[a]
+            return g.attribute(a) if g.is_graph(a) else env[a]
         if isinstance(a, (list, tuple)):
             return type(a)(self.argument(x, env) for x in a)
         if isinstance(a, (torch.SymInt, torch.SymFloat, torch.SymBool)):
@@ -295,16 +301,15 @@ class Sequence:
             return self.element(node), [node.args[0]], [node]
         if name in g.VIEWS and node not in self.refused:
             return self.view(node), [a for a in node.all_input_nodes], [node]
-        if name == "cond":
-            return self.choice(node), [a for a in node.all_input_nodes], [node]
+        if name in control.STEPS and not node.kwargs.get("mutated_arg_indices"):
+            return self.control(node)
         if name in bounded.BOUNDED and node not in self.refused and \
                 all(g.is_native_dtype(a) for a in (*node.all_input_nodes, node)):
             return self.bounded(node), [a for a in node.all_input_nodes], [node]
 
         def run(env):
             if node.op == "get_attr":
-                env[node] = functools.reduce(getattr, node.target.split("."),
-                                             node.graph.owning_module)
+                env[node] = g.attribute(node)
                 return
             args = [self.argument(a, env) for a in node.args]
             kwargs = {k: self.argument(v, env) for k, v in node.kwargs.items()}
@@ -343,20 +348,22 @@ class Sequence:
 
         return run
 
-    def choice(self, node):
-        """cond: the branches are programs; which one runs, the host says."""
-        compiled = {}
+    def control(self, node):
+        """A node that holds graphs: they are programs, called as often as the host says."""
+        name, compiled = g.target_name(node), {}
+
+        def call(graph, args):
+            if graph not in compiled:
+                compiled[graph] = callable_of(Compiled(graph))
+            return compiled[graph](list(args))
 
         def run(env):
-            truth, yes, no, operands = (self.argument(a, env) for a in node.args)
-            if isinstance(truth, torch.Tensor):
-                truth = g.element(truth)
-            branch = yes if truth else no
-            if branch not in compiled:
-                compiled[branch] = Compiled(branch)
-            env[node] = tuple(compiled[branch](list(operands)))
+            if not compiled:
+                report.native([name])
+            args = [self.argument(a, env) for a in node.args]
+            env[node] = control.STEPS[name](call, *args)
 
-        return run
+        return run, [a for a in node.all_input_nodes], [node]
 
     def bounded(self, node):
         """Of a size that follows from data: natively, if its row does it."""

@@ -95,6 +95,15 @@ def element(t):
     return kind.from_address(t.data_ptr()).value if kind else t.item()
 
 
+def is_graph(node):
+    """A graph that is an operator's argument."""
+    return node.op == "get_attr" and isinstance(attribute(node), torch.nn.Module)
+
+
+def attribute(node):
+    return functools.reduce(getattr, node.target.split("."), node.graph.owning_module)
+
+
 def layout_of(val, symbols):
     return layout(numbers(val.shape, symbols), numbers(val.stride(), symbols))
 
@@ -134,7 +143,7 @@ class Tracer:
         if isinstance(a, torch.fx.Node):
             if a not in self.env and is_host(a):
                 self.env[a] = number(value_of(a), self.symbols)
-            return self.env[a]
+            return attribute(a) if is_graph(a) else self.env[a]
         if isinstance(a, (list, tuple)):
             return type(a)([self.argument(x) for x in a]) if type(a) in (list, tuple) else \
                 [self.argument(x) for x in a]
@@ -149,7 +158,8 @@ class Tracer:
             self.env[node] = self.env[node.args[0]][node.args[1]]
             return
         if node.op == "get_attr":
-            self.env[node] = constant(node)
+            if not is_graph(node):
+                self.env[node] = constant(node)
             return
         row = rows.find(node.target)
         if row is None:
@@ -237,10 +247,7 @@ def place_of(node):
 def constant(node):
     """A tensor that is part of the graph, with the value it has now."""
     from .. import from_dlpack
-    t = node.graph.owning_module
-    for part in node.target.split("."):
-        t = getattr(t, part)
-    return from_dlpack(t.detach().resolve_conj().resolve_neg().contiguous())
+    return from_dlpack(attribute(node).detach().resolve_conj().resolve_neg().contiguous())
 
 
 # ---- a region: nodes that become one program ----
@@ -260,7 +267,7 @@ class Region:
         for n in nodes:
             token = n.args[0] if has_token(n) else None
             for a in n.all_input_nodes:
-                if a not in inside and a is not token and not is_host(a):
+                if a not in inside and a is not token and not is_host(a) and not is_graph(a):
                     inputs.setdefault(a)
         self.inputs, self.entering = list(inputs), set(inputs)
         self.outputs = [n for n in self.nodes if n in used_later and not is_host(n)]
@@ -706,7 +713,7 @@ def levels(graph, refused, least_of=()):
         if n.op in ("placeholder", "output"):
             level[n] = -1
             continue
-        if is_host(n) and symbolic(n):
+        if is_graph(n) or is_host(n) and symbolic(n):
             level[n] = -1
             continue
         native = supported(n, refused, native_dtype)

@@ -89,7 +89,8 @@ def add(name, f, wants_node=False):
         return f(*args, **kwargs)
 
     row.wants_node = wants_node
-    whole = name.startswith(("prims.", "torch_nn.", "transformers.", "with_effects", "kiln."))
+    whole = name.startswith(("prims.", "torch_nn.", "transformers.", "torchvision.", "with_effects",
+                             "flex_attention", "kiln."))
     ROWS[name if whole else "aten." + name] = row
 
 
@@ -611,4 +612,4 @@ def _nothing(*args, **kwargs):
 
 
 from . import (rows_foreach, rows_grouped, rows_linalg, rows_nn,  # noqa: E402,F401  they add theirs
-               rows_random, rows_statistics)
+               rows_random, rows_statistics, rows_vision)

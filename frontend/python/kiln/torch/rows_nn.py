@@ -112,7 +112,8 @@ def _batch_norm_no_update(x, w, b, mean, var, momentum, eps):
 
 @row("native_batch_norm_backward", "batch_norm_backward")
 def _batch_norm_backward(g, x, w, *args):
-    mean, var, m, rstd, training, eps, mask = args[:7]
+    """All three: PyTorch has a tensor for each, wanted or not."""
+    mean, var, m, rstd, training, eps = args[:6]
     over = [0, *range(2, x.dim())]
     shape = [1, -1] + [1] * (x.dim() - 2)
     if not training:
@@ -124,7 +125,7 @@ def _batch_norm_backward(g, x, w, *args):
     scale = rstd if w is None else rstd * w.reshape(shape)
     dx = g * scale if not training else \
         scale * (g - (db.reshape(shape) + xhat * dw.reshape(shape)) / n)
-    return (dx if mask[0] else None, dw if mask[1] else None, db if mask[2] else None)
+    return dx, dw, db
 
 
 @row("native_group_norm_backward")
