@@ -339,6 +339,9 @@ static kl_status lower_row(kl_lower *l)
     kl_build b, in;
     kl_x w;
     kl_dims *d = l->x->dims;
+    int64_t beside = kl_param(l->k, l->part, "beside", 1);
+    if (beside > 1)
+        return kl_lower_dots(l, (int32_t)beside);
     KL_TRY(kl_lower_keep(l));
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);

@@ -191,7 +191,8 @@ void kl_unflatten(kl_exprs *x, int rank, const kl_dim *shape, kl_x flat, kl_x *i
 /* Classes of kernels, each a recipe of lower_*.c:
  *
  *   map      no stage has axes of its own: lanes along one outer axis
- *   row      lanes along the stages' own axes; a worker (GPU: a warp) is one outer point
+ *   row      lanes along the stages' own axes; a worker (GPU: a warp) is one outer point,
+ *            or some, side by side, where they are dot products
  *   split    one long reduction of few outer points: its blocks of 4096 are workers, a
  *            second phase folds them
  *   column   lanes along an outer axis, own axes walked inside (sums down columns,
@@ -284,9 +285,10 @@ kl_status kl_lower_prefix(kl_lower *l, kl_build *b, kl_stage *s); /* lower_seria
 kl_status kl_lower_scatter(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_sort.c */
-kl_status kl_lower_gemm(kl_lower *l);     /* lower_gemm.c */
-kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
-kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */
+kl_status kl_lower_gemm(kl_lower *l);                                  /* lower_gemm.c */
+kl_status kl_lower_dots(kl_lower *l, int32_t n); /* lower_dots.c: so many rows at once */
+kl_status kl_lower_elements(kl_lower *l);        /* lower_elements.c: CUDA's map */
+kl_status kl_lower_tiles(kl_lower *l);           /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
 void kl_schedule_gemm(kl_kernel *k, int part, const kl_target *t); /* schedule_gemm.c */
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);

@@ -26,6 +26,8 @@ enum {
     GUARDED = 4 /* gathers that one under a condition is worth: addresses are chosen */,
     MANY_ELEMENTS = 1 << 19,
     HEAVY = 256 /* expressions */,
+    BESIDE = 32 /* instructions of a row that stands beside others */,
+    BESIDE_LEAST = 16 /* workers that there are then at least */,
     CHUNK_BYTES = 1 << 20 /* of huge arrays: two halves, walked in turn */,
     TURN_BYTES = 2048
 };
@@ -311,18 +313,6 @@ static void schedule_map(kl_kernel *k, int part, const kl_target *t, int64_t for
         param(k, part, "turn", TURN_BYTES / size);
 }
 
-/* several: the part has no tile and no barrier, so a block may work on more points than
- * one. */
-static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own,
-                         bool several)
-{
-    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "row");
-    param(k, part, "lanes", KL_LANES);
-    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own, 1), 1));
-    if (t->kind == KL_TARGET_CUDA && several)
-        param(k, part, "group", 4);
-}
-
 /* About how many instructions one point of the part's stages is. */
 static int64_t weight_of(const kl_kernel *k, const kl_part *p)
 {
@@ -335,6 +325,41 @@ static int64_t weight_of(const kl_kernel *k, const kl_part *p)
     if (used)
         kl_free(used, count + 1);
     return weight;
+}
+
+/* How many rows that are dot products a worker takes side by side: as many as keep the
+ * units busy while each sum waits for itself, and as registers hold. */
+static int64_t rows_beside(const kl_kernel *k, const kl_part *p, const kl_target *t)
+{
+    const kl_stage *s = &p->stages[0];
+    int64_t last, n = t->vector_regs >= 32 ? 8 : 4, own;
+    if (t->kind != KL_TARGET_CPU || s->kind != KL_STAGE_CONTRACT || !s->dot || s->nfree ||
+        p->nouter == 0 || weight_of(k, p) > BESIDE ||
+        !kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &last) ||
+        !kl_dim_is_const(k->x->dims, k->axes[s->axes[0]].extent, &own) ||
+        own < 4 * KL_DOT_LANES)
+        return 1;
+    for (int i = 1; i < p->nstages; i++)
+        if (p->stages[i].kind != KL_STAGE_MAP || p->stages[i].nfree)
+            return 1;
+    while (n > 1 && (last % n || last / n < BESIDE_LEAST))
+        n /= 2;
+    return n;
+}
+
+/* several: the part has no tile and no barrier, so a block may work on more points than
+ * one. */
+static void schedule_row(kl_kernel *k, int part, const kl_target *t, int64_t own,
+                         bool several)
+{
+    kl_decide(k, KL_DEC_CLASS, part, -1, 0, "row");
+    param(k, part, "lanes", KL_LANES);
+    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own, 1), 1));
+    int64_t beside = rows_beside(k, &k->parts[part], t);
+    if (beside > 1)
+        param(k, part, "beside", beside);
+    if (t->kind == KL_TARGET_CUDA && several)
+        param(k, part, "group", 4);
 }
 
 /* What the loads that jump along `vec` cost where so many lanes walk it: one under a
