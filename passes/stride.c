@@ -41,7 +41,7 @@ static bool steps(const kl_graph *g, kl_ref r, strided *s)
     s->out = kl_graph_shape(g, r)[s->rank - 1];
     s->length = kl_graph_shape(g, x)[s->rank - 1];
     return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES && s->size > 1 &&
-           s->out > 1;
+           s->out > 1 && s->length > 0;
 }
 
 /* Rows of x cut to n elements, or with zeros to as many. */
@@ -117,7 +117,8 @@ static bool fold_steps(const kl_graph *g, kl_ref r, strided *s)
     s->size = w[1], s->stride = w[2];
     s->out = kl_graph_shape(g, kl_graph_src(g, r, 0))[s->rank - 1];
     s->length = kl_graph_shape(g, r)[s->rank - 1];
-    return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES && s->size > s->stride;
+    return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES &&
+           s->size > s->stride && s->out > 0 && s->length > 0; /* below 0: not known */
 }
 
 /* [.., out, windows..] as [.., stride, out, windows..]: the taps of each phase. A tap
