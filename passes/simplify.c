@@ -339,7 +339,10 @@ static kl_ref cut_contraction(kl_graph *g, kl_ref r)
     for (int side = 0; side < 2; side++)
         if ((src[side] = cut_operand(g, r, c, side)) == KL_NONE)
             return KL_NONE;
-    return kl_graph_node(g, &spec);
+    kl_ref y = kl_graph_node(g, &spec);
+    /* of fewer rows the order of its sums is another ("One number") */
+    return y == KL_NONE || kl_contract_in_order(g, y) == kl_contract_in_order(g, c) ? y
+                                                                                    : r;
 }
 
 /* ---- the pass ---- */
