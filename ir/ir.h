@@ -707,8 +707,7 @@ struct kl_kernel {
     struct kl_kernel *code; /* whose loops do the same, given sizes; NULL: its own */
     const int64_t *sizes;   /* by code's symbol */
     double flops, bytes; /* at hinted sizes */
-    const char
-        *call;    /* not a kernel but a call of this native function on its operands */
+    const char *call; /* not a kernel: a call of this native function on its operands */
     bool control; /* .. or this control row: its bodies are programs of their own */
     int body;     /* control: its first body's number, known to the passes */
 };
@@ -740,10 +739,11 @@ void kl_b_turn(kl_build *b, uint32_t reg);
 void kl_b_barrier(kl_build *b);
 void kl_b_check(kl_build *b, kl_x ok, int32_t fault, uint32_t node, kl_x value);
 /* Every statement, a body after its head. The expressions of one, in the order of its
- * text. */
+ * text; of all, each once, sources first. */
 typedef kl_status (*kl_stmt_fn)(void *ctx, const kl_stmt *s);
 kl_status kl_stmt_walk(const kl_stmt *s, kl_stmt_fn fn, void *ctx);
 int kl_stmt_exprs(const kl_stmt *s, kl_x out[6]);
+kl_status kl_kernel_exprs(const kl_kernel *k, kl_xlist *out); /* to be freed, failed too */
 int64_t kl_kernel_decided(const kl_kernel *k, kl_dec_kind kind, int part, int axis,
                           int64_t dflt);
 const char *kl_kernel_class(const kl_kernel *k);

@@ -260,19 +260,28 @@ int kl_stmt_exprs(const kl_stmt *s, kl_x out[6])
     return n;
 }
 
-typedef struct dims_ctx {
-    const kl_kernel *k;
+typedef struct listing {
+    const kl_exprs *x;
     uint32_t epoch;
-    kl_xlist list;
-} dims_ctx;
+    kl_xlist *list;
+} listing;
 
 static kl_status list_exprs(void *ctx, const kl_stmt *s)
 {
-    dims_ctx *c = ctx;
+    listing *c = ctx;
     kl_x e[6];
     int n = kl_stmt_exprs(s, e);
     for (int i = 0; i < n; i++)
-        KL_TRY(kl_x_order_more(c->k->x, e[i], &c->epoch, &c->list));
+        KL_TRY(kl_x_order_more(c->x, e[i], &c->epoch, c->list));
+    return KL_OK;
+}
+
+kl_status kl_kernel_exprs(const kl_kernel *k, kl_xlist *out)
+{
+    listing c = {.x = k->x, .list = out};
+    *out = (kl_xlist){0};
+    for (int p = 0; p < k->nphases; p++)
+        KL_TRY(kl_stmt_walk(k->phases[p].body, list_exprs, &c));
     return KL_OK;
 }
 
@@ -312,19 +321,17 @@ static int operand_symbols(const kl_kernel *k, kl_dim *out, int n, int cap,
 /* More than cap: the count, of which out has the first cap. -1: out of memory. */
 int kl_kernel_dims(const kl_kernel *k, kl_dim *out, int cap)
 {
-    dims_ctx c = {.k = k};
-    kl_status s = KL_OK;
+    kl_xlist list;
+    kl_status s = kl_kernel_exprs(k, &list);
     int n = 0;
-    for (int p = 0; p < k->nphases && s == KL_OK; p++)
-        s = kl_stmt_walk(k->phases[p].body, list_exprs, &c);
-    for (uint32_t i = 0; i < c.list.count && s == KL_OK; i++) {
-        const kl_xnode *e = &k->x->nodes[c.list.items[i]];
+    for (uint32_t i = 0; i < list.count && s == KL_OK; i++) {
+        const kl_xnode *e = &k->x->nodes[list.items[i]];
         if (e->op == KL_X_DIM && n++ < cap)
             out[n - 1] = (kl_dim)e->imm;
     }
     if (s == KL_OK)
-        n = operand_symbols(k, out, n, cap, &c.list);
-    kl_xlist_free(&c.list);
+        n = operand_symbols(k, out, n, cap, &list);
+    kl_xlist_free(&list);
     return s == KL_OK ? n : -1;
 }
 

@@ -203,38 +203,19 @@ static void put_phase(kl_printer *p, const kl_phase *ph)
     put_body(p, ph->body);
 }
 
-typedef struct syms_ctx {
-    const kl_kernel *k;
-    bool *syms;
-    uint32_t epoch;
-    kl_xlist list;
-} syms_ctx;
-
-static kl_status list_exprs(void *ctx, const kl_stmt *s)
-{
-    syms_ctx *c = ctx;
-    kl_x e[6];
-    int n = kl_stmt_exprs(s, e);
-    for (int i = 0; i < n; i++)
-        KL_TRY(kl_x_order_more(c->k->x, e[i], &c->epoch, &c->list));
-    return KL_OK;
-}
-
 /* The symbols of workers and of expressions; operands mark their own. */
 static bool mark_syms(const kl_kernel *k, bool *syms)
 {
-    syms_ctx c = {.k = k, .syms = syms};
-    kl_status s = KL_OK;
-    for (int p = 0; p < k->nphases && s == KL_OK; p++) {
+    kl_xlist list;
+    kl_status s = kl_kernel_exprs(k, &list);
+    for (int p = 0; p < k->nphases; p++)
         kl_dim_uses(k->x->dims, k->phases[p].workers, syms);
-        s = kl_stmt_walk(k->phases[p].body, list_exprs, &c);
-    }
-    for (uint32_t i = 0; i < c.list.count; i++) {
-        const kl_xnode *n = &k->x->nodes[c.list.items[i]];
+    for (uint32_t i = 0; i < list.count; i++) {
+        const kl_xnode *n = &k->x->nodes[list.items[i]];
         if (n->op == KL_X_DIM)
             kl_dim_uses(k->x->dims, (kl_dim)n->imm, syms);
     }
-    kl_xlist_free(&c.list);
+    kl_xlist_free(&list);
     return s == KL_OK;
 }
 

@@ -22,6 +22,11 @@ enum {
 
 /* ---- which kernels are worth a comparison ---- */
 
+static kl_status no_memory(void)
+{
+    return kl_fail(KL_ERR_OOM, "share: no memory");
+}
+
 static uint64_t mix(uint64_t h, uint64_t v)
 {
     h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
@@ -32,21 +37,15 @@ typedef struct sketch { /* of one kernel: what equals that of those it may share
     const kl_kernel *k;
     int64_t small;  /* numbers up to here are constants of the code */
     uint64_t lanes; /* loop variables on lanes, as kl_xinfo.vars */
-    kl_xlist order; /* all its expressions */
-    uint32_t epoch;
-    uint64_t *of; /* by node */
+    uint64_t *of;   /* by node */
     uint64_t all;
 } sketch;
 
-static kl_status list_all(void *ctx, const kl_stmt *s)
+static kl_status find_lanes(void *ctx, const kl_stmt *s)
 {
     sketch *h = ctx;
-    kl_x e[6];
-    int n = kl_stmt_exprs(s, e);
     if (s->kind == KL_S_FOR && s->bind == KL_BIND_LANE)
         h->lanes |= UINT64_C(1) << s->var % 64;
-    for (int i = 0; i < n; i++)
-        KL_TRY(kl_x_order_more(h->k->x, e[i], &h->epoch, &h->order));
     return KL_OK;
 }
 
@@ -108,20 +107,21 @@ static kl_status sketch_stmt(void *ctx, const kl_stmt *s)
 static kl_status sketch_of(const kl_kernel *k, int64_t small, uint64_t *out)
 {
     sketch h = {.k = k, .small = small, .all = mix(k->noperands, (uint64_t)k->nphases)};
-    kl_status st = KL_OK;
     size_t bytes = (k->x->count + 1u) * sizeof *h.of;
-    for (int p = 0; p < k->nphases && st == KL_OK; p++)
-        st = kl_stmt_walk(k->phases[p].body, list_all, &h);
+    kl_xlist order;
+    kl_status st = kl_kernel_exprs(k, &order);
     h.of = st == KL_OK ? kl_alloc(bytes) : NULL;
-    for (uint32_t i = 0; h.of && i < h.order.count; i++)
-        sketch_node(&h, h.order.items[i]);
+    for (int p = 0; h.of && p < k->nphases; p++)
+        kl_stmt_walk(k->phases[p].body, find_lanes, &h);
+    for (uint32_t i = 0; h.of && i < order.count; i++)
+        sketch_node(&h, order.items[i]);
     for (int p = 0; h.of && p < k->nphases; p++)
         kl_stmt_walk(k->phases[p].body, sketch_stmt, &h);
     *out = h.all;
     if (st == KL_OK && !h.of)
-        st = kl_fail(KL_ERR_OOM, "share: no memory");
+        st = no_memory();
     kl_free(h.of, h.of ? bytes : 0);
-    kl_xlist_free(&h.order);
+    kl_xlist_free(&order);
     return st;
 }
 
@@ -140,11 +140,6 @@ typedef struct shared {
     uint32_t *stack, cap_stack;
     bool differ; /* in more than sizes, or in too many */
 } shared;
-
-static kl_status no_memory(void)
-{
-    return kl_fail(KL_ERR_OOM, "share: no memory");
-}
 
 static kl_x *tuple_at(const shared *s, uint32_t t)
 {
@@ -399,16 +394,14 @@ static kl_status merge_list(shared *s, const kl_stmt *const *first, kl_stmt **ou
 
 /* ---- kernels ---- */
 
-/* The members' extents in the same place, which are constants. */
-#define EXTENT_OF(s, field)                                                              \
-    do {                                                                                 \
-        int64_t v_[MEMBERS];                                                             \
-        for (uint32_t j_ = 0; j_ < (s)->m; j_++)                                         \
-            (s)->differ |=                                                               \
-                !kl_dim_is_const((s)->k[j_]->x->dims, (s)->k[j_]->field, &v_[j_]);       \
-        if (!(s)->differ)                                                                \
-            (s)->code->field = size_of(s, v_);                                           \
-    } while (0)
+/* The members' extents in the same place, which are constants, as one of the code. */
+static kl_dim merge_extents(shared *s, const kl_dim *of)
+{
+    int64_t v[MEMBERS];
+    for (uint32_t j = 0; j < s->m; j++)
+        s->differ |= !kl_dim_is_const(s->k[j]->x->dims, of[j], &v[j]);
+    return s->differ ? 0 : size_of(s, v);
+}
 
 static kl_status merge_operands(shared *s)
 {
@@ -419,13 +412,15 @@ static kl_status merge_operands(shared *s)
         return no_memory();
     for (uint32_t i = 0; i < code->noperands && !s->differ; i++) {
         const kl_operand *o = &s->k[0]->operands[i];
-        for (uint32_t j = 1; j < s->m; j++) {
+        kl_dim count[MEMBERS], low[MEMBERS];
+        for (uint32_t j = 0; j < s->m; j++) {
             const kl_operand *p = &s->k[j]->operands[i];
             s->differ |= p->dtype != o->dtype || p->role != o->role ||
                          p->scope != o->scope || p->inplace != o->inplace;
+            count[j] = p->count, low[j] = p->low;
         }
-        EXTENT_OF(s, operands[i].count);
-        EXTENT_OF(s, operands[i].low);
+        code->operands[i].count = merge_extents(s, count);
+        code->operands[i].low = merge_extents(s, low);
         code->operands[i].shape = NULL;
     }
     return KL_OK;
@@ -460,6 +455,7 @@ static kl_status merge_phases(shared *s)
 {
     kl_kernel *code = s->code;
     const kl_stmt *of[MEMBERS];
+    kl_dim workers[MEMBERS];
     code->phases = kl_arena_copy(code->arena, code->phases,
                                  (size_t)code->nphases * sizeof(kl_phase));
     if (!code->phases)
@@ -469,9 +465,9 @@ static kl_status merge_phases(shared *s)
         for (uint32_t j = 0; j < s->m; j++) {
             const kl_phase *o = &s->k[j]->phases[p];
             s->differ |= o->var != y->var || o->group != y->group || o->lane != y->lane;
-            of[j] = o->body;
+            of[j] = o->body, workers[j] = o->workers;
         }
-        EXTENT_OF(s, phases[p].workers);
+        y->workers = merge_extents(s, workers);
         y->grain = 1;
         y->body = NULL;
         if (!s->differ)

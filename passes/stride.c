@@ -23,25 +23,32 @@ static bool known_numel(const kl_graph *g, kl_ref r, int64_t *n)
     return kl_dim_is_const(g->dims, kl_graph_numel(g, r), n);
 }
 
+/* What window or fold r does along the last axis of rows, which lie in windows beside
+ * each other in the other of its source and result. false: it leaves that axis alone. */
+static bool read_last(const kl_graph *g, kl_ref r, kl_ref rows, kl_ref windows,
+                      strided *s)
+{
+    const int64_t *at = kl_graph_attr(g, r), *w = NULL;
+    *s = (strided){.rank = kl_graph_at(g, rows)->rank, .entry = -1, .count = at[0]};
+    for (int64_t i = 0; i < at[0]; i++)
+        if (at[1 + 4 * i] == s->rank - 1)
+            s->entry = i, w = at + 1 + 4 * i;
+    if (!w || s->rank + 1 + s->count >= KL_MAX_RANK)
+        return false;
+    s->size = w[1], s->stride = w[2];
+    s->out = kl_graph_shape(g, windows)[s->rank - 1];
+    s->length = kl_graph_shape(g, rows)[s->rank - 1]; /* below 0: not known */
+    return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES && s->length > 0;
+}
+
 /* Does window r step along rows, and read much of them more than once? */
 static bool steps(const kl_graph *g, kl_ref r, strided *s)
 {
     kl_ref x = kl_graph_src(g, r, 0);
-    const int64_t *at = kl_graph_attr(g, r);
     int64_t all, once;
-    *s = (strided){.rank = kl_graph_at(g, x)->rank, .entry = -1, .count = at[0]};
-    for (int64_t i = 0; i < at[0]; i++)
-        if (at[1 + 4 * i] == s->rank - 1)
-            s->entry = i;
-    if (s->entry < 0 || s->rank + 1 + s->count >= KL_MAX_RANK ||
-        !known_numel(g, r, &all) || !known_numel(g, x, &once) || all < READ_OFTEN * once)
-        return false;
-    const int64_t *w = at + 1 + 4 * s->entry;
-    s->size = w[1], s->stride = w[2];
-    s->out = kl_graph_shape(g, r)[s->rank - 1];
-    s->length = kl_graph_shape(g, x)[s->rank - 1];
-    return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES && s->size > 1 &&
-           s->out > 1 && s->length > 0;
+    return read_last(g, r, x, r, s) && s->size > 1 && s->out > 1 &&
+           known_numel(g, r, &all) && known_numel(g, x, &once) &&
+           all >= READ_OFTEN * once;
 }
 
 /* Rows of x cut to n elements, or with zeros to as many. */
@@ -104,21 +111,10 @@ static kl_ref as_before(kl_graph *g, kl_ref y, const strided *s, int64_t a)
 
 static bool fold_steps(const kl_graph *g, kl_ref r, strided *s)
 {
-    const int64_t *at = kl_graph_attr(g, r);
+    kl_ref u = kl_graph_src(g, r, 0);
     int64_t n;
-    *s = (strided){.rank = kl_graph_at(g, r)->rank, .entry = -1, .count = at[0]};
-    for (int64_t i = 0; i < at[0]; i++)
-        if (at[1 + 4 * i] == s->rank - 1)
-            s->entry = i;
-    if (s->entry < 0 || s->rank + 1 + s->count >= KL_MAX_RANK || !known_numel(g, r, &n) ||
-        !known_numel(g, kl_graph_src(g, r, 0), &n))
-        return false;
-    const int64_t *w = at + 1 + 4 * s->entry;
-    s->size = w[1], s->stride = w[2];
-    s->out = kl_graph_shape(g, kl_graph_src(g, r, 0))[s->rank - 1];
-    s->length = kl_graph_shape(g, r)[s->rank - 1];
-    return w[3] == 1 && s->stride > 1 && s->stride <= MOST_PHASES &&
-           s->size > s->stride && s->out > 0 && s->length > 0; /* below 0: not known */
+    return read_last(g, r, r, u, s) && s->size > s->stride && s->out > 0 &&
+           known_numel(g, r, &n) && known_numel(g, u, &n);
 }
 
 /* [.., out, windows..] as [.., stride, out, windows..]: the taps of each phase. A tap
