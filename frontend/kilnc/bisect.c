@@ -13,13 +13,13 @@
 
 #include "front.h"
 
-enum { UNFUSED = 4, NATIVE = 6 };
+enum { UNFUSED = 5, NATIVE = 7 };
 static const struct {
     const char *name, *last; /* passes up to */
-} stages[] = {{"inline", "inline"},          {"complex", "complex"},
-              {"simplify", "simplify"},      {"turn", "turn"},
-              {"schedule or lower", "plan"}, {"fuse", "plan"},
-              {"code generation", NULL}};
+} stages[] = {{"inline", "inline"},     {"complex", "complex"},
+              {"simplify", "simplify"}, {"turn", "turn"},
+              {"stride", "stride"},     {"schedule or lower", "plan"},
+              {"fuse", "plan"},         {"code generation", NULL}};
 
 typedef struct trial {
     uint64_t seed;
