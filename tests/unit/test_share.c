@@ -22,7 +22,7 @@ static const family families[] = {
     /* numbers below zero; places in memory; a contraction */
     {"  %y: f32[A,B] = flip %x axes (0, 1)\n", {{40, 96}, {56, 144}}, 1},
     {"  %y: f32[A,B] = prefix.add %x axis 1\n", {{40, 96}, {56, 144}}, 1},
-    {"  %y: f32[A,A] = contract %x, %x \"ak,bk->ab\"\n", {{40, 160}, {40, 320}}, 1},
+    {"  %y: f32[A,A] = contract %x, %x \"ak,bk->ab\"\n", {{40, 320}, {40, 480}}, 1},
     /* other tails, another step, another divisor: other code */
     {"  %y: f32[A] = reduce.add %x axes (1)\n", {{40, 96}, {56, 100}}, 2},
     {"  %y: f32[A] = reduce.add %x axes (1)\n", {{400, 10}, {400, 12}}, 2},
