@@ -195,6 +195,9 @@ void kl_llvm_lines_again(kl_llvm_unit *u);
 kl_status kl_llvm_begin(kl_llvm_unit *u, const char *name, const kl_target *t,
                         kl_llvm_class cls, bool names);
 void kl_llvm_end(kl_llvm_unit *u); /* a zeroed or ended unit is fine */
+/* Another module of the same context: u->mod, whose last value is the caller's to drop. */
+kl_status kl_llvm_module(kl_llvm_unit *u, const char *name);
+void kl_llvm_drop(const kl_llvm_unit *u, LLVMModuleRef m); /* m may be NULL */
 
 typedef enum kl_llvm_output {
     KL_LLVM_OBJECT,
@@ -262,6 +265,10 @@ void kl_codegen_symbol(const char *name, char *out, size_t cap);
  * (KL_FAULT_BOUNDS). */
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,
                          kl_llvm_output what, kl_text *out);
+
+/* The same as an object for each class that is among them: kernel i's is out[cls[i]]. */
+kl_status kl_codegen_cpu_group(const kl_kernel *const *kernels, int n, const kl_target *t,
+                               kl_text out[KL_LLVM_CLASS_COUNT], uint8_t *cls);
 
 /* The same as text whose line table is of the statements' lines (kl_loops_lines) alone.
  */

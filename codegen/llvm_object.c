@@ -73,18 +73,31 @@ static void set_layout(LLVMModuleRef m, LLVMTargetMachineRef tm, const kl_target
     LL.SetTarget(m, t->triple);
 }
 
+kl_status kl_llvm_module(kl_llvm_unit *u, const char *name)
+{
+    LLVMTargetMachineRef tm;
+    KL_TRY(kl_llvm_machine(u->target, u->cls, &tm));
+    u->mod = LL.ModuleCreateWithNameInContext(name, u->ctx);
+    set_layout(u->mod, tm, u->target);
+    return KL_OK;
+}
+
 kl_status kl_llvm_begin(kl_llvm_unit *u, const char *name, const kl_target *t,
                         kl_llvm_class cls, bool names)
 {
     *u = (kl_llvm_unit){.target = t, .cls = cls};
     LLVMTargetMachineRef tm;
-    KL_TRY(kl_llvm_machine(t, cls, &tm));
+    KL_TRY(kl_llvm_machine(t, cls, &tm)); /* which opens LLVM */
     u->ctx = LL.ContextCreate();
     LL.ContextSetDiscardValueNames(u->ctx, !names && !kl_env_get()->debug);
-    u->mod = LL.ModuleCreateWithNameInContext(name, u->ctx);
     u->b = LL.CreateBuilderInContext(u->ctx);
-    set_layout(u->mod, tm, t);
-    return KL_OK;
+    return kl_llvm_module(u, name);
+}
+
+void kl_llvm_drop(const kl_llvm_unit *u, LLVMModuleRef m)
+{
+    if (m && u->ctx != spoiled)
+        LL.DisposeModule(m);
 }
 
 void kl_llvm_end(kl_llvm_unit *u)
@@ -92,7 +105,7 @@ void kl_llvm_end(kl_llvm_unit *u)
     if (u->ctx && u->ctx != spoiled) {
         kl_llvm_lines_end(u, false);
         LL.DisposeBuilder(u->b);
-        LL.DisposeModule(u->mod);
+        kl_llvm_drop(u, u->mod);
         LL.ContextDispose(u->ctx);
     }
     *u = (kl_llvm_unit){0};

@@ -4,7 +4,8 @@
  *
  * How hard LLVM works depends on what the kernels are like: long straight bodies need
  * little more than instruction selection; values carried round loops (a contraction's
- * tile) want a register allocator that sees the loop. */
+ * tile) want a register allocator that sees the loop. A group of kernels is one object
+ * for each class that is among them. */
 #include "codegen/codegen.h"
 
 #include <ctype.h>
@@ -75,6 +76,49 @@ static kl_status generate(const kl_kernel *const *kernels, int n, const kl_targe
     if (!failed_before)
         kl_error_clear();
     return attempt(kernels, n, t, what, lines, KL_LLVM_NORMAL, &used, out);
+}
+
+/* A kernel as a module of its own, which then joins that of its class. */
+static kl_status join(kl_llvm_unit *u, const kl_kernel *k, const char *symbol,
+                      kl_arena *a, LLVMModuleRef mod[KL_LLVM_CLASS_COUNT], uint8_t *cls)
+{
+    if (!u->mod)
+        KL_TRY(kl_llvm_module(u, symbol));
+    u->instructions = 0;
+    u->carried = false;
+    KL_TRY(kl_llvm_kernel(u, k, symbol, a));
+    LLVMModuleRef m = u->mod;
+    u->mod = NULL;
+    *cls = (uint8_t)kl_llvm_choose(u->target, u->instructions, u->carried);
+    if (!mod[*cls])
+        mod[*cls] = m;
+    else if (LL.LinkModules2(mod[*cls], m))
+        return kl_fail(KL_ERR_COMPILE, "LLVM: kernel %s joins no other", symbol);
+    return KL_OK;
+}
+
+kl_status kl_codegen_cpu_group(const kl_kernel *const *kernels, int n, const kl_target *t,
+                               kl_text out[KL_LLVM_CLASS_COUNT], uint8_t *cls)
+{
+    kl_llvm_unit u;
+    LLVMModuleRef mod[KL_LLVM_CLASS_COUNT] = {0};
+    kl_arena *a = kl_arena_new();
+    if (!a)
+        return kl_fail(KL_ERR_OOM, "llvm: %d kernels", n);
+    kl_status s = kl_llvm_begin(&u, "kernels", t, KL_LLVM_NORMAL, false);
+    for (int i = 0; i < n && s == KL_OK; i++) {
+        char symbol[256];
+        kl_codegen_symbol(kernels[i]->name, symbol, sizeof symbol);
+        s = join(&u, kernels[i], symbol, a, mod, &cls[i]);
+    }
+    for (int c = 0; c < KL_LLVM_CLASS_COUNT; c++) {
+        if (mod[c] && s == KL_OK)
+            s = kl_llvm_emit(mod[c], t, c, KL_LLVM_OBJECT, &out[c]);
+        kl_llvm_drop(&u, mod[c]);
+    }
+    kl_llvm_end(&u);
+    kl_arena_free(a);
+    return s;
 }
 
 kl_status kl_codegen_cpu(const kl_kernel *const *kernels, int n, const kl_target *t,

@@ -1,37 +1,12 @@
 /* compile.c: the one place where graph, passes, code generation and runtime meet:
  *
- *   graph -> passes -> kernels and a plan -> codegen: object bytes -> runtime: loaded,
- * runs
+ *   graph -> passes -> kernels and a plan -> link.c: their code, loaded -> runtime: runs
  *
- * A kernel is known by the hash of its loops' text (kl_loops_key), its target and this
- * build of kiln: two programs that need the same one share its module, and two threads
- * that need it compile it once. Kernels of one program compile side by side. Objects and
- * plans are kept in the store: a plan found there is linked with objects found there, and
- * neither a pass runs nor LLVM opens. */
+ * Plans are kept in the store as kernels' objects are: a plan found there is linked with
+ * objects found there, and neither a pass runs nor LLVM opens. */
 #include "front.h"
 #include "codegen/codegen.h"
 #include "trial.h"
-
-/* What else an object or a plan depends on. */
-static void put_setting(kl_text *text, const kl_target *t)
-{
-    kl_hash h = kl_build_id();
-    kl_text_printf(text, "# %s %s %d%d %016llx%016llx\n", t->name,
-                   t->features ? t->features : "", kl_env_get()->bounds,
-                   kl_env_get()->batch_invariant, (unsigned long long)h.hi,
-                   (unsigned long long)h.lo);
-}
-
-static kl_status key_of(const kl_kernel *k, const kl_target *t, kl_hash *key)
-{
-    kl_text text = {0};
-    put_setting(&text, t);
-    kl_loops_key(k, &text);
-    if (!text.failed)
-        *key = kl_hash_bytes(text.s, text.len);
-    kl_text_free(&text);
-    return text.failed ? kl_fail(KL_ERR_OOM, "out of memory for a kernel's text") : KL_OK;
-}
 
 /* ---- what a device runs ---- */
 
@@ -56,16 +31,6 @@ static const kl_target *cuda_target(int index)
     return best;
 }
 
-/* Machine code runs on devices of its own generation; on newer ones the driver compiles
- * PTX. */
-static kl_cuda_output cuda_form(const kl_target *t, int index)
-{
-    int major = 0, minor;
-    if (kl_cuda_compute(index, &major, &minor) != KL_OK)
-        return KL_CUDA_PTX;
-    return t->arch / 10 == major ? KL_CUDA_CUBIN : KL_CUDA_PTX;
-}
-
 static const kl_target *target_of(int device)
 {
     const kl_device_ops *ops;
@@ -75,231 +40,12 @@ static const kl_target *target_of(int device)
     return kl_device_get(device, &ops, &index) == KL_OK ? cuda_target(index) : NULL;
 }
 
-static kl_status generate(const kl_kernel *k, const kl_target *t, int index,
-                          kl_text *object)
-{
-    if (kl_env_get()->no_compile)
-        return kl_fail(KL_ERR_COMPILE,
-                       "KILN_NO_COMPILE is set and kernel %s is in no cache", k->name);
-    KL_TICK(kernels_compiled);
-    return t->kind == KL_TARGET_CUDA
-               ? kl_codegen_cuda(&k, 1, t, cuda_form(t, index), object)
-               : kl_codegen_cpu(&k, 1, t, KL_LLVM_OBJECT, object);
-}
-
-/* Load one kernel: from the store, else generated (k NULL: not then, *out stays NULL). */
-static kl_status build(kl_hash key, const kl_kernel *k, const kl_target *t, int device,
-                       kl_module **out)
-{
-    const kl_device_ops *ops;
-    int index;
-    kl_text object = {0};
-    void *bytes = NULL;
-    size_t size = 0;
-    KL_TRY(kl_device_get(device, &ops, &index));
-    KL_TRY(kl_store_get(key, "kernel", &bytes, &size));
-    if (bytes) {
-        kl_status st = ops->load(index, bytes, size, out);
-        kl_free(bytes, size);
-        KL_TICK(kernels_from_disk);
-        return st;
-    }
-    if (!k)
-        return KL_OK;
-    kl_status st = generate(k, t, index, &object);
-    if (st == KL_OK)
-        st = ops->load(index, object.s, object.len, out);
-    if (st == KL_OK)
-        kl_store_put(key, "kernel", object.s, object.len);
-    kl_text_free(&object);
-    return st;
-}
-
-static kl_status find_entries(kl_kernel_code *code, int nphases, int device)
-{
-    const kl_device_ops *ops;
-    int index;
-    char base[200], name[220];
-    KL_TRY(kl_device_get(device, &ops, &index));
-    kl_codegen_symbol(code->name, base, sizeof base);
-    for (int i = 0; i < nphases && i < (int)KL_COUNT(code->entry); i++) {
-        snprintf(name, sizeof name, "%s.%d", base, i);
-        code->entry[i] = ops->symbol(code->module, name);
-        if (!code->entry[i])
-            return kl_fail(KL_ERR_INTERNAL, "kernel %s has no entry %s", code->name,
-                           name);
-    }
-    return KL_OK;
-}
-
-/* Past every cache. */
-static kl_status make_kernel(kl_kernel_code *code, const kl_kernel *k, const kl_target *t,
-                             int device)
-{
-    const kl_device_ops *ops;
-    int index;
-    kl_text object = {0};
-    KL_TRY(kl_device_get(device, &ops, &index));
-    kl_status st = generate(k, t, index, &object);
-    if (st == KL_OK)
-        st = ops->load(index, object.s, object.len, &code->module);
-    kl_text_free(&object);
-    return st == KL_OK ? find_entries(code, k->nphases, device) : st;
-}
-
-/* k NULL: only if it is in a cache; else code->module stays NULL. */
-static kl_status link_kernel(kl_kernel_code *code, const kl_kernel *k, int nphases,
-                             const kl_target *t, int device)
-{
-    bool mine;
-    KL_TRY(kl_modules_begin(code->key, device, &code->module, &mine));
-    if (mine) {
-        kl_status st = build(code->key, k, t, device, &code->module);
-        kl_modules_end(code->key, device, st == KL_OK ? code->module : NULL);
-        KL_TRY(st);
-    }
-    return code->module ? find_entries(code, nphases, device) : KL_OK;
-}
-
-/* ---- all kernels of a program; errors come back to the caller ---- */
-
-typedef struct keyed {
-    kl_hash key;
-    int i;
-} keyed;
-typedef struct job {
-    kl_program *p;
-    kl_kernel **kernels; /* those that are code, in the program's order */
-    int n;
-    const kl_target *t;
-    int device;
-    bool fresh;      /* every kernel is made, whatever the caches hold */
-    keyed *each;     /* one of every kernel that differs from all others */
-    int neach, next; /* the next that nobody has taken */
-    pthread_mutex_t lock;
-    kl_status status;
-    char message[512];
-} job;
-
-static void failed(job *j, kl_status st, int64_t worker)
-{
-    pthread_mutex_lock(&j->lock);
-    if (j->status == KL_OK) {
-        j->status = kl_error_status() ? kl_error_status() : st; /* the first cause's */
-        snprintf(j->message, sizeof j->message, "%s", kl_error());
-    }
-    pthread_mutex_unlock(&j->lock);
-    if (worker) /* the caller is told; this thread has failed at nothing */
-        kl_error_clear();
-}
-
-static void key_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
-{
-    job *j = ctx;
-    for (int64_t i = begin; i < end; i++) {
-        kl_status st = key_of(j->kernels[i], j->t, &j->p->kernels[i].key);
-        if (st != KL_OK)
-            failed(j, st, worker);
-    }
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const keyed *x = a, *y = b;
-    int order = memcmp(&x->key, &y->key, sizeof x->key);
-    return order ? order : (x->i > y->i) - (x->i < y->i);
-}
-
-/* The first of each key. Two threads that came upon a layer's kernels and the next one's
- * would else wait for each other all along. */
-static void find_each(job *j)
-{
-    for (int i = 0; i < j->n; i++)
-        j->each[i] = (keyed){j->p->kernels[i].key, i};
-    j->neach = j->n;
-    if (j->n == 0 || j->fresh)
-        return;
-    qsort(j->each, (size_t)j->n, sizeof *j->each, by_key);
-    j->neach = 0;
-    for (int i = 0; i < j->n; i++)
-        if (!j->neach || !kl_hash_same(j->each[i].key, j->each[j->neach - 1].key))
-            j->each[j->neach++] = j->each[i];
-}
-
-static kl_status link_one(const job *j, int i)
-{
-    kl_kernel *k = j->kernels[i];
-    kl_kernel_code *code = &j->p->kernels[i];
-    int64_t begin = kl_profile_on() ? kl_now_ns() : 0;
-    kl_status st = j->fresh ? make_kernel(code, k, j->t, j->device)
-                            : link_kernel(code, k, k->nphases, j->t, j->device);
-    if (kl_profile_on())
-        kl_profile_event("compile", k->name, begin, kl_now_ns(), 0, 0);
-    return st;
-}
-
-/* A worker takes one kernel after the other: some take a hundred times as long as
- * others. */
-static void link_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
-{
-    job *j = ctx;
-    (void)begin, (void)end;
-    for (int k; (k = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED)) < j->neach;) {
-        kl_status st = link_one(j, j->each[k].i);
-        if (st != KL_OK)
-            failed(j, st, worker);
-    }
-}
-
-static kl_status link_job(job *j)
-{
-    /* however few threads kernels run on: waiting for LLVM is no part of a model */
-    int threads = j->device == 0 ? kl_cores() : 1;
-    kl_parallel_on(threads, j->n, 1, key_some, j);
-    if (j->status == KL_OK) {
-        find_each(j);
-        kl_parallel_on(threads, KL_MIN(threads, j->neach), 1, link_some, j);
-    }
-    if (j->status != KL_OK)
-        return kl_fail(j->status, "%s", j->message);
-    for (int i = 0; i < j->n; i++) {
-        kl_kernel *k = j->kernels[i];
-        if (!j->p->kernels[i].module)
-            KL_TRY(link_kernel(&j->p->kernels[i], k, k->nphases, j->t, j->device));
-    }
-    return KL_OK;
-}
-
-static kl_status link_all(kl_unit *u, int device, bool fresh)
-{
-    job j = {.p = u->program,
-             .t = u->target,
-             .device = device,
-             .fresh = fresh,
-             .lock = PTHREAD_MUTEX_INITIALIZER};
-    for (uint32_t i = 0; i < u->nbodies; i++)
-        KL_TRY(link_all(u->bodies[i], device, fresh));
-    u->program->device = device;
-    j.kernels = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.kernels);
-    j.each = kl_arena_alloc(u->arena, ((size_t)u->nkernels + 1) * sizeof *j.each);
-    if (!j.kernels || !j.each)
-        return kl_fail(KL_ERR_OOM, "out of memory for %d kernels", u->nkernels);
-    for (int i = 0; i < u->nkernels; i++)
-        if (!u->kernels[i]->call)
-            j.kernels[j.n++] = kl_code_of(u->kernels[i]);
-        else if (device != 0 && !u->kernels[i]->control)
-            return kl_fail(KL_ERR_UNSUPPORTED,
-                           "%s: a native function works on host memory, not on a device",
-                           u->kernels[i]->call);
-    return link_job(&j);
-}
-
 /* ---- plans in the store ---- */
 
 static kl_status plan_key(const void *key, size_t nkey, const kl_target *t, kl_hash *out)
 {
     kl_text text = {0};
-    put_setting(&text, t);
+    kl_link_setting(&text, t);
     kl_text_putn(&text, key, nkey);
     if (!text.failed)
         *out = kl_hash_bytes(text.s, text.len);
@@ -329,20 +75,20 @@ static int phases_of(const kl_program *p, int kernel)
 }
 
 /* A plan's kernels from the caches, its bodies' too; *whole: all were there. */
-static kl_status link_found(kl_program *p, const kl_target *t, int device, bool *whole)
+static kl_status link_found(kl_program *p, int device, bool *whole)
 {
     kl_status st = KL_OK;
     p->device = device;
     for (int i = 0; *whole && st == KL_OK && i < p->nkernels; i++) {
-        st = link_kernel(&p->kernels[i], NULL, phases_of(p, i), t, device);
+        st = kl_link_found(&p->kernels[i], phases_of(p, i), device);
         *whole = p->kernels[i].module != NULL;
     }
     for (int i = 0; *whole && st == KL_OK && i < p->nsteps; i++) {
         const kl_step *s = &p->steps[i];
         if (s->body)
-            st = link_found(s->body, t, device, whole);
+            st = link_found(s->body, device, whole);
         if (s->other && *whole && st == KL_OK)
-            st = link_found(s->other, t, device, whole);
+            st = link_found(s->other, device, whole);
     }
     return st;
 }
@@ -372,7 +118,7 @@ kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program *
     bool whole = st == KL_OK;
     kl_free(bytes, size);
     if (whole)
-        st = link_found(p, t, device, &whole);
+        st = link_found(p, device, &whole);
     if (whole && st == KL_OK) {
         *out = p;
         return KL_OK;
@@ -408,7 +154,7 @@ static kl_status compile_unit(kl_graph *g, int device, bool fresh, bool fuse_off
     if (st == KL_OK)
         st = kl_pipeline_run(&u, "lower", NULL);
     if (st == KL_OK)
-        st = link_all(&u, device, fresh);
+        st = kl_link_unit(&u, device, fresh);
     if (st != KL_OK)
         kl_program_unref(u.program);
     else

@@ -648,6 +648,15 @@ kl_status kl_compile_graph(kl_graph *g, int device, kl_program **out);
 /* The same from the store by a key that says what it computes; *out NULL: not there. */
 kl_status kl_compile_find(const void *key, size_t nkey, int device, kl_program **out);
 void kl_compile_keep(const void *key, size_t nkey, const kl_program *p);
+
+/* ---- link.c: a program's kernels as code that is loaded ---- */
+
+/* Of a unit whose program is planned, its bodies' too. fresh: past every cache. */
+kl_status kl_link_unit(kl_unit *u, int device, bool fresh);
+/* From the caches alone, by code->key; code->module NULL: not there. */
+kl_status kl_link_found(kl_kernel_code *code, int nphases, int device);
+/* What else than its text an object, or a plan, depends on. */
+void kl_link_setting(kl_text *text, const kl_target *t);
 kl_hash kl_build_id(void); /* build_id.c: of this very build of the library */
 /* What the interpreter needs done: gradients expanded. */
 kl_status kl_prepare_interp(kl_arena *a, kl_graph **g);

@@ -1,4 +1,4 @@
-/* module.c: loaded code, by key, once.
+/* module.c: loaded code, by key, once; several keys may have one module.
  *
  * Two threads that need one kernel compile it once: the first to ask gets `mine` and
  * builds, the others wait; if the build fails, one of those who wait tries in turn, so
@@ -56,6 +56,8 @@ static void drop(entry **link)
     entry *e = *link;
     *link = e->next;
     table.count--;
+    if (e->module)
+        e->module->tabled--;
     kl_module_unref(e->module);
     kl_free(e, sizeof *e);
 }
@@ -103,7 +105,8 @@ static void at_fork(void)
     kl_at_fork(before_fork, after_fork, in_child);
 }
 
-kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine)
+kl_status kl_modules_begin(kl_hash key, int device, bool wait, kl_module **out,
+                           bool *mine)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, at_fork);
@@ -111,20 +114,22 @@ kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine)
     *mine = false;
     pthread_mutex_lock(&lock);
     entry **e;
-    while (*(e = find(key, device)) && !(*e)->module)
+    while (*(e = find(key, device)) && !(*e)->module && wait)
         pthread_cond_wait(&built, &lock);
-    if (*e) {
+    bool busy = *e && !(*e)->module;
+    if (*e && !busy) {
         (*e)->used = ++table.clock;
         *out = kl_module_ref((*e)->module);
-    } else if ((*e = kl_alloc_zeroed(sizeof **e))) {
+    } else if (!busy && (*e = kl_alloc_zeroed(sizeof **e))) {
         (*e)->key = key;
         (*e)->device = device;
         table.count++;
         *mine = true;
     }
     pthread_mutex_unlock(&lock);
-    return *out || *mine ? KL_OK
-                         : kl_fail(KL_ERR_OOM, "out of memory: the table of modules");
+    return *out || *mine || busy
+               ? KL_OK
+               : kl_fail(KL_ERR_OOM, "out of memory: the table of modules");
 }
 
 void kl_modules_end(kl_hash key, int device, kl_module *m)
@@ -134,6 +139,7 @@ void kl_modules_end(kl_hash key, int device, kl_module *m)
     KL_ASSERT(*e && !(*e)->module);
     if (*e && m) {
         (*e)->module = kl_module_ref(m);
+        m->tabled++;
         (*e)->used = ++table.clock;
         trim(MODULES_MAX);
     } else if (*e) {
@@ -149,7 +155,8 @@ void kl_modules_drop_unused(void)
     for (int i = 0; i < BUCKETS; i++)
         for (entry **e = &table.buckets[i]; *e;)
             if ((*e)->module && /* nobody new: who takes it needs the lock */
-                __atomic_load_n(&(*e)->module->refs, __ATOMIC_ACQUIRE) == 1)
+                __atomic_load_n(&(*e)->module->refs, __ATOMIC_ACQUIRE) ==
+                    (*e)->module->tabled)
                 drop(e);
             else
                 e = &(*e)->next;

@@ -448,6 +448,7 @@ typedef struct kl_phase_dims {
 typedef struct kl_device_ops kl_device_ops;
 typedef struct kl_module { /* loaded code */
     int32_t refs;          /* atomic; ops->load gives 1 */
+    int32_t tabled;        /* those of module.c's table, under its lock */
     int index;             /* the device's, as ops->load got it */
     const kl_device_ops *ops;
     void *impl; /* the device's own */
@@ -731,10 +732,11 @@ void kl_disk_list(void (*visit)(void *user, const kl_disk_entry *e), void *user)
 /* ---- module.c: loaded modules by key ---- */
 
 /* Two threads that need one kernel compile it once: the first caller of begin gets *mine
- * true and must end (with a module or NULL); others wait. *out is a new reference, or
- * NULL when mine. The table holds references of its own to at most 4096 modules, least
- * recently used dropped first; end borrows m. */
-kl_status kl_modules_begin(kl_hash key, int device, kl_module **out, bool *mine);
+ * true and must end (with a module or NULL); others wait, or without wait get neither.
+ * *out is a new reference, or NULL when mine. The table holds references of its own to
+ * at most 4096 modules, least recently used dropped first; end borrows m. */
+kl_status kl_modules_begin(kl_hash key, int device, bool wait, kl_module **out,
+                           bool *mine);
 void kl_modules_end(kl_hash key, int device, kl_module *m);
 void kl_modules_trim(int64_t most);
 void kl_modules_drop_unused(void); /* those that no program holds */

@@ -247,7 +247,7 @@ static void *ask(void *arg)
     const kl_hash key = {.lo = 7, .hi = (uintptr_t)arg};
     kl_module *m;
     bool mine;
-    if (kl_modules_begin(key, 0, &m, &mine) != KL_OK)
+    if (kl_modules_begin(key, 0, true, &m, &mine) != KL_OK)
         return "begin failed";
     if (mine) {
         int n = __atomic_fetch_add(&builds, 1, __ATOMIC_RELAXED);
@@ -289,10 +289,10 @@ START_TEST(test_module_bound)
     kl_module *m;
     bool mine;
     kl_hash last = {.lo = 7, .hi = 4099}, first = {.lo = 7, .hi = 0};
-    ck_assert_int_eq(kl_modules_begin(last, 0, &m, &mine), KL_OK);
+    ck_assert_int_eq(kl_modules_begin(last, 0, true, &m, &mine), KL_OK);
     ck_assert(m && !mine);
     kl_module_unref(m);
-    ck_assert_int_eq(kl_modules_begin(first, 0, &m, &mine), KL_OK);
+    ck_assert_int_eq(kl_modules_begin(first, 0, true, &m, &mine), KL_OK);
     ck_assert(!m && mine);
     kl_modules_end(first, 0, NULL);
     kl_modules_trim(0);

@@ -6,24 +6,30 @@
 
 /* ---- kernels side by side ---- */
 
-/* A unit of several unlike kernels, as far as the plan. */
-static kl_unit several(kl_arena *a, int n)
+/* A graph of several unlike kernels. */
+static kl_graph *unlike(kl_arena *a, int n)
 {
-    kl_unit u = {
-        .arena = a, .target = kl_target_host(), .graph = kl_graph_new(a, NULL, "g")};
+    kl_graph *g = kl_graph_new(a, NULL, "g");
     kl_dim shape[2] = {8, 32};
     for (int i = 0; i < n; i++) {
-        kl_ref x = kl_graph_input(u.graph, "x", KL_F32, 2, shape);
+        kl_ref x = kl_graph_input(g, "x", KL_F32, 2, shape);
         int64_t attr[] = {KL_OP_add, 2 >> i % 2}; /* along rows, down columns */
         for (int k = 0; k <= i; k++)
-            x = kl_g_elt(u.graph, k % 2 ? KL_OP_exp : KL_OP_neg, x, KL_NONE, KL_NONE);
-        x = kl_graph_node(u.graph, &(kl_spec){.op = KL_OP_reduce,
-                                              .src = &x,
-                                              .nsrc = 1,
-                                              .attr = attr,
-                                              .nattr = KL_COUNT(attr)});
-        kl_graph_output(u.graph, x, NULL);
+            x = kl_g_elt(g, k % 2 ? KL_OP_exp : KL_OP_neg, x, KL_NONE, KL_NONE);
+        x = kl_graph_node(g, &(kl_spec){.op = KL_OP_reduce,
+                                        .src = &x,
+                                        .nsrc = 1,
+                                        .attr = attr,
+                                        .nattr = KL_COUNT(attr)});
+        kl_graph_output(g, x, NULL);
     }
+    return g;
+}
+
+/* As far as the plan. */
+static kl_unit several(kl_arena *a, int n)
+{
+    kl_unit u = {.arena = a, .target = kl_target_host(), .graph = unlike(a, n)};
     ck_assert_int_eq(kl_pipeline_run(&u, NULL, NULL), KL_OK);
     return u;
 }
@@ -87,6 +93,50 @@ START_TEST(kernels_side_by_side)
     }
     kl_program_unref(u.program);
     kl_arena_free(a);
+}
+END_TEST
+
+/* ---- kernels of one object ---- */
+
+enum { UNLIKE = 12 };
+
+/* Its results' bits, without modules that an earlier run left; a kernel's key. */
+static kl_hash compile_unlike(float y[UNLIKE][32], int kernel)
+{
+    kl_arena *a = kl_arena_new();
+    kl_program *p;
+    float x[8 * 32];
+    void *in[UNLIKE], *out[UNLIKE];
+    kl_modules_drop_unused();
+    for (int i = 0; i < 8 * 32; i++)
+        x[i] = (float)(i % 13) / 8 - 1;
+    memset(y, 0, UNLIKE * sizeof *y);
+    for (int i = 0; i < UNLIKE; i++)
+        in[i] = x, out[i] = y[i];
+    ck_assert_int_eq(kl_compile_graph(unlike(a, UNLIKE), 0, &p), KL_OK);
+    ck_assert_int_eq(p->nkernels, UNLIKE);
+    ck_assert_int_eq(kl_program_run(p, in, out, NULL), KL_OK);
+    kl_hash key = p->kernels[kernel].key;
+    kl_program_unref(p);
+    kl_arena_free(a);
+    return key;
+}
+
+/* The store names the object that a kernel is in. Where it is gone, the kernel is made
+ * anew. */
+START_TEST(kernels_of_one_object)
+{
+    float first[UNLIKE][32], again[UNLIKE][32];
+    int64_t made = kl_counts.kernels_compiled, found = kl_counts.kernels_from_disk;
+    compile_unlike(first, 0);
+    ck_assert_int_eq(kl_counts.kernels_compiled, made + UNLIKE);
+    for (int i = 0; i < UNLIKE; i++) {
+        kl_hash key = compile_unlike(again, i);
+        ck_assert_mem_eq(first, again, sizeof first);
+        kl_store_drop(key, "kernel");
+    }
+    ck_assert_int_ge(kl_counts.kernels_compiled, made + 2 * UNLIKE - 1);
+    ck_assert_int_ge(kl_counts.kernels_from_disk, found + UNLIKE);
 }
 END_TEST
 
@@ -205,6 +255,7 @@ int main(void)
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, code_generation_leaves_its_kernel_alone);
     tcase_add_test(tc, kernels_side_by_side);
+    tcase_add_test(tc, kernels_of_one_object);
     tcase_add_test(tc, a_million_operations_on_a_small_stack);
     tcase_add_test(tc, sizes_share_a_program);
     tcase_add_test(tc, what_is_dropped_is_gone);
