@@ -142,7 +142,7 @@ END_TEST
 
 /* ---- depth ---- */
 
-#ifdef __SANITIZE_THREAD__ /* which is there for the tests above */
+#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__ /* for the other tests */
 enum { DEEP = 20000 };
 #else
 enum { DEEP = 1000000 };
