@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Prove the tests: plant each fault of runtime/plant.def in turn; some test must fail.
 
-    python3 tests/plant/run.py BUILD [--sample N] [--seed S] [--every] [NAME-PREFIX...]
+    python3 tests/plant/run.py BUILD [--sample N] [--seed S] [--part K/N] [--every] [NAME-PREFIX...]
 
 BUILD was made with -Dplant=true. First every test named in the table must pass with no
 fault planted; then each fault runs its tests until one fails (a crash or a timeout is a
 failure too), two at a time. --sample N takes the faults that stand alone and N of those
-that a table's rows give, by the seed. --every asks every test of each fault and says which
-noticed. Exits 1 and lists the faults that no test noticed.
+that a table's rows give, by the seed; --part K/N every N-th of them from the K-th on.
+--every asks every test of each fault and says which noticed. Exits 1 and lists the faults that no test noticed.
 """
 import argparse, concurrent.futures, json, os, random, resource, subprocess, sys, tempfile
 import time
@@ -96,6 +96,7 @@ def main():
     a.add_argument("build")
     a.add_argument("--sample", type=int)
     a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--part", default="0/1")
     a.add_argument("--every", action="store_true")
     a.add_argument("prefixes", nargs="*")
     a = a.parse_args()
@@ -110,6 +111,8 @@ def main():
         rows = [f for f in faults if ":" in f[0]]
         picked = random.Random(a.seed).sample(rows, min(a.sample, len(rows)))
         faults = [f for f in faults if ":" not in f[0]] + picked
+    first, step = map(int, a.part.split("/"))
+    faults = faults[first::step]
     used = sorted({t for f in faults for t in f[1].split()})
     missing = [t for t in used if t.lstrip("@") not in tests]
     if missing:
