@@ -81,15 +81,17 @@ static void sketch_node(sketch *h, kl_x e)
 }
 
 /* A loop whose turns are written out has its number of them, one on lanes the vector that
- * ends it. */
+ * ends it; other loops may have any number, but for one. */
 static uint64_t sketch_extent(const sketch *h, const kl_stmt *s)
 {
     int64_t n, whole;
-    uint64_t v = mix(h->of[s->extent], (uint64_t)s->bind << 32 | (uint64_t)s->lanes);
-    if (s->bind == KL_BIND_SERIAL || !kl_x_is_int(h->k->x, s->extent, &n))
-        return v;
-    whole = s->bind == KL_BIND_LANE && n > s->lanes ? n % s->lanes == 0 : n;
-    return mix(v, (uint64_t)whole);
+    uint64_t kind = (uint64_t)s->bind << 32 | (uint64_t)s->lanes;
+    if (!kl_x_is_int(h->k->x, s->extent, &n))
+        return mix(h->of[s->extent], kind);
+    whole = s->bind == KL_BIND_SERIAL                 ? n > 1
+            : s->bind == KL_BIND_LANE && n > s->lanes ? n % s->lanes == 0
+                                                      : n;
+    return mix(kind, (uint64_t)whole);
 }
 
 static kl_status sketch_stmt(void *ctx, const kl_stmt *s)
