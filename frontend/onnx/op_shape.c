@@ -292,7 +292,7 @@ static kl_tensor *cut(kl_tensor *x, int axis, int64_t from, int64_t to, int64_t 
 
 OP(Slice)
 {
-    kl_tensor *x = in(n, 0);
+    kl_onnx_value y = n->in[0];
     kl_ints from, to, axes, step;
     bool old = n->opset < 10;
     if (!kl_onnx_list_of(n, old ? -1 : 1, old ? "starts" : NULL, &from) ||
@@ -302,15 +302,21 @@ OP(Slice)
     bool steps = !old && kl_onnx_list_of(n, 4, NULL, &step);
     for (int i = 0; !some && i < from.n; i++)
         push(&axes, i);
-    if (kl_failed() || !kl_onnx_axes(n, &axes, kl_rank(x)))
+    if (kl_failed() || !kl_onnx_axes(n, &axes, kl_rank(y.t)))
         return;
     if (to.n != from.n || axes.n != from.n || (steps && step.n != from.n)) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "starts, ends, axes and steps differ in length");
         return;
     }
-    for (int i = 0; i < from.n; i++)
-        x = cut(x, (int)axes.v[i], from.v[i], to.v[i], steps ? step.v[i] : 1);
-    give(n, 0, x);
+    for (int i = 0; i < from.n; i++) {
+        int ax = (int)axes.v[i];
+        int64_t by = steps ? step.v[i] : 1;
+        if (y.count && y.axis == ax)
+            kl_onnx_cut_counted(n, &y, from.v[i], to.v[i], by);
+        else
+            y.t = cut(y.t, ax, from.v[i], to.v[i], by);
+    }
+    give_counted(n, 0, y.t, y.count, y.axis);
 }
 
 OP(Tile)
