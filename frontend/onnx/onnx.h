@@ -57,7 +57,8 @@ typedef struct kl_onnx_value {
     struct kl_onnx_value *list;
     kl_tensor *count; /* how much of t's axis is meant (padded.c); NULL: all */
     int axis;
-    bool stacked; /* t is a list: its elements along axis 0 */
+    kl_tensor *most; /* t computed with counts at their most: known; NULL: with none */
+    bool stacked;    /* t is a list: its elements along axis 0 */
     bool growing; /* the list is what a trip of a loop appends, not what was before it */
 } kl_onnx_value;
 

@@ -49,6 +49,9 @@ kl_status kl_onnx_refuse_counted(const kl_onnx_op *n, int operand);
 /* Into what is counted: from its end where they are negative; beyond it is out of range,
  * which is extent. */
 kl_tensor *kl_onnx_within(kl_tensor *index, kl_tensor *count, int64_t extent);
+/* After a node one of whose operands was computed with counts: the most of its results.
+ */
+void kl_onnx_carry_most(kl_onnx_op *n);
 /* Carries out a node whose operand first is the first that is counted; NULL: refused. */
 void (*kl_onnx_rule(const kl_onnx_op *n))(kl_onnx_op *n, int first);
 

@@ -117,6 +117,7 @@ typedef struct loop {
     int tensors;      /* among what is carried, the others are lists */
     int64_t most;     /* trips; INT64_MAX: no end */
     kl_tensor *limit; /* the same where it is not known */
+    int64_t bound;    /* of either */
 } loop;
 
 /* The results of all trips, stacked; of none: an empty tensor as the body declares it. */
@@ -362,7 +363,7 @@ static void make_room(loop *l, kl_tensor **carry)
     kl_tensor *y[2 * MOST + 1] = {NULL};
     trip(l, kl_scalar_tensor(0, KL_I64), kl_scalar_tensor(true, KL_BOOL), NULL, y);
     for (int k = l->tensors; k < l->carried + l->stacked; k++) {
-        kl_ints s = kl_shape(l->most), each = kl_shape_of(y[1 + k]);
+        kl_ints s = kl_shape(l->bound), each = kl_shape_of(y[1 + k]);
         for (int i = 0; i < each.n; i++)
             push(&s, each.v[i]);
         carry[k] = y[1 + k] ? kl_zeros(s, kl_dtype_of(y[1 + k])) : NULL;
@@ -392,6 +393,16 @@ static bool makes_results(const loop *l)
     return any;
 }
 
+/* Where a count decides the number of trips. */
+static int64_t most_trips(const kl_onnx_op *n)
+{
+    int64_t v = INT64_MAX;
+    kl_tensor *t = n->in[0].most ? kl_to(n->in[0].most, KL_I64) : NULL;
+    if (t && kl_numel(t) == 1)
+        kl_peek(t, &v, sizeof v);
+    return v;
+}
+
 OP(Loop)
 {
     int64_t count;
@@ -414,7 +425,8 @@ OP(Loop)
     bool first = !has(n, 1) || (known && goes_on(in(n, 1)));
     if (kl_failed())
         return;
-    bounded = counted && l.most <= LONGEST;
+    l.bound = counted ? l.most : most_trips(n);
+    bounded = l.bound <= LONGEST;
     bool all = counted && known && l.most < INT64_MAX && never_stops(&l);
     if (traced && all && first && (l.most > UNROLLED || n->run->open))
         scan(&l);

@@ -182,10 +182,33 @@ OP(ConstantOfShape)
         give_as(n, 0, kl_expand(kl_reshape(v->t, kl_shape()), s), v->type);
 }
 
+/* To an end that is a count: as far as it may be, of which so much is meant. */
+static void range_counted(kl_onnx_op *n)
+{
+    int64_t count;
+    kl_tensor *end = kl_reshape(kl_to(in(n, 1), KL_I64), kl_shape());
+    n->in[1] = (kl_onnx_value){.t = n->in[1].most, .n = -1};
+    const int64_t *a = kl_onnx_ints(n, 0, &count), *b = kl_onnx_ints(n, 1, &count),
+                  *c = kl_onnx_ints(n, 2, &count);
+    if (!a || !b || !c)
+        return;
+    if (*c != 1 || is_float(kl_dtype_of(in(n, 0)))) {
+        kl_onnx_fail(n, KL_ERR_STATE,
+                     "a step that is not 1, to an end that elements decide");
+        return;
+    }
+    kl_tensor *y = kl_arange(*a, *a > *b ? *a : *b, 1, KL_I64);
+    give_counted(n, 0, kl_to(y, kl_dtype_of(in(n, 0))), kl_max(kl_sub(end, *a), 0), 0);
+}
+
 OP(Range)
 {
     kl_dtype dt = kl_dtype_of(in(n, 0));
     int64_t count;
+    if (n->in[1].most) {
+        range_counted(n);
+        return;
+    }
     if (!is_float(dt)) {
         const int64_t *a = kl_onnx_ints(n, 0, &count), *b = kl_onnx_ints(n, 1, &count),
                       *c = kl_onnx_ints(n, 2, &count);

@@ -109,4 +109,9 @@ void kl_onnx_carry_counted(kl_onnx_op *n)
         rule(n, first);
     else
         kl_onnx_refuse_counted(n, first);
+    bool sized = false;
+    for (int i = 0; i < n->nin; i++)
+        sized |= n->in[i].most != NULL;
+    if (sized && !kl_failed())
+        kl_onnx_carry_most(n);
 }

@@ -328,6 +328,63 @@ static void layer(kl_onnx_op *n, int first)
         keep(n, 0, 0);
 }
 
+/* ---- counts as sizes ---- */
+
+/* The count in place of the axis' extent; the others are numbers, which a program of all
+ * sizes follows, where elements of one tensor would be what they are. */
+static void shape_of(kl_onnx_op *n, int first)
+{
+    const kl_onnx_value *x = &n->in[first];
+    kl_tensor *part[KL_INTS_MAX];
+    kl_onnx_carry_out(n);
+    int64_t from = kl_onnx_int(n, "start", 0), k = 0, many = kl_numel(n->out[0].t);
+    from += from < 0 ? kl_rank(x->t) : 0;
+    from = from < 0 ? 0 : from;
+    for (; k < many && k < KL_INTS_MAX; k++)
+        part[k] = from + k == x->axis
+                      ? x->count
+                      : kl_full(kl_shape(), kl_extent(x->t, (int)(from + k)), KL_I64);
+    n->out[0].most = n->out[0].t;
+    if (k)
+        n->out[0].t = kl_stack(part, (int)k, 0);
+}
+
+static void size_of(kl_onnx_op *n, int first)
+{
+    const kl_onnx_value *x = &n->in[first];
+    int64_t each = 1;
+    for (int i = 0; i < kl_rank(x->t); i++)
+        each = product64(each, i == x->axis ? 1 : kl_extent(x->t, i));
+    kl_onnx_carry_out(n);
+    n->out[0].most = n->out[0].t;
+    n->out[0].t = n->out[0].t ? kl_mul(x->count, each) : NULL;
+}
+
+/* Operators whose results are at their most where their operands are. */
+static const char *const grows[] = {"Add",   "Cast",    "Concat",   "Div",     "Gather",
+                                    "Max",   "Min",     "Mul",      "Reshape", "Identity",
+                                    "Slice", "Squeeze", "Unsqueeze"};
+
+void kl_onnx_carry_most(kl_onnx_op *n)
+{
+    kl_onnx_op again = *n;
+    bool known = false;
+    for (size_t i = 0; i < KL_COUNT(grows); i++)
+        known |= strcmp(grows[i], n->node->op_type) == 0;
+    again.in = kl_onnx_array(n->run, n->nin, sizeof *again.in);
+    again.out = kl_onnx_array(n->run, n->nout, sizeof *again.out);
+    for (int i = 0; again.in && i < n->nin && known; i++) {
+        again.in[i] = n->in[i];
+        again.in[i].t = n->in[i].most ? n->in[i].most : n->in[i].t;
+        known = !n->in[i].count && (!has(n, i) || kl_onnx_known(again.in[i].t));
+    }
+    if (!known || !again.in || !again.out)
+        return;
+    kl_onnx_carry_out(&again);
+    for (int k = 0; k < n->nout; k++)
+        n->out[k].most = again.out[k].t;
+}
+
 static const struct {
     const char *op;
     void (*rule)(kl_onnx_op *n, int first);
@@ -347,6 +404,8 @@ static const struct {
              {"Reshape", reshaped},
              {"SequenceAt", itself},
              {"SequenceLength", itself},
+             {"Shape", shape_of},
+             {"Size", size_of},
              {"Slice", itself},
              {"Softmax", in_rows},
              {"Split", split},

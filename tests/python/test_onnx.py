@@ -202,6 +202,14 @@ def test_regions_of_no_image():
     assert m(kiln.ones(1, 3, 4, 4), kiln.zeros(0, 4), kiln.zeros(0).long()).shape == (0, 3, 2, 2)
 
 
+def test_what_is_largest_of_nothing_and_of_one_number():
+    m = kiln.onnx.load(model([node("Hardmax", ["x"], ["y"])], [("x", FLOAT, (0, 3))],
+                             [("y", FLOAT, (0, 3))], opset=10))
+    assert m(kiln.zeros(0, 3)).shape == (0, 3)
+    m = kiln.onnx.load(model([node("ArgMax", ["x"], ["y"])], [("x", FLOAT, ())], [("y", INT64, ())]))
+    assert m(kiln.tensor(5.)).tolist() == 0
+
+
 def test_another_domain_is_named():
     for op, text in (("Conv", "(com.microsoft.nchwc.Conv, opset 1): no such operator"),
                      ("Fused", "(com.microsoft.nchwc.Fused, opset 1): no such operator")):

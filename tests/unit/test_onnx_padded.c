@@ -204,7 +204,9 @@ static const struct {
     {"y z",
      "Slice x #0 #1 #1 > c;Squeeze c #1 > d;Greater d %0.3 > m;Compress x m axis=0 > r;"
      "NonZero r > y;Compress d m axis=0 > e;Greater e %0.6 > q;Compress r q axis=0 > z"},
-    {"y", "NonZero x > i;Split i axis=0 > a b;Squeeze a #0 > c;Gather x c axis=0 > y"}};
+    {"y", "NonZero x > i;Split i axis=0 > a b;Squeeze a #0 > c;Gather x c axis=0 > y"},
+    {"r m", "NonZero x > i;Shape i > s;Gather s #1 > n;Range #0 n #1 > r;Size i > q;"
+            "Mul q #3 > m"}};
 
 static pb chain(int i)
 {
@@ -256,9 +258,32 @@ static pb loop_that_stops(void)
     return onnx_model(&g, 17);
 }
 
+/* A trip for each element that is not zero. */
+static pb loop_over_what_is_found(void)
+{
+    pb body = {0}, g = {0}, x = onnx_value("x", ONNX_FLOAT, "n 2"), loop;
+    text_nodes(&body, "Gather j i > e;Cast e to=1 > f;Add v f > w;Identity c > d;"
+                      "Mul f %2 > r");
+    for (const char *name = "icv"; *name; name++) {
+        pb v = {0};
+        pb_text(&v, 1, (char[]){*name, 0});
+        pb_part(&body, 11, &v);
+    }
+    outputs(&body, "d w r");
+    text_nodes(&g, "NonZero x > k;Shape k > s;Gather s #1 > n_;Split k axis=0 > a b;"
+                   "Squeeze a #0 > j;Identity %0 > o");
+    loop = onnx_node("Loop", "n_  o", "y r");
+    onnx_attr_part(&loop, "body", 6, 5, &body);
+    pb_part(&g, 1, &loop);
+    pb_part(&g, 11, &x);
+    outputs(&g, "y r");
+    return onnx_model(&g, 17);
+}
+
 static pb (*const models[])(void) = {
-    rows_of_nonzero,   columns_where,    elements_where,   rows_kept,    distinct_sorted,
-    distinct_in_order, boxes_by_corners, boxes_by_centres, boxes_by_row, loop_that_stops};
+    rows_of_nonzero, columns_where,     elements_where,         rows_kept,
+    distinct_sorted, distinct_in_order, boxes_by_corners,       boxes_by_centres,
+    boxes_by_row,    loop_that_stops,   loop_over_what_is_found};
 
 /* ---- both ways ---- */
 
@@ -356,7 +381,7 @@ END_TEST
 static const struct {
     const char *op, *in;
     int axis; /* of one that has it; -1: none */
-} refused[] = {{"CumSum", "i zero", -1}, {"Add", "i x", -1},  {"Shape", "i", -1},
+} refused[] = {{"CumSum", "i zero", -1}, {"Add", "i x", -1},  {"Trilu", "i", -1},
                {"Tile", "i zero", -1},   {"Unique", "i", -1}, {"Softmax", "i", 1},
                {"Concat", "i x", 0},     {"Split", "i", 1},   {"MatMul", "i x", -1}};
 
