@@ -61,6 +61,27 @@ static void transposed(kl_onnx_op *n, int first)
     keep(n, first, to);
 }
 
+/* A shape out of counts, at its most: x's own is that, or the model is none. */
+static void shape_at_most(kl_onnx_op *n)
+{
+    if (n->nin > 1 && n->in[1].most)
+        n->in[1].t = n->in[1].most;
+}
+
+static void expanded(kl_onnx_op *n, int first)
+{
+    kl_onnx_value x = n->in[0];
+    shape_at_most(n);
+    if (!first)
+        kl_onnx_carry_out(n);
+    kl_tensor *y = first ? NULL : n->out[0].t;
+    int axis = x.axis + kl_rank(y) - kl_rank(x.t);
+    if (y && kl_extent(y, axis) == kl_extent(x.t, x.axis))
+        mark(n, 0, x.count, axis);
+    else if (!kl_failed())
+        kl_onnx_refuse_counted(n, first);
+}
+
 static int64_t before(kl_ints s, int axis)
 {
     int64_t p = 1;
@@ -91,6 +112,7 @@ static void reshaped(kl_onnx_op *n, int first)
 {
     kl_onnx_value x = n->in[0];
     int64_t by;
+    shape_at_most(n);
     if (!first)
         kl_onnx_carry_out(n);
     int k = first || !n->out[0].t
@@ -192,12 +214,24 @@ static void gathered(kl_onnx_op *n, int first)
 static void gathered_by_rows(kl_onnx_op *n, int first)
 {
     kl_onnx_value x = n->in[0], at = n->in[1];
-    if (x.count || !at.count || at.axis >= kl_rank(at.t) - 1) {
+    int rank = kl_rank(at.t);
+    int64_t k = rank ? kl_extent(at.t, rank - 1) : 0;
+    bool into = x.count && x.axis < k, beside = x.count && !into;
+    if (kl_onnx_int(n, "batch_dims", 0) || (at.count && at.axis >= rank - 1) ||
+        (beside && at.count)) {
         kl_onnx_refuse_counted(n, first);
         return;
     }
+    if (into)
+        n->in[1].t = kl_where(kl_eq(kl_arange(0, k, 1, KL_I64), x.axis),
+                              kl_onnx_within(at.t, x.count, kl_extent(x.t, x.axis)),
+                              kl_to(at.t, KL_I64));
     kl_onnx_fill_counted(n, 1, kl_arg_i(0));
-    keep(n, 1, at.axis);
+    kl_onnx_carry_out(n);
+    if (at.count)
+        mark(n, 0, at.count, at.axis);
+    else if (beside)
+        mark(n, 0, x.count, rank - 1 + x.axis - (int)k);
 }
 
 /* ---- folds ---- */
@@ -391,6 +425,7 @@ static const struct {
 } rules[] = {{"Compress", itself},
              {"Concat", joined},
              {"ConcatFromSequence", itself},
+             {"Expand", expanded},
              {"Flatten", reshaped},
              {"Gather", gathered},
              {"GatherND", gathered_by_rows},

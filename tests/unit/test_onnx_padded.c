@@ -205,6 +205,10 @@ static const struct {
      "Slice x #0 #1 #1 > c;Squeeze c #1 > d;Greater d %0.3 > m;Compress x m axis=0 > r;"
      "NonZero r > y;Compress d m axis=0 > e;Greater e %0.6 > q;Compress r q axis=0 > z"},
     {"y", "NonZero x > i;Split i axis=0 > a b;Squeeze a #0 > c;Gather x c axis=0 > y"},
+    {"y z",
+     "NonZero x > i;Transpose i > t;Slice t #0 #1 #1 > c;Shape c > s;Expand c s > e;"
+     "Reshape e s > r;GatherND x r > y;"
+     "NonZero y > u;Transpose u > w;GatherND y w > z"},
     {"r m", "NonZero x > i;Shape i > s;Gather s #1 > n;Range #0 n #1 > r;Size i > q;"
             "Mul q #3 > m"}};
 
