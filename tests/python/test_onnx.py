@@ -126,6 +126,16 @@ def test_a_table_that_ends_bounds_a_size():
     raises(Exception, "must match", lambda: m(kiln.ones(2, 65, dtype=kiln.int64)))
 
 
+def test_two_names_of_one_size_are_told_by_what_does_not_fit():
+    m = kiln.onnx.load(model([node("Add", ["x", "y"], ["z"])],
+                             [("x", FLOAT, ("a",)), ("y", FLOAT, ("b",))], [("z", FLOAT, ("a",))]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n in (3, 5, 4):
+            assert m(kiln.ones(n), kiln.ones(n)).tolist() == [2.] * n
+    assert "a program for each size: " in m.report() and "must match" in m.report(), m.report()
+
+
 def test_sizes_that_elements_decide():
     m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, (4,))],
                              [("y", INT64, (1, "k"))]))
