@@ -149,8 +149,12 @@ static kl_status trace(control *c, body *b, int scanned)
 
 /* ---- what it reads from outside ---- */
 
+/* Also one number for all elements, which costs nothing where it is read, and the loop's
+ * memory in front of it. */
 static bool constant(const kl_lazy *n)
 {
+    while (!n->mem && (n->op == KL_OP_expand || n->op == KL_OP_reshape))
+        n = kl_lazy_src((kl_lazy *)(uintptr_t)n, 0);
     return n->op == KL_OP_const || n->op == KL_OP_iota;
 }
 

@@ -317,13 +317,45 @@ static bool floors(search *s, kl_dim x)
     return false;
 }
 
+/* v = floor((x + a) / by) * one of y: of an image that was strided, then laid flat. */
+static bool floor_product(search *s, kl_dim x, kl_dim y)
+{
+    kl_dims *d = s->f->d;
+    int64_t rest[KL_TRACES];
+    for (int64_t by = 2; by <= FLOORS; by++)
+        for (int64_t a = 0; a < by; a++) {
+            bool ok = true;
+            for (int k = 0; k < s->f->n && ok; k++) {
+                int64_t q = (value(s, x, k) + a) / by;
+                ok = q > 0 && s->v[k] % q == 0;
+                rest[k] = ok ? s->v[k] / q : 0;
+            }
+            search other = {.f = s->f, .v = rest};
+            kl_dim z = kl_dim_add(d, x, kl_dim_const(d, a));
+            if (ok && floors(&other, y) &&
+                accept(s, kl_dim_mul(d, kl_dim_div(d, z, by), other.found)))
+                return true;
+        }
+    return false;
+}
+
+static bool floor_products(search *s)
+{
+    kl_follow *f = s->f;
+    for (int i = 0; i < f->ndims; i++)
+        for (int k = 0; k < i; k++)
+            if (floor_product(s, f->dim[k], f->dim[i]))
+                return true;
+    return false;
+}
+
 static bool find(search *s)
 {
     if (each(s, same) || each(s, multiple) || run_of_extents(s) ||
         products(s, 0, 3, 1, ones) || each(s, line))
         return true;
     s->f->vague = s->f->guessed = true;
-    return combinations(s) || each(s, floors);
+    return combinations(s) || each(s, floors) || floor_products(s);
 }
 
 kl_dim kl_follow_extent(kl_follow *f, const int64_t *v, const kl_dim *near, int nnear)

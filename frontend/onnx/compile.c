@@ -135,7 +135,8 @@ static void find_bounds(plan *p)
             int64_t n = low + (high - low) / 2;
             *(takes(p, d, n) ? &low : &high) = n;
         }
-        p->dim[d].max = low;
+        if (low > FEW) /* else it is another's size, and no table ends */
+            p->dim[d].max = low;
     }
 }
 

@@ -57,6 +57,9 @@ typedef struct kl_onnx_value {
     struct kl_onnx_value *list;
     kl_tensor *count; /* how much of t's axis is meant (padded.c); NULL: all */
     int axis;
+    kl_tensor *most; /* t computed with counts at their most: known; NULL: with none */
+    bool stacked;    /* t is a list: its elements along axis 0 */
+    bool growing; /* the list is what a trip of a loop appends, not what was before it */
 } kl_onnx_value;
 
 typedef struct kl_onnx_entry { /* of an open hash table */
@@ -119,6 +122,7 @@ typedef struct kl_onnx_run {
     bool traced;   /* inputs are parameters of a function being traced */
     bool open;     /* and their sizes are examples: what follows from them may vary */
     bool padded;   /* sizes that elements decide are bounds, beside a count */
+    struct kl_onnx_choice *choices;
 } kl_onnx_run;
 struct kl_onnx_op {
     kl_onnx_run *run;
@@ -149,12 +153,9 @@ kl_status kl_onnx_run_model(const kl_onnx *m, kl_tensor *const *in, kl_tensor **
                             int *types, kl_onnx_how how, kl_onnx_counts *counts);
 
 /* ---- padded.c ---- */
-/* Before a node: an error where an operand's size is decided by elements, and this
- * operator is none that passes it on; after it: its result's. */
-bool kl_onnx_takes_counted(const kl_onnx_op *n);
-void kl_onnx_pass_counted(kl_onnx_op *n);
-/* Whether the size of a result of x is to be a bound: x's elements are not known. */
-bool kl_onnx_pads(const kl_onnx_op *n, kl_tensor *x);
+/* kl_onnx_carry_out, also of operands whose size elements decide: by the operator's rule,
+ * or an error. */
+void kl_onnx_carry_counted(kl_onnx_op *n);
 int kl_onnx_opset(const kl_onnx *m, const function_proto *f, const char *domain);
 const function_proto *kl_onnx_function(const kl_onnx *m, const char *domain,
                                        const char *name, const char *overload);
@@ -168,6 +169,7 @@ enum {
     KL_ONNX_KEEPS = 1, /* moves elements: the result has the first operand's type */
     KL_ONNX_ANY = 2,   /* takes types that kiln has no dtype for */
     KL_ONNX_SIZES = 4, /* what sizes are taken by */
+    KL_ONNX_EACH = 8,  /* element by element of operands that broadcast */
 };
 struct kl_onnx_row {
     const char *name;

@@ -30,13 +30,34 @@ bool kl_onnx_axis(kl_onnx_op *n, int64_t *axis, int rank);
 /* x at spatial axes (the last pads.n / 2), begins then ends, with v around. */
 kl_tensor *kl_onnx_pad(kl_tensor *x, kl_ints pads, kl_arg v);
 
+/* ---- padded.c, padded_rules.c ---- */
+/* Whether the size of a result of x is to be a bound: x's elements are not known. */
+bool kl_onnx_pads(const kl_onnx_op *n, kl_tensor *x);
+/* Where operand i is not zero, [most, rank] of which .count are meant. */
+kl_onnx_value kl_onnx_chosen(kl_onnx_op *n, int i);
+typedef struct kl_onnx_choice { /* made before */
+    struct kl_onnx_choice *next;
+    kl_tensor *which;
+    kl_onnx_value places;
+} kl_onnx_choice;
+/* In place of operand i's padding, if it has some. */
+void kl_onnx_fill_counted(kl_onnx_op *n, int i, kl_arg with);
+/* v's counted axis from .. to by step, as Slice has them. */
+void kl_onnx_cut_counted(kl_onnx_op *n, kl_onnx_value *v, int64_t from, int64_t to,
+                         int64_t step);
+kl_status kl_onnx_refuse_counted(const kl_onnx_op *n, int operand);
+/* Into what is counted: from its end where they are negative; beyond it is out of range,
+ * which is extent. */
+kl_tensor *kl_onnx_within(kl_tensor *index, kl_tensor *count, int64_t extent);
+/* After a node one of whose operands was computed with counts: the most of its results.
+ */
+void kl_onnx_carry_most(kl_onnx_op *n);
+/* Carries out a node whose operand first is the first that is counted; NULL: refused. */
+void (*kl_onnx_rule(const kl_onnx_op *n))(kl_onnx_op *n, int first);
+
 /* ---- op_select_padded.c ---- */
-typedef struct kl_onnx_selection { /* what NonMaxSuppression keeps */
-    int64_t most;                  /* of a class */
-    double overlap, least;         /* at most; above */
-    bool centred;
-} kl_onnx_selection;
-void kl_onnx_select_padded(kl_onnx_op *n, const kl_onnx_selection *s);
+/* NonMaxSuppression of operands whose elements are not known. */
+void kl_onnx_select_padded(kl_onnx_op *n);
 
 /* ---- short forms ---- */
 static inline kl_tensor *in(const kl_onnx_op *n, int i)

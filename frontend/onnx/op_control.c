@@ -8,7 +8,7 @@
 
 #define OP(name) void kl_onnx_op_##name(kl_onnx_op *n)
 
-enum { UNROLLED = 8, MOST = 64 };
+enum { UNROLLED = 8, MOST = 64, LONGEST = 1 << 20 };
 
 static const graph_proto *body_of(kl_onnx_op *n, const char *name)
 {
@@ -31,13 +31,25 @@ typedef struct body {
     const int *types; /* of the operands */
 } body;
 
+/* A body's result as a tensor of known size. */
+static kl_tensor *plain(const kl_onnx_op *n, const kl_onnx_value *v)
+{
+    if (!v->t || v->stacked)
+        kl_onnx_fail(n, KL_ERR_STATE, "a result of its body is no tensor");
+    else if (v->count)
+        kl_onnx_fail(n, KL_ERR_STATE,
+                     "a result of its body has a size that elements "
+                     "decide");
+    return v->t;
+}
+
 static void walk(const body *b, const kl_onnx_value *v, kl_tensor **out)
 {
     kl_onnx_value *w = kl_onnx_alloc(b->n->run, ((size_t)b->nout + 1) * sizeof *w);
     if (!w || kl_onnx_walk(b->n->run, b->g, b->n->frame, v, b->nin, w, b->nout))
         return;
     for (int i = 0; i < b->nout; i++)
-        out[i] = w[i].t;
+        out[i] = plain(b->n, &w[i]);
 }
 
 static void trace(kl_tensor *const *in, kl_tensor **out, void *user)
@@ -102,8 +114,10 @@ typedef struct loop {
     kl_onnx_op *n;
     const graph_proto *g;
     int carried, stacked;
+    int tensors;      /* among what is carried, the others are lists */
     int64_t most;     /* trips; INT64_MAX: no end */
     kl_tensor *limit; /* the same where it is not known */
+    int64_t bound;    /* of either */
 } loop;
 
 /* The results of all trips, stacked; of none: an empty tensor as the body declares it. */
@@ -201,34 +215,119 @@ static bool never_stops(const loop *l)
     return false;
 }
 
-static void trip(kl_tensor *const *in, kl_tensor **out, void *user)
+/* ---- a loop of the program ---- */
+
+/* Whether carried value i is a list, which each trip appends one element to. */
+static bool listed(const loop *l, int i)
 {
-    const loop *l = user; /* in: v.., i */
-    int nin = 2 + l->carried, nout = 1 + l->carried + l->stacked;
+    return l->n->in[2 + i].n >= 0 || l->n->in[2 + i].stacked;
+}
+
+/* The one element that a trip appended. */
+static kl_tensor *appended(const loop *l, const kl_onnx_value *v)
+{
+    if (v->growing && v->n == 1)
+        return plain(l->n, &v->list[0]);
+    kl_onnx_fail(l->n, KL_ERR_STATE,
+                 "a sequence that a trip does not append one element to");
+    return NULL;
+}
+
+/* The body on what is carried as tensors (NULL: as the first trip has it). It gives these
+ * again, then an element of each list, then of each result that trips give one of. */
+static void trip(const loop *l, kl_tensor *i, kl_tensor *on, kl_tensor *const *carry,
+                 kl_tensor **y)
+{
+    int nin = 2 + l->carried, nout = 1 + l->carried + l->stacked, k = 0;
     kl_onnx_value *v = kl_onnx_alloc(l->n->run, (size_t)nin * sizeof *v);
     kl_onnx_value *w = kl_onnx_alloc(l->n->run, ((size_t)nout + 1) * sizeof *w);
     if (!v || !w)
         return;
-    v[0] = value(in[l->carried]);
-    v[1] = value(kl_scalar_tensor(true, KL_BOOL));
+    v[0] = value(i);
+    v[1] = value(on);
+    for (int c = 0; c < l->carried; c++)
+        if (listed(l, c))
+            v[2 + c] = (kl_onnx_value){.n = 0, .list = w, .growing = true};
+        else
+            v[2 + c] = value(carry ? carry[k++] : l->n->in[2 + c].t);
+    if (kl_onnx_walk(l->n->run, l->g, l->n->frame, v, nin, w, nout))
+        return;
+    y[0] = w[0].t;
+    k = 1;
+    for (int c = 0; c < l->carried; c++)
+        if (!listed(l, c))
+            y[k++] = plain(l->n, &w[1 + c]);
+    for (int c = 0; c < l->carried; c++)
+        if (listed(l, c))
+            y[k++] = appended(l, &w[1 + c]);
+    for (int c = 0; c < l->stacked; c++)
+        y[k++] = plain(l->n, &w[1 + l->carried + c]);
+}
+
+/* What is carried as a tensor; how many. */
+static int carried_tensors(loop *l, kl_tensor **carry)
+{
+    int k = 0;
+    for (int i = 0; i < l->carried; i++) {
+        const kl_onnx_value *v = &l->n->in[2 + i];
+        if (v->count)
+            kl_onnx_refuse_counted(l->n, 2 + i);
+        if (!listed(l, i))
+            carry[k++] = v->t;
+    }
+    return k;
+}
+
+/* A list of before with what trips appended, which are count where that is there. */
+static kl_onnx_value longer(loop *l, const kl_onnx_value *v, kl_tensor *y,
+                            kl_tensor *count)
+{
+    kl_tensor *two[] = {v->t, y};
+    if (v->n > 0) {
+        kl_tensor **t = kl_onnx_alloc(l->n->run, (size_t)v->n * sizeof *t);
+        for (int i = 0; t && i < v->n; i++)
+            t[i] = v->list[i].t;
+        two[0] = t ? kl_stack(t, v->n, 0) : NULL;
+    }
+    kl_onnx_value r = value(two[0] ? kl_cat(two, 2, 0) : y);
+    r.count = count && two[0] ? kl_add(count, kl_extent(two[0], 0)) : count;
+    r.stacked = true;
+    return r;
+}
+
+static void give_all(loop *l, kl_tensor *const *out, kl_tensor *count)
+{
+    kl_onnx_op *n = l->n;
+    int k = 0;
     for (int i = 0; i < l->carried; i++)
-        v[2 + i] = value(in[i]);
-    if (kl_onnx_walk(l->n->run, l->g, l->n->frame, v, nin, w, nout) == KL_OK)
-        for (int i = 0; i < l->carried + l->stacked; i++)
-            out[i] = w[1 + i].t;
+        if (!listed(l, i))
+            give(n, i, out[k++]);
+    for (int i = 0; i < l->carried; i++)
+        if (listed(l, i) && i < n->nout)
+            n->out[i] = longer(l, &n->in[2 + i], out[k++], count);
+        else
+            k += listed(l, i);
+    for (int i = 0; i < l->stacked; i++)
+        give_counted(n, l->carried + i, out[k++], count, 0);
+}
+
+static void scan_trip(kl_tensor *const *in, kl_tensor **out, void *user)
+{
+    const loop *l = user; /* in: what is carried, i */
+    kl_tensor *y[2 * MOST + 1] = {NULL};
+    trip(l, in[l->tensors], kl_scalar_tensor(true, KL_BOOL), in, y);
+    for (int k = 0; k < l->carried + l->stacked; k++)
+        out[k] = y[1 + k];
 }
 
 /* As many trips as said: one scan of the program. */
 static void scan(loop *l)
 {
-    kl_onnx_op *n = l->n;
     kl_tensor *carry[MOST], *out[2 * MOST], *i = kl_arange(0, l->most, 1, KL_I64);
-    for (int k = 0; k < l->carried; k++)
-        carry[k] = n->in[2 + k].t;
-    if (kl_scan(trip, l, carry, l->carried, &i, 1, out, l->carried + l->stacked))
-        return;
-    for (int k = 0; k < n->nout && k < l->carried + l->stacked; k++)
-        give(n, k, out[k]);
+    l->tensors = carried_tensors(l, carry);
+    if (!kl_failed() && kl_scan(scan_trip, l, carry, l->tensors, &i, 1, out,
+                                l->carried + l->stacked) == KL_OK)
+        give_all(l, out, NULL);
 }
 
 static void test(kl_tensor *const *in, kl_tensor **out, void *user)
@@ -240,28 +339,68 @@ static void test(kl_tensor *const *in, kl_tensor **out, void *user)
     out[0] = more ? kl_logical_and(in[1], more) : kl_clone(in[1]);
 }
 
+/* y as element i of a result with room for all. */
+static kl_tensor *put(kl_tensor *all, kl_tensor *i, kl_tensor *y)
+{
+    return kl_index_copy_at(KL_HERE, all, 0, kl_reshape(i, kl_shape(1)),
+                            kl_unsqueeze(y, 0));
+}
+
 static void turn(kl_tensor *const *in, kl_tensor **out, void *user)
 {
-    const loop *l = user;
-    body b = {l->n, l->g, 2 + l->carried, 1 + l->carried, NULL};
+    const loop *l = user; /* in: i, cond, what is carried, results so far */
+    kl_tensor *y[2 * MOST + 1] = {NULL};
+    trip(l, in[0], in[1], in + 2, y);
     out[0] = kl_add(in[0], 1);
-    trace(in, out + 1, &b);
-    out[1] = out[1] ? kl_reshape(out[1], kl_shape()) : NULL;
+    out[1] = y[0] ? kl_reshape(y[0], kl_shape()) : NULL;
+    for (int k = 0; k < l->carried + l->stacked; k++)
+        out[2 + k] = k < l->tensors ? y[1 + k] : put(in[2 + k], in[0], y[1 + k]);
+}
+
+/* Room for a result of each trip; its shape is that of a first one, which is not run. */
+static void make_room(loop *l, kl_tensor **carry)
+{
+    kl_tensor *y[2 * MOST + 1] = {NULL};
+    trip(l, kl_scalar_tensor(0, KL_I64), kl_scalar_tensor(true, KL_BOOL), NULL, y);
+    for (int k = l->tensors; k < l->carried + l->stacked; k++) {
+        kl_ints s = kl_shape(l->bound), each = kl_shape_of(y[1 + k]);
+        for (int i = 0; i < each.n; i++)
+            push(&s, each.v[i]);
+        carry[k] = y[1 + k] ? kl_zeros(s, kl_dtype_of(y[1 + k])) : NULL;
+    }
 }
 
 /* An end that elements decide: one while of the program. */
 static void repeat(loop *l, kl_tensor *cond)
 {
-    kl_onnx_op *n = l->n;
-    kl_tensor *carry[MOST + 2], *out[MOST + 2];
+    kl_tensor *carry[2 * MOST + 2], *out[2 * MOST + 2];
+    int all = l->carried + l->stacked;
     carry[0] = kl_scalar_tensor(0, KL_I64);
     carry[1] = cond ? kl_reshape(cond, kl_shape()) : kl_scalar_tensor(true, KL_BOOL);
-    for (int k = 0; k < l->carried; k++)
-        carry[2 + k] = n->in[2 + k].t;
-    if (kl_while(test, turn, l, carry, 2 + l->carried, out))
-        return;
-    for (int k = 0; k < n->nout && k < l->carried; k++)
-        give(n, k, out[2 + k]);
+    l->tensors = carried_tensors(l, carry + 2);
+    if (l->tensors < all)
+        make_room(l, carry + 2);
+    if (!kl_failed() && kl_while(test, turn, l, carry, 2 + all, out) == KL_OK)
+        give_all(l, out + 2, l->tensors < all ? out[0] : NULL);
+}
+
+/* Whether a trip gives an element of something. */
+static bool makes_results(const loop *l)
+{
+    bool any = l->stacked > 0;
+    for (int i = 0; i < l->carried; i++)
+        any |= listed(l, i);
+    return any;
+}
+
+/* Where a count decides the number of trips. */
+static int64_t most_trips(const kl_onnx_op *n)
+{
+    int64_t v = INT64_MAX;
+    kl_tensor *t = n->in[0].most ? kl_to(n->in[0].most, KL_I64) : NULL;
+    if (t && kl_numel(t) == 1)
+        kl_peek(t, &v, sizeof v);
+    return v;
 }
 
 OP(Loop)
@@ -277,7 +416,7 @@ OP(Loop)
                      (int)l.g->n_input, (int)l.g->n_output);
         return;
     }
-    bool traced = n->run->traced;
+    bool traced = n->run->traced, bounded;
     bool counted = !has(n, 0) || !traced || kl_onnx_known(in(n, 0));
     bool known = !has(n, 1) || !traced || kl_onnx_known(in(n, 1));
     const int64_t *most = has(n, 0) && counted ? kl_onnx_ints(n, 0, &count) : NULL;
@@ -286,16 +425,18 @@ OP(Loop)
     bool first = !has(n, 1) || (known && goes_on(in(n, 1)));
     if (kl_failed())
         return;
+    l.bound = counted ? l.most : most_trips(n);
+    bounded = l.bound <= LONGEST;
     bool all = counted && known && l.most < INT64_MAX && never_stops(&l);
     if (traced && all && first && (l.most > UNROLLED || n->run->open))
         scan(&l);
-    else if (traced && !all && !l.stacked)
+    else if (traced && !all && (!makes_results(&l) || (n->run->padded && bounded)))
         repeat(&l, in(n, 1));
     else if (counted && known)
         drive(&l, first);
     else
         kl_onnx_fail(n, KL_ERR_STATE,
-                     "a result a trip, and the number of trips is not known before");
+                     "a result a trip, and no most of trips is known before");
 }
 
 /* ---- scan ---- */

@@ -182,25 +182,35 @@ OP(OneHot)
 
 OP(NonZero)
 {
-    kl_tensor *x = in(n, 0), *count = NULL;
-    x = kl_rank(x) ? x : kl_reshape(x, kl_shape(1));
-    kl_tensor *y = kl_onnx_pads(n, x) ? kl_nonzero_padded(x, &count) : kl_nonzero(x);
-    y = y ? kl_contiguous_at(KL_HERE, kl_transpose(y, 0, 1)) : NULL;
-    give_counted(n, 0, y, count, 1);
+    kl_tensor *x = in(n, 0);
+    kl_onnx_value at = {.t = NULL};
+    if (kl_onnx_pads(n, x))
+        at = kl_onnx_chosen(n, 0);
+    else
+        at.t = kl_nonzero(kl_rank(x) ? x : kl_reshape(x, kl_shape(1)));
+    kl_tensor *y = at.t ? kl_contiguous_at(KL_HERE, kl_transpose(at.t, 0, 1)) : NULL;
+    give_counted(n, 0, y, at.count, 1);
 }
 
 OP(Compress)
 {
-    kl_tensor *x = in(n, 0), *which = in(n, 1), *count = NULL;
+    kl_tensor *x = in(n, 0);
+    kl_onnx_value at = {.t = NULL};
     bool flat = !kl_onnx_attribute(n, "axis");
     int64_t axis = kl_onnx_int(n, "axis", 0);
     x = flat ? kl_reshape(x, kl_shape(kl_numel(x))) : x;
     if (!kl_onnx_axis(n, &axis, kl_rank(x)))
         return;
-    kl_tensor *at =
-        kl_onnx_pads(n, which) ? kl_nonzero_padded(which, &count) : kl_nonzero(which);
-    kl_tensor *y = at ? kl_index_select(x, (int)axis, kl_select(at, 1, 0)) : NULL;
-    give_counted(n, 0, y, count, (int)axis);
+    if (n->in[0].count && (n->in[1].count != n->in[0].count || n->in[0].axis != axis)) {
+        kl_onnx_refuse_counted(n, 0);
+        return;
+    }
+    if (kl_onnx_pads(n, in(n, 1)))
+        at = kl_onnx_chosen(n, 1);
+    else
+        at.t = kl_nonzero(in(n, 1));
+    kl_tensor *y = at.t ? kl_index_select(x, (int)axis, kl_select(at.t, 1, 0)) : NULL;
+    give_counted(n, 0, y, at.count, (int)axis);
 }
 
 /* Where each distinct value stands first, by a minimum over who has it. */

@@ -223,15 +223,17 @@ static kl_tensor *along(kl_onnx_op *n, along_fn f)
     if (n->opset >= 13)
         return f(KL_HERE, x, (int)axis);
     kl_ints shape = kl_shape_of(x);
-    int64_t rows = 1, all_ = kl_numel(x);
-    for (int i = 0; i < axis; i++)
-        rows *= shape.v[i];
-    kl_tensor *y = kl_reshape(x, kl_shape(rows, rows ? all_ / rows : 0));
+    int64_t rows = 1, columns = 1;
+    for (int i = 0; i < shape.n; i++)
+        *(i < axis ? &rows : &columns) *= shape.v[i];
+    kl_tensor *y = kl_reshape(x, kl_shape(rows, columns));
     return kl_reshape(f(KL_HERE, y, 1), shape);
 }
 
 static kl_tensor *hardmax(const char *at, kl_tensor *x, int dim)
 {
+    if (kl_numel(x) == 0)
+        return kl_clone(x);
     kl_tensor *i = kl_argmax(x, dim, false);
     kl_tensor *y = kl_one_hot_at(at, i, kl_extent(x, dim));
     return kl_to(kl_movedim(y, -1, dim), kl_dtype_of(x));

@@ -162,7 +162,8 @@ static void arg(kl_onnx_op *n, arg_fn f)
 {
     kl_tensor *x = in(n, 0);
     int64_t axis = kl_onnx_int(n, "axis", 0);
-    bool keep = kl_onnx_int(n, "keepdims", 1);
+    bool keep = kl_onnx_int(n, "keepdims", 1) && kl_rank(x) > 0;
+    x = kl_rank(x) ? x : kl_reshape(x, kl_shape(1)); /* one number is its own largest */
     if (!kl_onnx_axis(n, &axis, kl_rank(x)))
         return;
     if (!kl_onnx_int(n, "select_last_index", 0)) {

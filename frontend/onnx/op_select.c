@@ -10,34 +10,47 @@
 typedef struct selection {
     const double *box, *score; /* [B, N, 4], [B, C, N] */
     int64_t B, C, N, most;
-    double overlap, least;
+    float overlap;
+    double least;
     bool centred;
     int64_t *found; /* [count, 3] */
     int64_t count, room;
 } selection;
 
-/* Corners of box i, the lower first. */
-static void corners(const selection *s, int64_t i, double c[4])
+/* NaN of NaN, as in a program: such a box overlaps none. */
+static float lower(float a, float b)
 {
-    const double *b = s->box + 4 * i;
+    return a < b || a != a ? a : b;
+}
+static float upper(float a, float b)
+{
+    return a > b || a != a ? a : b;
+}
+
+/* Corners of box i, the lower first; in f32, as boxes are. */
+static void corners(const selection *s, int64_t i, float c[4])
+{
+    float b[4];
+    for (int k = 0; k < 4; k++)
+        b[k] = (float)s->box[4 * i + k];
     if (s->centred) {
         c[0] = b[1] - b[3] / 2, c[1] = b[0] - b[2] / 2;
         c[2] = b[1] + b[3] / 2, c[3] = b[0] + b[2] / 2;
         return;
     }
-    c[0] = fmin(b[0], b[2]), c[1] = fmin(b[1], b[3]);
-    c[2] = fmax(b[0], b[2]), c[3] = fmax(b[1], b[3]);
+    c[0] = lower(b[0], b[2]), c[1] = lower(b[1], b[3]);
+    c[2] = upper(b[0], b[2]), c[3] = upper(b[1], b[3]);
 }
 
-static double overlap(const selection *s, int64_t i, int64_t j)
+static float overlap(const selection *s, int64_t i, int64_t j)
 {
-    double a[4], b[4];
+    float a[4], b[4];
     corners(s, i, a);
     corners(s, j, b);
-    double h = fmin(a[2], b[2]) - fmax(a[0], b[0]),
-           w = fmin(a[3], b[3]) - fmax(a[1], b[1]);
-    double both = h > 0 && w > 0 ? h * w : 0;
-    double all = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both;
+    float h = lower(a[2], b[2]) - upper(a[0], b[0]),
+          w = lower(a[3], b[3]) - upper(a[1], b[1]);
+    float both = h > 0 && w > 0 ? h * w : 0;
+    float all = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both;
     return all > 0 ? both / all : 0;
 }
 
@@ -88,32 +101,25 @@ static bool select_class(selection *s, int64_t batch, int64_t class, int64_t *or
     return true;
 }
 
-/* What the operands that are numbers, and the attribute, say. */
-static kl_onnx_selection wanted_boxes(kl_onnx_op *n)
+/* An operand of one number; v where it is not there. */
+static double told(kl_onnx_op *n, int i, double v)
 {
     int64_t count = 0;
-    kl_onnx_selection w = {.least = -INFINITY,
-                           .centred = kl_onnx_int(n, "center_point_box", 0)};
-    const int64_t *most = has(n, 2) ? kl_onnx_ints(n, 2, &count) : NULL;
-    w.most = most && count ? *most : 0;
-    const double *iou = has(n, 3) ? kl_onnx_numbers(n, 3, &count) : NULL;
-    w.overlap = iou && count ? *iou : 0;
-    const double *least = has(n, 4) ? kl_onnx_numbers(n, 4, &count) : NULL;
-    w.least = least && count ? *least : w.least;
-    return w;
+    const double *x = has(n, i) ? kl_onnx_numbers(n, i, &count) : NULL;
+    return x && count ? *x : v;
 }
 
-static void select_here(kl_onnx_op *n, const kl_onnx_selection *w)
+static void select_here(kl_onnx_op *n)
 {
     int64_t count = 0;
     kl_tensor *v = in(n, 1);
-    selection s = {.most = w->most,
+    selection s = {.most = whole64(told(n, 2, 0)),
                    .B = kl_extent(v, 0),
                    .C = kl_extent(v, 1),
                    .N = kl_extent(v, 2),
-                   .overlap = w->overlap,
-                   .least = w->least,
-                   .centred = w->centred};
+                   .overlap = (float)told(n, 3, 0),
+                   .least = told(n, 4, -INFINITY),
+                   .centred = kl_onnx_int(n, "center_point_box", 0)};
     s.box = kl_onnx_numbers(n, 0, &count);
     s.score = kl_onnx_numbers(n, 1, &count);
     int64_t *order = kl_onnx_array(n->run, s.N, sizeof *order);
@@ -134,11 +140,11 @@ OP(NonMaxSuppression)
         kl_onnx_fail(n, KL_ERR_SHAPE, "boxes and scores do not fit together");
         return;
     }
-    kl_onnx_selection w = wanted_boxes(n);
-    if (kl_failed())
-        return;
-    if (w.most > 0 && (kl_onnx_pads(n, b) || kl_onnx_pads(n, v)))
-        kl_onnx_select_padded(n, &w);
+    bool known = true;
+    for (int i = 0; i < n->nin; i++)
+        known &= !n->in[i].count && !kl_onnx_pads(n, in(n, i));
+    if (known)
+        select_here(n);
     else
-        select_here(n, &w);
+        kl_onnx_select_padded(n);
 }

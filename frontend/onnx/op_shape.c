@@ -182,10 +182,33 @@ OP(ConstantOfShape)
         give_as(n, 0, kl_expand(kl_reshape(v->t, kl_shape()), s), v->type);
 }
 
+/* To an end that is a count: as far as it may be, of which so much is meant. */
+static void range_counted(kl_onnx_op *n)
+{
+    int64_t count;
+    kl_tensor *end = kl_reshape(kl_to(in(n, 1), KL_I64), kl_shape());
+    n->in[1] = (kl_onnx_value){.t = n->in[1].most, .n = -1};
+    const int64_t *a = kl_onnx_ints(n, 0, &count), *b = kl_onnx_ints(n, 1, &count),
+                  *c = kl_onnx_ints(n, 2, &count);
+    if (!a || !b || !c)
+        return;
+    if (*c != 1 || is_float(kl_dtype_of(in(n, 0)))) {
+        kl_onnx_fail(n, KL_ERR_STATE,
+                     "a step that is not 1, to an end that elements decide");
+        return;
+    }
+    kl_tensor *y = kl_arange(*a, *a > *b ? *a : *b, 1, KL_I64);
+    give_counted(n, 0, kl_to(y, kl_dtype_of(in(n, 0))), kl_max(kl_sub(end, *a), 0), 0);
+}
+
 OP(Range)
 {
     kl_dtype dt = kl_dtype_of(in(n, 0));
     int64_t count;
+    if (n->in[1].most) {
+        range_counted(n);
+        return;
+    }
     if (!is_float(dt)) {
         const int64_t *a = kl_onnx_ints(n, 0, &count), *b = kl_onnx_ints(n, 1, &count),
                       *c = kl_onnx_ints(n, 2, &count);
@@ -292,7 +315,7 @@ static kl_tensor *cut(kl_tensor *x, int axis, int64_t from, int64_t to, int64_t 
 
 OP(Slice)
 {
-    kl_tensor *x = in(n, 0);
+    kl_onnx_value y = n->in[0];
     kl_ints from, to, axes, step;
     bool old = n->opset < 10;
     if (!kl_onnx_list_of(n, old ? -1 : 1, old ? "starts" : NULL, &from) ||
@@ -302,15 +325,21 @@ OP(Slice)
     bool steps = !old && kl_onnx_list_of(n, 4, NULL, &step);
     for (int i = 0; !some && i < from.n; i++)
         push(&axes, i);
-    if (kl_failed() || !kl_onnx_axes(n, &axes, kl_rank(x)))
+    if (kl_failed() || !kl_onnx_axes(n, &axes, kl_rank(y.t)))
         return;
     if (to.n != from.n || axes.n != from.n || (steps && step.n != from.n)) {
         kl_onnx_fail(n, KL_ERR_SHAPE, "starts, ends, axes and steps differ in length");
         return;
     }
-    for (int i = 0; i < from.n; i++)
-        x = cut(x, (int)axes.v[i], from.v[i], to.v[i], steps ? step.v[i] : 1);
-    give(n, 0, x);
+    for (int i = 0; i < from.n; i++) {
+        int ax = (int)axes.v[i];
+        int64_t by = steps ? step.v[i] : 1;
+        if (y.count && y.axis == ax)
+            kl_onnx_cut_counted(n, &y, from.v[i], to.v[i], by);
+        else
+            y.t = cut(y.t, ax, from.v[i], to.v[i], by);
+    }
+    give_counted(n, 0, y.t, y.count, y.axis);
 }
 
 OP(Tile)

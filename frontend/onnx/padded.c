@@ -1,16 +1,17 @@
 /* padded.c: values whose size elements decide, in a model that becomes a program: as
  * large as they may get, with a count of what is meant along one axis. NonZero and its
- * like make them, an output hands them over with its count, and between the two stand
- * operators that only move elements or look at each alone:
+ * like make them, an output hands them over with its count, and between the two each
+ * operator has a rule (padded_rules.c) that keeps padding out of what is meant:
  *
  *   NonZero [2, 12] count 5, axis 1   ->   Transpose [12, 2] count 5, axis 0
+ *                                     ->   Slice first 3 [3, 2] count min(5, 3), axis 0
  *
- * Whatever else would take the padding for elements is refused. */
+ * An operator without a rule is refused. */
 #include "op.h"
 
 bool kl_onnx_pads(const kl_onnx_op *n, kl_tensor *x)
 {
-    if (!n->run->padded || n->frame->up || !x || kl_failed())
+    if (!n->run->padded || !x || kl_failed())
         return false;
     size_t size = (size_t)kl_nbytes(x);
     void *bytes = kl_onnx_alloc(n->run, size + 1);
@@ -20,89 +21,75 @@ bool kl_onnx_pads(const kl_onnx_op *n, kl_tensor *x)
     return bytes && !known;
 }
 
-/* ---- the axis of a result ---- */
-
-static int same_axis(kl_onnx_op *n, int operand)
+void kl_onnx_fill_counted(kl_onnx_op *n, int i, kl_arg with)
 {
-    return n->in[operand].axis;
+    kl_onnx_value *v = &n->in[i];
+    if (!v->count)
+        return;
+    kl_ints s = ints_fill(kl_rank(v->t), 1);
+    s.v[v->axis] = kl_extent(v->t, v->axis);
+    kl_tensor *at = kl_arange(0, s.v[v->axis], 1, KL_I64);
+    kl_tensor *meant = kl_reshape(kl_lt(at, v->count), s);
+    v->t = kl_where_at(KL_HERE, meant, kl_arg_t(v->t), with);
 }
 
-static int transposed(kl_onnx_op *n, int operand)
+/* One operand chooses the same each time it is asked: x[m] and y[m] have one count. */
+kl_onnx_value kl_onnx_chosen(kl_onnx_op *n, int i)
 {
-    kl_ints perm;
-    int axis = n->in[operand].axis, rank = kl_rank(in(n, operand));
-    if (!kl_onnx_list(n, "perm", &perm) || !perm.n)
-        return rank - 1 - axis;
-    for (int i = 0; i < perm.n; i++)
-        if (perm.v[i] == axis)
-            return i;
-    return -1;
-}
-
-static int squeezed(kl_onnx_op *n, int operand)
-{
-    kl_ints axes, have = kl_shape_of(in(n, operand));
-    int axis = n->in[operand].axis, gone = 0;
-    bool given = kl_onnx_list_of(n, n->opset < 13 ? -1 : 1, "axes", &axes);
-    if (!given)
-        for (int i = 0; i < axis; i++)
-            gone += have.v[i] == 1;
-    for (int i = 0; given && i < axes.n; i++) {
-        int64_t k = axes.v[i] + (axes.v[i] < 0 ? have.n : 0);
-        if (k == axis)
-            return -1;
-        gone += k < axis;
+    kl_tensor *key = in(n, i), *count = NULL;
+    for (kl_onnx_choice *c = n->run->choices; c; c = c->next)
+        if (c->which == key)
+            return c->places;
+    kl_onnx_fill_counted(n, i, kl_arg_i(0));
+    kl_tensor *which = in(n, i);
+    which = kl_rank(which) ? which : kl_reshape(which, kl_shape(1));
+    kl_onnx_value v = {.t = kl_nonzero_padded(which, &count), .n = -1};
+    v.count = count;
+    kl_onnx_choice *c = n->frame->up ? NULL : kl_onnx_alloc(n->run, sizeof *c);
+    if (c) {
+        *c = (kl_onnx_choice){n->run->choices, key, v};
+        n->run->choices = c;
     }
-    return !given && have.v[axis] == 1 ? -1 : axis - gone;
+    return v;
 }
 
-/* Indices stand in the place of the axis that they choose from. */
-static int gathered(kl_onnx_op *n, int operand)
+/* A position that counts from the end where it is negative, within 0 and count. */
+static kl_tensor *position(kl_tensor *count, int64_t at)
 {
-    int axis = (int)kl_onnx_int(n, "axis", 0), rank = kl_rank(in(n, 0));
-    axis += axis < 0 ? rank : 0;
-    if (operand == 1)
-        return axis + n->in[1].axis;
-    int counted = n->in[0].axis;
-    return counted == axis  ? -1
-           : counted < axis ? counted
-                            : counted + kl_rank(in(n, 1)) - 1;
+    kl_tensor *p = at < 0 ? kl_add(count, at) : kl_scalar_tensor(at, KL_I64);
+    return kl_min(kl_max(p, 0), count);
 }
 
-static int gathered_by_rows(kl_onnx_op *n, int operand)
+/* The most that is taken of an extent. */
+static int64_t room_of(int64_t have, int64_t from, int64_t to, int64_t step)
 {
-    bool whole = operand == 1 && n->in[1].axis < kl_rank(in(n, 1)) - 1;
-    return whole ? n->in[1].axis : -1;
+    int64_t end = to < 0 || to > have ? have : to;
+    int64_t n = from < 0 ? (have < -from ? have : -from) : end - from;
+    return n > 0 ? (n + step - 1) / step : 0;
 }
 
-static const struct {
-    const char *op;
-    int (*axis)(kl_onnx_op *n, int operand); /* -1: it cannot be told */
-} passes[] = {{"Identity", same_axis},   {"Cast", same_axis},
-              {"Transpose", transposed}, {"Squeeze", squeezed},
-              {"Gather", gathered},      {"GatherND", gathered_by_rows}};
-
-static int (*axis_of(const kl_onnx_op *n))(kl_onnx_op *n, int operand)
+void kl_onnx_cut_counted(kl_onnx_op *n, kl_onnx_value *v, int64_t from, int64_t to,
+                         int64_t step)
 {
-    for (size_t i = 0; i < KL_COUNT(passes); i++)
-        if (strcmp(passes[i].op, n->node->op_type) == 0)
-            return passes[i].axis;
-    return n->row->one ? same_axis : NULL; /* element by element */
+    int64_t have = kl_extent(v->t, v->axis);
+    from = from < -have ? -have : from > have ? have : from;
+    to = to < -have ? -have - 1 : to > have ? have : to;
+    if (step < 1 || step > INT32_MAX) {
+        kl_onnx_refuse_counted(n, 0);
+        return;
+    }
+    int64_t room = room_of(have, from, to, step);
+    kl_tensor *first = position(v->count, from);
+    kl_tensor *many = kl_sub(position(v->count, to), first);
+    many = kl_floordiv(kl_add(many, step - 1), step);
+    kl_tensor *at = kl_add(kl_mul(kl_arange(0, room, 1, KL_I64), step), first);
+    v->t = from >= 0 && step == 1
+               ? kl_slice(v->t, v->axis, from, from + room)
+               : kl_index_select(v->t, v->axis, kl_min(at, have > 0 ? have - 1 : 0));
+    v->count = kl_min(kl_max(many, 0), room);
 }
 
-/* ---- nodes ---- */
-
-/* The one operand that is counted, or -1; -2: there are two. */
-static int counted(const kl_onnx_op *n)
-{
-    int found = -1;
-    for (int i = 0; i < n->nin; i++)
-        if (n->in[i].count)
-            found = found < 0 ? i : -2;
-    return found;
-}
-
-static kl_status refuse(const kl_onnx_op *n, int operand)
+kl_status kl_onnx_refuse_counted(const kl_onnx_op *n, int operand)
 {
     return kl_onnx_fail(n, KL_ERR_STATE,
                         "its operand '%.100s' has a size that elements decide, which a "
@@ -110,26 +97,21 @@ static kl_status refuse(const kl_onnx_op *n, int operand)
                         n->node->input[operand < 0 ? 0 : operand]);
 }
 
-bool kl_onnx_takes_counted(const kl_onnx_op *n)
+void kl_onnx_carry_counted(kl_onnx_op *n)
 {
-    int i = counted(n);
-    if (i == -1)
-        return true;
-    if (i < 0 || n->frame->up || !axis_of(n))
-        refuse(n, i);
-    return !kl_failed();
-}
-
-void kl_onnx_pass_counted(kl_onnx_op *n)
-{
-    int i = counted(n);
-    if (i < 0 || kl_failed() || !n->out[0].t)
-        return;
-    int axis = axis_of(n)(n, i);
-    if (axis < 0) {
-        refuse(n, i);
-        return;
-    }
-    n->out[0].count = n->in[i].count;
-    n->out[0].axis = axis;
+    int first = 0;
+    while (first < n->nin && !n->in[first].count)
+        first++;
+    void (*rule)(kl_onnx_op *, int) = first < n->nin ? kl_onnx_rule(n) : NULL;
+    if (first == n->nin)
+        kl_onnx_carry_out(n);
+    else if (rule)
+        rule(n, first);
+    else
+        kl_onnx_refuse_counted(n, first);
+    bool sized = false;
+    for (int i = 0; i < n->nin; i++)
+        sized |= n->in[i].most != NULL;
+    if (sized && !kl_failed())
+        kl_onnx_carry_most(n);
 }

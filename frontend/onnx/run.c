@@ -171,8 +171,10 @@ static bool check_operands(const kl_onnx_op *n)
         if (i >= n->nin || (!n->in[i].t && n->in[i].n < 0))
             return kl_onnx_fail(n, KL_ERR_PARSE, "operand %d is missing", i), false;
     for (int i = 0; i < n->nin; i++)
-        if (!(row->flags & (KL_ONNX_ANY | KL_ONNX_KEEPS)) &&
-            kl_onnx_carried(n->in[i].type))
+        if (n->in[i].stacked && !(row->flags & KL_ONNX_ANY))
+            return kl_onnx_fail(n, KL_ERR_DTYPE, "operand %d is a sequence", i), false;
+        else if (!(row->flags & (KL_ONNX_ANY | KL_ONNX_KEEPS)) &&
+                 kl_onnx_carried(n->in[i].type))
             return kl_onnx_fail(n, KL_ERR_DTYPE, "does not take %s operands",
                                 kl_onnx_type_name(n->in[i].type)),
                    false;
@@ -230,12 +232,11 @@ static kl_status do_node(kl_onnx_run *r, kl_onnx_frame *f, const node_proto *nod
         missing_row(&n, near);
     else if (operands(&n) && body)
         call_function(&n, body);
-    else if (!kl_failed() && check_operands(&n) && kl_onnx_takes_counted(&n)) {
+    else if (!kl_failed() && check_operands(&n)) {
         stand_at_axis(&n);
-        kl_onnx_carry_out(&n);
+        kl_onnx_carry_counted(&n);
         if (r->open && n.row->flags & KL_ONNX_SIZES)
             tell_size(&n);
-        kl_onnx_pass_counted(&n);
     }
     for (int i = 0; !kl_failed() && i < n.nout; i++)
         if (!body && *node->output[i] && !n.out[i].t && n.out[i].n < 0 && i == 0)
@@ -310,7 +311,7 @@ static void hand_over(const kl_onnx *m, const kl_onnx_value *v, kl_tensor **out,
 {
     char line[300];
     for (int i = 0; i < m->nout && !kl_failed(); i++) {
-        if (!v[i].t) {
+        if (!v[i].t || v[i].stacked) {
             snprintf(line, sizeof line, "%.120s: output '%.120s' is no tensor", m->name,
                      m->out[i].name);
             kl_error_set(KL_ERR_UNSUPPORTED, line);

@@ -126,6 +126,16 @@ def test_a_table_that_ends_bounds_a_size():
     raises(Exception, "must match", lambda: m(kiln.ones(2, 65, dtype=kiln.int64)))
 
 
+def test_two_names_of_one_size_are_told_by_what_does_not_fit():
+    m = kiln.onnx.load(model([node("Add", ["x", "y"], ["z"])],
+                             [("x", FLOAT, ("a",)), ("y", FLOAT, ("b",))], [("z", FLOAT, ("a",))]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n in (3, 5, 4):
+            assert m(kiln.ones(n), kiln.ones(n)).tolist() == [2.] * n
+    assert "a program for each size: " in m.report() and "must match" in m.report(), m.report()
+
+
 def test_sizes_that_elements_decide():
     m = kiln.onnx.load(model([node("NonZero", ["x"], ["y"])], [("x", FLOAT, (4,))],
                              [("y", INT64, (1, "k"))]))
@@ -200,6 +210,14 @@ def test_regions_of_no_image():
     m = kiln.onnx.load(model(nodes, [("x", FLOAT, (1, 3, 4, 4)), ("r", FLOAT, ("n", 4)),
                                      ("b", INT64, ("n",))], [("y", FLOAT, ("n", 3, 2, 2))]))
     assert m(kiln.ones(1, 3, 4, 4), kiln.zeros(0, 4), kiln.zeros(0).long()).shape == (0, 3, 2, 2)
+
+
+def test_what_is_largest_of_nothing_and_of_one_number():
+    m = kiln.onnx.load(model([node("Hardmax", ["x"], ["y"])], [("x", FLOAT, (0, 3))],
+                             [("y", FLOAT, (0, 3))], opset=10))
+    assert m(kiln.zeros(0, 3)).shape == (0, 3)
+    m = kiln.onnx.load(model([node("ArgMax", ["x"], ["y"])], [("x", FLOAT, ())], [("y", INT64, ())]))
+    assert m(kiln.tensor(5.)).tolist() == 0
 
 
 def test_another_domain_is_named():

@@ -66,6 +66,29 @@ static pb recurrent(void)
     return finish(&g, "t n 2");
 }
 
+/* An image, strided twice and laid flat: beside a number its size stands first. */
+static pb laid_flat(void)
+{
+    pb g = {0};
+    pb nodes[] = {onnx_node("Conv", "x v", "a"), onnx_node("Conv", "a w", "b"),
+                  onnx_node("Reshape", "b s", "c"), onnx_node("Split", "c", "d e"),
+                  onnx_node("Sigmoid", "e", "y")};
+    for (int i = 0; i < 2; i++) {
+        ints(&nodes[i], "strides", "2 2");
+        ints(&nodes[i], "pads", "1 1 1 1");
+    }
+    onnx_attr_int(&nodes[3], "axis", 1);
+    onnx_attr_int(&nodes[3], "num_outputs", 2);
+    for (int i = 0; i < 5; i++)
+        pb_part(&g, 1, &nodes[i]);
+    weights(&g, "v", 4, (const int64_t[]){3, 2, 3, 3});
+    weights(&g, "w", 4, (const int64_t[]){2, 3, 3, 3});
+    pb t =
+        onnx_tensor("s", ONNX_INT64, (const int64_t[]){3}, 1, (int64_t[]){0, 0, -1}, 24);
+    pb_part(&g, 5, &t);
+    return finish(&g, "n 2 h w");
+}
+
 /* v = v + x[i], as often as x has rows; every v. */
 static pb looping(void)
 {
@@ -147,6 +170,7 @@ static const struct {
     int64_t dims[5][3];
 } models[] = {
     {windows, 3, {{1, 12, 14}, {2, 21, 23}, {2, 13, 16}, {1, 14, 15}, {2, 9, 8}}},
+    {laid_flat, 3, {{1, 12, 14}, {2, 21, 23}, {2, 13, 16}, {1, 14, 15}, {2, 9, 8}}},
     {doubled, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 1, 3}, {2, 5, 5}}},
     {smoothed, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 8, 3}, {2, 5, 5}}},
     {cornered, 3, {{1, 4, 5}, {2, 3, 7}, {1, 9, 2}, {1, 8, 3}, {2, 5, 5}}},
