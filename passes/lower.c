@@ -341,7 +341,9 @@ static kl_status lower_row(kl_lower *l)
     kl_dims *d = l->x->dims;
     int64_t beside = kl_param(l->k, l->part, "beside", 1);
     if (beside > 1)
-        return kl_lower_dots(l, (int32_t)beside);
+        return l->p->stages[0].kind == KL_STAGE_PREFIX
+                   ? kl_lower_prefixes(l, (int32_t)beside)
+                   : kl_lower_dots(l, (int32_t)beside);
     KL_TRY(kl_lower_keep(l));
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);

@@ -290,6 +290,7 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_sort.c */
 kl_status kl_lower_gemm(kl_lower *l);                                  /* lower_gemm.c */
 kl_status kl_lower_dots(kl_lower *l, int32_t n); /* lower_dots.c: so many rows at once */
+kl_status kl_lower_prefixes(kl_lower *l, int32_t n);
 kl_status kl_lower_elements(kl_lower *l);        /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l);           /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);

@@ -28,6 +28,7 @@ enum {
     HEAVY = 256 /* expressions */,
     BESIDE = 32 /* instructions of a row that stands beside others */,
     BESIDE_LEAST = 16 /* workers that there are then at least */,
+    PREFIXES = 4 /* running sums side by side: as many streams are read and written */,
     CHUNK_BYTES = 1 << 20 /* of huge arrays: two halves, walked in turn */,
     TURN_BYTES = 2048
 };
@@ -370,6 +371,12 @@ static int64_t rows_beside(const kl_kernel *k, const kl_part *p, const kl_target
 {
     const kl_stage *s = &p->stages[0];
     int64_t last, n = t->vector_regs >= 32 ? 8 : 4, own;
+    if (t->kind == KL_TARGET_CPU && s->kind == KL_STAGE_PREFIX && p->nstages == 1 &&
+        s->nfree == 1 && p->nouter > 0 && weight_of(k, p) <= BESIDE &&
+        kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &last))
+        return last % PREFIXES == 0 && outer_hint(k, p) >= PREFIXES * BESIDE_LEAST
+                   ? PREFIXES
+                   : 1;
     if (t->kind != KL_TARGET_CPU || s->kind != KL_STAGE_CONTRACT || !s->dot || s->nfree ||
         p->nouter == 0 ||
         !kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &last) ||
