@@ -11,6 +11,8 @@
  * on. */
 #include "codegen/llvm_emit.h"
 
+#include "ir/math.h"
+
 /* struct kl_args, seen from the code. */
 enum { ARG_BUFS = 0, ARG_DIMS = 8, ARG_SCRATCH = 16, ARG_STRIDE = 24 };
 _Static_assert(offsetof(kl_args, dims) == ARG_DIMS, "kernels read this layout");
@@ -311,7 +313,9 @@ static void native_rows(kl_ll *e)
     for (int op = 0; op < KL_OP_COUNT; op++)
         e->native[op] =
             (kl_ops[op].kind == KL_KIND_ELT || kl_ops[op].kind == KL_KIND_CAST) &&
-            !(kl_ops[op].flags & (KL_F_MATH | KL_F_GRAPH));
+            (!(kl_ops[op].flags & (KL_F_MATH | KL_F_GRAPH)) ||
+             kl_math_has_usual((kl_op)op, KL_F32) ||
+             kl_math_has_usual((kl_op)op, KL_F64));
 }
 
 static kl_status init(kl_ll *e, kl_llvm_unit *u, const kl_kernel *k, kl_arena *a)

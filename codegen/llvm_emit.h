@@ -258,9 +258,10 @@ LLVMValueRef kl_ll_as_bits(kl_ll *e, LLVMValueRef a);
 /* A node of an expression, its sources given. */
 LLVMValueRef kl_ll_row(kl_ll *e, const kl_xnode *n, LLVMValueRef a, LLVMValueRef b,
                        LLVMValueRef c);
-/* llvm_fma.c: by a function of the module, for targets without the instruction. */
-LLVMValueRef kl_ll_fma(kl_ll *e, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
-                       LLVMValueRef c);
+/* llvm_fma.c: by a function of the module: fma for targets without the instruction, a row
+ * of math.def that has a usual case. */
+LLVMValueRef kl_ll_called(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValueRef b,
+                          LLVMValueRef c);
 /* llvm_rem.c: the module's function for the exact remainder of two floats of that dtype.
  */
 LLVMValueRef kl_ll_rem_function(kl_ll *e, kl_dtype dt);

@@ -370,8 +370,8 @@ LLVMValueRef kl_ll_op(kl_ll *e, kl_op op, kl_dtype dt, LLVMValueRef a, LLVMValue
     if (dt == KL_BOOL)
         op = of_bool(op);
     int cls = kl_is_float(dt) ? 2 : is_signed(dt) ? 1 : 0;
-    if (op == KL_OP_fma && !e->t->fma)
-        return kl_ll_fma(e, dt, a, b, c);
+    if ((op == KL_OP_fma && !e->t->fma) || kl_ops[op].flags & KL_F_MATH)
+        return kl_ll_called(e, op, dt, a, b, c);
     if (own[op][cls])
         return own[op][cls](e, dt, a, b);
     const char *text = kl_ops[op].ll[cls];

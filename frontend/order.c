@@ -160,6 +160,8 @@ kl_tensor *kl_nanquantile_at(const char *at, kl_tensor *t, kl_tensor *q, int dim
                        quantile(at, "nanquantile", t, q, dim, keep, how, true));
 }
 
+enum { FEW_BOUNDARIES = 128 /* all asked at once, by vectors */ };
+
 /* Which boundaries lie before which values; all of them before a NaN. */
 static kl_tensor *before(const char *at, kl_tensor *b, kl_tensor *x, bool right)
 {
@@ -168,6 +170,28 @@ static kl_tensor *before(const char *at, kl_tensor *b, kl_tensor *x, bool right)
         return r;
     kl_tensor *nan = kl_isnan_at(at, T(x));
     return nan ? kl_logical_or_at(at, T(r), T(nan)) : NULL;
+}
+
+/* The same number by bisection, where many boundaries would be asked each for each value.
+ */
+static kl_tensor *bisected(const char *at, kl_tensor *b, kl_tensor *x, bool right,
+                           int64_t n)
+{
+    kl_tensor *found = kl_full_like_at(at, kl_to_at(at, x, KL_I64), kl_arg_i(0));
+    int64_t step = 1;
+    while (step <= n / 2)
+        step *= 2;
+    for (; step && found; step /= 2) {
+        kl_tensor *next = kl_add_at(at, T(found), kl_arg_i(step));
+        kl_tensor *i = kl_clamp_at(at, T(kl_sub_at(at, T(next), kl_arg_i(1))),
+                                   kl_arg_none(NULL), kl_arg_i(n - 1));
+        kl_tensor *v = kl_rank(b) > 1 ? kl_gather_at(at, b, kl_rank(b) - 1, i)
+                                      : kl_take_at(at, b, i);
+        kl_tensor *go = kl_logical_and_at(at, T(kl_le_at(at, T(next), kl_arg_i(n))),
+                                          T(before(at, v, x, right)));
+        found = kl_where_at(at, go, T(next), T(found));
+    }
+    return found;
 }
 
 /* How many of the sorted boundaries lie before each value; right: not after it.
@@ -194,6 +218,9 @@ kl_tensor *kl_searchsorted_at(const char *at, kl_tensor *sorted, kl_arg values,
             kl_ints_text(kl_shape_of(v), b, sizeof b));
         return kl_composed(&c, NULL, NULL);
     }
+    int64_t n = sorted && kl_rank(sorted) ? kl_extent(sorted, -1) : 0;
+    if (v && n > FEW_BOUNDARIES)
+        return kl_composed(&c, __func__, bisected(at, sorted, v, right, n));
     kl_tensor *b = sorted && rows ? kl_unsqueeze_at(at, sorted, -2) : sorted;
     kl_tensor *below = x && b ? before(at, b, x, right) : NULL;
     return kl_composed(

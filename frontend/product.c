@@ -166,17 +166,22 @@ kl_tensor *kl_einsum_at(const char *at, const char *labels, kl_tensor *a, kl_ten
 
 /* ---- attention ---- */
 
-static kl_lazy *masked_scores(kl_lazy *s, kl_lazy *mask, bool causal)
+enum { ROWS = 128 /* queries worth kernels of their own */, MOST_PARTS = 8 };
+
+/* first: the number of the first query, which sees keys up to its own; below 0: all see
+ * all. */
+static kl_lazy *masked_scores(kl_lazy *s, kl_lazy *mask, int64_t first)
 {
     kl_lazy *low = s ? kl_n_const((kl_dtype)s->dtype, -INFINITY) : NULL;
     if (s && mask)
         s = mask->dtype == KL_BOOL
                 ? kl_n_where(mask, s, low)
                 : kl_n_bin(KL_OP_add, s, kl_n_cast(mask, (kl_dtype)s->dtype));
-    if (s && causal) {
+    if (s && first >= 0) {
         const int64_t *shape = kl_lazy_shape(s) + s->rank - 2;
-        kl_lazy *keep = kl_n_bin(KL_OP_le, kl_n_iota(KL_I64, 2, shape, 1),
-                                 kl_n_iota(KL_I64, 2, shape, 0));
+        kl_lazy *row = kl_n_iota(KL_I64, 2, shape, 0);
+        row = first ? kl_n_binc(KL_OP_add, row, (double)first) : row;
+        kl_lazy *keep = kl_n_bin(KL_OP_le, kl_n_iota(KL_I64, 2, shape, 1), row);
         s = kl_n_where(keep, s, low);
     }
     return s;
@@ -195,8 +200,8 @@ static kl_lazy *safe_softmax(kl_lazy *s)
 }
 
 /* softmax(q k^T scale + mask); safe: see above. */
-static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, double scale,
-                        bool safe)
+static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, int64_t first,
+                        double scale, bool safe)
 {
     if (q->rank < 2 || k->rank < 2) {
         kl_fail(KL_ERR_SHAPE,
@@ -206,7 +211,7 @@ static kl_lazy *weights(kl_lazy *q, kl_lazy *k, kl_lazy *mask, bool causal, doub
     double e = (double)kl_lazy_shape(q)[q->rank - 1];
     kl_lazy *s = kl_n_matmul(q, kl_n_swap(k, k->rank - 2, k->rank - 1));
     s = kl_n_binc(KL_OP_mul, s, scale != 0 ? scale : 1 / sqrt(e));
-    s = masked_scores(s, mask, causal);
+    s = masked_scores(s, mask, first);
     return safe ? safe_softmax(s) : kl_n_softmax(s, s ? s->rank - 1 : 0);
 }
 
@@ -217,7 +222,37 @@ kl_tensor *kl_attention_weights_at(const char *at, kl_tensor *q, kl_tensor *k,
     kl_lazy *nq = kl_arg_tensor(q), *nk = kl_arg_tensor(k);
     kl_lazy *nm = mask ? kl_arg_tensor(mask) : NULL;
     bool bad = same_dtype("attention", nq, nk) != KL_OK;
-    return kl_call_end(&c, bad ? NULL : weights(nq, nk, nm, causal, scale, false));
+    return kl_call_end(&c,
+                       bad ? NULL : weights(nq, nk, nm, causal ? 0 : -1, scale, false));
+}
+
+/* Are there so many queries of as many keys that some at a time are worth it? */
+static bool many_rows(kl_lazy *q, kl_lazy *k, kl_lazy *v)
+{
+    return q->rank >= 2 && k->rank >= 2 && v->rank >= 2 &&
+           kl_lazy_shape(q)[q->rank - 2] >= 2 * ROWS &&
+           kl_lazy_shape(q)[q->rank - 2] == kl_lazy_shape(k)[k->rank - 2] &&
+           kl_lazy_shape(k)[k->rank - 2] == kl_lazy_shape(v)[v->rank - 2];
+}
+
+/* Queries that see no later keys: some at a time, by the keys that the last of them sees.
+ */
+static kl_lazy *by_rows(kl_lazy *q, kl_lazy *k, kl_lazy *v, double scale)
+{
+    int aq = q->rank - 2, ak = k->rank - 2, av = v->rank - 2, parts = 0;
+    int64_t n = kl_lazy_shape(q)[aq],
+            rows = KL_MAX(ROWS, (n + MOST_PARTS - 1) / MOST_PARTS);
+    kl_lazy *part[MOST_PARTS];
+    for (int64_t at = 0; at < n; at += rows) {
+        int64_t end = KL_MIN(at + rows, n);
+        kl_lazy *seen = kl_n_slice_axis(k, ak, 0, end, 1),
+                *some = kl_n_slice_axis(q, aq, at, end - at, 1),
+                *w = seen && some ? weights(some, seen, NULL, at, scale, false) : NULL;
+        part[parts] = w ? kl_n_matmul(w, kl_n_slice_axis(v, av, 0, end, 1)) : NULL;
+        if (!part[parts++])
+            return NULL;
+    }
+    return kl_n_concat(part, parts, part[0]->rank - 2);
 }
 
 kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor *v,
@@ -231,6 +266,9 @@ kl_tensor *kl_attention_at(const char *at, kl_tensor *q, kl_tensor *k, kl_tensor
     if (nv->rank < 2)
         kl_fail(KL_ERR_SHAPE,
                 "attention: query, key and value need at least 2 dimensions");
-    kl_lazy *w = nv->rank < 2 ? NULL : weights(nq, nk, nm, causal, scale, nm != NULL);
+    if (causal && !nm && many_rows(nq, nk, nv))
+        return kl_call_end(&c, by_rows(nq, nk, nv, scale));
+    kl_lazy *w =
+        nv->rank < 2 ? NULL : weights(nq, nk, nm, causal ? 0 : -1, scale, nm != NULL);
     return kl_call_end(&c, w ? kl_n_matmul(w, nv) : NULL);
 }

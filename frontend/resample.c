@@ -237,6 +237,19 @@ static int mode_of(const char *mode, int dims)
     return -1;
 }
 
+/* Which axis is first: those that shrink, then the others from the last on, whose pixels
+ * are picked one by one, so that there are few. */
+static void in_order(const int64_t *from, const int64_t *to, int dims, int *order)
+{
+    int n = 0;
+    for (int i = 0; i < dims; i++)
+        if (to[i] < from[i])
+            order[n++] = i;
+    for (int i = dims - 1; i >= 0; i--)
+        if (to[i] >= from[i])
+            order[n++] = i;
+}
+
 kl_tensor *kl_interpolate_at(const char *at, kl_tensor *x, kl_ints size,
                              const double *scale, const char *mode, bool corners,
                              bool antialias)
@@ -253,7 +266,10 @@ kl_tensor *kl_interpolate_at(const char *at, kl_tensor *x, kl_ints size,
         return kl_call_end(&c, NULL);
     }
     kl_lazy *r = m == LINEAR || m == CUBIC ? kl_n_widen(a) : a;
-    for (int i = 0; i < dims && r; i++) {
+    int order[KL_MAX_RANK];
+    in_order(kl_lazy_shape(a) + 2, size.v, dims, order);
+    for (int k = 0; k < dims && r; k++) {
+        int i = order[k];
         axis_map map = {kl_lazy_shape(a)[2 + i], size.v[i], m, corners,
                         scale && scale[i] > 0 ? 1 / scale[i] : 0};
         if (map.in < 1 || map.out < 1) {

@@ -107,24 +107,41 @@ kl_tensor *kl_mode_at(const char *at, kl_tensor *t, int dim, bool keep, kl_tenso
 
 /* ---- along one dimension ---- */
 
-/* log(cumsum(exp t)) by doubling: after step k each element holds 2^k of its
- * predecessors. */
+/* Pairs are summed, and the sums of pairs scanned: what ends with a pair is one of these,
+ * what ends within one has its first element more. Two additions an element, all told. */
+static kl_tensor *log_sums(const char *at, kl_tensor *t, int dim, int64_t n)
+{
+    if (n < 2 || !t)
+        return t;
+    int64_t h = n / 2;
+    kl_tensor *first = kl_slice_at(at, t, dim, 0, n, 2);
+    kl_tensor *pairs = kl_logaddexp_at(at, T(kl_narrow_at(at, first, dim, 0, h)),
+                                       T(kl_slice_at(at, t, dim, 1, n, 2)));
+    kl_tensor *odd = log_sums(at, pairs, dim, h), *even = kl_narrow_at(at, t, dim, 0, 1);
+    if (n > 2) {
+        kl_tensor *more = kl_logaddexp_at(at, T(kl_narrow_at(at, odd, dim, 0, n - h - 1)),
+                                          T(kl_narrow_at(at, first, dim, 1, n - h - 1)));
+        even = kl_cat_at(at, (kl_tensor *[]){even, more}, 2, dim);
+    }
+    kl_tensor *both[2] = {kl_narrow_at(at, even, dim, 0, h), odd};
+    kl_tensor *r = kl_stack_at(at, both, 2, dim + 1);
+    r = kl_flatten_at(at, r, dim, dim + 1);
+    both[0] = r, both[1] = n % 2 ? kl_narrow_at(at, even, dim, h, 1) : NULL;
+    return n % 2 ? kl_cat_at(at, both, 2, dim) : r;
+}
+
+/* log(cumsum(exp t)) */
 kl_tensor *kl_logcumsumexp_at(const char *at, kl_tensor *t, int dim)
 {
     kl_call c = kl_compose(at);
     if (!is_real(t))
         return refused(&c, "logcumsumexp", t);
     int64_t n = kl_rank(t) ? kl_extent(t, dim) : 1;
-    kl_tensor *r = kl_clone_at(at, t);
     if (n < 0)
         return kl_composed(&c, NULL, kl_cumsum_at(at, t, dim));
-    for (int64_t k = 1; k < n && r; k *= 2) {
-        kl_tensor *sum = kl_logaddexp_at(at, T(kl_narrow_at(at, r, dim, k, n - k)),
-                                         T(kl_narrow_at(at, r, dim, 0, n - k)));
-        kl_tensor *part[2] = {kl_narrow_at(at, r, dim, 0, k), sum};
-        r = sum ? kl_cat_at(at, part, 2, dim) : NULL;
-    }
-    return kl_composed(&c, __func__, r);
+    kl_tensor *r = kl_clone_at(at, t);
+    return kl_composed(&c, __func__,
+                       log_sums(at, r, dim < 0 ? dim + kl_rank(t) : dim, n));
 }
 
 /* The n-th difference of neighbours. */

@@ -10,6 +10,7 @@
  * lt, eq, where, sqrt, f64's rem): a target must have them. Laws: a rule equals kl_eval
  * on every operand (test_decompose.c), and rests on rows that come to an end. */
 #include "ir/decompose.h"
+#include "ir/math.h"
 
 /* ---- rules ---- */
 
@@ -250,7 +251,8 @@ static kl_x lower_one(kl_exprs *x, kl_x a, const kl_x *s, const bool *native, bo
     *again = true;
     if (elt && n.op != KL_OP_where && is_half(x->nodes[s[0]].dtype))
         return widen(x, &n, s);
-    if (elt && (!native[n.op] || (kl_ops[n.op].flags & KL_F_MATH)))
+    if (elt && (!native[n.op] || (kl_ops[n.op].flags & KL_F_MATH &&
+                                  !kl_math_has_usual(n.op, x->nodes[s[0]].dtype))))
         return decompose_row(x, &n, s, native);
     if (n.op == KL_OP_cast && !native[KL_OP_cast] &&
         (is_half(n.dtype) || is_half(x->nodes[s[0]].dtype)))

@@ -5,6 +5,7 @@
  *   hi, lo = two_sum(t, x);   a function of math.def, written out here
  *   p = poly(r, c0, c1, c2);  fma(fma(c2, r, c1), r, c0)
  *   return where(x < 0, p, hi);
+ *   return usually(x < 9, p, q);   the same, and an emitter may branch around q
  *
  * and becomes a tape: one line a row, equal lines merged, numbered in order. Tapes are
  * made on first use, in memory of their own that is never given back: eval has no way to
@@ -57,7 +58,8 @@ typedef struct maker {
     int nnames, frame;
     kl_dtype dt; /* of numbers that meet nothing else */
     kl_lex lex;
-    bool bad; /* a mistake in math.def */
+    int usual; /* the last line that is a `usually` */
+    bool bad;  /* a mistake in math.def */
 } maker;
 
 static int put(maker *m, kl_math_line l)
@@ -185,6 +187,8 @@ static int call(maker *m, const char *name, size_t len, val *out)
         return run_text(m, fn, v, n, out);
     if (to != KL_DTYPE_NONE && n == 1)
         *out = convert(m, bits ? KL_OP_bitcast : KL_OP_cast, to, v[0]);
+    else if (strcmp(word, "usually") == 0 && n == 3)
+        *out = row(m, KL_OP_where, v, n), m->usual = out->line;
     else if (strcmp(word, "poly") == 0 && n > 1)
         *out = poly(m, v, n);
     else if (op >= 0 && kl_ops[op].flags & KL_F_MATH)
@@ -439,7 +443,7 @@ static const kl_math_tape *make(const body_text *b, kl_math_tape *t)
 {
     static maker m; /* under the lock; too large for a stack */
     val arg[2], out[RESULTS];
-    m = (maker){.dt = b->dt};
+    m = (maker){.dt = b->dt, .usual = -1};
     for (int i = 0; i < kl_ops[b->op].arity; i++)
         arg[i] = of_line(put(
             &m, (kl_math_line){
@@ -448,6 +452,7 @@ static const kl_math_tape *make(const body_text *b, kl_math_tape *t)
     KL_ASSERT(!m.bad && n == 1 && dtype_of(&m, out[0]) == b->dt);
     if (m.bad || n != 1)
         return NULL;
+    t->usual = m.usual == out[0].line;
     compact(&m, out[0].line);
     assign_places(&m, t);
     KL_ASSERT(pool_used + m.count <= POOL);

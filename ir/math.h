@@ -23,11 +23,16 @@ typedef struct kl_math_tape {
     const kl_math_line *line;
     int count; /* the last line is the result */
     int consts, places;
+    bool usual; /* the result is a `usually` */
 } kl_math_tape;
 
 /* The body of a MATH row at f32 or f64, or of a float row that machines lack (rem, mod,
  * floordiv); NULL when math.def has none. */
 const kl_math_tape *kl_math_tape_of(kl_op op, kl_dtype dt);
+
+/* Is op's body of that dtype a `usually`: is what it computes for seldom operands worth a
+ * branch? */
+bool kl_math_has_usual(kl_op op, kl_dtype dt);
 
 #ifdef KILN_PLANT
 /* Name and dtype of math.def's body number i; NULL past the last. */

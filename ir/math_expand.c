@@ -27,6 +27,12 @@ static kl_x line(kl_exprs *x, const kl_math_line *l, const kl_x *v, const kl_x *
     }
 }
 
+bool kl_math_has_usual(kl_op op, kl_dtype dt)
+{
+    const kl_math_tape *t = kl_ops[op].flags & KL_F_MATH ? kl_math_tape_of(op, dt) : NULL;
+    return t && t->usual;
+}
+
 kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b)
 {
     if (a == KL_NONE)

@@ -341,7 +341,9 @@ static kl_status lower_row(kl_lower *l)
     kl_dims *d = l->x->dims;
     int64_t beside = kl_param(l->k, l->part, "beside", 1);
     if (beside > 1)
-        return kl_lower_dots(l, (int32_t)beside);
+        return l->p->stages[0].kind == KL_STAGE_PREFIX
+                   ? kl_lower_prefixes(l, (int32_t)beside)
+                   : kl_lower_dots(l, (int32_t)beside);
     KL_TRY(kl_lower_keep(l));
     kl_dim rows = kl_outer_count(l, l->p->nouter);
     int64_t group = kl_param(l->k, l->part, "group", 1);
@@ -440,25 +442,69 @@ static share share_of(const kl_lower *l, kl_dim rows, kl_dim chunks)
     return s;
 }
 
-/* The outer point of worker w, walked in `in`: a share of rows, vector by vector. Which
- * vector it is. */
-static kl_x walk_rows(kl_lower *l, share s, kl_x w, kl_dim shares, kl_dim chunks,
-                      kl_build *in)
+/* Is more read once a column than once a row (the places and weights of pixels along an
+ * axis)? Then a vector of columns is walked down the rows. */
+static bool columns_share(const kl_lower *l, uint16_t row, uint16_t column)
+{
+    int rows = 0, columns = 0;
+    uint32_t count = l->x->count;
+    uint8_t *used = kl_part_uses(l->k, l->p, count);
+    for (kl_x e = 0; used && e < count; e++) {
+        bool load = used[e] && l->x->nodes[e].op == KL_X_LOAD,
+             r = load && kl_x_uses_var(l->x, e, row),
+             c = load && kl_x_uses_var(l->x, e, column);
+        rows += r && !c;
+        columns += c && !r;
+    }
+    if (used)
+        kl_free(used, count + 1);
+    return columns > rows;
+}
+
+/* A worker's part of the columns' recipe. */
+typedef struct columns {
+    share s;
+    kl_dim shares, chunks;
+    uint16_t axis; /* that lanes walk */
+} columns;
+
+/* The vector of columns number `chunk`, open. */
+static kl_build vector_of(kl_lower *l, const columns *t, kl_build *b, kl_x chunk)
+{
+    kl_x at = kl_x_scale(l->x, chunk, l->lanes);
+    kl_x left =
+        kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, l->k->axes[t->axis].extent), at, KL_NONE);
+    l->lane_var = kl_x_newvar(l->x, l->k->axes[t->axis].name, l->lanes);
+    l->axis[t->axis] = kl_x_add(l->x, at, kl_x_var(l->x, l->lane_var));
+    l->in_lanes = true;
+    left = kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, l->lanes), KL_NONE);
+    return kl_b_for(b, l->lane_var, left, KL_BIND_LANE, l->lanes);
+}
+
+/* The outer point of worker w, walked in b: a share of rows, vector by vector, or each
+ * vector down the rows. */
+static kl_build walk_rows(kl_lower *l, const columns *t, kl_x w, kl_build *b)
 {
     kl_exprs *x = l->x;
     int n = l->p->nouter;
     uint16_t row = l->p->outer[n - 2];
-    uint32_t r = kl_x_newvar(x, l->k->axes[row].name, s.rows),
-             c = kl_x_newvar(x, "c", chunks);
-    kl_x ns = kl_x_dim(x, shares), first = kl_x_scale(x, kl_x_mod(x, w, ns), s.rows);
+    uint32_t r = kl_x_newvar(x, l->k->axes[row].name, t->s.rows),
+             c = kl_x_newvar(x, "c", t->chunks);
+    kl_x ns = kl_x_dim(x, t->shares), chunk = kl_x_var(x, c),
+         first = kl_x_scale(x, kl_x_mod(x, w, ns), t->s.rows);
     kl_x left =
         kl_x_op(x, KL_OP_sub, kl_x_dim(x, l->k->axes[row].extent), first, KL_NONE);
     kl_outer_point(l, kl_x_divf(x, w, ns), n - 2);
     l->axis[row] = kl_x_add(x, first, kl_x_var(x, r));
-    *in = kl_b_for(in, r, kl_x_op(x, KL_OP_min, left, kl_x_int(x, s.rows), KL_NONE),
-                   KL_BIND_SERIAL, 1);
-    *in = kl_b_for(in, c, kl_x_dim(x, chunks), KL_BIND_SERIAL, 1);
-    return kl_x_var(x, c);
+    left = kl_x_op(x, KL_OP_min, left, kl_x_int(x, t->s.rows), KL_NONE);
+    if (columns_share(l, row, t->axis)) {
+        kl_build in = kl_b_for(b, c, kl_x_dim(x, t->chunks), KL_BIND_SERIAL, 1);
+        in = vector_of(l, t, &in, chunk);
+        return kl_b_for(&in, r, left, KL_BIND_SERIAL, 1);
+    }
+    kl_build in = kl_b_for(b, r, left, KL_BIND_SERIAL, 1);
+    in = kl_b_for(&in, c, kl_x_dim(x, t->chunks), KL_BIND_SERIAL, 1);
+    return vector_of(l, t, &in, chunk);
 }
 
 /* Lanes along one outer axis; a worker is one vector of it at one point of the others, or
@@ -467,31 +513,23 @@ static kl_status lower_column(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
     int n = l->p->nouter, vec = (int)kl_param(l->k, l->part, "vec", n - 1);
-    uint16_t axis = kl_lower_last(l, vec);
-    kl_dim extent = l->k->axes[axis].extent, chunks = kl_dim_ceildiv(d, extent, l->lanes),
+    columns t = {.axis = kl_lower_last(l, vec)};
+    kl_dim extent = l->k->axes[t.axis].extent,
            rows = n > 1 ? l->k->axes[l->p->outer[n - 2]].extent : 1;
-    share s = share_of(l, rows, chunks);
-    kl_dim shares = s.rows > 1 ? kl_dim_ceildiv(d, rows, s.rows) : chunks;
-    kl_dim points = kl_outer_count(l, s.rows > 1 ? n - 2 : n - 1);
-    kl_build b;
-    kl_x w, chunk;
-    if (!kl_lower_phase(l, kl_dim_mul(d, points, shares), s.grain, &b, &w))
+    t.chunks = kl_dim_ceildiv(d, extent, l->lanes);
+    t.s = share_of(l, rows, t.chunks);
+    t.shares = t.s.rows > 1 ? kl_dim_ceildiv(d, rows, t.s.rows) : t.chunks;
+    kl_dim points = kl_outer_count(l, t.s.rows > 1 ? n - 2 : n - 1);
+    kl_build b, in;
+    kl_x w;
+    if (!kl_lower_phase(l, kl_dim_mul(d, points, t.shares), t.s.grain, &b, &w))
         return kl_fail(KL_ERR_OOM, "lower: no memory");
-    if (s.rows > 1) {
-        chunk = walk_rows(l, s, w, shares, chunks, &b);
+    if (t.s.rows > 1) {
+        in = walk_rows(l, &t, w, &b);
     } else {
-        kl_outer_point(l, kl_x_divf(l->x, w, kl_x_dim(l->x, chunks)), n - 1);
-        chunk = kl_x_mod(l->x, w, kl_x_dim(l->x, chunks));
+        kl_outer_point(l, kl_x_divf(l->x, w, kl_x_dim(l->x, t.chunks)), n - 1);
+        in = vector_of(l, &t, &b, kl_x_mod(l->x, w, kl_x_dim(l->x, t.chunks)));
     }
-    kl_x at = kl_x_scale(l->x, chunk, l->lanes);
-    kl_x left = kl_x_op(l->x, KL_OP_sub, kl_x_dim(l->x, extent), at, KL_NONE);
-    l->lane_var = kl_x_newvar(l->x, l->k->axes[axis].name, l->lanes);
-    kl_build in =
-        kl_b_for(&b, l->lane_var,
-                 kl_x_op(l->x, KL_OP_min, left, kl_x_int(l->x, l->lanes), KL_NONE),
-                 KL_BIND_LANE, l->lanes);
-    l->axis[axis] = kl_x_add(l->x, at, kl_x_var(l->x, l->lane_var));
-    l->in_lanes = true;
     return kl_lower_stages(l, &in);
 }
 

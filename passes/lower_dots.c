@@ -1,4 +1,5 @@
-/* lower_dots.c: rows that are each a dot product, some of them side by side.
+/* lower_dots.c: rows that are each a dot product or a running sum, some of them side by
+ * side.
  *
  *   row w: for j lane 16: acc = fma(x[j], W[w*K+j], acc)
  *      ->   w: for j lane 16: for u of 4: acc[u] = fma(x[j], W[(w*4+u)*K+j], acc[u])
@@ -96,5 +97,30 @@ kl_status kl_lower_dots(kl_lower *l, int32_t n)
             kl_lower_tree(l, &in, d.s, tile, kl_x_mul(x, u, kl_x_dim(x, blocks)), blocks);
     if (l->p->nstages > 1)
         kl_lower_store_all(l, &in, 1, l->p->nstages);
+    return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
+}
+
+kl_status kl_lower_prefixes(kl_lower *l, int32_t n)
+{
+    kl_exprs *x = l->x;
+    dots d = {.l = l, .s = &l->p->stages[0], .n = n};
+    kl_build b;
+    kl_x w, u;
+    if (!kl_lower_phase(l, kl_dim_div(x->dims, kl_outer_count(l, l->p->nouter), n),
+                        KL_MAX(kl_param(l->k, l->part, "grain", 1) / n, 1), &b, &w))
+        return kl_fail(KL_ERR_OOM, "lower: no memory");
+    d.first = kl_x_scale(x, w, n);
+    l->k->at = d.s->place;
+    kl_x acc = kl_b_reg(&b, "acc", d.s->dtype, 1, 1, &n);
+    kl_build in = each(&d, &b, KL_BIND_UNROLL, &u);
+    kl_b_set(&in, element(&d, acc, u),
+             kl_x_const(x, d.s->dtype, kl_identity(d.s->combine, d.s->dtype)));
+    kl_build along = kl_lower_walk(l, &b, d.s, 0, 1);
+    in = each(&d, &along, KL_BIND_UNROLL, &u);
+    kl_x sum = element(&d, acc, u);
+    kl_lower_checks(l, &in, d.s);
+    kl_b_set(&in, sum, kl_combine(x, d.s->combine, sum, kl_lower_expr(l, d.s->value)));
+    kl_b_store(&in, d.s->stores[0].operand, kl_lower_expr(l, d.s->stores[0].index), sum,
+               KL_NONE);
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }

@@ -54,6 +54,8 @@ static kl_x block_in_order(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl
 {
     kl_x acc = kl_b_reg(b, "acc", s->dtype, l->in_lanes ? l->lanes : 1, 0, NULL);
     kl_b_set(b, acc, kl_lower_identity(l, s));
+    if (kl_lower_nest(l, b, s, acc, start, len))
+        return acc;
     uint32_t v = kl_x_newvar(l->x, "k", KL_BLOCK);
     kl_build in = kl_b_for(b, v, len, KL_BIND_SERIAL, 1);
     kl_x next = kl_lower_accumulate(l, s, acc, kl_x_add(l->x, start, kl_x_var(l->x, v)));
@@ -158,6 +160,16 @@ static kl_x few_down_columns(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, 
     return dst;
 }
 
+/* Does the stage check what differs along its axis? Else once is enough. */
+static bool checks_move(const kl_lower *l, const kl_stage *s)
+{
+    for (int i = 0; i < s->nchecks; i++)
+        if (kl_x_uses_var(l->x, s->checks[i].ok, s->axes[s->nfree]) ||
+            kl_x_uses_var(l->x, s->checks[i].value, s->axes[s->nfree]))
+            return true;
+    return false;
+}
+
 /* Of few elements: lane q's and those that fold into it; KL_NONE: there are none. One
  * element alone is what it is; only a contraction's lanes may have several. */
 static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int lanes,
@@ -169,7 +181,8 @@ static kl_x fold_few(kl_lower *l, kl_build *b, kl_stage *s, int q, int half, int
         kl_x v = kl_lower_identity(l, s);
         for (int64_t at = q; at < n; at += lanes) {
             v = kl_lower_accumulate(l, s, v, kl_x_int(l->x, at));
-            kl_lower_checks(l, b, s);
+            if (at == 0 || checks_move(l, s))
+                kl_lower_checks(l, b, s);
         }
         return s->kind == KL_STAGE_CONTRACT ? v : kl_lower_expr(l, s->value);
     }

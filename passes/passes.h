@@ -260,6 +260,9 @@ void kl_lower_store_all(kl_lower *l, kl_build *b, int first,
 uint16_t kl_lower_last(kl_lower *l, int i); /* outer axis i goes innermost */
 kl_x kl_lower_reduce(kl_lower *l, kl_build *b, kl_stage *s); /* lower_reduce.c */
 kl_x kl_lower_block(kl_lower *l, kl_build *b, kl_stage *s, kl_x start, kl_x len);
+/* lower_nest.c: a block in order, added to acc by a loop for each of the axes that its
+ * own stands for; false: it is no sum of such, nothing done. */
+bool kl_lower_nest(kl_lower *l, kl_build *b, kl_stage *s, kl_x acc, kl_x start, kl_x len);
 kl_x kl_lower_tree(kl_lower *l, kl_build *b, kl_stage *s, uint32_t operand, kl_x first,
                    kl_dim count);
 kl_x kl_lower_identity(kl_lower *l, const kl_stage *s);
@@ -287,6 +290,7 @@ kl_status kl_lower_sort(kl_lower *l, kl_build *b, kl_stage *s);
 kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_sort.c */
 kl_status kl_lower_gemm(kl_lower *l);                                  /* lower_gemm.c */
 kl_status kl_lower_dots(kl_lower *l, int32_t n); /* lower_dots.c: so many rows at once */
+kl_status kl_lower_prefixes(kl_lower *l, int32_t n);
 kl_status kl_lower_elements(kl_lower *l);        /* lower_elements.c: CUDA's map */
 kl_status kl_lower_tiles(kl_lower *l);           /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);

@@ -28,6 +28,7 @@ enum {
     HEAVY = 256 /* expressions */,
     BESIDE = 32 /* instructions of a row that stands beside others */,
     BESIDE_LEAST = 16 /* workers that there are then at least */,
+    PREFIXES = 4 /* running sums side by side: as many streams are read and written */,
     CHUNK_BYTES = 1 << 20 /* of huge arrays: two halves, walked in turn */,
     TURN_BYTES = 2048
 };
@@ -327,14 +328,57 @@ static int64_t weight_of(const kl_kernel *k, const kl_part *p)
     return weight;
 }
 
+/* How many of the nodes that one point computes depend on the last `axes` outer ones. */
+static int64_t turns_weight(const kl_kernel *k, const kl_part *p, int axes)
+{
+    int64_t weight = 0;
+    uint32_t count = k->x->count;
+    uint8_t *used = kl_part_uses(k, p, count);
+    for (kl_x e = 0; used && e < count; e++) {
+        bool turns = false;
+        for (int i = p->nouter - axes; used[e] && i < p->nouter && !turns; i++)
+            turns = kl_x_uses_var(k->x, e, p->outer[i]);
+        weight += turns && k->x->nodes[e].op < KL_OP_COUNT;
+    }
+    if (used)
+        kl_free(used, count + 1);
+    return weight;
+}
+
+/* The taps of a depthwise convolution's weight: the last outer axes along which one
+ * factor stays the same, all that fit into `most`; 1: none. */
+static int64_t taps_beside(const kl_kernel *k, const kl_part *p, int64_t most)
+{
+    const kl_stage *s = &p->stages[0];
+    int64_t n = 1, extent, last;
+    int axes = 0;
+    for (; axes < p->nouter; axes++) {
+        uint32_t axis = p->outer[p->nouter - 1 - axes];
+        bool still =
+            !kl_x_uses_var(k->x, s->value, axis) || !kl_x_uses_var(k->x, s->rhs, axis);
+        if (!still || !kl_dim_is_const(k->x->dims, k->axes[axis].extent, &extent) ||
+            n * extent > most)
+            break;
+        n *= extent;
+    }
+    last = outer_hint(k, p) / KL_MAX(n, 1);
+    return last < BESIDE_LEAST || turns_weight(k, p, axes) > BESIDE ? 1 : n;
+}
+
 /* How many rows that are dot products a worker takes side by side: as many as keep the
  * units busy while each sum waits for itself, and as registers hold. */
 static int64_t rows_beside(const kl_kernel *k, const kl_part *p, const kl_target *t)
 {
     const kl_stage *s = &p->stages[0];
     int64_t last, n = t->vector_regs >= 32 ? 8 : 4, own;
+    if (t->kind == KL_TARGET_CPU && s->kind == KL_STAGE_PREFIX && p->nstages == 1 &&
+        s->nfree == 1 && p->nouter > 0 && weight_of(k, p) <= BESIDE &&
+        kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &last))
+        return last % PREFIXES == 0 && outer_hint(k, p) >= PREFIXES * BESIDE_LEAST
+                   ? PREFIXES
+                   : 1;
     if (t->kind != KL_TARGET_CPU || s->kind != KL_STAGE_CONTRACT || !s->dot || s->nfree ||
-        p->nouter == 0 || weight_of(k, p) > BESIDE ||
+        p->nouter == 0 ||
         !kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &last) ||
         !kl_dim_is_const(k->x->dims, k->axes[s->axes[0]].extent, &own) ||
         own < 4 * KL_DOT_LANES)
@@ -342,9 +386,11 @@ static int64_t rows_beside(const kl_kernel *k, const kl_part *p, const kl_target
     for (int i = 1; i < p->nstages; i++)
         if (p->stages[i].kind != KL_STAGE_MAP || p->stages[i].nfree)
             return 1;
+    if (last < 2 * BESIDE_LEAST)
+        return taps_beside(k, p, n + n / 2);
     while (n > 1 && (last % n || last / n < BESIDE_LEAST))
         n /= 2;
-    return n;
+    return weight_of(k, p) > BESIDE ? 1 : n;
 }
 
 /* several: the part has no tile and no barrier, so a block may work on more points than

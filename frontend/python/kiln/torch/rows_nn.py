@@ -133,13 +133,16 @@ def _group_norm_backward(g, x, mean, rstd, w, n, c, hxw, group, mask):
     split = [n, group, c // group, hxw]
     xs, gs = x.reshape(split), g.reshape(split)
     m, r = mean.reshape(n, group, 1, 1), rstd.reshape(n, group, 1, 1)
+    ws = kiln.ones((), dtype=x.dtype) if w is None else w.reshape(1, group, c // group, 1)
     xhat = (xs - m) * r
-    gw = gs if w is None else gs * w.reshape(1, group, c // group, 1)
+    # a channel's sums, of which the group's and the weight's are made: tensors are read twice
+    along, plain = (gs * xhat).sum(3, True), gs.sum(3, True)
     count = c // group * hxw
-    dx = r * (gw - gw.sum([2, 3], True) / count - xhat * ((gw * xhat).sum([2, 3], True) / count))
+    dx = r * (gs * ws - (plain * ws).sum(2, True) / count -
+              xhat * ((along * ws).sum(2, True) / count))
     return (dx.reshape(x.shape) if mask[0] else None,
-            (gs * xhat).sum([0, 3]).reshape(c) if mask[1] else None,
-            gs.sum([0, 3]).reshape(c) if mask[2] else None)
+            along.sum(0).reshape(c) if mask[1] else None,
+            plain.sum(0).reshape(c) if mask[2] else None)
 
 
 # ---- softmax ----

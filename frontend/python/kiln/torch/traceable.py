@@ -25,3 +25,24 @@ def _cov(x, correction=1, fweights=None, aweights=None):
     left = x - average.unsqueeze(1)
     right = left if weights is None else left * weights
     return (left @ right.t().conj() / number).squeeze()
+
+
+@traceable(torch.ops.aten._pad_circular.default)
+def _pad_circular(x, pad):
+    """PyTorch writes the borders one into the other's result, which reads each of them again."""
+    for i in range(0, len(pad), 2):
+        dim = x.dim() - 1 - i // 2
+        n, (lo, hi) = x.shape[dim], pad[i:i + 2]
+        torch._check(lo <= n and hi <= n,
+                     lambda: "Padding value causes wrapping around more than once.")
+        torch._check(lo + n + hi >= 0,
+                     lambda: "Negative padding value is resulting in an empty dimension")
+        n -= max(-lo, 0) + max(-hi, 0)
+        x = x.narrow(dim, max(-lo, 0), n)
+        parts = [x]
+        if lo > 0:
+            parts.insert(0, x.narrow(dim, n - lo, lo))
+        if hi > 0:
+            parts.append(x.narrow(dim, 0, hi))
+        x = torch.cat(parts, dim)
+    return x
