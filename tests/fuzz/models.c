@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2, KL_ONNX_SIZES = 4 };
+enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2, KL_ONNX_SIZES = 4, KL_ONNX_EACH = 8 };
 
 typedef struct row {
     const char *name;
