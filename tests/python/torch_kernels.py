@@ -174,6 +174,12 @@ OPERATORS = {
     "hinge_loss": lambda: (lambda p, t: (1 - p * t).clamp(min=0).mean(), R(64), R(64).sign()),
     "attention": lambda: (F.scaled_dot_product_attention, R(2, 4, 16, 8), R(2, 4, 16, 8),
                           R(2, 4, 16, 8)),
+    "long_causal_attention": lambda: (lambda q, k, v: F.scaled_dot_product_attention(
+        q, k, v, is_causal=True), R(1, 2, 299, 8), R(1, 2, 299, 8), R(1, 2, 299, 8)),
+    "searchsorted": lambda: (lambda x, v: torch.searchsorted(x.sort().values, v)
+                             + torch.searchsorted(x.sort().values, v, right=True),
+                             R(301).round(decimals=1), R(7, 9).round(decimals=1)),
+    "logcumsumexp": lambda: (lambda x: torch.logcumsumexp(x * 50, 1), R(3, 77)),
     "grouped_attention": lambda: (lambda q, k, v: F.scaled_dot_product_attention(
         q, k, v, is_causal=True, enable_gqa=True), R(2, 4, 16, 8), R(2, 2, 16, 8), R(2, 2, 16, 8)),
 }
