@@ -301,7 +301,9 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
             continue;
         kl_group *H = &f->groups[h], *g = &f->groups[G];
         int8_t to[KL_MAX_RANK];
-        bool same = H->nouter == g->nouter && g->nmembers + H->nmembers <= MEMBERS_MAX &&
+        /* one that needs the other stayed out of it: it reads it at other points */
+        bool same = !needs(H, G) && !needs(g, h) && H->nouter == g->nouter &&
+                    g->nmembers + H->nmembers <= MEMBERS_MAX &&
                     g->cost + H->cost + again(f, u, h) <= COST_MAX &&
                     g->nreads + H->nreads <= KL_MANY_OPERANDS;
         for (int a = 0; a < u->naxes && same; a++) {

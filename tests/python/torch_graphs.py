@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from torch_models import distance, run  # noqa: E402  it sets threads first
 
 import torch  # noqa: E402
+from torch._higher_order_ops.associative_scan import associative_scan  # noqa: E402
 from torch._higher_order_ops.map import map as map_  # noqa: E402
 from torch._higher_order_ops.scan import scan  # noqa: E402
 from torch._higher_order_ops.while_loop import while_loop  # noqa: E402
@@ -63,6 +64,15 @@ def scanned():
         return scan(lambda c, t: ((c * 0.5 + t) * w, (c + t).sin()), torch.zeros(4), x, dim=0)
 
     return f, (torch.randn(6, 4), torch.randn(4))
+
+
+@case
+def combined():
+    """A linear recurrence, each step's factor and term combined with those before it."""
+    def f(a, b):
+        return associative_scan(lambda x, y: (x[0] * y[0], x[1] * y[0] + y[1]), (a, b), 1)
+
+    return f, (torch.rand(2, 7, 3), torch.randn(2, 7, 3))
 
 
 @case

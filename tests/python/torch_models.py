@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore")
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import kiln.torch  # noqa: E402
 from kiln.torch import graph  # noqa: E402
@@ -202,6 +203,25 @@ class States(nn.Module):
 @model()
 def lstm_states():
     return States(), torch.randn(7, 3, 6)
+
+
+class Words(nn.Module):
+    """Words of which each vector is at most of length 1, from then on."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(10, 4, max_norm=1.0, scale_grad_by_freq=True)
+        self.register_buffer("kept", torch.zeros(10, 4))
+
+    def forward(self, index):
+        y = self.words(index)
+        self.kept.copy_(self.words.weight.detach())
+        return y
+
+
+@model()
+def short_words():
+    return Words(), torch.randint(0, 10, (3, 5))
 
 
 @model()
@@ -547,6 +567,23 @@ def elements():
     return f"fallbacks {left}" if left else None
 
 
+def repeated():
+    """What a checkpoint draws in the backward pass is what it drew before."""
+    def squares(x):
+        return torch.stack([F.dropout(x) ** 2, F.dropout(x) ** 2])
+
+    def f(x):
+        return checkpoint(squares, x, use_reentrant=False)
+
+    x = torch.ones(64, requires_grad=True)
+    y = torch.compile(f, backend="kiln", fullgraph=True)(x)
+    y.sum().backward()
+    left = kiln.torch.report().fallbacks
+    if left or torch.equal(y[0], y[1]) or set(y.unique().tolist()) != {0, 4}:
+        return f"it drew {y.tolist()}, fallbacks {left}"
+    return None if torch.equal(x.grad, 2 * y.detach().sum(0)) else "it draws others"
+
+
 def main():
     full = "--full" in sys.argv
     names = [a for a in sys.argv[1:] if a != "--full"]
@@ -556,8 +593,8 @@ def main():
         options = {k: v for k, v in options.items() if k != "full"}
         if name in names or (not names and (full or not large)):
             cases.append((name, functools.partial(check, make, options)))
-    cases += [(f.__name__, f) for f in (page, whole, gaps, views, counts, asserts, elements)
-              if not names or f.__name__ in names]
+    own = page, whole, gaps, views, counts, asserts, elements, repeated
+    cases += [(f.__name__, f) for f in own if not names or f.__name__ in names]
     return run(cases)
 
 

@@ -9,6 +9,7 @@ from torch._C._dynamo.guards import _reinterpret_tensor
 from torch._dynamo.utils import flatten_graph_inputs
 from torch._functorch import config as aot_config
 from torch._functorch.aot_autograd import aot_module_simplified
+from torch._prims.rng_prims import run_and_save_rng_state, run_with_rng_state
 from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _kiln
@@ -48,6 +49,7 @@ def direct(op):
     return name in DIRECT and rows.find(op) is not None
 
 
+STATE = torch.default_generator.get_state().numel()
 ELEMENT = "aten._local_scalar_dense.default"
 CHECK = "aten._assert_scalar.default"
 ASSERTED = ("aten._assert_async.default", "aten._assert_async.msg")
@@ -465,12 +467,26 @@ def compile_backward(gm, example_inputs):
 compile_backward._is_wrapped_bw_compiler = True
 
 
+def keep_states(forward, backward):
+    """The states of PyTorch's generator that a checkpoint keeps are of one size, which PyTorch
+    takes for one that varies."""
+    states = [u for n in forward.graph.find_nodes(op="call_function", target=run_and_save_rng_state)
+              for u in n.users if u.args[1] == 0]
+    states += [n.args[0] for n in backward.graph.find_nodes(op="call_function",
+                                                            target=run_with_rng_state)]
+    for n in states:
+        with value_of(n).fake_mode:
+            n.meta["val"] = torch.empty(STATE, dtype=torch.uint8)
+    return forward, backward
+
+
 def partition(joint, inputs, **kwargs):
     keep_gates(joint)
     # What PyTorch finds equal first is next to nothing and equal here too; looking for it would
     # load Inductor, half of the time to the first result.
     with aot_config.patch(cse=False):
-        return min_cut_rematerialization_partition(joint, inputs, compiler="inductor", **kwargs)
+        return keep_states(*min_cut_rematerialization_partition(joint, inputs, compiler="inductor",
+                                                                **kwargs))
 
 
 RESAMPLING = [getattr(getattr(torch.ops.aten, "upsample_" + n), o)

@@ -1,6 +1,6 @@
-"""flex_attention, which holds two graphs: one of a score, one of whether it counts. Both are of
-single numbers; here they are of all at once, as each index has its axis. On the CPU PyTorch has no
-derivative of it.
+"""Operators that hold graphs of single numbers; here they are of all at once. flex_attention holds
+two: one of a score, one of whether it counts; each index has its axis. On the CPU PyTorch has no
+derivative of it. associative_scan: at the end.
 
     score(s, b, h, i, j)   ->   score(s: [B,H,M,N], b: [B,1,1,1], h: [H,1,1], i: [M,1], j: [N])"""
 import math
@@ -21,12 +21,15 @@ class Elementwise(Tracer):
         return t if t.dtype.is_floating_point and dtype.is_floating_point else t.to(dtype)
 
     def result(self, graph, args):
+        got = self.results(graph, args)
+        return got[0] if isinstance(got, (list, tuple)) else got
+
+    def results(self, graph, args):
         self.env.update(zip([n for n in graph.nodes if n.op == "placeholder"], args))
         for n in graph.nodes:
             if n.op == "call_function":
                 self.run(n)
-        got = self.argument(graph.output_node().args[0])
-        return got[0] if isinstance(got, (list, tuple)) else got
+        return self.argument(graph.output_node().args[0])
 
 
 def places(shape):
@@ -58,3 +61,18 @@ def flex_attention(q, k, v, score, block_mask, scale, options, of_score=(), of_m
 
 
 add("flex_attention", flex_attention)
+
+
+def associative_scan(combine, xs, more=()):
+    """Each element combined with all before it, along the first dimension: with the one before it,
+    then with the two before these, then with four: what is combined is of single elements."""
+    step, n = 1, xs[0].shape[0]
+    while step < n:
+        both = [*[x[:-step] for x in xs], *[x[step:] for x in xs], *more]
+        xs = [kiln.cat([x[:step], y]) for x, y in
+              zip(xs, Elementwise({}).results(combine.graph, both))]
+        step *= 2
+    return xs
+
+
+add("associative_scan", associative_scan)

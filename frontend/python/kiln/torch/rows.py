@@ -90,7 +90,7 @@ def add(name, f, wants_node=False):
 
     row.wants_node = wants_node
     whole = name.startswith(("prims.", "torch_nn.", "transformers.", "torchvision.", "with_effects",
-                             "flex_attention", "kiln."))
+                             "flex_attention", "associative_scan", "kiln.", "run_"))
     ROWS[name if whole else "aten." + name] = row
 
 

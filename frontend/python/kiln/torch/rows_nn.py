@@ -437,6 +437,15 @@ def _embedding_backward(g, index, n, padding_idx, scale_by_freq):
     return kiln.zeros((n, *width), dtype=g.dtype).index_add(0, flat, rows)
 
 
+@row("embedding_renorm")
+def _embedding_renorm(w, index, max_norm, norm_type):
+    """Rows that are read, shortened where they are longer."""
+    read = kiln.zeros(w.shape[0], dtype=kiln.int64).index_fill(0, index.reshape(-1), 1) != 0
+    norm = kiln.linalg.vector_norm(w, norm_type, 1)
+    scale = kiln.where(read & (norm > max_norm), max_norm / (norm + 1e-7), 1.0)
+    return w * scale.unsqueeze(1)
+
+
 def _bags(index, offsets, include_last):
     """Which bag each index is in."""
     n = offsets.shape[0] - bool(include_last)

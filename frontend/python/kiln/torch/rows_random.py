@@ -1,7 +1,8 @@
 """Rows that draw random numbers: kiln's streams, by a seed of PyTorch's generator (random.py)."""
 import kiln
 
-from .rows import row
+from .. import _kiln
+from .rows import RANDOM, find, row
 
 
 @row("native_dropout", "native_dropout.default", draws=True)
@@ -83,6 +84,31 @@ def _normal_of(mean, std=1.0):
 @row("normal.float_float", draws=True)
 def _normal_size(mean, std, size, dtype=None):
     return kiln.randn(tuple(size), dtype=dtype or kiln.get_default_dtype()) * std + mean
+
+
+# ---- drawn in the forward pass, and once more in the backward one ----
+
+
+@row("run_and_save_rng_state", wants_node=True, draws=True)
+def _saved(node, op, *args, **kwargs):
+    """By a seed of its own, which stands in front of what PyTorch would keep of its generator."""
+    size = next(u.meta["val"].shape[0] for u in node.users if u.args[1] == 0)
+    if str(op) not in RANDOM:
+        return kiln.zeros(size, dtype=kiln.uint8), find(op)(*args, **kwargs)
+    own, other = kiln.randint(0, 2 ** 32, (4,)).to(kiln.uint32).split(2)
+    _kiln._draw_from(own)
+    drawn = find(op)(*args, **kwargs)
+    _kiln._draw_from(other)
+    seed = own.view(kiln.uint8)
+    return kiln.cat([seed, kiln.zeros(size - seed.shape[0], dtype=kiln.uint8)]), drawn
+
+
+@row("run_with_rng_state", draws=True)
+def _repeated(state, op, *args, **kwargs):
+    """What is drawn after it goes on behind the numbers that were drawn by that seed."""
+    if str(op) in RANDOM:
+        _kiln._draw_from(state[:8].view(kiln.uint32))
+    return find(op)(*args, **kwargs)
 
 
 def _in_place(name):
