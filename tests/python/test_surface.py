@@ -61,6 +61,9 @@ class Devices(unittest.TestCase):
         self.assertIn("get_num_threads() : ", torch.__config__.parallel_info())
         self.assertRaises(RuntimeError, torch.ones(1).as_subclass, int)
         self.assertRaises(RuntimeError, torch.set_num_threads, 2 ** 80)
+        self.assertFalse(torch.ones(1).is_shared())
+        for shared in (torch.ones(1).share_memory_, torch.nn.Linear(1, 1).share_memory):
+            self.assertRaises(NotImplementedError, shared)
 
 
 class Generators(unittest.TestCase):

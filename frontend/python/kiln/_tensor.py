@@ -112,6 +112,19 @@ def untyped_storage(self):
 
 
 @_method
+def is_shared(self):
+    """Never: there is no memory that several processes see."""
+    return False
+
+
+@_method
+def share_memory_(self):
+    """Not there: another process gets a copy."""
+    raise NotImplementedError("kiln: Tensor.share_memory_ is not implemented: a tensor goes to "
+                              "another process as a copy")
+
+
+@_method
 def _is_view(self):
     """Whether a function made it as a view of another tensor."""
     return _kiln._is_view(self)
