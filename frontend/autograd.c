@@ -56,6 +56,11 @@ bool kl_is_leaf(const kl_tensor *t)
     return t && ((t->leaf && !t->view) || !kl_requires_grad(t));
 }
 
+bool kl_is_view(const kl_tensor *t)
+{
+    return t && t->view && !(t->leaf && t->leaf->retain);
+}
+
 static kl_leaf *leaf_new(void)
 {
     kl_leaf *l = kl_slab_alloc(sizeof *l);

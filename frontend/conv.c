@@ -273,16 +273,62 @@ static bool fits(kl_lazy *x, kl_lazy *w, const conv *o)
     return true;
 }
 
-static void refuse(kl_lazy *x, kl_lazy *w, const conv *o)
+/* (5 x 5) */
+static const char *per_axis(const int64_t *v, int n, char *text, size_t size)
+{
+    int at = 0;
+    for (int i = 0; i < n && at < (int)size; i++)
+        at += snprintf(text + at, size - (size_t)at, "%s%lld", i ? " x " : "",
+                       (long long)v[i]);
+    return text;
+}
+
+/* Why, as PyTorch says it, where the shapes alone are at fault. */
+static void refuse(kl_lazy *x, kl_lazy *w, const conv *o, bool single)
 {
     char sx[128], sw[128];
+    const int64_t *shape = kl_lazy_shape(x) + single, *sk = kl_lazy_shape(w);
+    const char *from = kl_ints_text(kl_ints_of(x->rank - single, shape), sx, sizeof sx);
+    const char *weight = kl_ints_text(kl_ints_of(w->rank, sk), sw, sizeof sw);
+    if (o->dims > 0 && w->rank == o->dims + 2 && x->rank != w->rank) {
+        kl_fail(KL_ERR_SHAPE,
+                "Expected %dD (unbatched) or %dD (batched) input to conv%s%dd, but got "
+                "input of size: %s",
+                o->dims + 1, o->dims + 2, o->transposed ? "_transpose" : "", o->dims,
+                from);
+        return;
+    }
+    int64_t taken = x->rank != w->rank ? 0 : o->transposed ? sk[0] : sk[1] * o->groups;
+    if (x->rank == w->rank && o->groups > 0 && kl_lazy_shape(x)[1] != taken) {
+        kl_fail(
+            KL_ERR_SHAPE,
+            "Given %s=%lld, weight of size %s, expected input%s to have %lld channels, "
+            "but got %lld channels instead",
+            o->transposed ? "transposed" : "groups",
+            (long long)(o->transposed ? 1 : o->groups), weight, from, (long long)taken,
+            (long long)kl_lazy_shape(x)[1]);
+        return;
+    }
+    int64_t span[MOST] = {0}, reach[MOST] = {0};
+    bool wide = false;
+    for (int i = 0; i < o->dims && x->rank == w->rank; i++) {
+        span[i] = kl_lazy_shape(x)[2 + i] + o->lo[i] + o->hi[i];
+        reach[i] = (sk[2 + i] - 1) * o->dilation[i] + 1;
+        wide = wide || (sk[2 + i] > 0 && reach[i] > span[i]);
+    }
+    if (wide && !o->transposed) {
+        kl_fail(
+            KL_ERR_SHAPE,
+            "Calculated padded input size per channel: (%s). Kernel size: (%s). Kernel "
+            "size can't be greater than actual input size",
+            per_axis(span, o->dims, sx, sizeof sx),
+            per_axis(reach, o->dims, sw, sizeof sw));
+        return;
+    }
     kl_fail(KL_ERR_SHAPE,
             "conv: input %s %s and weight %s %s, stride %lld padding %lld dilation %lld "
             "groups %lld do not fit",
-            kl_dtypes[x->dtype].name,
-            kl_ints_text(kl_ints_of(x->rank, kl_lazy_shape(x)), sx, sizeof sx),
-            kl_dtypes[w->dtype].name,
-            kl_ints_text(kl_ints_of(w->rank, kl_lazy_shape(w)), sw, sizeof sw),
+            kl_dtypes[x->dtype].name, from, kl_dtypes[w->dtype].name, weight,
             (long long)o->stride[0], (long long)o->lo[0], (long long)o->dilation[0],
             (long long)o->groups);
 }
@@ -298,7 +344,7 @@ static kl_lazy *convolution(kl_lazy *x, kl_lazy *w, kl_lazy *b, const kl_conv_ax
     if (!x)
         return NULL;
     if (w->rank - 2 < 1 || w->rank - 2 > MOST || !settle(&o, a, w) || !fits(x, w, &o)) {
-        refuse(x, w, &o);
+        refuse(x, w, &o, single);
         return NULL;
     }
     kl_lazy *y = convolve(x, w, &o);

@@ -180,8 +180,7 @@ kl_tensor *kl_dropout_by_at(const char *at, kl_tensor *x, double p, bool trainin
     if (!(how & KL_DROP_ALPHA && training && p > 0 && p < 1) && !(how & KL_DROP_CHANNELS))
         return kl_composed(&c, NULL, kl_dropout_at(at, x, p, training));
     kl_ints s = kl_shape_of(x);
-    bool single = how & KL_DROP_CHANNELS && s.n == 3 && !(how & KL_DROP_ALPHA);
-    for (int i = 2 - single; how & KL_DROP_CHANNELS && i < s.n; i++)
+    for (int i = 2; how & KL_DROP_CHANNELS && i < s.n; i++)
         s.v[i] = 1;
     kl_tensor *ones = kl_full_at(at, s, kl_arg_i(1), kl_dtype_of(x));
     kl_tensor *kept = kl_dropout_at(at, ones, p, training); /* 0 or 1 / (1 - p) */

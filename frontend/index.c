@@ -371,6 +371,8 @@ kl_tensor *kl_scatter_at(const char *at, kl_tensor *t, int dim, kl_tensor *index
     int64_t zero[KL_MAX_RANK] = {0};
     if (!a || !v || !is_index(i) || op < 0 || kl_dim_wrap(dim, a->rank, &axis))
         return kl_call_end(&c, NULL);
+    if (kl_lazy_numel(i) == 0) /* nothing is written, whatever the shapes */
+        return kl_call_end(&c, kl_n_copy(a));
     bool ok = a->rank > 0 && i->rank == a->rank && (v->rank == 0 || v->rank == i->rank);
     for (int k = 0; ok && k < v->rank; k++)
         ok = kl_lazy_shape(v)[k] >= kl_lazy_shape(i)[k];

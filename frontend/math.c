@@ -316,11 +316,12 @@ kl_tensor *kl_lerp_at(const char *at, kl_arg a, kl_arg b, kl_arg w)
     kl_call c = kl_call_begin(at);
     kl_arg x[3] = {a, b, w};
     kl_dtype dt = kl_arg_promote_float(3, x);
-    kl_lazy *n[3] = {kl_arg_read(a, dt), kl_arg_read(b, dt), kl_arg_read(w, dt)};
+    kl_dtype in = computed_in(WIDE, dt);
+    kl_lazy *n[3] = {kl_arg_read(a, in), kl_arg_read(b, in), kl_arg_read(w, in)};
     if (!n[0] || !n[1] || !n[2] || kl_broadcast("lerp", 3, n))
         return kl_call_end(&c, NULL);
     kl_lazy *d = kl_n_bin(KL_OP_mul, n[2], kl_n_bin(KL_OP_sub, n[1], n[0]));
-    return kl_call_end_laid(&c, kl_n_bin(KL_OP_add, n[0], d), 3, x);
+    return kl_call_end_laid(&c, kl_n_cast(kl_n_bin(KL_OP_add, n[0], d), dt), 3, x);
 }
 
 kl_tensor *kl_complex_at(const char *at, kl_tensor *re, kl_tensor *im)

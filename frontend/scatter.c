@@ -192,6 +192,8 @@ kl_tensor *kl_scatter_reduce_at(const char *at, kl_tensor *t, int dim, kl_tensor
     how h = how_of(reduce);
     if (!a || !i || !v || h == HOWS || kl_dim_wrap(dim, a->rank, &e.axis))
         return kl_call_end(&c, NULL);
+    if (kl_lazy_numel(i) == 0 && kl_is_int((kl_dtype)i->dtype))
+        return kl_call_end(&c, kl_n_copy(a)); /* nothing is written, whatever the shapes */
     bool ok = i->rank == a->rank && v->rank == a->rank && v->dtype == a->dtype &&
               kl_is_int((kl_dtype)i->dtype);
     for (int k = 0; ok && k < a->rank; k++)

@@ -502,6 +502,10 @@ kl_tensor *kl_as_strided_at(const char *at, kl_tensor *t, kl_ints shape, kl_ints
     }
     if (!n)
         return kl_call_view(&c, NULL);
+    if (shape.n != strides.n) {
+        kl_fail(KL_ERR_SHAPE, "mismatch in length of strides and shape");
+        return kl_call_view(&c, NULL);
+    }
     if (!ok || (!none && (low < 0 || high >= t->storage->numel))) {
         char a[200], b[200];
         kl_fail(KL_ERR_SHAPE,

@@ -192,6 +192,7 @@ KL_API bool kl_is_contiguous(const kl_tensor *t);
  * of the whole storage. */
 KL_API uint64_t kl_storage_id(const kl_tensor *t);
 KL_API int64_t kl_storage_nbytes(const kl_tensor *t);
+KL_API bool kl_is_view(const kl_tensor *t); /* a function made it as a view of another */
 KL_API bool kl_shares_memory(const kl_tensor *a, const kl_tensor *b);
 /* How often the storage has been written in place. */
 KL_API uint32_t kl_version(const kl_tensor *t);

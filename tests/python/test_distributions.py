@@ -45,7 +45,27 @@ CASES = [
     (f"MultivariateNormal(m.tensor([1.0, -1.0]), {MATRIX})", "m.tensor([[0.1, 0.2], [1., 3.]])"),
     (f"MultivariateNormal(m.zeros(3, 2), precision_matrix={MATRIX})", "m.ones(3, 2)"),
     (f"MultivariateNormal(m.zeros(2), scale_tril=m.linalg.cholesky({MATRIX}))", "m.ones(2)"),
+    (f"HalfCauchy({P})", P), (f"Pareto(0.4, {P})", P), (f"Weibull({P}, m.tensor(1.5))", P),
+    (f"InverseGamma({P}, m.tensor(1.5))", P), ("Kumaraswamy(m.tensor([0.5, 0.7, 2.0]), m.tensor([2.0, 3.0, 0.7]))", UNIT),
+    ("FisherSnedecor(m.tensor([1.0, 4.0, 7.0]), m.tensor([1.5, 3.0, 9.0]))", P),
+    (f"VonMises(m.tensor([0., 1., -2.]), {P})", "m.tensor([0.1, -1., 3.])"),
+    ("GeneralizedPareto(0.1, 1.5, m.tensor([-0.3, 0.0, 0.7]))", P),
+    (f"ContinuousBernoulli({UNIT})", UNIT), ("ContinuousBernoulli(logits=m.tensor([-1., 0., 3.]))", UNIT),
+    (f"NegativeBinomial(5, {UNIT})", "m.tensor([0., 3., 10.])"),
+    ("NegativeBinomial(m.tensor([4., 2.]), logits=m.tensor([-1.0, 2.0]))", "m.tensor([0., 3.])"),
+    ("OneHotCategorical(m.tensor([[1.0, 2.0, 1.0], [0.1, 0.2, 0.7]]))", "m.tensor([0., 0., 1.])"),
+    ("OneHotCategoricalStraightThrough(logits=m.tensor([0.5, -1.0, 2.0]))", "m.tensor([0., 0., 1.])"),
+    (f"RelaxedBernoulli(m.tensor(0.7), {UNIT})", UNIT),
+    ("RelaxedOneHotCategorical(m.tensor(0.7), m.tensor([0.2, 0.3, 0.5]))", "m.tensor([0.2, 0.5, 0.3])"),
+    (f"LogisticNormal(m.zeros(2), m.ones(2))", "m.tensor([0.2, 0.5, 0.3])"),
+    (f"LowRankMultivariateNormal(m.zeros(3), m.tensor([[1.], [2.], [0.5]]), {P})", "m.ones(2, 3)"),
+    (f"Wishart(m.tensor(3.5), {MATRIX})", MATRIX), (f"Wishart(m.tensor([3., 4.]), precision_matrix={MATRIX})", MATRIX),
+    ("LKJCholesky(3, m.tensor([0.5, 2.0]))", "m.linalg.cholesky(m.tensor([[1., .2, .1], [.2, 1., .3], [.1, .3, 1.]]))"),
+    (f"MixtureSameFamily(D.Categorical({P}), D.Normal({P}, 2.0))", "m.tensor([0.1, -1.])"),
+    (f"MixtureSameFamily(D.Categorical({P}), D.Independent(D.Normal(m.zeros(3, 2), 2.0 * m.ones(3, 2)), 1))", "m.ones(4, 2)"),
 ]
+NO_MOMENTS = ("Cauchy", "StudentT", "Categorical", "HalfCauchy", "Pareto", "GeneralizedPareto", "InverseGamma",
+              "FisherSnedecor", "VonMises", "Relaxed", "Logistic", "LKJ")
 PAIRS = [
     (f"Normal(0.0, {P})", f"Normal({P}, 2.0)"), (f"LogNormal(0.0, {P})", f"LogNormal({P}, 2.0)"),
     (f"Bernoulli({UNIT})", "Bernoulli(0.3)"), (f"Geometric({UNIT})", "Geometric(0.3)"),
@@ -57,6 +77,16 @@ PAIRS = [
     (f"Categorical({P})", "Categorical(m.ones(3))"),
     (f"MultivariateNormal(m.zeros(2), {MATRIX})", f"MultivariateNormal(m.ones(2), 2 * {MATRIX})"),
     (f"Independent(D.Normal(m.zeros(3), {P}), 1)", "Independent(D.Normal(m.ones(3), 2 * m.ones(3)), 1)"),
+    (f"HalfNormal({P})", "HalfNormal(2.0)"), (f"Cauchy(0.0, {P})", "Cauchy(1.0, 2.0)"),
+    (f"Pareto(1.0, {P})", f"Pareto({P}, 2.0)"), (f"Binomial(4, {UNIT})", "Binomial(4, 0.3)"),
+    ("OneHotCategorical(m.tensor([1.0, 2.0]))", "OneHotCategorical(m.ones(2))"),
+    (f"ContinuousBernoulli({UNIT})", "ContinuousBernoulli(0.3)"), (f"Exponential({P})", "Gamma(2.0, 3.0)"),
+    (f"Gamma({P}, 1.0)", "Exponential(2.0)"), (f"Exponential({P})", "Normal(1.0, 2.0)"),
+    (f"Gamma({P}, 1.0)", "Normal(1.0, 2.0)"), (f"Laplace(0.0, {P})", "Normal(1.0, 2.0)"),
+    (f"Gumbel(0.0, {P})", "Normal(1.0, 2.0)"), (f"Beta({P}, 1.0)", "Normal(1.0, 2.0)"),
+    (f"Bernoulli({UNIT})", "Poisson(1.2)"), (f"Normal(0.0, {P})", "Laplace(1.0, 2.0)"),
+    (f"Normal(0.0, {P})", "Gumbel(1.0, 2.0)"),
+    (f"LowRankMultivariateNormal(m.zeros(2), m.ones(2, 1), m.ones(2))", f"MultivariateNormal(m.ones(2), {MATRIX})"),
 ]
 
 
@@ -132,7 +162,7 @@ class Samples(unittest.TestCase):
     def test_moments(self):
         kiln.manual_seed(0)
         for source, _ in CASES:
-            if source.startswith(("Cauchy", "StudentT", "Categorical")):
+            if source.startswith(NO_MOMENTS):
                 continue
             with self.subTest(source):
                 d = both(source)[1]
@@ -142,6 +172,18 @@ class Samples(unittest.TestCase):
                 if source.startswith("LogNormal"):  # its fourth moment is too large
                     continue
                 self.assertLess(((x.var(0) / d.variance) - 1).abs().max().item(), 0.25)
+
+    def test_without_moments(self):
+        kiln.manual_seed(0)
+        D = kiln.distributions
+        x = D.VonMises(0.5, 2.0).sample((5000,))
+        self.assertLess(((x - 0.5).cos().mean() - 0.6978).abs().item(), 0.03)  # I1(2) / I0(2)
+        lower = D.LKJCholesky(3, 1.0).sample((5000,))
+        r = lower @ lower.mT
+        self.assertTrue(bool(D.constraints.corr_cholesky.check(lower).all()))
+        self.assertLess((r.var(0)[0, 1] - 0.25).abs().item(), 0.02)  # uniform: of Beta(1.5, 1.5) on (-1, 1)
+        x = D.RelaxedOneHotCategorical(kiln.tensor(0.1), kiln.tensor([0.2, 0.8])).sample((5000,))
+        self.assertLess((x.mean(0)[0] - 0.2).abs().item(), 0.03)
 
     def test_categorical(self):
         kiln.manual_seed(0)
@@ -193,7 +235,20 @@ class Transforms(unittest.TestCase):
         f"D.ComposeTransform([D.ExpTransform(), D.PowerTransform(2.)]).log_abs_det_jacobian"
         f"({V}, {V}.exp() ** 2)",
         f"D.SoftplusTransform().inv({V}.abs())", f"D.SoftmaxTransform()({V})",
-        f"D.IndependentTransform(D.ExpTransform(), 1).log_abs_det_jacobian({V}, {V}.exp())"]
+        f"D.IndependentTransform(D.ExpTransform(), 1).log_abs_det_jacobian({V}, {V}.exp())",
+        f"D.biject_to(D.constraints.simplex)({V})", f"D.transform_to(D.constraints.simplex)({V})",
+        f"D.transform_to(D.constraints.interval(1., 3.))({V})", f"D.biject_to(D.constraints.less_than(2.))({V})",
+        "D.transform_to(D.constraints.positive_definite)(m.tensor([[1., 2.], [3., 4.]]))",
+        "D.constraints.corr_cholesky.check(D.CorrCholeskyTransform()(m.tensor([0.3, -0.5, 1.])))",
+        "D.constraints.one_hot.check(m.eye(2))", "D.constraints.positive_semidefinite.check(m.ones(2, 2))",
+        "D.ReshapeTransform((2,), (1, 2)).log_abs_det_jacobian(m.ones(3, 2), m.ones(3, 1, 2))",
+        "D.utils.vec_to_tril_matrix(m.tensor([1., 2., 3.]))", "D.utils.probs_to_logits(m.tensor([0.2, 0.8]), True)",
+        *[f"{t}{of}" for t, x in (("D.StickBreakingTransform()", V), ("D.LowerCholeskyTransform()", "m.ones(2, 2)"),
+                                  ("D.CorrCholeskyTransform()", "m.tensor([0.3, -0.5, 1.])"),
+                                  ("D.CatTransform([D.ExpTransform(), D.AffineTransform(1., 2.)], 0, [1, 1])", V),
+                                  ("D.StackTransform([D.ExpTransform(), D.TanhTransform()], 0)", V))
+          for of in (f"({x})", f".inv({t}({x}))", f".log_abs_det_jacobian({x}, {t}({x}))") if
+          "Lower" not in t or "det" not in of]]
 
     def test_as_pytorch(self):
         for source in self.CASES:

@@ -25,6 +25,9 @@ LISTS = {
 }
 KEYS = {
     "range": (range(2),), "column": (range(2), 1), "list beside": (range(2), [0, 1]),
+    "mask": (np.array([True, False]),), "numbers": (np.array([1, 0]),), "mask of all": (A > 2,),
+    "after dots": (..., np.array([True, False, True])),
+    "short mask": (np.array([True]),), "of no dimension": (np.array(1),),
     "steps": (slice(None), range(0, 3, 2)), "outside": (range(3),), "generator": ((i for i in ()),),
 }
 

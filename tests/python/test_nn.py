@@ -148,6 +148,24 @@ class Layers(unittest.TestCase):
                 np.testing.assert_allclose(to_numpy(a).std(), to_numpy(b).std(), rtol=0.25)
                 np.testing.assert_allclose(abs(to_numpy(a)).max(), abs(to_numpy(b)).max(), rtol=0.2)
 
+    def test_gradient_functions(self):
+        x, w, g = torch.randn(2, 4, 7), torch.randn(6, 2, 3), torch.randn(2, 6, 3)
+        results = [(m.nn.grad.conv1d_input(x.shape, b, c, 2, 0, 1, 2), m.nn.grad.conv1d_weight(a, w.shape, c, 2, 0, 1, 2))
+                   for m, (a, b, c) in zip(SIDES, ((x, w, g), map(to_kiln, (x, w, g))))]
+        for theirs, ours in zip(*results):
+            np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), 1e-4, 1e-5)
+
+    def test_generators(self):
+        """What init draws from a generator is what it draws without one of the same seed."""
+        init = kiln.nn.init
+        for f in (init.uniform_, init.normal_, init.trunc_normal_, init.xavier_uniform_, init.xavier_normal_,
+                  init.kaiming_uniform_, init.kaiming_normal_, init.orthogonal_,
+                  lambda t, generator=None: init.sparse_(t, 0.5, generator=generator)):
+            kiln.manual_seed(3)
+            plain = f(kiln.empty(4, 4))
+            drawn = f(kiln.empty(4, 4), generator=kiln.Generator().manual_seed(3))
+            self.assertTrue(kiln.equal(plain, drawn))
+
     def test_random(self):
         """Dropouts keep about the right share, and scale it."""
         kiln.manual_seed(0)
@@ -158,6 +176,11 @@ class Layers(unittest.TestCase):
             np.testing.assert_allclose(y[y != 0], value, 1e-6)
         y = to_numpy(kiln.nn.Dropout2d(0.5)(kiln.ones(8, 8, 4, 4)))
         self.assertEqual(set((y != 0).mean((2, 3)).ravel()), {0.0, 1.0})
+        y = to_numpy(kiln.nn.Dropout1d(0.5)(x))  # each channel of each sample by itself
+        self.assertEqual(set((y != 0).mean(2).ravel()), {0.0, 1.0})
+        self.assertTrue(0 < (y != 0).any(2).mean(1).min() and (y != 0).any(2).mean(1).max() < 1)
+        y = to_numpy(kiln.nn.Dropout1d(0.5)(x[0]))
+        self.assertEqual(set((y != 0).mean(1).ravel()), {0.0, 1.0})
         y = to_numpy(kiln.nn.RReLU()(-x))
         self.assertTrue(-1 / 3 <= y.min() and y.max() <= -1 / 8 and y.std() > 0)
         self.assertEqual(kiln.nn.Dropout(0.5).eval()(x).sum().item(), x.sum().item())

@@ -44,6 +44,26 @@ class Devices(unittest.TestCase):
         self.assertEqual(repr(torch.device("cuda")), "device(type='cuda')")
         self.assertEqual(repr(torch.device("cuda", 0)), "device(type='cuda', index=0)")
         self.assertEqual(str(torch.device("cuda:1")), "cuda:1")
+        for bad in ("cuda: 2", "cuda:+2", "cuda:2 ", "cuda:", -1):
+            self.assertRaises(RuntimeError, torch.device, bad)
+
+    def test_settings(self):
+        torch.set_deterministic_debug_mode("warn")
+        self.assertEqual((torch.are_deterministic_algorithms_enabled(), torch.get_deterministic_debug_mode()),
+                         (True, 1))
+        torch.use_deterministic_algorithms(False)
+        self.assertEqual(torch.get_deterministic_debug_mode(), 0)
+        check = torch.sparse.check_sparse_tensor_invariants
+        with check():
+            self.assertTrue(check.is_enabled())
+        self.assertFalse(check.is_enabled())
+        self.assertIn("Version", torch.__config__.show())
+        self.assertIn("get_num_threads() : ", torch.__config__.parallel_info())
+        self.assertRaises(RuntimeError, torch.ones(1).as_subclass, int)
+        self.assertRaises(RuntimeError, torch.set_num_threads, 2 ** 80)
+        self.assertFalse(torch.ones(1).is_shared())
+        for shared in (torch.ones(1).share_memory_, torch.nn.Linear(1, 1).share_memory):
+            self.assertRaises(NotImplementedError, shared)
 
 
 class Generators(unittest.TestCase):

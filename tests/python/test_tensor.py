@@ -2,6 +2,7 @@
 PyTorch or NumPy: the expected texts were printed by PyTorch 2.15."""
 import array
 import copy
+import io
 import threading
 import unittest
 
@@ -233,6 +234,7 @@ class Out(unittest.TestCase):
         out = torch.empty(3, dtype=torch.int32)
         self.assertEqual(torch.zeros(3, out=out).dtype, torch.int32)
         self.assertEqual(torch.arange(3, out=out).tolist(), [0, 1, 2])
+        self.assertEqual(torch.linspace(0, 3, 4, out=torch.empty(4, dtype=torch.int64)).tolist(), [0, 1, 2, 3])
 
 
 class Memory(unittest.TestCase):
@@ -244,6 +246,27 @@ class Memory(unittest.TestCase):
         y[0, 0] = 9
         self.assertEqual(x.tolist(), [[0, 9, 2], [3, 4, 5]])
         self.assertEqual(y.tolist(), [[9, 2], [4, 5]])
+
+    def test_storages_of_their_own(self):
+        s = torch.FloatStorage([1, 2, 3])
+        self.assertEqual((len(s), s.dtype, s.nbytes(), s.long().tolist()), (3, torch.float32, 12, [1, 2, 3]))
+        self.assertTrue(isinstance(s, torch.FloatStorage) and not isinstance(s, torch.LongStorage))
+        self.assertEqual(torch.ShortStorage.from_buffer(bytearray([1, 2]), "big").tolist(), [258])
+        x = torch.tensor(s)
+        s.fill_(7)
+        self.assertEqual((x.tolist(), s[1:].tolist()), ([1, 2, 3], [7, 7]))
+        self.assertTrue(x[1:]._is_view() and not x._is_view())
+
+    def test_saved(self):
+        """Storages stay shared with the tensors over them; sparse tensors keep their places."""
+        x, file = torch.arange(4.0), io.BytesIO()
+        torch.save([x[2:], x.storage(), torch.sparse_coo_tensor([[0, 2]], [1.0, 2.0], (4,)),
+                    torch.channels_last], file)
+        file.seek(0)
+        y, s, sparse, layout = torch.load(file)
+        s[2] = 9
+        self.assertEqual((y.tolist(), s.dtype, layout), ([9, 3], torch.float32, torch.channels_last))
+        self.assertEqual(sparse.to_dense().tolist(), [1, 0, 2, 0])
 
     def test_by_functions(self):
         x = torch.arange(3.0)
@@ -315,6 +338,24 @@ class Memory(unittest.TestCase):
 
 class OtherDtypes(unittest.TestCase):
     """view(dtype): the same memory."""
+
+    def test_halves_computed_in_float(self):
+        x = torch.full((2,), 0.1, dtype=torch.float16)
+        self.assertEqual(torch.add(x, x, alpha=40000).tolist(), [4000, 4000])
+        low, high = (torch.full((1,), v, dtype=torch.float16) for v in (-30000.0, -20000.0))
+        self.assertEqual(torch.lerp(low, high, 8).tolist(), [49984])
+
+    def test_scattered_nothing(self):
+        x, none = torch.ones(2, 2), torch.tensor([], dtype=torch.int64)
+        for y in (x.scatter(0, none, x), x.scatter_add(0, none, x), x.scatter_reduce(0, none, x, "prod")):
+            self.assertTrue(torch.equal(x, y))
+
+    def test_poisson(self):
+        torch.manual_seed(0)
+        x = torch.poisson(torch.full((4000,), 3.0))
+        self.assertTrue(abs(x.mean().item() - 3) < 0.15 and abs(x.var().item() - 3) < 0.4)
+        with self.assertRaisesRegex(RuntimeError, "rate to be non-negative"):
+            torch.poisson(torch.tensor(-1.0))
 
     def test_shared(self):
         x = torch.zeros(2, 4)

@@ -106,6 +106,8 @@ START_TEST(test_shapes)
           "non-singleton dimension 0");
     FAILS(kl_as_strided_at(KL_HERE, f(2, 3), kl_shape(9), kl_shape(1), 0),
           "leave the storage of 6 elements");
+    FAILS(kl_as_strided_at(KL_HERE, f(2, 3), kl_shape(1), kl_shape(), 0),
+          "mismatch in length of strides and shape");
     FAILS(kl_split_at(KL_HERE, f(2, 3), 0, 0, out, 8),
           "split expects split_size be positive");
     FAILS(kl_chunk_at(KL_HERE, f(2, 3), 0, 0, out),
@@ -220,6 +222,19 @@ START_TEST(test_linalg)
     FAILS(kl_linear(v, f(2, 4), NULL), "linear: input [3] and weight [2, 4] do not fit");
     FAILS(kl_linear(f(2, 3), f(2, 4), NULL),
           "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2)");
+    kl_tensor *image = kl_ones(kl_shape(1, 3, 4, 4), KL_F32);
+    FAILS(kl_conv(image, kl_ones(kl_shape(6, 1, 3, 3), KL_F32), NULL),
+          "Given groups=1, weight of size [6, 1, 3, 3], expected input[1, 3, 4, 4] to "
+          "have 1 "
+          "channels, but got 3 channels instead");
+    FAILS(
+        kl_conv(f(2, 3), kl_ones(kl_shape(6, 1, 3, 3), KL_F32), NULL),
+        "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: "
+        "[2, 3]");
+    FAILS(
+        kl_conv(image, kl_ones(kl_shape(6, 3, 5, 3), KL_F32), NULL),
+        "Calculated padded input size per channel: (4 x 4). Kernel size: (5 x 3). Kernel "
+        "size can't be greater than actual input size");
     FAILS(kl_conv(f(2, 3), f(2, 3), NULL),
           "conv: input f32 [2, 3] and weight f32 [2, 3]");
     FAILS(kl_layer_norm(f(2, 3), 7, NULL, NULL, 1e-5),

@@ -92,6 +92,13 @@ static PyObject *data_ptr(PyObject *self, PyObject *t)
     return kl_failed() ? py_raise() : PyLong_FromVoidPtr(p);
 }
 
+/* _is_view(t): whether a function made it as a view of another tensor. */
+static PyObject *is_view(PyObject *self, PyObject *t)
+{
+    (void)self;
+    return tensor_given(t) ? PyBool_FromLong(kl_is_view(py_t(t))) : NULL;
+}
+
 /* _to_bytes(t): its elements, row-major. */
 static PyObject *to_bytes(PyObject *self, PyObject *t)
 {
@@ -130,6 +137,7 @@ static PyMethodDef methods[] = {
     {"_save", save, METH_VARARGS, "Tensors into a file."},
     {"_to_bytes", to_bytes, METH_O, "The elements' bytes."},
     {"_from_bytes", from_bytes, METH_VARARGS, "A tensor of bytes."},
+    {"_is_view", is_view, METH_O, "Whether it is a view of another."},
     {"_storage", storage, METH_O, "Which storage, and its bytes."},
     {"_data_ptr", data_ptr, METH_O, "The first element's address."},
     {0},

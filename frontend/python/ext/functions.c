@@ -230,7 +230,7 @@ static bool takes_out(int row, int how)
 static void take_dtype(const py_row *row, py_value *v, PyObject *out)
 {
     if (!py_is_tensor(out) || row->params[0].kind == PY_TENSOR ||
-        row->params[0].kind == PY_OPERAND)
+        (row->params[0].kind == PY_OPERAND && row->device < 0)) /* linspace(a, b) is made */
         return;
     for (int i = 0; i < row->nparams; i++)
         if (row->params[i].kind == PY_DTYPE && !v[i].given) {

@@ -14,6 +14,7 @@ typedef struct plan {
     int n, rank;                   /* dimensions walked; of the original */
     int part;                      /* which of the key's is looked at, for errors */
     bool advanced;
+    PyObject *made; /* tensors of the key's arrays, a list */
 } plan;
 
 static bool is_sequence(PyObject *o)
@@ -41,6 +42,15 @@ static int fail(PyObject *type, const char *text)
     return -1;
 }
 
+static int no_index(PyObject *o)
+{
+    return py_fail_type(
+        PyExc_IndexError,
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+        "Variables are valid indices (got %U)",
+        o);
+}
+
 static int take_slice(plan *p, const char *at, PyObject *o)
 {
     Py_ssize_t start, stop, step;
@@ -61,8 +71,9 @@ static int take_slice(plan *p, const char *at, PyObject *o)
 static int take_int(plan *p, const char *at, PyObject *o)
 {
     int64_t i, n = kl_extent(p->view, p->n);
-    if (py_as_int(o, &i) != 1)
-        return -1;
+    int whole = py_as_int(o, &i);
+    if (whole != 1)
+        return whole ? -1 : no_index(o);
     if (n < 0)
         return fail(PyExc_IndexError,
                     "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
@@ -77,16 +88,27 @@ static int take_int(plan *p, const char *at, PyObject *o)
     return p->view ? 0 : -1;
 }
 
+static PyObject *list_of(const kl_tensor *t)
+{
+    PyObject *list = PyList_New(kl_rank(t));
+    for (int d = 0; list && d < kl_rank(t); d++)
+        PyList_SetItem(list, d, PyLong_FromLongLong(kl_extent(t, d)));
+    return list;
+}
+
 /* A mask is as many index tensors as it has dimensions. */
 static int take_mask(plan *p, const char *at, kl_tensor *mask)
 {
     for (int d = 0; d < kl_rank(mask); d++)
         if (kl_extent(mask, d) != kl_extent(p->view, p->n + d)) {
+            PyObject *of = list_of(mask), *in = list_of(p->view);
             PyErr_Format(
                 PyExc_IndexError,
-                "The shape of the mask at index %d does not match the shape of the "
-                "indexed tensor at index %d",
-                d, p->n + d);
+                "The shape of the mask %R at index %d does not match the shape of "
+                "the indexed tensor %R at index %d",
+                of, d, in, p->n + d);
+            Py_XDECREF(of);
+            Py_XDECREF(in);
             return -1;
         }
     kl_tensor *all = kl_nonzero_at(at, mask);
@@ -144,12 +166,8 @@ static int take(plan *p, const char *at, PyObject *o)
                                     : take_truth(p, at, PyObject_IsTrue(o) == 1);
     if (py_is_int(o))
         return take_int(p, at, o);
-    if (!is_sequence(o) && !PyObject_HasAttrString(o, "__array_interface__"))
-        return py_fail_type(
-            PyExc_IndexError,
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
-            "Variables are valid indices (got %U)",
-            o);
+    if (!is_sequence(o))
+        return no_index(o);
     PyObject *t = py_make(o, KL_DTYPE_NONE);
     if (t && kl_numel(py_t(t)) == 0 && kl_dtype_of(py_t(t)) >= KL_F16) {
         Py_DECREF(t); /* an empty list indexes nothing */
@@ -219,6 +237,27 @@ static int stands_for_tuple(PyObject *key)
                : 1;
 }
 
+/* What the rest of this file looks at: NumPy's arrays (its numbers have no items to set)
+ * as tensors. */
+static PyObject *part_of(plan *p, PyObject *o)
+{
+    int64_t i;
+    if (py_is_tensor(o) || PyLong_Check(o) || PySlice_Check(o) || o == Py_None ||
+        !PyObject_HasAttrString(o, "__array_interface__") ||
+        !PyObject_HasAttrString(o, "__setitem__"))
+        return o;
+    int whole =
+        py_as_int(o, &i); /* an array has __index__, which most refuse to answer */
+    if (whole)
+        return whole > 0 ? o : NULL;
+    PyObject *t = py_make(o, KL_DTYPE_NONE);
+    p->made = p->made ? p->made : PyList_New(0);
+    if (t && (!p->made || PyList_Append(p->made, t)))
+        Py_CLEAR(t);
+    Py_XDECREF(t); /* the list holds it */
+    return t;
+}
+
 static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
 {
     PyObject *parts[2 * KL_INTS_MAX];
@@ -228,12 +267,15 @@ static int make_plan(plan *p, const char *at, PyObject *self, PyObject *key)
     if (listed < 0)
         return -1;
     if (!tuple && !listed)
-        return walk(p, at, &key, 1);
+        return (key = part_of(p, key)) ? walk(p, at, &key, 1) : -1;
     Py_ssize_t n = tuple ? PyTuple_Size(key) : PyList_Size(key);
     if (n > 2 * KL_INTS_MAX)
         return fail(PyExc_IndexError, "too many indices");
-    for (Py_ssize_t i = 0; i < n; i++)
-        parts[i] = tuple ? PyTuple_GetItem(key, i) : PyList_GetItem(key, i);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *o = tuple ? PyTuple_GetItem(key, i) : PyList_GetItem(key, i);
+        if (!(parts[i] = part_of(p, o)))
+            return -1;
+    }
     return walk(p, at, parts, n);
 }
 
@@ -300,14 +342,14 @@ PyObject *py_getitem(PyObject *self, PyObject *key)
     const char *at = py_place();
     plan p;
     kl_scope_begin();
-    if (make_plan(&p, at, self, key) || check_indices(&p))
-        return leave(NULL);
-    kl_tensor *r = p.view;
-    if (p.advanced)
+    bool ok = !make_plan(&p, at, self, key) && !check_indices(&p);
+    kl_tensor *r = ok ? p.view : NULL;
+    if (ok && p.advanced)
         r = kl_index_at(at, p.view, p.index, p.n);
-    else if (r == py_t(self))
+    else if (ok && r == py_t(self))
         r = kl_slice_at(at, r, 0, 0, KL_END, 1);
-    if (r == NULL && kl_rank(py_t(self)) == 0) { /* x[...] of a 0-d tensor */
+    Py_XDECREF(p.made);
+    if (ok && r == NULL && kl_rank(py_t(self)) == 0) { /* x[...] of a 0-d tensor */
         kl_error_clear();
         r = kl_view_at(at, py_t(self), kl_shape());
     }
@@ -340,7 +382,7 @@ int py_setitem(PyObject *self, PyObject *key, PyObject *value)
     const char *at = py_place();
     PyObject *held = NULL;
     kl_arg v;
-    plan p;
+    plan p = {0};
     if (!value)
         return fail(PyExc_TypeError, "Tensor does not support deleting items");
     kl_scope_begin();
@@ -353,6 +395,7 @@ int py_setitem(PyObject *self, PyObject *key, PyObject *value)
     else if (!r)
         r = !kl_copy_in_at(at, p.view, v);
     kl_scope_drop();
+    Py_XDECREF(p.made);
     Py_XDECREF(held);
     if (!r)
         return 0;

@@ -71,11 +71,12 @@ static PyObject *explain(PyObject *self, PyObject *args)
 
 static PyObject *set_num_threads(PyObject *self, PyObject *n)
 {
-    long v = PyLong_AsLong(n);
+    int over = 0;
+    long v = PyLong_AsLongAndOverflow(n, &over);
     (void)self;
     if (PyErr_Occurred())
         return NULL;
-    if (v < 1) {
+    if (over || v < 1) {
         PyErr_SetString(PyExc_RuntimeError, "set_num_threads expects a positive integer");
         return NULL;
     }

@@ -156,6 +156,13 @@ FUNCTION(as_class)
     (void)self;
     if (!PyArg_ParseTuple(args, "O!O!|p", &PyType_Type, &cls, py.tensor, &t, &follow))
         return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)cls, py.tensor)) {
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "Creating a Tensor subclass from a class that does not inherit from "
+            "Tensor is not possible. Make sure your class inherits from Tensor.");
+        return NULL;
+    }
     kl_tensor *of = py_t(t);
     return py_wrap_as((PyTypeObject *)cls,
                       follow ? kl_view_at(py_place(), of, kl_shape_of(of))

@@ -39,6 +39,17 @@ static kl_arg row_scaled(const char *at, kl_arg other, kl_arg a, kl_arg alpha)
     return kl_arg_t(kl_mul_at(at, a, alpha));
 }
 
+/* a + alpha b: of f16 and bf16 in f32, as PyTorch's kernel adds. */
+static kl_tensor *row_add(const char *at, kl_arg a, kl_arg b, kl_arg alpha)
+{
+    kl_arg scaled = row_scaled(at, a, b, alpha);
+    kl_dtype dt =
+        scaled.kind == KL_ARG_TENSOR && scaled.t ? kl_dtype_of(scaled.t) : KL_F32;
+    if ((dt == KL_F16 || dt == KL_BF16) && (alpha.kind != KL_ARG_INT || alpha.i != 1))
+        return kl_addcmul_at(at, a, b, kl_arg_i(1), alpha);
+    return kl_add_at(at, a, scaled);
+}
+
 static kl_tensor *row_addcdiv(const char *at, const py_value *v)
 {
     if (row_category(v[1].u.a) < 2 && row_category(v[2].u.a) < 2) {

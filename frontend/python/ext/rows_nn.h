@@ -26,6 +26,26 @@ static int row_soft_dim(kl_tensor *t, bool given, int64_t dim)
     return given ? (int)dim : n == 0 || n == 1 || n == 3 ? 0 : 1;
 }
 
+/* Dropout of a layer for so many spatial axes: without one more than them a batch is
+ * missing; dropout2d takes [N, C, L] for three axes. */
+static kl_tensor *row_drop(const char *at, const char *name, kl_tensor *x, double p,
+                           bool training, int how, int dims)
+{
+    if (dims == 1 && kl_rank(x) != 2 && kl_rank(x) != 3) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "%s: Expected 2D or 3D input, but received a %dD input. Note that "
+                     "dropout1d exists to provide channel-wise dropout on inputs with 1 "
+                     "spatial dimension, a channel dimension, and an optional batch "
+                     "dimension (i.e. 2D or 3D inputs).",
+                     name, kl_rank(x));
+        return NULL;
+    }
+    if (dims == 0 || dims == 2 || kl_rank(x) != dims + 1)
+        return kl_dropout_by_at(at, x, p, training, how);
+    kl_tensor *one = kl_dropout_by_at(at, kl_unsqueeze_at(at, x, 0), p, training, how);
+    return one ? kl_squeeze_at(at, one, kl_axes(0)) : NULL;
+}
+
 static double row_eps(kl_tensor *t)
 {
     switch (kl_dtype_of(t)) {
@@ -112,8 +132,8 @@ static void row_moments(const char *at, kl_tensor *x, kl_ints axes, bool keep, d
     r->n = 3;
 }
 
-static void row_native_layer_norm(const char *at, kl_tensor *x, kl_ints shape, kl_tensor *w,
-                                  kl_tensor *b, double eps, py_result *r)
+static void row_native_layer_norm(const char *at, kl_tensor *x, kl_ints shape,
+                                  kl_tensor *w, kl_tensor *b, double eps, py_result *r)
 {
     kl_ints axes = {.n = shape.n};
     for (int i = 0; i < axes.n; i++)
@@ -122,8 +142,8 @@ static void row_native_layer_norm(const char *at, kl_tensor *x, kl_ints shape, k
     row_moments(at, r->t ? kl_detach_at(at, x) : NULL, axes, true, eps, r);
 }
 
-static void row_native_group_norm(const char *at, kl_tensor *x, kl_tensor *w, kl_tensor *b,
-                                  kl_ints groups, double eps, py_result *r)
+static void row_native_group_norm(const char *at, kl_tensor *x, kl_tensor *w,
+                                  kl_tensor *b, kl_ints groups, double eps, py_result *r)
 {
     r->t = kl_group_norm_at(at, x, (int)groups.v[1], w, b, eps);
     kl_tensor *flat = r->t ? kl_reshape_at(at, x, groups) : NULL;
@@ -131,8 +151,9 @@ static void row_native_group_norm(const char *at, kl_tensor *x, kl_tensor *w, kl
 }
 
 static void row_native_batch_norm(const char *at, kl_tensor *x, kl_tensor *mean,
-                                  kl_tensor *var, kl_tensor *w, kl_tensor *b, bool training,
-                                  double momentum, double eps, py_result *r)
+                                  kl_tensor *var, kl_tensor *w, kl_tensor *b,
+                                  bool training, double momentum, double eps,
+                                  py_result *r)
 {
     kl_ints axes = {0};
     for (int i = 0; i < kl_rank(x); i++)
@@ -185,16 +206,17 @@ static kl_tensor *row_max_unpool(const char *at, kl_tensor *t, kl_tensor *index,
 }
 
 /* Windows by their number, or by a share of the extents; samples drawn unless given. */
-static void row_fractional(const char *at, kl_tensor *t, int dims, kl_ints size, kl_ints out,
-                           const double *ratio, int nratio, bool index, kl_tensor *samples,
-                           py_result *r)
+static void row_fractional(const char *at, kl_tensor *t, int dims, kl_ints size,
+                           kl_ints out, const double *ratio, int nratio, bool index,
+                           kl_tensor *samples, py_result *r)
 {
     int lead = kl_rank(t) - dims;
     if (out.n == 0 && nratio == 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "fractional_max_pool%dd requires specifying either an output_size or "
-                     "an output_ratio",
-                     dims);
+        PyErr_Format(
+            PyExc_ValueError,
+            "fractional_max_pool%dd requires specifying either an output_size or "
+            "an output_ratio",
+            dims);
         return;
     }
     for (int i = 0; out.n < dims && nratio && lead >= 0; i++)

@@ -120,8 +120,8 @@ static int parse_device(const char *s, py_device_object *d)
             return 0;
         char *end;
         long v = strtol(s + n + 1, &end, 10);
-        if (end == s + n + 1 || *end || v < 0 || v > MAX_INDEX)
-            break;
+        if (s[n + 1] < '0' || s[n + 1] > '9' || *end || v > MAX_INDEX)
+            break; /* a sign or a blank before the number, or none */
         d->index = (int)v;
         return 0;
     }
@@ -153,8 +153,14 @@ static PyObject *device_new(PyTypeObject *type, PyObject *args, PyObject *kw)
         Py_INCREF(what);
         return what;
     }
-    if (PyLong_Check(what))
-        return device_alloc(1, (int)PyLong_AsLong(what));
+    if (PyLong_Check(what)) {
+        long number = PyLong_AsLong(what);
+        if (number >= 0 && number <= MAX_INDEX)
+            return device_alloc(1, (int)number);
+        PyErr_Clear();
+        PyErr_SetString(PyExc_RuntimeError, "Device index must not be negative");
+        return NULL;
+    }
     const char *s = PyUnicode_Check(what) ? PyUnicode_AsUTF8AndSize(what, NULL) : NULL;
     py_device_object d = {.kind = 0};
     if (!s) {

@@ -37,8 +37,9 @@ from . import (accelerator, backends, cuda, fft, func, functional, jit, linalg, 
                signal, special, testing, utils)
 from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401
                      sparse_compressed_tensor, sparse_csc_tensor, sparse_csr_tensor)
-from . import distributed, distributions  # noqa: E402,F401
+from . import __config__, distributed, distributions  # noqa: E402,F401
 from .serialization import load, save  # noqa: E402,F401
+from .storage import *  # noqa: E402,F401,F403
 
 from . import version  # noqa: E402,F401
 from .version import __version__  # noqa: E402,F401

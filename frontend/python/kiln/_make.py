@@ -4,6 +4,7 @@ import warnings
 
 from . import _kiln
 from ._kiln import Tensor
+from .storage import UntypedStorage
 
 
 def _finish(t, device, requires_grad):
@@ -36,6 +37,8 @@ def _listed(data):
 def read(data, dtype):
     """A new tensor of numbers, of sequences of them, of memory, or of what has an array to give
     (a pandas Series)."""
+    if isinstance(data, UntypedStorage):
+        return data._flat().to(dtype or data.dtype, copy=True)
     try:
         return _kiln._tensor(data, dtype)
     except (TypeError, RuntimeError):  # what the second attempt cannot read either, it says

@@ -27,6 +27,8 @@ class memory_format(layout):
 
 
 strided, sparse_coo = layout("strided"), layout("sparse_coo")
+sparse_csr, sparse_csc, sparse_bsr, sparse_bsc = map(  # of no tensor: only compared with
+    layout, ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"))
 contiguous_format, preserve_format, channels_last, channels_last_3d = map(
     memory_format, ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d"))
 Tensor.layout = property(lambda self: strided)
@@ -137,7 +139,7 @@ def is_tensor(obj):
 
 
 def is_storage(obj):
-    from ._tensor import UntypedStorage
+    from .storage import UntypedStorage
     return isinstance(obj, UntypedStorage)
 
 
@@ -241,16 +243,36 @@ set_num_interop_threads = set_num_threads
 get_num_interop_threads = get_num_threads
 
 
+_deterministic = {"mode": False, "warn_only": False}
+
+
 def use_deterministic_algorithms(mode, *, warn_only=False):
-    """Every kernel gives the same bits each time, whatever is asked here."""
+    """Noted, and told when asked: every kernel gives the same bits each time in any case."""
+    _deterministic.update(mode=bool(mode), warn_only=bool(warn_only))
 
 
 def are_deterministic_algorithms_enabled():
-    return True
+    return _deterministic["mode"]
 
 
 def is_deterministic_algorithms_warn_only_enabled():
-    return False
+    return _deterministic["warn_only"]
+
+
+def set_deterministic_debug_mode(debug_mode):
+    """use_deterministic_algorithms by a number or word: 0 "default", 1 "warn", 2 "error"."""
+    words = ("default", "warn", "error")
+    if not isinstance(debug_mode, (int, str)):
+        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
+    n = words.index(debug_mode) if debug_mode in words else debug_mode
+    if n not in (0, 1, 2):
+        raise RuntimeError("invalid value of debug_mode, expected one of 0, 1, 2 or "
+                           f"`default`, `warn`, `error`, but got {debug_mode}")
+    use_deterministic_algorithms(n > 0, warn_only=n == 1)
+
+
+def get_deterministic_debug_mode():
+    return _deterministic["mode"] and 2 - _deterministic["warn_only"] or 0
 
 
 def _assert(condition, message):

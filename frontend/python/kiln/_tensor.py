@@ -7,6 +7,7 @@ from ._hooks import RemovableHandle
 from ._kiln import Tensor
 from ._make import read
 from ._size import Size
+from .storage import TypedStorage, UntypedStorage
 
 
 def _method(fn):
@@ -79,63 +80,6 @@ def data_ptr(self):
     return _kiln._data_ptr(self.detach()) if self.numel() else 0
 
 
-class UntypedStorage:
-    """The bytes that a tensor and its views lie in."""
-
-    def __init__(self, t):
-        self._t = t
-        self._cdata, self._bytes = _kiln._storage(t)
-
-    def nbytes(self):
-        return self._bytes
-
-    size = __len__ = nbytes
-
-    def __sizeof__(self):
-        return object.__sizeof__(self) + self._bytes
-
-    def data_ptr(self):
-        return _kiln._data_ptr(self._t.as_strided((1,), (1,), 0)) if self._bytes else 0
-
-    def __eq__(self, other):
-        return isinstance(other, UntypedStorage) and self._cdata == other._cdata
-
-    __hash__ = None
-
-
-class TypedStorage(UntypedStorage):
-    """The same, its elements counted and read by the tensor's dtype."""
-
-    def __init__(self, t):
-        super().__init__(t)
-        self.dtype, self.device = t.dtype, t.device
-
-    def size(self):
-        return self._bytes // self.dtype.itemsize
-
-    __len__ = size
-
-    def _flat(self):
-        n = self.size()
-        return self._t.detach().as_strided((n,), (1,), 0) if n else self._t.new_empty(0)
-
-    def untyped(self):
-        return UntypedStorage(self._t)
-
-    def tolist(self):
-        return self._flat().tolist()
-
-    def __iter__(self):
-        return iter(self.tolist())
-
-    def __getitem__(self, i):
-        v = self._flat()[i]
-        return v if isinstance(i, slice) else v.item()
-
-    def __setitem__(self, i, value):
-        self._flat()[i] = value
-
-
 @_method
 def storage(self):
     """The storage, as elements of the tensor's dtype."""
@@ -165,6 +109,25 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
 def untyped_storage(self):
     """The storage; two tensors share memory where their storages are equal."""
     return UntypedStorage(self)
+
+
+@_method
+def is_shared(self):
+    """Never: there is no memory that several processes see."""
+    return False
+
+
+@_method
+def share_memory_(self):
+    """Not there: another process gets a copy."""
+    raise NotImplementedError("kiln: Tensor.share_memory_ is not implemented: a tensor goes to "
+                              "another process as a copy")
+
+
+@_method
+def _is_view(self):
+    """Whether a function made it as a view of another tensor."""
+    return _kiln._is_view(self)
 
 
 @_method
@@ -296,6 +259,8 @@ def new(self, *args, size=None, device=None):
         return self.new_empty(size, device=device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return args[0].detach().to(self.dtype)
+    if len(args) == 1 and isinstance(args[0], UntypedStorage):
+        return self.new_empty(0).set_(args[0])
     if len(args) == 1 and not isinstance(args[0], (int, Size)):
         return self.new_tensor(args[0], device=device)
     return self.new_empty(*args, device=device) if args else self.new_empty(0, device=device)

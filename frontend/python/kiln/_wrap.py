@@ -1,12 +1,16 @@
 """Functions of the table whose arguments Python takes in ways that no signature says: labels
 among operands, a dimension count or lists, a list of dimensions."""
+import builtins as _builtins
+import math as _math
+
 from . import _dtypes as _d
 from . import _kiln
 from ._kiln import Tensor
 
 _table = _kiln._functions["torch"]
 
-__all__ = ["broadcast_shapes", "einsum", "gradient", "histogramdd", "randint_like", "tensordot", "unravel_index"]
+__all__ = ["broadcast_shapes", "einsum", "gradient", "histogramdd", "poisson", "randint_like",
+           "tensordot", "unravel_index"]
 
 
 def einsum(*args) -> Tensor:
@@ -156,3 +160,24 @@ def _range(start=0, end=None, step=1, **options) -> Tensor:
 
 
 _range.__name__ = "range"
+
+
+def poisson(input, generator=None) -> Tensor:
+    """How often something happens at each rate: the least number whose cumulative probability is no
+    less than a uniform one.
+
+    >>> torch.poisson(torch.zeros(2))
+    tensor([0., 0.])
+    """
+    k = _table
+    rate = input.detach().to(_d.float64)
+    if bool((rate < 0).any()):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    u = k["rand"](rate.shape, dtype=_d.float64, generator=generator)
+    low, high = -k["ones_like"](rate), (rate + 12 * rate.sqrt() + 40).ceil()
+    most = float(high.max()) if high.numel() else 1.0
+    for _ in _builtins.range(_math.ceil(_math.log2(most + 2)) + 1):
+        middle = ((low + high) / 2).floor().clamp(min=0)
+        enough = _kiln._functions["special"]["gammaincc"](middle + 1, rate) >= u
+        low, high = k["where"](enough, low, middle), k["where"](enough, middle, high)
+    return k["where"](rate == 0, 0, high).to(input.dtype)

@@ -1,5 +1,5 @@
 """Python's multiprocessing under PyTorch's name, and spawn. A tensor goes to another process as
-a copy: there is no memory that both see, and Tensor.share_memory_ is not there."""
+a copy: there is no memory that both see, and Tensor.share_memory_ says so."""
 import multiprocessing as _mp
 from multiprocessing import *  # noqa: F401,F403
 

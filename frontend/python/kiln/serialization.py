@@ -14,15 +14,14 @@ import pickle
 import struct
 import sys
 
-from . import _dtypes, _kiln
+from . import _dtypes, _kiln, _misc
 from ._kiln import Tensor, device, dtype
+from ._misc import layout, memory_format
 from ._size import Size
 from .nn.parameter import Parameter
+from .sparse import SparseTensor
+from .storage import KINDS, NAMES, TypedStorage, UntypedStorage
 
-_STORAGES = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16",
-             "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
-             "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128"}
-_NAME_OF = {v: k + "Storage" for k, v in _STORAGES.items()}
 _ALIGN = 64  # of each storage in the file, as PyTorch's
 
 # ---- writing ----
@@ -42,17 +41,12 @@ _REBUILD_2, _REBUILD_3 = (_Global("torch._utils", f"_rebuild_tensor_v{n}") for n
 _REBUILD_PARAMETER = _Global("torch._utils", "_rebuild_parameter")
 
 
-class _Storage:
-    """What a tensor lies in; pickled as a persistent id."""
-
-    def __init__(self, t):
-        self.id, self.nbytes = _kiln._storage(t)
-        self.name = _NAME_OF.get(_name_of(t.dtype))
-        self.numel = self.nbytes // (t.dtype.itemsize if self.name else 1)
+_REBUILD_SPARSE = _Global("torch._utils", "_rebuild_sparse_tensor")
+_LAYOUT = _Global("torch.serialization", "_get_layout")
 
 
-def _name_of(dt):
-    return repr(dt)[len("torch."):]
+def _name_of(named):
+    return repr(named)[len("torch."):]
 
 
 class _Pickler(pickle._Pickler):  # the one in Python: it can be told how to write a global
@@ -61,14 +55,15 @@ class _Pickler(pickle._Pickler):  # the one in Python: it can be told how to wri
         self.keys, self.storages = {}, []
 
     def persistent_id(self, obj):
-        if not isinstance(obj, _Storage):
+        if not isinstance(obj, UntypedStorage):
             return None
-        if obj.id not in self.keys:
-            self.keys[obj.id] = str(len(self.storages))
+        if obj._cdata not in self.keys:
+            self.keys[obj._cdata] = str(len(self.storages))
             self.storages.append(obj)
-        name = obj.name or "UntypedStorage"
-        return ("storage", _Global("torch" if obj.name else "torch.storage", name),
-                self.keys[obj.id], "cpu", obj.numel)
+        named = isinstance(obj, TypedStorage) and _name_of(obj.dtype) in NAMES
+        kind = _Global("torch", obj.pickle_storage_type()) if named else \
+            _Global("torch.storage", "UntypedStorage")
+        return "storage", kind, self.keys[obj._cdata], "cpu", obj.size() if named else obj.nbytes()
 
     def reducer_override(self, obj):
         if isinstance(obj, Parameter):
@@ -76,35 +71,32 @@ class _Pickler(pickle._Pickler):  # the one in Python: it can be told how to wri
                     (obj.data, obj.requires_grad, collections.OrderedDict()))
         if isinstance(obj, Tensor):
             return self._tensor(obj)
+        if isinstance(obj, SparseTensor):
+            return _REBUILD_SPARSE, (obj.layout, (obj._indices(), obj._values(), obj.shape,
+                                                  obj.is_coalesced()))
         if isinstance(obj, Size):
             return _Global("torch", "Size"), (tuple(obj),)
         if isinstance(obj, device):
             return _Global("torch", "device"), (str(obj),)
+        if isinstance(obj, layout):
+            return _LAYOUT, (repr(obj),)
         return NotImplemented
 
     def _tensor(self, t):
-        storage = _Storage(t)
-        storage.of = t
+        storage = TypedStorage(t)
         args = (storage, t.storage_offset(), tuple(t.shape), tuple(t.stride()), t.requires_grad,
                 collections.OrderedDict())
-        if storage.name:
+        if _name_of(t.dtype) in NAMES:
             return _REBUILD_2, args
         return _REBUILD_3, args + (_Global("torch", _name_of(t.dtype)), {})
 
     def save(self, obj, save_persistent_id=True):
-        if isinstance(obj, dtype):
+        if isinstance(obj, (dtype, memory_format)):
             obj = _Global("torch", _name_of(obj))
         if isinstance(obj, _Global):
             self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
             return None
         return super().save(obj, save_persistent_id)
-
-
-def _bytes_of(storage):
-    t = storage.of.detach()
-    if not storage.nbytes:
-        return b""
-    return _kiln._to_bytes(t.as_strided((storage.nbytes // t.dtype.itemsize,), (1,), 0))
 
 
 def _write_record(z, name, data):
@@ -127,7 +119,7 @@ def _write_zip(obj, file, stem):
         _write_record(z, f"{stem}/data.pkl", body.getvalue())
         _write_record(z, f"{stem}/byteorder", sys.byteorder.encode())
         for i, s in enumerate(p.storages):
-            _write_record(z, f"{stem}/data/{i}", _bytes_of(s))
+            _write_record(z, f"{stem}/data/{i}", _kiln._to_bytes(s._flat()))
         _write_record(z, f"{stem}/version", b"3\n")
 
 
@@ -167,22 +159,29 @@ def _umask():
 # ---- reading ----
 
 
-class _Read:
-    """The bytes of one storage, and the tensor over them of each dtype asked for."""
-
-    def __init__(self, data, dt):
-        self.data, self.dtype, self.typed = data, dt, {}
-
-    def tensor(self, dt):
-        if dt not in self.typed:
-            self.typed[dt] = _kiln._from_bytes(self.data, dt)
-        return self.typed[dt]
-
-
 def _rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=None, dt=None,
                     metadata=None):
-    t = storage.tensor(dt or storage.dtype).as_strided(tuple(size), tuple(stride), offset)
+    t = storage._t
+    if dt not in (None, t.dtype):  # one tensor over the bytes for all of this dtype
+        t = storage.__dict__.setdefault("_views", {}).setdefault(dt, t.view(dt))
+    t = t.as_strided(tuple(size), tuple(stride), offset)
     return t.requires_grad_() if requires_grad else t
+
+
+def _rebuild_sparse(kind, data):
+    indices, values, size, *coalesced = data
+    if kind is not SparseTensor.layout:
+        raise NotImplementedError(f"load: a tensor of layout {kind!r}")
+    from . import sparse_coo_tensor
+    return sparse_coo_tensor(indices, values, size, is_coalesced=any(coalesced))
+
+
+def _get_layout(name):
+    return _named(layout)[name]
+
+
+def _named(kind):
+    return {repr(v): v for v in vars(_misc).values() if type(v) is kind}
 
 
 def _rebuild_parameter(data, requires_grad, hooks=None):
@@ -204,6 +203,8 @@ ALLOWED = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
+    "torch.serialization._get_layout": _get_layout, **_named(memory_format),
     "torch.Size": Size, "torch.device": device, "torch.Tensor": Tensor,
     "torch.nn.parameter.Parameter": Parameter,
     "torch.storage.UntypedStorage": _StorageType(_dtypes.uint8),
@@ -216,7 +217,7 @@ ALLOWED = {
 }
 for _name in _dtypes.__all__:
     ALLOWED["torch." + _name] = getattr(_dtypes, _name)
-for _kind, _name in _STORAGES.items():
+for _kind, _name in KINDS.items():
     ALLOWED[f"torch.{_kind}Storage"] = _StorageType(getattr(_dtypes, _name))
 _added = {}
 
@@ -289,7 +290,7 @@ def _read_zip(z):
         data = z.read(f"{stem}data/{key}")
         if len(data) < numel * dt.itemsize:
             raise RuntimeError(f"storage {key} has {len(data)} bytes, fewer than {numel} of {dt}")
-        return _Read(data[:numel * dt.itemsize], dt)
+        return TypedStorage(_kiln._from_bytes(data[:numel * dt.itemsize], dt))
 
     return _Unpickler(io.BytesIO(z.read(pkl)), read).load()
 

@@ -1,6 +1,8 @@
 """Sparse tensors in coordinate form: where, and which values. Made, joined, turned into dense
 ones and back, and multiplied by these; what else PyTorch does with them says that it is not there
 yet."""
+import functools
+
 from . import _dtypes, _functions as K
 from ._kiln import Tensor
 from ._misc import sparse_coo
@@ -219,6 +221,40 @@ def _to_sparse(self, sparse_dim=None, *, layout=None, blocksize=None, dense_dim=
     return SparseTensor(at, self[tuple(at)], self.shape, True)
 
 
+class check_sparse_tensor_invariants:
+    """Whether constructors check their arguments: a setting to ask and set, within a block or for a
+    function; kiln's check in any case."""
+
+    _on = False
+
+    def __init__(self, enable=True):
+        self._state, self._was = enable, []
+
+    is_enabled = staticmethod(lambda: check_sparse_tensor_invariants._on)
+
+    @staticmethod
+    def _set(on):
+        check_sparse_tensor_invariants._on = on
+
+    enable = staticmethod(lambda: check_sparse_tensor_invariants._set(True))
+    disable = staticmethod(lambda: check_sparse_tensor_invariants._set(False))
+
+    def __enter__(self):
+        self._was.append(self.is_enabled())
+        self._set(self._state)
+        return self
+
+    def __exit__(self, *error):
+        self._set(self._was.pop())
+
+    def __call__(self, fn):
+        @functools.wraps(fn)
+        def run(*args, **kwargs):
+            with type(self)(self._state):
+                return fn(*args, **kwargs)
+        return run
+
+
 def _later(name):
     def run(*args, **kwargs):
         raise NotImplementedError(f"kiln.sparse.{name} is not implemented yet")
@@ -235,6 +271,7 @@ sparse_csr_tensor, sparse_csc_tensor, sparse_bsr_tensor, sparse_bsc_tensor, \
                                           "sparse_compressed"))
 Tensor.to_sparse = Tensor.to_sparse_coo = _to_sparse
 Tensor.is_sparse = False
+Tensor.sparse_dim, Tensor.dense_dim = lambda self: 0, lambda self: self.dim()
 Tensor.to_dense = lambda self, dtype=None, **kwargs: self if dtype is None else self.to(dtype)
 for _name in ("to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc"):
     setattr(Tensor, _name, _later("Tensor." + _name))

@@ -115,7 +115,7 @@ class Uniform(Univariate):
     mode = property(lambda self: math.nan * self.high)
     stddev = property(lambda self: (self.high - self.low) / 12 ** 0.5)
     variance = property(lambda self: (self.high - self.low).pow(2) / 12)
-    support = property(lambda self: constraints.interval(self.low, self.high))
+    support = constraints.dependent_property(lambda self: constraints.interval(self.low, self.high))
 
     @property
     def arg_constraints(self):

@@ -96,7 +96,8 @@ class Binomial(_OfOdds):
     mode = property(lambda self: ((self.total_count + 1) * self.probs).floor().minimum(
         self.total_count))
     variance = property(lambda self: self.total_count * self.probs * (1 - self.probs))
-    support = property(lambda self: constraints.integer_interval(0, self.total_count))
+    support = constraints.dependent_property(
+        lambda self: constraints.integer_interval(0, self.total_count))
 
     def __init__(self, total_count=1, probs=None, logits=None, validate_args=None):
         if (probs is None) == (logits is None):
@@ -139,6 +140,39 @@ class Binomial(_OfOdds):
         return values.expand((n, *self._batch_shape)) if expand else values
 
 
+class NegativeBinomial(_OfOdds):
+    """How many succeed before total_count fail."""
+
+    arg_constraints = {"total_count": constraints.greater_than_eq(0),
+                       "probs": constraints.half_open_interval(0.0, 1.0),
+                       "logits": constraints.real}
+    support = constraints.nonnegative_integer
+    mean = property(lambda self: self.total_count * self.logits.exp())
+    mode = property(lambda self: ((self.total_count - 1) * self.logits.exp()).floor().clamp(min=0))
+    variance = property(lambda self: self.mean / (-self.logits).sigmoid())
+    names = classmethod(lambda cls: ["probs", "logits", "total_count"])
+
+    def __init__(self, total_count, probs=None, logits=None, validate_args=None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        given, count = broadcast_all(probs if logits is None else logits, total_count)
+        self.__dict__["probs" if logits is None else "logits"] = given
+        self.total_count = count.to(given.dtype)
+        Distribution.__init__(self, given.shape, validate_args=validate_args)
+
+    def sample(self, sample_shape=()):
+        from .continuous import Gamma
+        with _k.no_grad():
+            rate = Gamma(self.total_count, (-self.logits).exp(), validate_args=False)
+            return Poisson(rate.sample(sample_shape), validate_args=False).sample()
+
+    def log_prob(self, value):
+        n, value = self.total_count, self._checked(value)
+        score = n * _F.logsigmoid(-self.logits) + value * _F.logsigmoid(self.logits)
+        ways = -(n + value).lgamma() + (1 + value).lgamma() + n.lgamma()
+        return score - ways.masked_fill(n + value == 0, 0.0)
+
+
 class Poisson(Univariate):
     """How often something happens at a rate."""
 
@@ -148,18 +182,7 @@ class Poisson(Univariate):
     mode = property(lambda self: self.rate.floor())
 
     def sample(self, sample_shape=()):
-        """The least number whose cumulative probability is no less than a uniform one."""
-        with _k.no_grad():
-            shape = tuple(self._extended_shape(sample_shape))
-            rate = self.rate.to(_k.float64).expand(shape)
-            u = _k.rand(shape, dtype=_k.float64)
-            low, high = -_k.ones_like(rate), (rate + 12 * rate.sqrt() + 40).ceil()
-            most = float(high.max()) if high.numel() else 1.0
-            for _ in range(math.ceil(math.log2(most + 2)) + 1):
-                middle = ((low + high) / 2).floor().clamp(min=0)
-                enough = _k.special.gammaincc(middle + 1, rate) >= u
-                low, high = _k.where(enough, low, middle), _k.where(enough, middle, high)
-            return _k.where(rate == 0, 0, high).to(self.rate.dtype)
+        return _k.poisson(self.rate.detach().expand(tuple(self._extended_shape(sample_shape))))
 
     def log_prob(self, value):
         rate, value = broadcast_all(self.rate, self._checked(value))
@@ -198,7 +221,7 @@ class Categorical(Distribution):
         given = self.__dict__[name].expand((*batch_shape, self._num_events))
         return Categorical(**{name: given}, validate_args=False)
 
-    @property
+    @constraints.dependent_property
     def support(self):
         return constraints.integer_interval(0, self._num_events - 1)
 
@@ -242,7 +265,7 @@ class Multinomial(Distribution):
     param_shape = property(lambda self: self._each.param_shape)
     mean = property(lambda self: self.probs * self.total_count)
     variance = property(lambda self: self.total_count * self.probs * (1 - self.probs))
-    support = property(lambda self: constraints.multinomial(self.total_count))
+    support = constraints.dependent_property(lambda self: constraints.multinomial(self.total_count))
 
     def __init__(self, total_count=1, probs=None, logits=None, validate_args=None):
         if not isinstance(total_count, int):

@@ -58,6 +58,12 @@ class Distribution:
         return self._event_shape
 
     @property
+    def mean(self):
+        raise NotImplementedError
+
+    variance = mean
+
+    @property
     def mode(self):
         raise NotImplementedError(f"{type(self)} does not implement mode")
 

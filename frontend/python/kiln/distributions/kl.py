@@ -3,11 +3,15 @@ import math
 
 import kiln as _k
 
-from .continuous import (Beta, Dirichlet, Exponential, Gamma, Gumbel, Laplace, LogNormal, Normal,
-                         Uniform)
-from .discrete import Bernoulli, Categorical, Geometric, Poisson
+from .continuous import (Beta, Cauchy, Dirichlet, Exponential, Gamma, Gumbel, HalfNormal, Laplace,
+                         LogNormal, Normal, Uniform)
+from .discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from .distribution import sum_rightmost
+from .mixed import LowRankMultivariateNormal
+from .relaxed import ContinuousBernoulli, OneHotCategorical
 from .several import Independent, MultivariateNormal, half_log_det, squared_length
+from .tailed import Pareto
+from .transforms import TransformedDistribution
 
 _PAIRS = {}
 
@@ -34,7 +38,6 @@ def kl_divergence(p, q):
         raise NotImplementedError(f"No KL(p || q) is implemented for p type {type(p).__name__} and q "
                                   f"type {type(q).__name__}")
     return min(found, key=lambda r: r[0])[1](p, q)
-
 
 
 @register_kl(Bernoulli, Bernoulli)
@@ -143,6 +146,102 @@ def _multivariate(p, q):
     return half_log_det(q.scale_tril) - half_log_det(p.scale_tril) + \
         0.5 * (y.pow(2).sum((-2, -1)) + squared_length(q.scale_tril, q.loc - p.loc) -
                p.event_shape[0])
+
+
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+def _low_rank(p, q):
+    return _multivariate(p, q)
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p, q):
+    ratio = (p.scale / q.scale).pow(2)
+    return 0.5 * (ratio - 1 - ratio.log())
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p, q):
+    far = ((p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)).log()
+    return far - (4 * p.scale * q.scale).log()
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p, q):
+    ratio = q.alpha / p.alpha
+    r = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return _k.where(p.scale < q.scale, math.inf, r)
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p, q):
+    r = p.total_count * (p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p())
+    return _k.where(p.total_count > q.total_count, math.inf, r)
+
+
+@register_kl(OneHotCategorical, OneHotCategorical)
+def _one_hot(p, q):
+    return _categorical(p._each, q._each)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p, q):
+    return p.mean * (p.logits - q.logits) + p._log_norm() + (-p.probs).log1p() - \
+        q._log_norm() - (-q.probs).log1p()
+
+
+# ---- of two kinds ----
+
+
+@register_kl(Exponential, Gamma)
+def _exponential_gamma(p, q):
+    ratio = q.rate / p.rate
+    return -q.concentration * ratio.log() + ratio + q.concentration.lgamma() + \
+        q.concentration * 0.57721566490153286060 - (1 + 0.57721566490153286060)
+
+
+@register_kl(Gamma, Exponential)
+def _gamma_exponential(p, q):
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(Exponential, Normal)
+@register_kl(Gamma, Normal)
+@register_kl(Laplace, Normal)
+@register_kl(Gumbel, Normal)
+@register_kl(Beta, Normal)
+def _moments_normal(p, q):
+    """A normal density's logarithm needs two moments."""
+    spread = (p.variance + (p.mean - q.loc).pow(2)) / (2 * q.scale.pow(2))
+    return -p.entropy() + 0.5 * math.log(2 * math.pi) + q.scale.log() + spread
+
+
+@register_kl(Bernoulli, Poisson)
+def _bernoulli_poisson(p, q):
+    return -p.entropy() - (p.probs * q.rate.log() - q.rate)
+
+
+@register_kl(Normal, Laplace)
+def _normal_laplace(p, q):
+    z = (p.loc - q.loc) / p.scale
+    away = math.sqrt(2 / math.pi) * p.scale * (-0.5 * z.pow(2)).exp() + \
+        (p.loc - q.loc) * (z / math.sqrt(2)).erf()
+    return -p.entropy() + (2 * q.scale).log() + away / q.scale
+
+
+@register_kl(Normal, Gumbel)
+def _normal_gumbel(p, q):
+    shift, ratio = (p.loc - q.loc) / q.scale, (p.scale / q.scale).pow(2)
+    return -p.entropy() + q.scale.log() + shift + (-shift + 0.5 * ratio).exp()
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed(p, q):
+    if p.transforms != q.transforms or p.event_shape != q.event_shape:
+        raise NotImplementedError
+    n = len(p.event_shape) - len(p.base_dist.event_shape)
+    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), n)
 
 
 @register_kl(Independent, Independent)

@@ -26,7 +26,7 @@ class Independent(Distribution):
     mode = property(lambda self: self.base_dist.mode)
     variance = property(lambda self: self.base_dist.variance)
 
-    @property
+    @constraints.dependent_property
     def support(self):
         of = self.base_dist.support
         n = self.reinterpreted_batch_ndims

@@ -419,7 +419,7 @@ class TransformedDistribution(Distribution):
 
     has_rsample = property(lambda self: self.base_dist.has_rsample)
 
-    @property
+    @constraints.dependent_property
     def support(self):
         """What the last transform gives."""
         if not self.transforms:
@@ -474,4 +474,4 @@ class TransformedDistribution(Distribution):
         return self._through(self.base_dist.icdf(self._turned(value)))
 
     def __repr__(self):
-        return "TransformedDistribution()"
+        return type(self).__name__ + "()"

@@ -50,13 +50,13 @@ def _calculate_fan_in_and_fan_out(tensor):
 @_filled
 def uniform_(tensor, a=0.0, b=1.0, generator=None):
     """Uniform between a and b."""
-    tensor.uniform_(a, b)
+    tensor.uniform_(a, b, generator=generator)
 
 
 @_filled
 def normal_(tensor, mean=0.0, std=1.0, generator=None):
     """Normal."""
-    tensor.normal_(mean, std)
+    tensor.normal_(mean, std, generator=generator)
 
 
 @_filled
@@ -66,7 +66,7 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
         return (1 + math.erf(x / math.sqrt(2))) / 2
 
     lo, hi = below((a - mean) / std), below((b - mean) / std)
-    tensor.uniform_(2 * lo - 1, 2 * hi - 1)
+    tensor.uniform_(2 * lo - 1, 2 * hi - 1, generator=generator)
     tensor.erfinv_()
     tensor.mul_(std * math.sqrt(2)).add_(mean).clamp_(a, b)
 
@@ -103,14 +103,14 @@ def xavier_uniform_(tensor, gain=1.0, generator=None):
     """Glorot: uniform, its bound by fan in and fan out."""
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
-    tensor.uniform_(-bound, bound)
+    tensor.uniform_(-bound, bound, generator=generator)
 
 
 @_filled
 def xavier_normal_(tensor, gain=1.0, generator=None):
     """Glorot: normal."""
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
-    tensor.normal_(0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
+    tensor.normal_(0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator=generator)
 
 
 def _calculate_correct_fan(tensor, mode):
@@ -134,7 +134,7 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
         return
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
-    tensor.uniform_(-bound, bound)
+    tensor.uniform_(-bound, bound, generator=generator)
 
 
 @_filled
@@ -142,8 +142,8 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
     """He: normal."""
     if _empty(tensor):
         return
-    tensor.normal_(0, calculate_gain(nonlinearity, a)
-                   / math.sqrt(_calculate_correct_fan(tensor, mode)))
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
+    tensor.normal_(0, std, generator=generator)
 
 
 @_filled
@@ -153,9 +153,9 @@ def sparse_(tensor, sparsity, std=0.01, generator=None):
     if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, cols = tensor.shape
-    tensor.normal_(0, std)
+    tensor.normal_(0, std, generator=generator)
     for c in range(cols):
-        tensor[randperm(rows)[:math.ceil(sparsity * rows)], c] = 0
+        tensor[randperm(rows, generator=generator)[:math.ceil(sparsity * rows)], c] = 0
 
 
 @_filled

@@ -1,2 +1,2 @@
 """Utilities."""
-from . import _pytree, checkpoint, data, hooks  # noqa: F401
+from . import _pytree, checkpoint, data, deterministic, hooks  # noqa: F401

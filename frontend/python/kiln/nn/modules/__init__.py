@@ -37,3 +37,4 @@ for _of, _names in {attention: "transformer", norm: "batchnorm instancenorm norm
                     shape: "channelshuffle distance flatten fold pixelshuffle upsampling"}.items():
     for _name in _names.split():
         _sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _of
+__all__ = [_n for _n, _v in globals().items() if isinstance(_v, type) and issubclass(_v, Module)]

@@ -362,7 +362,8 @@ class Module(HookedCall, State):
         return self._apply(lambda t: empty_like(t, device=device), recurse)
 
     def share_memory(self):
-        return self
+        """Not there: Tensor.share_memory_ of every parameter and buffer."""
+        return self._apply(lambda t: t.share_memory_())
 
     def compile(self, *args, **kwargs):
         """Every call is compiled as it is."""
