@@ -157,14 +157,20 @@ static bool covers(const kl_fusion *f, const kl_root *u, int G, const fit *t)
     return seen == (1 << f->groups[G].nouter) - 1;
 }
 
-static bool fits(const kl_fusion *f, const kl_root *u, int G, fit *t)
+/* Where u reads nothing of G, t->any is false. */
+static bool fits_or_apart(const kl_fusion *f, const kl_root *u, int G, fit *t)
 {
     memset(t->outer, -1, sizeof t->outer);
     t->any = false;
     for (uint32_t i = 0; i < u->nreads; i++)
         if (!fit_read(f, u, &u->reads[i], G, t, 0))
             return false;
-    return t->any && covers(f, u, G, t);
+    return !t->any || covers(f, u, G, t);
+}
+
+static bool fits(const kl_fusion *f, const kl_root *u, int G, fit *t)
+{
+    return fits_or_apart(f, u, G, t) && t->any;
 }
 
 /* A light root beside the others of a light group: same extents, same order. */
@@ -286,6 +292,23 @@ static bool share_load(const kl_fusion *f, const kl_root *u, int G)
     return false;
 }
 
+/* Does each member of group X read what it reads of group Y at one outer point, which the
+ * two share once Y's axis a is X's to[a]? Not all that could have joined Y did. */
+static bool reads_alike(const kl_fusion *f, int X, int Y, const int8_t *to)
+{
+    const kl_group *g = &f->groups[X];
+    for (int m = 0; m < g->nmembers && needs(g, Y); m++) {
+        const kl_root *v = &f->roots[g->members[m]];
+        fit t;
+        if (!fits_or_apart(f, v, Y, &t))
+            return false;
+        for (int a = 0; a < v->naxes && t.any; a++)
+            if (t.outer[a] >= 0 && to[t.outer[a]] != v->outer[a])
+                return false;
+    }
+    return true;
+}
+
 /* Two groups that u ties together become one: H's outer axes are renamed by way of u's.
  */
 static kl_status merge_other(kl_fusion *f, int root, int G)
@@ -300,17 +323,18 @@ static kl_status merge_other(kl_fusion *f, int root, int G)
             !fits(f, u, h, &t))
             continue;
         kl_group *H = &f->groups[h], *g = &f->groups[G];
-        int8_t to[KL_MAX_RANK];
-        /* one that needs the other stayed out of it: it reads it at other points */
-        bool same = !needs(H, G) && !needs(g, h) && H->nouter == g->nouter &&
-                    g->nmembers + H->nmembers <= MEMBERS_MAX &&
+        int8_t to[KL_MAX_RANK], back[KL_MAX_RANK];
+        bool same = H->nouter == g->nouter && g->nmembers + H->nmembers <= MEMBERS_MAX &&
                     g->cost + H->cost + again(f, u, h) <= COST_MAX &&
                     g->nreads + H->nreads <= KL_MANY_OPERANDS;
         for (int a = 0; a < u->naxes && same; a++) {
             same = (t.outer[a] < 0) == (u->outer[a] < 0);
-            if (t.outer[a] >= 0)
+            if (same && t.outer[a] >= 0) {
                 to[t.outer[a]] = u->outer[a];
+                back[u->outer[a]] = t.outer[a];
+            }
         }
+        same = same && reads_alike(f, G, h, to) && reads_alike(f, h, G, back);
         /* anything in the middle, either way round? */
         for (uint32_t k = 0; k < f->ngroups && same; k++)
             if (!f->groups[k].merged && (int)k != h && (int)k != G)
