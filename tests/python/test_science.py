@@ -145,6 +145,21 @@ class Libraries(unittest.TestCase):
     def test_matplotlib(self):
         self.same(MATPLOTLIB)
 
+    def test_operators(self):
+        """A number of NumPy's beside a tensor, and a tensor beside an array, give a tensor; an array
+        beside a tensor gives an array, which pandas counts on."""
+        t, u = kiln.ones(3, requires_grad=True), kiln.ones(3)
+        y = np.float64(2) * t - np.float32(1) / t + t ** np.int64(2)
+        y.sum().backward()
+        self.assertEqual(t.grad.tolist(), [5.0] * 3)
+        self.assertEqual([v.dtype for v in (np.float64(2) < u, np.sin(u), u - np.ones(3), t * np.ones(3))],
+                         [kiln.bool, kiln.float32, kiln.float64, kiln.float64])
+        self.assertIs(type(np.ones(3) * u), np.ndarray)
+        self.assertEqual(np.dtype(kiln.float16), np.float16)
+        with self.assertRaises(TypeError):
+            np.dtype(kiln.bfloat16)
+        self.assertIs(type(np.sin(kiln.numpy.ones(3))), kiln.numpy.ndarray)
+
     def test_numpy(self):
         self.same(NUMPY)
         with self.assertRaisesRegex(RuntimeError, "Can't call numpy"):

@@ -142,12 +142,26 @@ static void tensor_dealloc(PyObject *self)
 typedef kl_tensor *(*binary_fn)(const char *, kl_arg, kl_arg);
 typedef kl_tensor *(*inplace_fn)(const char *, kl_tensor *, kl_arg);
 
+/* A tensor and a NumPy array: a tensor of its elements. */
+static PyObject *with_array(PyObject *a, PyObject *b, binary_fn fn)
+{
+    kl_arg x, y;
+    PyObject *made = py_make(b, KL_DTYPE_NONE), *r = NULL;
+    if (made && py_as_arg(a, &x) == 1 && py_as_arg(made, &y) == 1)
+        r = py_wrap(fn(py_place(), x, y));
+    Py_XDECREF(made);
+    return r;
+}
+
 static PyObject *binary(PyObject *a, PyObject *b, binary_fn fn)
 {
     kl_arg x, y;
     if (py_as_arg(a, &x) != 1 || py_as_arg(b, &y) != 1) {
         if (PyErr_Occurred())
             return NULL;
+        if (py_is_tensor(a) && PyObject_CheckBuffer(b) &&
+            PyObject_HasAttrString(b, "__array_interface__"))
+            return with_array(a, b, fn);
         Py_RETURN_NOTIMPLEMENTED;
     }
     return py_wrap(fn(py_place(), x, y));

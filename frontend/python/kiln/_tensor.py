@@ -60,6 +60,28 @@ def __array__(self, dtype=None, copy=None):
     return a.copy() if copy else a
 
 
+def _numpy_dtype(self):
+    """NumPy's dtype of that name: what numpy.dtype() takes a dtype of ours by."""
+    import numpy as np
+
+    try:
+        return np.dtype(str(self).rpartition(".")[2])
+    except TypeError:
+        raise AttributeError("dtype") from None
+
+
+_kiln.dtype.dtype = property(_numpy_dtype)
+
+# NumPy's numbers leave an operator to the tensor beside them, its arrays do not: pandas counts on
+# that. Functions of elements give tensors.
+Tensor.__array_priority__ = -1.0
+
+
+@_method
+def __array_wrap__(self, array, context=None, return_scalar=False):
+    return read(array, None)
+
+
 @_method
 def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
     """The memory as a DLPack capsule."""

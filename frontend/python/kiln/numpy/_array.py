@@ -329,6 +329,9 @@ class ndarray(Tensor):
     __hash__ = None
     __array_priority__ = 1.0
 
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return array_of(Tensor.__array_wrap__(self, array))
+
     def __new__(cls, shape, dtype=None):
         return array_of(_torch["empty"](shape, dtype=_dtype(dtype).kiln))
 
