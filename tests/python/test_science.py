@@ -155,6 +155,11 @@ class Libraries(unittest.TestCase):
         self.assertEqual([v.dtype for v in (np.float64(2) < u, np.sin(u), u - np.ones(3), t * np.ones(3))],
                          [kiln.bool, kiln.float32, kiln.float64, kiln.float64])
         self.assertIs(type(np.ones(3) * u), np.ndarray)
+        made = [[np.float64(2)], [1, np.float64(2)], [np.float16(1)], [np.float16(1), 1.5],
+                [np.int8(1), np.int16(1)], [[np.complex64(1j)], [2.0]]]
+        self.assertEqual([kiln.tensor(v).dtype for v in made],
+                         [kiln.float64, kiln.float64, kiln.float16, kiln.float32, kiln.int16, kiln.complex64])
+        self.assertEqual(kiln.tensor(made[-1]).tolist(), [[1j], [2]])
         self.assertEqual(np.dtype(kiln.float16), np.float16)
         with self.assertRaises(TypeError):
             np.dtype(kiln.bfloat16)

@@ -1,6 +1,12 @@
 /* convert.c: Python's values as kiln's: numbers, operands, lists of integers. */
 #include "py.h"
 
+static int complex_arg(PyObject *o, kl_arg *a)
+{
+    *a = kl_arg_c(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
+    return 1;
+}
+
 /* Neither Python's numbers nor tensors: NumPy's scalars say what they are by protocol. */
 static int foreign_number(PyObject *o, kl_arg *a)
 {
@@ -20,7 +26,14 @@ static int foreign_number(PyObject *o, kl_arg *a)
     const char *s = name ? PyUnicode_AsUTF8AndSize(name, NULL) : "";
     bool logical = s && (s[0] == 'b' && s[1] == 'o' && s[2] == 'o' && s[3] == 'l');
     bool real = s && (s[0] == 'f' && s[1] == 'l' && s[2] == 'o');
+    bool complex = s && (s[0] == 'c' && s[1] == 'o' && s[2] == 'm' && s[3] == 'p');
     Py_XDECREF(name);
+    if (complex) {
+        PyObject *c = PyObject_CallMethod(o, "__complex__", NULL);
+        int r = c ? complex_arg(c, a) : -1;
+        Py_XDECREF(c);
+        return r;
+    }
     if (logical) {
         int v = PyObject_IsTrue(o);
         *a = kl_arg_b(v > 0);
@@ -33,12 +46,6 @@ static int foreign_number(PyObject *o, kl_arg *a)
         return -1;
     *a = kl_arg_d(PyFloat_AsDouble(f));
     Py_DECREF(f);
-    return 1;
-}
-
-static int complex_arg(PyObject *o, kl_arg *a)
-{
-    *a = kl_arg_c(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
     return 1;
 }
 

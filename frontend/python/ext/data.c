@@ -59,11 +59,16 @@ static kl_ints axes_of(const Py_buffer *b, int64_t strides[KL_INTS_MAX])
     return shape;
 }
 
-/* NumPy's, among lists: its elements are taken by its own dtype. */
+/* NumPy's array or number, among lists: its elements are taken by its own dtype. */
+static bool is_numpy(PyObject *o)
+{
+    bool plain = Py_IS_TYPE(o, &PyFloat_Type) || PyLong_Check(o) || py_is_tensor(o);
+    return !plain && !is_list(o) && PyObject_HasAttrString(o, "__array_interface__");
+}
+
 static bool is_array(PyObject *o)
 {
-    return !py_is_tensor(o) && PySequence_Check(o) &&
-           PyObject_HasAttrString(o, "__array_interface__");
+    return PySequence_Check(o) && is_numpy(o);
 }
 
 static int leaf_dtype(PyObject *o, kl_dtype *dt)
@@ -124,7 +129,7 @@ static int look_array(PyObject *o, int depth, scan *s)
 static int look(PyObject *o, int depth, scan *s)
 {
     kl_dtype dt;
-    if (is_array(o))
+    if (is_numpy(o))
         return look_array(o, depth, s);
     if (!is_list(o)) {
         if (leaf_dtype(o, &dt))
