@@ -106,6 +106,8 @@ kl_status kl_codegen_cpu_group(const kl_kernel *const *kernels, int n, const kl_
     if (!a)
         return kl_fail(KL_ERR_OOM, "llvm: %d kernels", n);
     kl_status s = kl_llvm_begin(&u, "kernels", t, KL_LLVM_NORMAL, false);
+    if (s == KL_OK && !LL.LinkModules2)
+        s = kl_fail(KL_ERR_COMPILE, "LLVM: built without its linker of modules");
     for (int i = 0; i < n && s == KL_OK; i++) {
         char symbol[256];
         kl_codegen_symbol(kernels[i]->name, symbol, sizeof symbol);

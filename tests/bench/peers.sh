@@ -8,7 +8,8 @@
 set -eu
 pip="$1/bin/pip --disable-pip-version-check install -q --no-compile"
 $pip --no-deps torch
-$pip numpy onnx scipy pandas matplotlib array-api-strict typing_extensions sympy expecttest filelock jinja2 networkx fsspec $("$1/bin/python3" - <<'PY'
+# onnx's node tests cast numbers out of range by ml_dtypes, which casts them otherwise since 0.7
+$pip numpy onnx 'ml_dtypes<0.7' scipy pandas matplotlib array-api-strict typing_extensions sympy expecttest filelock jinja2 networkx fsspec $("$1/bin/python3" - <<'PY'
 import importlib.metadata as m
 
 need = [r.split(";")[0].strip() for r in m.requires("torch") if "extra ==" not in r]

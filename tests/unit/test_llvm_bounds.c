@@ -44,7 +44,7 @@ static guarded new_floats(int64_t n, bool at_end)
 
 START_TEST(bounds)
 {
-    const kl_target *t = kl_target_find(levels[_i % 3]);
+    const kl_target *t = kl_target_find(levels[_i % 3 % (int)KL_COUNT(levels)]);
     bool lanes = _i / 3 % 2;
     size_t c = (size_t)_i / 6;
     kl_arena *a = kl_arena_new();
