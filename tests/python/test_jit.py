@@ -21,6 +21,12 @@ class Traced(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def test_control_flow(self):
+        """What torch.cond and torch.while_loop choose and repeat, at once."""
+        self.assertEqual(torch.cond(torch.tensor(False), lambda x: x + 1, lambda x: x * 3, (torch.ones(2),)).tolist(), [3, 3])
+        i, s = torch.while_loop(lambda i, s: i < 3, lambda i, s: (i + 1, s + i), (torch.tensor(0), torch.tensor(5)))
+        self.assertEqual([i.item(), s.item()], [3, 8])
+
     def test_module(self):
         net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         x = torch.randn(3, 4)

@@ -96,6 +96,10 @@ m.searchsorted(m.tensor([0., 1., nan]), m.tensor([nan, .5]), right=True)
 m.tensor([complex(nan, 1), complex(-inf, nan)]).nan_to_num(7)|m.tensor([-.2, .7]).hardshrink()
 m.tensor([-1., 2.]).prelu(m.tensor([.5]))|m.linspace(0, 2j, 3)|m.linspace(m.tensor(0.), 1, 3)
 m.linspace(1j, 2, 2, dtype=m.complex128)|m.eye(3)[[slice(0, 2), 1]]|m.eye(3)[[[0, 1], [1, 1]]]
+m.chain_matmul(m.ones(1, 2), m.ones(2, 3))|m.pdist(m.eye(3))|m.embedding(m.eye(3), m.tensor([2]))|m.kl_div(m.zeros(2), m.ones(2))
+m.batch_norm(m.ones(2, 3), None, None, m.zeros(3), m.ones(3), False, 0.1, 1e-5, False)|m.alpha_dropout(m.ones(2), 0.5, False)
+m.instance_norm(m.ones(1, 2, 3), None, None, None, None, True, 0.1, 1e-5, False)|m.hinge_embedding_loss(m.ones(2), m.ones(2))
+m.binary_cross_entropy_with_logits(m.zeros(2), m.ones(2))|m.poisson_nll_loss(m.ones(2), m.ones(2), True, False, 1e-8, 0)
 m.normal(m.zeros(2), 0, out=m.empty(2))|m.__version__ >= (1, 10)|m.__version__ < "2.0"
 copy.copy(m.nn.Parameter(m.ones(1)))|copy.deepcopy(given(m)).grad|m.Size([1]) + (2,)|m.Size([1, 2]) * 2|2 * m.Size([3])|m.asarray(m.ones(1, requires_grad=True)).requires_grad
 (2,) + m.Size([1])

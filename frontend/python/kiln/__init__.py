@@ -35,6 +35,7 @@ from .amp import (GradScaler, autocast, get_autocast_dtype, is_autocast_enabled,
                   set_autocast_dtype, set_autocast_enabled)
 from . import (accelerator, backends, cuda, fft, func, functional, jit, linalg, masked, nn, optim, profiler, serialization, sparse,  # noqa: E402,F401
                signal, special, testing, utils)
+from ._more import *  # noqa: E402,F401,F403
 from .sparse import (sparse_bsc_tensor, sparse_bsr_tensor, sparse_coo_tensor,  # noqa: E402,F401
                      sparse_compressed_tensor, sparse_csc_tensor, sparse_csr_tensor)
 from . import __config__, distributed, distributions  # noqa: E402,F401
