@@ -299,11 +299,23 @@ static void make(job *j, const int *group, int n, int64_t worker)
 
 /* ---- all kernels of a program; errors come back to the caller ---- */
 
+/* The first place of the code that kernel i is: those that differ in sizes alone have
+ * one, and one thread at a time may print it. */
+static int first_of(const job *j, int i)
+{
+    int k = 0;
+    while (j->kernels[k] != j->kernels[i])
+        k++;
+    return k;
+}
+
 static void key_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
 {
     job *j = ctx;
     for (int64_t i = begin; i < end; i++) {
         j->each[i].i = (int)i;
+        if (first_of(j, (int)i) != i)
+            continue;
         kl_status st = key_of(j->kernels[i], j->t, &j->each[i].key, &j->each[i].size);
         j->p->kernels[i].key = j->each[i].key;
         if (st != KL_OK)
@@ -407,6 +419,11 @@ static kl_status link_job(job *j)
     /* however few threads kernels run on: waiting for LLVM is no part of a model */
     int threads = j->device == 0 ? kl_cores() : 1;
     kl_parallel_on(threads, j->n, 1, key_some, j);
+    for (int i = 0; i < j->n; i++) {
+        const keyed *first = &j->each[first_of(j, i)];
+        j->each[i] = (keyed){first->key, i, first->size};
+        j->p->kernels[i].key = first->key;
+    }
     if (j->status == KL_OK) {
         find_each(j);
         find_groups(j, threads);
