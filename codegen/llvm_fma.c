@@ -90,13 +90,13 @@ static void usual(kl_ll *e, tree *t, kl_op op, kl_dtype dt)
     for (int i = 0; y != KL_NONE && i < 3; i++)
         s[i] = kl_x_lower_math(e->x, e->x->nodes[y].src[i], e->native);
     LLVMBasicBlockRef far = LL.AppendBasicBlockInContext(e->c, t->fn, "far"),
-                      done = LL.AppendBasicBlockInContext(e->c, t->fn, "done"), from;
+                      done = LL.AppendBasicBlockInContext(e->c, t->fn, "done");
     LLVMValueRef is = build(e, t, s[0]), fast = build(e, t, s[1]), in[2], phi;
-    LLVMBasicBlockRef at[2] = {LL.GetInsertBlock(e->b), far};
+    LLVMBasicBlockRef at[2] = {LL.GetInsertBlock(e->b)};
     LL.BuildCondBr(e->b, kl_ll_any(e, LL.BuildNot(e->b, is, "")), far, done);
     LL.PositionBuilderAtEnd(e->b, far);
     in[0] = fast, in[1] = LL.BuildSelect(e->b, is, fast, build(e, t, s[2]), "");
-    from = LL.GetInsertBlock(e->b), at[1] = from;
+    at[1] = LL.GetInsertBlock(e->b);
     LL.BuildBr(e->b, done);
     LL.PositionBuilderAtEnd(e->b, done);
     phi = LL.BuildPhi(e->b, LL.TypeOf(fast), "");

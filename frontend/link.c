@@ -196,7 +196,6 @@ typedef struct job {
     keyed *each; /* one of every kernel that differs from all others, in groups */
     int *groups; /* where each group begins, and where the last one ends */
     int neach, ngroups, next; /* the next group that nobody has taken */
-    size_t group_text;
     pthread_mutex_t lock;
     kl_status status;
     char message[512];
@@ -223,7 +222,6 @@ static kl_status generate(const job *j, const int *group, int n,
         k[i] = &named[i];
     }
     KL_TICK_BY(kernels_compiled, n);
-    cls[0] = 0;
     return j->t->kind == KL_TARGET_CUDA
                ? kl_codegen_cuda(k, n, j->t, cuda_form(j->t, index), &object[0])
            : n == 1 ? kl_codegen_cpu(k, n, j->t, KL_LLVM_OBJECT, &object[0])
@@ -255,7 +253,7 @@ static kl_status load_class(const job *j, const int *group, int n, const uint8_t
 static kl_status make_group(const job *j, const int *group, int n)
 {
     kl_text object[KL_LLVM_CLASS_COUNT] = {0};
-    uint8_t cls[GROUP];
+    uint8_t cls[GROUP] = {0};
     kl_status st = generate(j, group, n, object, cls);
     for (int c = 0; c < KL_LLVM_CLASS_COUNT; c++) {
         if (st == KL_OK && object[c].len)
@@ -313,13 +311,22 @@ static void key_some(void *ctx, int64_t begin, int64_t end, int64_t worker)
 {
     job *j = ctx;
     for (int64_t i = begin; i < end; i++) {
-        j->each[i].i = (int)i;
-        if (first_of(j, (int)i) != i)
-            continue;
-        kl_status st = key_of(j->kernels[i], j->t, &j->each[i].key, &j->each[i].size);
-        j->p->kernels[i].key = j->each[i].key;
+        keyed *e = &j->each[i];
+        kl_status st = first_of(j, (int)i) == i
+                           ? key_of(j->kernels[i], j->t, &e->key, &e->size)
+                           : KL_OK;
         if (st != KL_OK)
             failed(j, st, worker);
+    }
+}
+
+static void key_all(job *j, int threads)
+{
+    kl_parallel_on(threads, j->n, 1, key_some, j);
+    for (int i = 0; i < j->n && j->status == KL_OK; i++) {
+        const keyed *first = &j->each[first_of(j, i)];
+        j->each[i] = (keyed){first->key, i, first->size};
+        j->p->kernels[i].key = first->key;
     }
 }
 
@@ -418,12 +425,7 @@ static kl_status link_job(job *j)
 {
     /* however few threads kernels run on: waiting for LLVM is no part of a model */
     int threads = j->device == 0 ? kl_cores() : 1;
-    kl_parallel_on(threads, j->n, 1, key_some, j);
-    for (int i = 0; i < j->n; i++) {
-        const keyed *first = &j->each[first_of(j, i)];
-        j->each[i] = (keyed){first->key, i, first->size};
-        j->p->kernels[i].key = first->key;
-    }
+    key_all(j, threads);
     if (j->status == KL_OK) {
         find_each(j);
         find_groups(j, threads);

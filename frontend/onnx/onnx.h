@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "op_flags.h"
 #include "kiln.h"
 #include "kiln/onnx.h"
 #include "onnx.pb-c.h"
@@ -165,12 +166,6 @@ const function_proto *kl_onnx_function(const kl_onnx *m, const char *domain,
 
 /* ---- rows.c: the operators ---- */
 typedef void (*kl_onnx_fn)(kl_onnx_op *n);
-enum {
-    KL_ONNX_KEEPS = 1, /* moves elements: the result has the first operand's type */
-    KL_ONNX_ANY = 2,   /* takes types that kiln has no dtype for */
-    KL_ONNX_SIZES = 4, /* what sizes are taken by */
-    KL_ONNX_EACH = 8,  /* element by element of operands that broadcast */
-};
 struct kl_onnx_row {
     const char *name;
     int first, last; /* opsets; last 0: to the newest */

@@ -6,12 +6,11 @@
  *                                           name~number, name:text, name@ for a body */
 #include "models.h"
 
+#include "../../frontend/onnx/op_flags.h"
 #include "fuzz.h"
 
 #include <limits.h>
 #include <stdbool.h>
-
-enum { KL_ONNX_KEEPS = 1, KL_ONNX_ANY = 2, KL_ONNX_SIZES = 4, KL_ONNX_EACH = 8 };
 
 typedef struct row {
     const char *name;

@@ -66,7 +66,7 @@ static bool is_numpy(PyObject *o)
     return !plain && !is_list(o) && PyObject_HasAttrString(o, "__array_interface__");
 }
 
-static bool is_array(PyObject *o)
+bool py_is_array(PyObject *o)
 {
     return PySequence_Check(o) && is_numpy(o);
 }
@@ -214,7 +214,7 @@ static int put_array(fill *f, PyObject *o, int depth)
 static int put(fill *f, PyObject *o, int depth)
 {
     kl_arg a;
-    if (is_array(o))
+    if (py_is_array(o))
         return put_array(f, o, depth);
     if (!is_list(o) && depth != f->s->shape.n) {
         PyErr_Format(PyExc_TypeError, "not a sequence at dim %d", depth);

@@ -237,14 +237,11 @@ static int stands_for_tuple(PyObject *key)
                : 1;
 }
 
-/* What the rest of this file looks at: NumPy's arrays (its numbers have no items to set)
- * as tensors. */
+/* What the rest of this file looks at: NumPy's arrays as tensors. */
 static PyObject *part_of(plan *p, PyObject *o)
 {
     int64_t i;
-    if (py_is_tensor(o) || PyLong_Check(o) || PySlice_Check(o) || o == Py_None ||
-        !PyObject_HasAttrString(o, "__array_interface__") ||
-        !PyObject_HasAttrString(o, "__setitem__"))
+    if (PySlice_Check(o) || o == Py_None || !py_is_array(o))
         return o;
     int whole =
         py_as_int(o, &i); /* an array has __index__, which most refuse to answer */

@@ -85,6 +85,7 @@ bool py_is_int(
 /* ---- data.c: tensors from Python's and others' data ---- */
 /* torch.tensor(data): a copy; dt KL_DTYPE_NONE infers. */
 PyObject *py_make(PyObject *data, kl_dtype dt);
+bool py_is_array(PyObject *o); /* NumPy's, none of its numbers */
 PyObject *py_from_buffer(PyObject *o);             /* shared memory: from_numpy */
 PyObject *py_over_bytes(PyObject *o, kl_dtype dt); /* the same, bytes as elements */
 PyObject *py_tolist(kl_tensor *t);

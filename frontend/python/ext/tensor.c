@@ -159,8 +159,7 @@ static PyObject *binary(PyObject *a, PyObject *b, binary_fn fn)
     if (py_as_arg(a, &x) != 1 || py_as_arg(b, &y) != 1) {
         if (PyErr_Occurred())
             return NULL;
-        if (py_is_tensor(a) && PyObject_CheckBuffer(b) &&
-            PyObject_HasAttrString(b, "__array_interface__"))
+        if (py_is_tensor(a) && py_is_array(b))
             return with_array(a, b, fn);
         Py_RETURN_NOTIMPLEMENTED;
     }

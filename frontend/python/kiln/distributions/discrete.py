@@ -86,7 +86,19 @@ class Geometric(_OfOdds):
             self.probs
 
 
-class Binomial(_OfOdds):
+class _Counted(_OfOdds):
+    """Of as many tries, or failures, as total_count says."""
+
+    def __init__(self, total_count, probs=None, logits=None, validate_args=None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        given, count = broadcast_all(probs if logits is None else logits, total_count)
+        self.__dict__["probs" if logits is None else "logits"] = given
+        self.total_count = count.to(given.dtype)
+        Distribution.__init__(self, given.shape, validate_args=validate_args)
+
+
+class Binomial(_Counted):
     """How many of total_count tries succeed."""
 
     arg_constraints = {"total_count": constraints.nonnegative_integer,
@@ -100,12 +112,7 @@ class Binomial(_OfOdds):
         lambda self: constraints.integer_interval(0, self.total_count))
 
     def __init__(self, total_count=1, probs=None, logits=None, validate_args=None):
-        if (probs is None) == (logits is None):
-            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        given, count = broadcast_all(probs if logits is None else logits, total_count)
-        self.__dict__["probs" if logits is None else "logits"] = given
-        self.total_count = count.to(given.dtype)
-        Distribution.__init__(self, given.shape, validate_args=validate_args)
+        super().__init__(total_count, probs, logits, validate_args)
 
     @classmethod
     def names(cls):
@@ -140,7 +147,7 @@ class Binomial(_OfOdds):
         return values.expand((n, *self._batch_shape)) if expand else values
 
 
-class NegativeBinomial(_OfOdds):
+class NegativeBinomial(_Counted):
     """How many succeed before total_count fail."""
 
     arg_constraints = {"total_count": constraints.greater_than_eq(0),
@@ -151,14 +158,6 @@ class NegativeBinomial(_OfOdds):
     mode = property(lambda self: ((self.total_count - 1) * self.logits.exp()).floor().clamp(min=0))
     variance = property(lambda self: self.mean / (-self.logits).sigmoid())
     names = classmethod(lambda cls: ["probs", "logits", "total_count"])
-
-    def __init__(self, total_count, probs=None, logits=None, validate_args=None):
-        if (probs is None) == (logits is None):
-            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        given, count = broadcast_all(probs if logits is None else logits, total_count)
-        self.__dict__["probs" if logits is None else "logits"] = given
-        self.total_count = count.to(given.dtype)
-        Distribution.__init__(self, given.shape, validate_args=validate_args)
 
     def sample(self, sample_shape=()):
         from .continuous import Gamma

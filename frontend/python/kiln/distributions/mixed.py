@@ -7,7 +7,7 @@ from . import constraints
 from .continuous import Normal, standard_gamma
 from .discrete import Categorical
 from .distribution import Distribution
-from .several import MultivariateNormal, _of_precision, half_log_det
+from .several import MultivariateNormal, _of_precision, _one_of, half_log_det
 from .transforms import TransformedDistribution
 from .transforms_shaped import StickBreakingTransform
 
@@ -191,13 +191,8 @@ class Wishart(Distribution):
 
     def __init__(self, df, covariance_matrix=None, precision_matrix=None, scale_tril=None,
                  validate_args=None):
-        matrices = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix,
-                    "scale_tril": scale_tril}
-        given = [(n, m) for n, m in matrices.items() if m is not None]
-        if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may "
-                             "be specified.")
-        (name, matrix), = given
+        name, matrix = _one_of(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+                               scale_tril=scale_tril)
         if matrix.dim() < 2:
             raise ValueError("scale_tril must be at least two-dimensional, with optional leading "
                              "batch dimensions")

@@ -67,13 +67,8 @@ class MultivariateNormal(Distribution):
                  validate_args=None):
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        matrices = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix,
-                    "scale_tril": scale_tril}
-        given = [(n, m) for n, m in matrices.items() if m is not None]
-        if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may "
-                             "be specified.")
-        (name, matrix), = given
+        name, matrix = _one_of(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+                               scale_tril=scale_tril)
         if matrix.dim() < 2:
             raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch "
                              "dimensions")
@@ -115,6 +110,15 @@ class MultivariateNormal(Distribution):
     def entropy(self):
         h = 0.5 * self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + half_log_det(self._tril)
         return h if not self._batch_shape else h.expand(tuple(self._batch_shape))
+
+
+def _one_of(**matrices):
+    """The name and the value of the one that was given."""
+    given = [(n, m) for n, m in matrices.items() if m is not None]
+    if len(given) != 1:
+        raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may "
+                         "be specified.")
+    return given[0]
 
 
 def _of_precision(p):
