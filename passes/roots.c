@@ -6,12 +6,15 @@
  *   %3 = div %1', %2'      an output: a root, reads %2 at its own axis 0
  *
  * A light node with several users becomes a root when recomputing it costs more than a
- * load. */
+ * load, unless all ways from it meet again before they leave its point: then it is
+ * computed once in any case.
+ *
+ *   %1 = exp %0, %2 = sin %1, %3 = mul %1 %2, %4 = reduce.add %3      no root but %4 */
 #include "passes/passes.h"
 
 #include <stdlib.h>
 
-enum { DEPTH_MAX = 96, CHEAP = 6, PROLOGUE = 3, FEW_PARTS = 16 };
+enum { DEPTH_MAX = 96, COST_MAX = 400, CHEAP = 6, PROLOGUE = 3, FEW_PARTS = 16 };
 
 bool kl_is_heavy(kl_op op)
 {
@@ -49,9 +52,68 @@ static void mark_root(kl_fusion *f, kl_ref r, const char *kept)
 }
 
 typedef struct tally {
-    uint32_t *users;
-    uint16_t *depth, *cost, *loads;
+    uint32_t *users; /* each once, however often it reads the node */
+    kl_ref *end;     /* where all ways from a node meet at its own point, or itself */
+    uint16_t *depth;
+    float *cost, *loads; /* of one evaluation; readers of one end bear equal parts */
 } tally;
+
+/* Is operand i of r one of those before it? mul(a, a) costs a once. */
+static bool repeated(const kl_graph *g, kl_ref r, uint32_t i)
+{
+    for (uint32_t j = 0; j < i; j++)
+        if (kl_graph_src(g, r, j) == kl_graph_src(g, r, i))
+            return true;
+    return false;
+}
+
+/* Does n read an element of each operand, at one point? */
+static bool at_own_point(const kl_node *n)
+{
+    int kind = kl_ops[n->op].kind;
+    return kind == KL_KIND_ELT || kind == KL_KIND_CAST || kind == KL_KIND_REDUCE;
+}
+
+/* The first node that ways from a and from b lead through; KL_NONE: there is none. */
+static kl_ref meet(const kl_ref *next, kl_ref a, kl_ref b)
+{
+    while (a != b && a != KL_NONE && b != KL_NONE)
+        if (a < b) /* readers have higher numbers */
+            a = next[a];
+        else
+            b = next[b];
+    return a == b ? a : KL_NONE;
+}
+
+/* next[r]: the nearest node that all ways from r lead through (its immediate
+ * post-dominator), found from the readers down. What one expression holds is bounded; a
+ * longer one ends where a single value passes. */
+static kl_status find_ends(kl_fusion *f, tally *t)
+{
+    const kl_graph *g = f->g;
+    kl_ref *next = kl_arena_alloc(f->arena, (g->count + 1) * sizeof *next);
+    float *size = kl_arena_zeroed(f->arena, g->count + 1, sizeof *size);
+    if (!next || !size)
+        return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
+    for (kl_ref r = g->count; r-- > 0;) {
+        const kl_node *n = kl_graph_at(g, r);
+        if (t->users[r] == 0 || f->root_of[r] >= 0 || kl_is_heavy((kl_op)n->op))
+            next[r] = KL_NONE;
+        for (uint32_t i = 0; i < n->nsrc; i++) {
+            kl_ref s = kl_graph_src(g, r, i), way = at_own_point(n) ? r : KL_NONE;
+            next[s] = t->end[s] == KL_NONE ? way : meet(next, next[s], way);
+            t->end[s] = s;
+        }
+    }
+    for (kl_ref r = 0; r < g->count; r++) {
+        size[r] += (float)op_cost(kl_graph_at(g, r));
+        if (next[r] != KL_NONE)
+            size[next[r]] += size[r];
+    }
+    for (kl_ref r = g->count; r-- > 0;)
+        t->end[r] = next[r] != KL_NONE && size[next[r]] <= COST_MAX ? t->end[next[r]] : r;
+    return KL_OK;
+}
 
 /* A light node read by several, or too deep to recompute, is kept. Constants and index
  * values never are: a load would cost more. */
@@ -60,31 +122,30 @@ static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
     const kl_node *n = kl_graph_at(f->g, r);
     if (n->nsrc == 0 || f->root_of[r] >= 0 || n->op == KL_OP_pick || t->loads[r] == 0)
         return;
-    bool dear =
-        t->cost[r] > CHEAP && t->users[r] > 1 && kl_ops[n->op].kind != KL_KIND_MOVE;
+    bool dear = t->cost[r] > CHEAP && t->users[r] > 1 && t->end[r] == r &&
+                kl_ops[n->op].kind != KL_KIND_MOVE;
     if (dear)
         mark_root(f, r,
                   "several read it, and a load costs less than to compute it again");
-    else if (t->depth[r] > DEPTH_MAX || t->loads[r] > 16 || t->cost[r] > 400)
+    else if (t->depth[r] > DEPTH_MAX || t->loads[r] > 16 || t->cost[r] > COST_MAX)
         mark_root(f, r, "the expression ends here: it has grown long");
 }
 
 static void measure(kl_fusion *f, tally *t, kl_ref r, bool again)
 {
     const kl_node *n = kl_graph_at(f->g, r);
-    unsigned depth = 0, cost = (unsigned)op_cost(n), loads = 0;
+    unsigned depth = 0;
+    float cost = (float)op_cost(n), loads = 0;
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(f->g, r, i);
-        bool seen = false; /* mul(a, a) costs a once */
-        for (uint32_t j = 0; j < i; j++)
-            seen = seen || kl_graph_src(f->g, r, j) == s;
-        if (seen)
+        if (repeated(f->g, r, i))
             continue;
         bool leaf = f->root_of[s] >= 0 || kl_graph_at(f->g, s)->op == KL_OP_input ||
                     kl_graph_at(f->g, s)->op == KL_OP_pick;
+        float part = t->end[s] == s ? 1 : 1 / (float)t->users[s];
         depth = KL_MAX(depth, leaf ? 0u : t->depth[s]);
-        cost += leaf ? 0u : t->cost[s];
-        loads += leaf ? 1u : t->loads[s];
+        cost += leaf ? 0 : t->cost[s] * part;
+        loads += leaf ? 1 : t->loads[s] * part;
     }
     if (loads > KL_MANY_OPERANDS &&
         !again) { /* so many operands: its sources get memory */
@@ -96,8 +157,8 @@ static void measure(kl_fusion *f, tally *t, kl_ref r, bool again)
         return;
     }
     t->depth[r] = (uint16_t)KL_MIN(depth + 1, 60000u);
-    t->cost[r] = (uint16_t)KL_MIN(cost, 60000u);
-    t->loads[r] = (uint16_t)KL_MIN(loads, 60000u);
+    t->cost[r] = cost;
+    t->loads[r] = loads;
 }
 
 /* Windows over a padded tensor, summed a tap at a time (pooling, a convolution of each
@@ -213,17 +274,22 @@ static void keep_parts(kl_fusion *f, const tally *t, kl_ref r)
 static kl_status choose(kl_fusion *f)
 {
     kl_graph *g = f->g;
-    tally t = {
-        kl_arena_zeroed(f->arena, g->count, 4), kl_arena_zeroed(f->arena, g->count, 2),
-        kl_arena_zeroed(f->arena, g->count, 2), kl_arena_zeroed(f->arena, g->count, 2)};
+    tally t = {.users = kl_arena_zeroed(f->arena, g->count, sizeof *t.users),
+               .end = kl_arena_alloc(f->arena, (g->count + 1) * sizeof *t.end),
+               .depth = kl_arena_zeroed(f->arena, g->count, sizeof *t.depth),
+               .cost = kl_arena_zeroed(f->arena, g->count, sizeof *t.cost),
+               .loads = kl_arena_zeroed(f->arena, g->count, sizeof *t.loads)};
     if (kl_arena_failed(f->arena))
         return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
-    for (kl_ref r = 0; r < g->count; r++)
+    for (kl_ref r = 0; r < g->count; r++) {
+        t.end[r] = KL_NONE;
         for (uint32_t i = 0; i < kl_graph_at(g, r)->nsrc; i++)
-            t.users[kl_graph_src(g, r, i)]++;
+            t.users[kl_graph_src(g, r, i)] += !repeated(g, r, i);
+    }
     for (uint32_t i = 0; i < g->noutputs; i++)
         if (kl_graph_at(g, g->outputs[i])->op != KL_OP_pick)
             mark_root(f, g->outputs[i], NULL);
+    KL_TRY(find_ends(f, &t));
     for (kl_ref r = 0; r < g->count; r++) {
         const kl_node *n = kl_graph_at(g, r);
         if (n->op == KL_OP_input || n->op == KL_OP_pick)
