@@ -18,6 +18,7 @@ kl_call kl_call_enter(const char *at, const char *fn)
     kl_state *s = kl_thread();
     kl_call c = {s->ntemps, kl_place(), fn, s->numbers, s->exposed};
     s->exposed = false;
+    s->nbare = 0;
     s->numbers = 0;
     kl_place_set(at);
     return c;
@@ -29,21 +30,29 @@ static void leave(kl_call *c)
     while (s->ntemps > c->temps)
         kl_lazy_unref(s->temps[--s->ntemps]);
     s->exposed = c->exposed;
+    s->nbare = c->exposed ? KL_BARE + 1 : 0; /* of the call around: not kept */
     s->numbers = c->numbers;
     kl_place_set(c->place);
 }
 
-/* Computed before the call returns: what saw exposed memory, and what is too long. A
- * trace may be as long as it is: its parameters have no values yet. */
+enum { LONG = 4096, OLD = 16 /* forces */ };
+
+/* Computed before the call returns: what saw exposed memory, and what is too long or has
+ * waited for long (a loop's running mean holds on to what each turn has read). A trace
+ * may be as long as it is: its parameters have no values yet. */
 static bool due(kl_state *s, kl_lazy *r)
 {
-    bool long_ = s->pending > 4096 || __atomic_load_n(&r->depth, __ATOMIC_RELAXED) > 4096;
-    return s->exposed || (long_ && !s->tracing);
+    uint32_t depth = __atomic_load_n(&r->depth, __ATOMIC_RELAXED);
+    bool long_ = s->pending > LONG || depth > LONG;
+    bool old = depth > 0 && (int32_t)(s->forces - r->born) > OLD;
+    return s->exposed || ((long_ || old) && !s->tracing);
 }
 
 kl_tensor *kl_call_end_in_order(kl_call *c, kl_lazy *r, const int *perm)
 {
     kl_tensor *t = NULL;
+    if (r && kl_thread()->exposed)
+        r = kl_stay_lazy(c, r);
     if (r && kl_lazy_settle(r) != KL_OK)
         r = NULL;
     if (r && !(due(kl_thread(), r) && kl_force_one(r)))

@@ -219,6 +219,7 @@ kl_status kl_force(kl_lazy *const *roots, int n)
     ok = ok && take_dirty(&list, &held, false);
     scratch.busy = true;
     kl_thread()->pending = 0;
+    kl_thread()->forces++;
     kl_status st = ok ? force_list(l, &list) : kl_fail(KL_ERR_OOM, "out of memory");
     if (outer)
         scratch.busy = false;

@@ -79,16 +79,19 @@ struct kl_lazy {
     uint8_t stored; /* the current version of some storage (relaxed atomic) */
     uint8_t small;  /* an input of at most 64 bytes kept in imm[] (its words) */
     uint8_t device;
-    uint8_t seen;   /* computed on the way by an earlier force; under the graph lock */
+    uint8_t past;   /* what earlier forces did with it, as key.c has it; under the lock */
+    uint8_t before; /* and: past when the walk now under way began */
     uint8_t needed; /* by the walk now under way: a gradient goes through it */
     uint8_t cut;    /* and: numbered on top of a given value that is tracked */
     uint8_t freed;  /* its gradient was taken, the graph given up; under the graph lock */
     uint8_t param;  /* 1 + number of a traced function's parameter, small */
     uint8_t own;    /* bit i: source i is the version that it was written over itself */
     uint8_t indexed; /* by an index that may be wrong: 1 + dimension + 16 times its use */
-    uint32_t mark, index, out; /* of the walk now under way; under the graph lock */
-    uint32_t depth, size;      /* longest path to a leaf; bytes of this block */
-    uint32_t expected;         /* version that `counter` had when this node was current */
+    uint32_t mark, index, out, uses; /* of the walk now under way; under the graph lock */
+    uint32_t born; /* how many forces there had been when the oldest of its history that
+                      has no value was made */
+    uint32_t depth, size; /* longest path to a leaf; bytes of this block */
+    uint32_t expected;    /* version that `counter` had when this node was current */
     const char *place, *name;
     const char *fn;      /* the public function that gave it; NULL: a step of one */
     kl_memory *mem;      /* its value, dense row-major; set once, under the graph lock */
@@ -168,6 +171,7 @@ kl_status kl_numbers_along(int n, kl_lazy **a);
 
 /* ---- scope.c: what belongs to a thread ---- */
 
+enum { KL_BARE = 4 };
 typedef struct kl_state {
     kl_lazy **temps; /* nodes made by the calls now under way */
     size_t ntemps, cap_temps;
@@ -179,13 +183,16 @@ typedef struct kl_state {
     struct kl_storage **dirty; /* written in place, or gradients, and not yet computed */
     size_t ndirty, cap_dirty;
     uint32_t pending;   /* nodes made since the last force */
+    uint32_t forces;    /* so far */
     kl_lazy *last_base; /* what the last kl_tensor_read stood on; compared only */
     uint32_t last_stamp;
-    int numbers;  /* of the call under way, so far */
-    int no_grad;  /* how many no_grad are open */
-    bool exposed; /* the call now under way read an exposed storage */
-    bool tracing; /* a function is traced: numbers are its constants */
-    bool open;    /* and its sizes are examples: nodes do not depend on them */
+    int numbers;            /* of the call under way, so far */
+    int no_grad;            /* how many no_grad are open */
+    bool exposed;           /* the call now under way read an exposed storage */
+    kl_lazy *bare[KL_BARE]; /* those of its leaves that could be copied */
+    int nbare;              /* above KL_BARE: there are others */
+    bool tracing;           /* a function is traced: numbers are its constants */
+    bool open;              /* and its sizes are examples: nodes do not depend on them */
     kl_dtype default_dtype;
     int default_device; /* kl_set_default_device's + 1; 0: KILN_DEVICE's */
     /* kl_cleanup clears what is above */
@@ -374,6 +381,11 @@ typedef struct kl_call { /* saved state of the call around */
 } kl_call;
 kl_call kl_call_enter(const char *at, const char *fn);
 #define kl_call_begin(at) kl_call_enter(at, __func__)
+/* exposed.c: how a call reads an exposed storage, whose node is n: a copy, or n, and then
+ * the call's result is due. */
+kl_lazy *kl_read_exposed(kl_tensor *t, kl_lazy *n);
+/* r over copies of what it read, where they are smaller, or r. */
+kl_lazy *kl_stay_lazy(const kl_call *c, kl_lazy *r);
 /* Wrap r (computing it if an exposed storage was read), drop the call's temporaries. */
 kl_tensor *kl_call_end(kl_call *c, kl_lazy *r);
 /* The same, the result's axes in memory as PyTorch lays an elementwise result's: after
@@ -544,6 +556,10 @@ typedef struct kl_given { /* where an input's elements lie */
     kl_lazy *base;        /* referenced; NULL: a parameter of a function being traced */
     size_t at;
 } kl_given;
+typedef struct kl_carried { /* who makes what a loop hands on from turn to turn */
+    uint16_t op;
+    const char *place;
+} kl_carried;
 typedef struct kl_linear {
     uint8_t *key;
     size_t nkey, cap_key;
@@ -555,6 +571,9 @@ typedef struct kl_linear {
     kl_list first;       /* leaves to be numbered before all others; borrowed */
     const char **labels; /* place and name of each node */
     uint32_t cap_labels;
+    kl_carried carried[8];
+    int ncarried;
+    kl_list handed; /* what they made that nobody holds, but perhaps other nodes do */
     int device;
     bool failed, grads;
     bool looking; /* leave no trace: the same program must come out the next time */

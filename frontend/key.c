@@ -8,10 +8,20 @@
  *             numbers of nodes, of outputs, batch-invariant, device (4 each)
  *
  * A node that is computed, or given at run time, becomes an input of its type. The walk
- * keeps its own stack: depth costs nothing. Everything here runs under the graph lock. */
+ * keeps its own stack: depth costs nothing. Everything here runs under the graph lock.
+ *
+ * What a loop hands on from turn to turn would be computed again from the first turn on
+ * whenever a turn asks for something else:
+ *
+ *   y = f(y); sum(y).item()
+ *
+ * The second time y0 is computed again, on the way to y1: what the same line makes is
+ * kept from then on, y1, y2, ... */
 #include "front.h"
 
 enum { SMALL = 16 }; /* elements that cost nothing to keep */
+/* Of kl_lazy's past: computed on the way, while a tensor held it, kept as handed on. */
+enum { COMPUTED = 1, HELD = 2, CARRIED = 4 };
 
 bool kl_list_add(kl_list *l, kl_lazy *n)
 {
@@ -147,15 +157,61 @@ static void add_output(kl_linear *l, kl_lazy *n, uint32_t mark)
 }
 
 /* Worth keeping although nobody asked: held by somebody, and tiny or computed before. */
-static bool worth(const kl_linear *l, kl_lazy *n)
+static bool worth(kl_lazy *n)
 {
     kl_kind k = kl_ops[n->op].kind;
-    if (!__atomic_load_n(&n->stored, __ATOMIC_RELAXED) || n->mem || k == KL_KIND_LEAF ||
-        kl_ops[n->op].flags & KL_F_MULTI)
+    if (!__atomic_load_n(&n->stored, __ATOMIC_RELAXED) || n->mem || k == KL_KIND_LEAF)
         return false;
-    bool again = n->seen && k != KL_KIND_MOVE;
-    n->seen |= !l->looking;
-    return again || kl_lazy_numel(n) <= SMALL;
+    return (n->before & HELD && k != KL_KIND_MOVE) || kl_lazy_numel(n) <= SMALL;
+}
+
+/* n reads for the first time what an earlier force computed on the way and that has to be
+ * computed again, or what was kept for that reason: it is handed on. */
+static void note_carried(kl_linear *l, kl_lazy *n)
+{
+    for (int i = 0; i < n->nsrc && !n->before; i++) {
+        kl_lazy *s = kl_lazy_src(n, i);
+        bool carried = s->before & (s->mem ? CARRIED : COMPUTED);
+        for (int k = 0; k < l->ncarried && carried; k++)
+            carried = s->op != l->carried[k].op || s->place != l->carried[k].place;
+        if (carried && l->ncarried < (int)KL_COUNT(l->carried))
+            l->carried[l->ncarried++] = (kl_carried){s->op, s->place};
+    }
+}
+
+static bool is_carried(const kl_linear *l, const kl_lazy *n)
+{
+    for (int k = 0; k < l->ncarried; k++)
+        if (n->op == l->carried[k].op && n->place == l->carried[k].place)
+            return true;
+    return false;
+}
+
+/* Of several that a line makes in one turn, those on which something outside the program
+ * rests are handed on. */
+static void add_handed(kl_linear *l, uint32_t mark)
+{
+    for (uint32_t i = 0; i < l->handed.n; i++) {
+        kl_lazy *n = l->handed.v[i];
+        if ((uint32_t)__atomic_load_n(&n->refs, __ATOMIC_RELAXED) <= n->uses)
+            continue;
+        n->past |= l->looking ? 0 : CARRIED;
+        add_output(l, n, mark);
+    }
+}
+
+static void consider(kl_linear *l, kl_lazy *n, uint32_t mark)
+{
+    if (kl_ops[n->op].flags & KL_F_MULTI)
+        return;
+    note_carried(l, n);
+    if (worth(n))
+        add_output(l, n, mark);
+    if (is_carried(l, n))
+        add(l, &l->handed, n);
+    if (!l->looking)
+        n->past |=
+            __atomic_load_n(&n->stored, __ATOMIC_RELAXED) ? COMPUTED | HELD : COMPUTED;
 }
 
 /* ---- the walk
@@ -174,14 +230,14 @@ static bool is_leaf(kl_lazy *n, bool extra, uint32_t mark)
     size_t at;
     if (n->op == KL_OP_input)
         return true;
-    if (n->needed && n->nsrc > 0)
+    if (n->needed && n->nsrc > 0 && n->op != KL_OP_detach) /* no gradient passes that */
         return false;
     return n->mem || (extra && !n->track && n->out != mark && kl_lazy_base(n, &at));
 }
 
 static bool is_cut(kl_lazy *n, bool leaf)
 {
-    bool cut = leaf && n->track && n->nsrc > 0;
+    bool cut = leaf && n->track && n->nsrc > 0 && n->op != KL_OP_detach;
     for (int i = 0; i < n->nsrc && !leaf && n->op != KL_OP_detach; i++)
         cut |= kl_lazy_src(n, i)->track && kl_lazy_src(n, i)->cut;
     return cut;
@@ -194,18 +250,29 @@ static void emit(kl_linear *l, kl_lazy *n, bool leaf, bool extra, uint32_t mark)
         emit_leaf(l, n);
     else
         emit_node(l, n);
-    if (extra && !leaf && worth(l, n))
-        add_output(l, n, mark);
+    if (extra && !leaf)
+        consider(l, n, mark);
     n->cut = n->track && is_cut(n, leaf);
     n->index = l->nnodes++;
+}
+
+static void meet(kl_lazy *n, uint32_t mark)
+{
+    n->mark = mark;
+    n->needed = 0;
+    n->index = UNSEEN;
+    n->uses = 0;
+    n->before = n->past;
 }
 
 /* s has to be numbered before who reads it. through: a gradient goes on to it. */
 static void visit(kl_linear *l, kl_lazy *s, bool through, uint32_t mark)
 {
     bool seen = s->mark == mark;
+    if (!seen)
+        meet(s, mark);
+    s->uses++;
     if (through && s->track && !(seen && (s->needed || (s->index < UNSEEN && !s->cut)))) {
-        s->mark = mark;
         s->needed = 1;
         s->index = UNSEEN;
     }
@@ -219,11 +286,6 @@ static void walk(kl_linear *l, kl_lazy *root, bool extra, uint32_t mark)
     visit(l, root, false, mark);
     while (s->n > 0 && !l->failed) {
         kl_lazy *n = s->v[s->n - 1];
-        if (n->mark != mark) {
-            n->mark = mark;
-            n->needed = 0;
-            n->index = UNSEEN;
-        }
         bool leaf = is_leaf(n, extra, mark);
         if (n->index == UNSEEN && !leaf && n->nsrc > 0) {
             bool through = n->op == KL_OP_grad || (n->needed && n->op != KL_OP_detach);
@@ -250,6 +312,7 @@ kl_status kl_linearise(kl_linear *l, kl_lazy *const *roots, int n, bool extra)
     }
     for (int i = 0; i < n; i++)
         walk(l, roots[i], extra, mark);
+    add_handed(l, mark);
     for (uint32_t i = 0; i < l->outputs.n; i++)
         put_u32(l, l->outputs.v[i]->index);
     put_u32(l, l->nnodes);
@@ -291,8 +354,9 @@ void kl_linear_reset(kl_linear *l)
     }
     for (uint32_t i = 0; i < l->outputs.n; i++)
         kl_lazy_unref(l->outputs.v[i]);
-    l->inputs.n = l->outputs.n = l->stack.n = l->nnodes = 0;
+    l->inputs.n = l->outputs.n = l->stack.n = l->handed.n = l->nnodes = 0;
     l->nkey = 0;
+    l->ncarried = 0;
     l->device = 0;
     l->failed = l->grads = false;
 }
@@ -300,7 +364,7 @@ void kl_linear_reset(kl_linear *l)
 void kl_linear_free(kl_linear *l)
 {
     kl_linear_reset(l);
-    kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack, &l->first};
+    kl_list *lists[] = {&l->inputs, &l->outputs, &l->stack, &l->first, &l->handed};
     for (size_t i = 0; i < KL_COUNT(lists); i++)
         kl_free(lists[i]->v, lists[i]->cap * sizeof *lists[i]->v);
     kl_free(l->given, l->cap_given * sizeof *l->given);

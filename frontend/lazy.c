@@ -246,11 +246,14 @@ kl_lazy *kl_lazy_make(const kl_make *m)
     if (!n)
         return NULL;
     bool track = false;
+    n->born = kl_thread()->forces;
     for (int i = 0; i < m->nsrc; i++) {
         kl_lazy *s = kl_lazy_srcs(n)[i] = kl_lazy_ref(m->src[i]);
         uint32_t depth = __atomic_load_n(&s->depth, __ATOMIC_RELAXED); /* force.c: 0 */
         track |= s->track;
         n->depth = KL_MAX(n->depth, depth + 1);
+        if (depth > 0 && (int32_t)(s->born - n->born) < 0)
+            n->born = s->born;
     }
     if (join_devices(n) != KL_OK) {
         kl_lazy_unref(n);

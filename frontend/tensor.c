@@ -274,35 +274,12 @@ static kl_lazy *apply_map(kl_tensor *t, kl_lazy *base)
     return kl_n_strided(base, t->offset, t->rank, kl_t_shape(t), kl_t_stride(t));
 }
 
-enum { COPIED = 16384 };
-
-/* Others may write into exposed memory at any time: what reads it is computed before the
- * call returns, or reads a copy of a few elements and stays lazy, which costs less. A
- * function being traced computes nothing, and captures the value as it is. */
-static kl_lazy *read_exposed(kl_tensor *t, kl_lazy *n, kl_state *st)
-{
-    kl_memory *mem = kl_lazy_mem(n);
-    size_t size = (size_t)t->storage->numel * kl_dtypes[n->dtype].size;
-    bool plain = !n->track && !t->leaf && mem && mem->device == 0;
-    kl_memory *copy =
-        plain && (size <= COPIED || st->tracing) ? kl_memory_new(0, size) : NULL;
-    kl_lazy *own =
-        copy ? kl_lazy_input(copy, (kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
-    if (own) {
-        memcpy(copy->base, mem->base, size);
-        own->name = n->name;
-    }
-    st->exposed |= !own && !st->tracing;
-    kl_memory_unref(copy);
-    return own ? own : n;
-}
-
 /* The current version as this handle sees it: a variable, a value, a constant. */
 static kl_lazy *read_base(kl_tensor *t, kl_state *st)
 {
     kl_lazy *n = kl_lazy_temp(kl_lazy_ref(t->storage->node));
     if (n && t->storage->exposed > 0 && !KL_PLANTED(anti_dependence))
-        n = read_exposed(t, n, st);
+        n = kl_read_exposed(t, n);
     kl_leaf *l = n && !st->no_grad ? leaf_below(t) : NULL;
     if (l) /* also of a storage that others see as computed: x.detach().requires_grad_()
             */

@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 import unittest
+from types import SimpleNamespace as Namespace
 
 import kiln as torch
 
@@ -141,6 +142,65 @@ class Inspecting(unittest.TestCase):
         self.assertIn("launch", text)
         torch.ones(3).add(1).tolist()
         self.assertGreater(torch.stats()["kernels_launched"], before)
+
+
+class Turns(unittest.TestCase):
+    """What a loop hands on is not computed from its first turn on, whatever a turn asks for."""
+
+    def launched(self, turn, **names):
+        s, counts = Namespace(**names), []
+        for _ in range(9):
+            before = torch.stats()["kernels_launched"]
+            turn(s)
+            counts.append(torch.stats()["kernels_launched"] - before)
+        self.assertLessEqual(max(counts[2:]), counts[1], counts)
+        self.assertLessEqual(max(counts[4:]), min(counts[4:]) + 1, counts)
+        return s
+
+    def test_a_sum_of_each(self):
+        x = torch.full((30, 30), 0.01)
+
+        def turn(s):
+            s.y = (s.y @ x) + 1
+            s.total += s.y.sum().item()
+
+        self.assertEqual(round(self.launched(turn, y=x * 0, total=0).total), 11020)
+
+    def test_two_lines(self):
+        a = torch.eye(20) * 2 + 0.1
+
+        def turn(s):
+            ap = a @ s.p
+            step = (s.r @ s.r) / (s.p @ ap)
+            s.x = s.x + step * s.p
+            new = s.r - step * ap
+            s.p = new + (new @ new) / (s.r @ s.r + 1e-30) * s.p
+            s.r = new
+            s.error = new.abs().max().item()
+
+        s = self.launched(turn, x=torch.zeros(20), r=torch.ones(20), p=torch.ones(20))
+        torch.testing.assert_close(a @ s.x, torch.ones(20))
+
+    def test_growing(self):
+        w = torch.eye(8) * 0.5
+
+        def turn(s):
+            s.seen = torch.cat([s.seen, s.x @ w])
+            s.x = (torch.softmax(s.x @ s.seen.t(), -1) @ s.seen) + 1
+            s.next = s.x.argmax().item()
+
+        s = self.launched(turn, seen=torch.ones(1, 8), x=torch.ones(1, 8))
+        self.assertEqual(s.seen.shape, (10, 8))
+
+    def test_with_gradients(self):
+        x = torch.arange(20.).reshape(10, 2) / 20
+
+        def turn(s):
+            loss = ((x @ s.w - 1) ** 2).mean()
+            s.w = (s.w - 0.5 * torch.autograd.grad(loss, s.w)[0]).detach().requires_grad_()
+            s.loss = loss.item()
+
+        self.assertLess(self.launched(turn, w=torch.zeros(2).requires_grad_()).loss, 0.3)
 
 
 class Modules(unittest.TestCase):

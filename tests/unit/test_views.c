@@ -109,6 +109,33 @@ START_TEST(exposed_memory)
 }
 END_TEST
 
+/* A result that is larger than what it reads stays lazy over copies of that. */
+START_TEST(large_exposed_memory)
+{
+    enum { N = 5000, M = 3 };
+    static float a[N], b[M * N];
+    kl_scope_begin();
+    for (int i = 0; i < N; i++)
+        a[i] = (float)i, b[i] = 1;
+    kl_tensor *x = kl_from_buffer(a, KL_F32, kl_shape(N), NULL, false, NULL, NULL);
+    kl_tensor *y = kl_from_buffer(b, KL_F32, kl_shape(M, N), NULL, false, NULL, NULL);
+    kl_tensor *rows = kl_reshape(kl_slice_step(x, 0, 1, N, 2), kl_shape(N / 2, 1));
+    int64_t before = kl_counts.kernels_launched;
+    kl_tensor *pairs = kl_sub(rows, kl_arange(0, 4, 1, KL_F32)); /* twice as large */
+    ck_assert_int_eq(kl_counts.kernels_launched, before);
+    kl_tensor *as_large = kl_mul(y, kl_reshape(x, kl_shape(1, N)));
+    if (!front_interp)
+        ck_assert_int_gt(kl_counts.kernels_launched, before);
+    a[1] = 50, b[1] = 2;
+    kl_tensor *after = kl_sub(rows, kl_arange(0, 4, 1, KL_F32));
+    SHOWS(kl_slice(pairs, 0, 0, 2), "tensor([[ 1.,  0., -1., -2.],\n"
+                                    "        [ 3.,  2.,  1.,  0.]])");
+    SHOWS(kl_select(after, 0, 0), "tensor([50., 49., 48., 47.])");
+    SHOWS(kl_slice(kl_select(as_large, 0, 0), 0, 0, 3), "tensor([0., 1., 2.])");
+    kl_scope_end();
+}
+END_TEST
+
 /* ---- random programs ---- */
 
 enum { TENSORS = 8, STEPS = 40, MEM = 64 };
@@ -320,6 +347,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, laid);
     tcase_add_test(tc, borrowed_memory);
     tcase_add_test(tc, exposed_memory);
+    tcase_add_test(tc, large_exposed_memory);
     tcase_add_loop_test(tc, random_program, first, first + count);
     return front_run(s);
 }
