@@ -4,7 +4,8 @@
  *   t[i, j], t: f32[4,5]  ->  gather(reshape t [20], i * 5 + j)
  *
  * where each of i, j is wrapped and, if out of range, made an index that is out of range
- * for certain, so that the row's check finds it (index_check.c says which it was). */
+ * for certain, so that the row's check finds it (index_check.c says which it was). A mask
+ * of the first dimensions is one index into these; one number put there, a choice. */
 #include "front.h"
 
 static const char *lazy_text(kl_lazy *l, char s[200])
@@ -97,8 +98,40 @@ static kl_status expand_masks(kl_tensor *const *index, int n, kl_lazy **out, int
     return KL_OK;
 }
 
+/* The mask, if that is all that t is indexed by and it has t's first dimensions. */
+static kl_lazy *only_mask(const kl_lazy *t, kl_tensor *const *index, int n)
+{
+    if (!index || n < 1 || !index[0] || index[0]->dtype != KL_BOOL ||
+        index[0]->rank == 0 || index[0]->rank > t->rank)
+        return NULL;
+    for (int i = 1; i < n; i++)
+        if (index[i])
+            return NULL;
+    for (int i = 0; i < index[0]->rank; i++)
+        if (kl_t_shape(index[0])[i] != kl_lazy_shape((kl_lazy *)t)[i])
+            return NULL;
+    return kl_arg_tensor(index[0]);
+}
+
+static kl_status prepare_mask(kl_lazy *t, kl_lazy *mask, many *m)
+{
+    int64_t shape[KL_MAX_RANK], all = kl_lazy_numel(mask);
+    kl_lazy *at = kl_n_nonzero(kl_n_reshape(mask, 1, &all));
+    *m = (many){.together = true, .n = mask->rank};
+    for (int i = 0; i < t->rank; i++)
+        m->perm[i] = i;
+    shape[0] = all;
+    memcpy(shape + 1, kl_lazy_shape(t) + m->n, (size_t)(t->rank - m->n) * sizeof *shape);
+    m->index = at ? kl_n_reshape(at, 1, kl_lazy_shape(at)) : NULL;
+    m->t = m->index ? kl_n_reshape(t, 1 + t->rank - m->n, shape) : NULL;
+    return m->t ? KL_OK : kl_error_status();
+}
+
 static kl_status prepare(kl_lazy *t, kl_tensor *const *index, int n, many *m)
 {
+    kl_lazy *mask = only_mask(t, index, n);
+    if (mask)
+        return prepare_mask(t, mask, m);
     kl_lazy *given[KL_MAX_RANK], *used[KL_MAX_RANK];
     int64_t extent[KL_MAX_RANK], shape[KL_MAX_RANK];
     int count, last = -1, p = 0;
@@ -204,25 +237,48 @@ static bool same_dtype(const kl_lazy *a, kl_arg v)
     return false;
 }
 
+/* One number where mask is true: nothing has to be counted. */
+static kl_lazy *choose(kl_lazy *a, kl_lazy *mask, kl_lazy *number)
+{
+    int64_t shape[KL_MAX_RANK];
+    for (int i = 0; i < a->rank; i++)
+        shape[i] = i < mask->rank ? kl_lazy_shape(mask)[i] : 1;
+    mask = kl_n_expand(kl_n_reshape(mask, a->rank, shape), a->rank, kl_lazy_shape(a));
+    number = kl_n_expand(kl_n_reshape(number, 0, NULL), a->rank, kl_lazy_shape(a));
+    return kl_n_where(mask, number, a);
+}
+
+static kl_lazy *scattered(kl_lazy *a, kl_tensor *const *index, int n, kl_lazy *v,
+                          int combine)
+{
+    int inverse[KL_MAX_RANK];
+    int64_t shape[KL_MAX_RANK];
+    many m;
+    if (prepare(a, index, n, &m) != KL_OK)
+        return NULL;
+    kl_lazy *value = put_value(v, &m);
+    kl_lazy *r = value ? kl_n_scatter(combine, m.t, m.index, value, 0, 0) : NULL;
+    for (int i = 0; r && i < a->rank; i++) {
+        inverse[m.perm[i]] = i;
+        shape[i] = kl_lazy_shape(a)[m.perm[i]];
+    }
+    return r ? kl_n_permute(kl_n_reshape(r, a->rank, shape), inverse) : NULL;
+}
+
 kl_tensor *kl_index_put_at(const char *at, kl_tensor *t, kl_tensor *const *index, int n,
                            kl_arg v, bool accumulate)
 {
     kl_call c = kl_call_begin(at);
     kl_lazy *a = kl_arg_tensor(t), *r = NULL;
-    int inverse[KL_MAX_RANK];
-    int64_t shape[KL_MAX_RANK];
-    many m;
-    if (a && prepare(a, index, n, &m) == KL_OK) {
-        kl_lazy *value = put_value(kl_arg_read(v, (kl_dtype)a->dtype), &m);
-        if (value && same_dtype(a, v))
-            r = kl_n_scatter(accumulate ? (int)KL_OP_add : (int)KL_SET, m.t, m.index,
-                             value, 0, 0);
-    }
-    for (int i = 0; r && i < a->rank; i++) {
-        inverse[m.perm[i]] = i;
-        shape[i] = kl_lazy_shape(a)[m.perm[i]];
-    }
-    r = r ? kl_n_permute(kl_n_reshape(r, a->rank, shape), inverse) : NULL;
+    kl_lazy *value = a ? kl_arg_read(v, (kl_dtype)a->dtype) : NULL;
+    kl_lazy *mask = value && kl_lazy_numel(value) == 1 && value->rank <= 1 && !accumulate
+                        ? only_mask(a, index, n)
+                        : NULL;
+    if (value)
+        r = mask ? choose(a, mask, value)
+                 : scattered(a, index, n, value,
+                             accumulate ? (int)KL_OP_add : (int)KL_SET);
+    r = r && same_dtype(a, v) ? r : NULL;
     kl_status st = r ? kl_tensor_write(t, r) : KL_ERR_ARG;
     kl_call_done(&c, st);
     return st == KL_OK ? t : NULL;
@@ -441,6 +497,41 @@ kl_tensor *kl_one_hot_at(const char *at, kl_tensor *index, int64_t n)
 
 /* ---- extents that depend on data ---- */
 
+/* The numbers of the bytes that are not zero. Each is written where the next one will be
+ * unless it counts, so that no branch is guessed: at has room for one more. */
+static void note_hits(const uint8_t *hit, int64_t n, int64_t *at)
+{
+    int64_t i = 0, k = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, hit + i, 8);
+        for (int j = 0; j < 8 && eight; j++) {
+            at[k] = i + j;
+            k += hit[i + j] != 0;
+        }
+    }
+    for (; i < n; i++) {
+        at[k] = i;
+        k += hit[i] != 0;
+    }
+}
+
+/* They, which lie at the end of at, as places in shape: a run along the last dimension at
+ * a time, none written before all below it are read. */
+static void note_places(int64_t *at, int64_t count, int rank, const int64_t *shape)
+{
+    const int64_t *flat = at + (rank - 1) * count;
+    int64_t last = shape[rank - 1];
+    for (int64_t i = 0; i < count;) {
+        int64_t first = i, row = flat[i] / last, begin = row * last;
+        for (; i < count && flat[i] < begin + last; i++)
+            at[i * rank + rank - 1] = flat[i] - begin;
+        for (int d = rank - 1; d-- > 0; row /= shape[d])
+            for (int64_t k = first; k < i; k++)
+                at[k * rank + d] = row % shape[d];
+    }
+}
+
 /* The flat numbers of what is not zero, row by row. */
 kl_lazy *kl_n_nonzero(kl_lazy *a)
 {
@@ -452,17 +543,13 @@ kl_lazy *kl_n_nonzero(kl_lazy *a)
     for (int64_t i = 0; i < n; i++)
         count += ((const uint8_t *)bytes)[i] != 0;
     int64_t shape[2] = {count, a->rank};
-    kl_memory *m = kl_memory_new(0, (size_t)(count * a->rank) * sizeof(int64_t));
+    kl_memory *m = kl_memory_new(0, (size_t)(count * a->rank + 1) * sizeof(int64_t));
     if (!m)
         return NULL;
-    int64_t *row = m->base;
-    for (int64_t i = 0; i < n; i++) {
-        if (!((const uint8_t *)bytes)[i])
-            continue;
-        for (int64_t k = a->rank, left = i; k-- > 0; left /= kl_lazy_shape(a)[k])
-            row[k] = left % kl_lazy_shape(a)[k];
-        row += a->rank;
-    }
+    if (a->rank > 0)
+        note_hits(bytes, n, (int64_t *)m->base + (a->rank - 1) * count);
+    if (a->rank > 1)
+        note_places(m->base, count, a->rank, kl_lazy_shape(a));
     kl_lazy *r = kl_lazy_input(m, KL_I64, 2, shape);
     kl_memory_unref(m);
     return a->device == KL_FREE ? r : kl_lazy_to(r, a->device);

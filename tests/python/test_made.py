@@ -71,6 +71,31 @@ class Made(unittest.TestCase):
                     return x
                 self.same(written)
 
+    def test_masks(self):
+        """Masks of the first dimensions, with nothing, little and much in them."""
+        random = np.random.default_rng(3)
+        for shape, rank in (((9,), 1), ((3, 5), 1), ((17, 33), 2), ((4, 3, 9), 2), ((2, 3, 4, 5), 3),
+                            ((0, 3), 2), ((3, 0), 2)):
+            for part in (0, 0.1, 0.6, 1):
+                x, hit = random.random(shape), random.random(shape[:rank]) < part
+
+                def written(m):
+                    t, mask = m.tensor(x), m.tensor(hit)
+                    turned = m.tensor(x.T.copy()).permute(*range(x.ndim)[::-1])
+                    turned[mask] = t[mask] * 2
+                    t[mask] = 3
+                    t[~mask] += m.tensor([7.])
+                    return m.cat([t.flatten(), turned.flatten(), t[mask].flatten(), mask.nonzero().flatten()])
+                with self.subTest((shape, rank, part)):
+                    self.same(written)
+        for value in (lambda m: m.ones(2), lambda m: m.ones(1, dtype=m.int64), lambda m: m.ones(3, 4),
+                      lambda m: m.ones(3, dtype=m.int64), lambda m: 2.7):
+            def put(m):
+                t = m.ones(3, 4)
+                t[m.tensor([True, False, True])] = value(m)
+                return t
+            self.same(put)
+
     def test_variables(self):
         for m in SIDES:
             Variable = m.autograd.Variable

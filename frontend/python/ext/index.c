@@ -13,8 +13,8 @@ typedef struct plan {
     kl_tensor *index[KL_INTS_MAX]; /* per dimension of the view; NULL: whole */
     int n, rank;                   /* dimensions walked; of the original */
     int part;                      /* which of the key's is looked at, for errors */
-    bool advanced;
-    PyObject *made; /* tensors of the key's arrays, a list */
+    bool advanced, alone;          /* alone: the key has one part */
+    PyObject *made;                /* tensors of the key's arrays, a list */
 } plan;
 
 static bool is_sequence(PyObject *o)
@@ -96,7 +96,7 @@ static PyObject *list_of(const kl_tensor *t)
     return list;
 }
 
-/* A mask is as many index tensors as it has dimensions. */
+/* A mask is as many index tensors as it has dimensions, but where it is all there is. */
 static int take_mask(plan *p, const char *at, kl_tensor *mask)
 {
     for (int d = 0; d < kl_rank(mask); d++)
@@ -111,10 +111,14 @@ static int take_mask(plan *p, const char *at, kl_tensor *mask)
             Py_XDECREF(in);
             return -1;
         }
+    p->advanced = true;
+    if (p->alone && kl_dtype_of(mask) == KL_BOOL) {
+        p->index[p->n++] = mask;
+        return 0;
+    }
     kl_tensor *all = kl_nonzero_at(at, mask);
     for (int d = 0; all && d < kl_rank(mask); d++)
         p->index[p->n++] = kl_select_at(at, all, 1, d);
-    p->advanced = true;
     return all ? 0 : -1;
 }
 
@@ -187,6 +191,7 @@ static int take(plan *p, const char *at, PyObject *o)
 static int walk(plan *p, const char *at, PyObject *const *part, Py_ssize_t n)
 {
     int used = 0, dots = 0;
+    p->alone = n == 1;
     for (Py_ssize_t i = 0; i < n; i++) {
         used += uses(part[i]);
         dots += part[i] == Py_Ellipsis;
