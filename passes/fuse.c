@@ -14,7 +14,7 @@
 #include "passes/passes.h"
 
 enum { ENOUGH_WORKERS = 8, SMALL_WORK = 32768, COST_MAX = 1500, MEMBERS_MAX = 64 };
-enum { MANY_READS = 32 };
+enum { MANY_READS = 32, AGAIN = 8, FEW_POINTS = 4096 };
 
 /* ---- dependence between groups: a bit set of what each needs, transitively ---- */
 
@@ -232,6 +232,13 @@ static int again(const kl_fusion *f, const kl_root *u, int G)
     return cost;
 }
 
+/* Would u beside G compute so much again that the other's memory is cheaper? At few
+ * points a launch costs more than either. */
+static bool better_loaded(const kl_fusion *f, const kl_root *u, int G)
+{
+    return again(f, u, G) > AGAIN && product(f, u->naxes, u->extent) > FEW_POINTS;
+}
+
 /* Why u should stay out of G; NULL: it had better be in. */
 static const char *not_worth(const kl_fusion *f, const kl_root *u, int G, const fit *t)
 {
@@ -406,7 +413,7 @@ static kl_status place_root(kl_fusion *f, int root)
     for (uint32_t G = f->ngroups; light && G-- > 0 && G + 16 > f->ngroups;)
         if (!f->groups[G].merged && !f->groups[G].heavy && beside(f, u, (int)G, &t) &&
             share_load(f, u, (int)G) && !between(f, u, (int)G) &&
-            !not_worth(f, u, (int)G, &t))
+            !better_loaded(f, u, (int)G) && !not_worth(f, u, (int)G, &t))
             return join(f, root, (int)G, &t);
     return place_alone(f, root, apart, why);
 }

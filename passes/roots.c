@@ -115,6 +115,14 @@ static kl_status find_ends(kl_fusion *f, tally *t)
     return KL_OK;
 }
 
+/* Is r moved elements only, which readers find where they lie? What is put together of
+ * several is computed at each point that is read, and asks which part it is in. */
+static bool only_moved(const kl_node *n)
+{
+    return kl_ops[n->op].kind == KL_KIND_MOVE && n->op != KL_OP_update &&
+           n->op != KL_OP_concat && n->op != KL_OP_pad;
+}
+
 /* A light node read by several, or too deep to recompute, is kept. Constants and index
  * values never are: a load would cost more. */
 static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
@@ -122,8 +130,7 @@ static void judge_light(kl_fusion *f, const tally *t, kl_ref r)
     const kl_node *n = kl_graph_at(f->g, r);
     if (n->nsrc == 0 || f->root_of[r] >= 0 || n->op == KL_OP_pick || t->loads[r] == 0)
         return;
-    bool dear = t->cost[r] > CHEAP && t->users[r] > 1 && t->end[r] == r &&
-                kl_ops[n->op].kind != KL_KIND_MOVE;
+    bool dear = t->cost[r] > CHEAP && t->users[r] > 1 && t->end[r] == r && !only_moved(n);
     if (dear)
         mark_root(f, r,
                   "several read it, and a load costs less than to compute it again");
@@ -208,6 +215,22 @@ static bool lies_in_phases(const kl_graph *g, kl_ref r)
     return true;
 }
 
+/* Turned and turned back, as stride.c makes what vectors are to lie along: the first of
+ * them is made. */
+static void keep_turned(kl_fusion *f, kl_ref r)
+{
+    const kl_graph *g = f->g;
+    kl_ref s = kl_graph_src(g, r, 0);
+    int rank = kl_graph_at(g, r)->rank;
+    const int64_t *perm = kl_graph_attr(g, r);
+    if (kl_graph_at(g, s)->op != KL_OP_permute)
+        return;
+    for (int i = 0; i < rank; i++)
+        if (kl_graph_attr(g, s)[perm[i]] != i)
+            return;
+    mark_root(f, s, "vectors lie along it: it is turned once");
+}
+
 /* They are made once, and what is padded before: edges are looked for once. */
 static void keep_phases(kl_fusion *f, kl_ref r)
 {
@@ -217,15 +240,23 @@ static void keep_phases(kl_fusion *f, kl_ref r)
         mark_root(f, s, "many taps read it: edges are looked for once");
 }
 
+/* Does scatter r place single elements? They go one by one. */
+static bool by_elements(const kl_graph *g, kl_ref r)
+{
+    return kl_graph_numel(g, kl_graph_src(g, r, 1)) ==
+           kl_graph_numel(g, kl_graph_src(g, r, 2));
+}
+
 /* The operands of a contraction are read many times: only the cheapest arithmetic may
- * ride along; windows read theirs several times, or out of step: a little more may. A
- * sort or a scatter reads its operands in data order: nothing rides along.
- */
+ * ride along; windows read theirs several times, or out of step: a little more may, and
+ * as much where elements are scattered one by one: vectors compute more. A sort reads its
+ * operand in data order: nothing rides along. */
 static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
 {
     const kl_node *n = kl_graph_at(f->g, r);
     bool often = n->op == KL_OP_contract || overlaps(f->g, r);
-    int limit = often ? PROLOGUE : n->op == KL_OP_sort ? 0 : 1 << 20;
+    bool single = n->op == KL_OP_scatter && by_elements(f->g, r);
+    int limit = often ? PROLOGUE : n->op == KL_OP_sort ? 0 : single ? CHEAP : 1 << 20;
     for (uint32_t i = 0; i < n->nsrc; i++) {
         kl_ref s = kl_graph_src(f->g, r, i), window = KL_NONE;
         const kl_node *m = kl_graph_at(f->g, s);
@@ -242,7 +273,7 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
         }
         if (pads_first(f, n, r, window, s))
             mark_root(f, s, "many taps read it: edges are looked for once");
-        if (m->op == KL_OP_input || m->op == KL_OP_pick)
+        if (m->op == KL_OP_input || m->op == KL_OP_pick || (single && i == 0))
             continue;
         int most = window != KL_NONE ? KL_MIN(limit, CHEAP) : limit;
         if (call || (m->nsrc > 0 && t->cost[s] > most))
@@ -252,7 +283,8 @@ static void keep_operands(kl_fusion *f, const tally *t, kl_ref r)
                 : n->op == KL_OP_sort ? "a sort reads its keys in the order of the data"
                 : n->op == KL_OP_contract
                     ? "a contraction reads it many times: too much to compute each time"
-                    : "windows read it: too much to compute for each");
+                : single ? "elements are scattered one by one: vectors compute it"
+                         : "windows read it: too much to compute for each");
     }
 }
 
@@ -298,6 +330,8 @@ static kl_status choose(kl_fusion *f)
             mark_root(f, r, NULL);
         if (kl_is_heavy((kl_op)n->op))
             keep_operands(f, &t, r);
+        if (n->op == KL_OP_permute)
+            keep_turned(f, r);
         if (n->op == KL_OP_concat)
             keep_parts(f, &t, r);
         measure(f, &t, r, false);

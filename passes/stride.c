@@ -1,4 +1,4 @@
-/* stride.c: what strided windows step over lies together.
+/* stride.c: what is stepped over lies together, windows first:
  *
  *   window x (axis 1 size 3 stride 2)   ->   permute (reshape x [8, 10, 2]) axes (0, 2,
  * 1) window (axis 2 size 2 stride 1): taps a, of each of 2 phases b; tap w is (w div 2, w
@@ -7,10 +7,17 @@
  * A large contraction packs its windows by vectors where neighbours lie side by side, and
  * element by element where they do not: rows of one phase each are made once (roots.c
  * keeps them), and every tap reads along one of them. On a GPU lanes load as they like.
- */
+ *
+ * And what pairs are computed from, y[i, j] = sum over k of f(a[i, k], b[j, k]):
+ *
+ *   expand b [1, J, K]   ->   expand (permute (permute b [1, K, J]))
+ *
+ * The sum is short, so vectors lie along j: b is turned once (roots.c keeps it), where
+ * each of its elements would be gathered for every i. */
 #include "passes/derive.h"
 
-enum { MOST_PHASES = 4, READ_OFTEN = 2 };
+enum { MOST_PHASES = 4, READ_OFTEN = 2, PAIRED_OFTEN = 8, SHORT_SUM = 128 };
+enum { STEPPED = 1, PAIRED = 2 }; /* marks of the pass: windows, one side of pairs */
 
 typedef struct strided {
     int64_t rank, entry,
@@ -173,18 +180,78 @@ static kl_ref fold_phases(kl_graph *to, const kl_graph *from, kl_ref r, kl_ref u
     return rows_of(to, y, &whole, s->length);
 }
 
+/* ---- pairs ---- */
+
+static int64_t extent(const kl_graph *g, kl_ref r, int from_last)
+{
+    int64_t v = -1;
+    int rank = kl_graph_at(g, r)->rank;
+    return from_last < rank &&
+                   kl_dim_is_const(g->dims, kl_graph_shape(g, r)[rank - 1 - from_last],
+                                   &v)
+               ? v
+               : -1;
+}
+
+static bool sums_rows(const kl_graph *g, kl_ref r)
+{
+    kl_ref x = kl_graph_src(g, r, 0);
+    int rank = kl_graph_at(g, x)->rank;
+    return rank >= 2 && (uint64_t)kl_graph_attr(g, r)[1] == UINT64_C(1) << (rank - 1) &&
+           extent(g, x, 0) > 1 && extent(g, x, 0) <= SHORT_SUM &&
+           extent(g, x, 1) >= PAIRED_OFTEN;
+}
+
+/* Is expand r the side of pairs whose rows are the columns of the result, many times? */
+static bool is_paired(const kl_graph *g, kl_ref r)
+{
+    kl_ref s = kl_graph_src(g, r, 0);
+    int64_t all, once;
+    return known_numel(g, r, &all) && known_numel(g, s, &once) &&
+           extent(g, s, 0) == extent(g, r, 0) && extent(g, s, 1) == extent(g, r, 1) &&
+           all >= PAIRED_OFTEN * once;
+}
+
+/* Marks them below sums of rows, as far as all is elementwise. */
+static void mark_pairs(const kl_graph *g, uint8_t *is, bool *any)
+{
+    for (kl_ref r = g->count; r-- > 0;) {
+        const kl_node *n = kl_graph_at(g, r);
+        int kind = kl_ops[n->op].kind;
+        bool elementwise = kind == KL_KIND_ELT || kind == KL_KIND_CAST;
+        if (n->op == KL_OP_expand && is[r] && !is_paired(g, r))
+            is[r] = 0;
+        *any = *any || (n->op == KL_OP_expand && is[r]);
+        if ((elementwise && is[r]) || (n->op == KL_OP_reduce && sums_rows(g, r)))
+            for (uint32_t i = 0; i < n->nsrc; i++)
+                is[kl_graph_src(g, r, i)] = PAIRED;
+    }
+}
+
+static kl_ref swap_last(kl_graph *g, kl_ref x)
+{
+    int perm[KL_MAX_RANK], rank = x == KL_NONE ? 0 : kl_graph_at(g, x)->rank;
+    for (int i = 0; i < rank; i++)
+        perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return x == KL_NONE ? x : kl_g_permute(g, x, perm);
+}
+
 /* ---- the pass ---- */
 
-/* ctx: by node, whether it is such a window of a large contraction. */
+/* ctx: by node, what it is marked as. */
 static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
                     const kl_ref *src)
 {
-    const bool *is = ctx;
+    const uint8_t *is = ctx;
     strided s;
     int64_t attr[1 + 4 * KL_MAX_RANK];
     if (kl_graph_at(from, r)->op == KL_OP_fold && fold_steps(from, r, &s))
         return fold_phases(to, from, r, src[0], &s);
-    if (!is[r] || !steps(from, r, &s))
+    if (is[r] == PAIRED && kl_graph_at(from, r)->op == KL_OP_expand) {
+        kl_ref x = swap_last(to, swap_last(to, src[0]));
+        return x == KL_NONE ? x : kl_graph_copy_node(to, from, r, &x);
+    }
+    if (is[r] != STEPPED || !steps(from, r, &s))
         return kl_graph_copy_node(to, from, r, src);
     int64_t a = (s.size + s.stride - 1) / s.stride;
     memcpy(attr, kl_graph_attr(from, r), kl_graph_at(from, r)->nattr * sizeof *attr);
@@ -196,7 +263,7 @@ static kl_ref visit(void *ctx, kl_graph *to, const kl_graph *from, kl_ref r,
 }
 
 /* Marks what the contraction reads through. */
-static void mark_windows(const kl_graph *g, kl_ref r, bool *is, bool *any)
+static void mark_windows(const kl_graph *g, kl_ref r, uint8_t *is, bool *any)
 {
     strided s;
     for (uint32_t i = 0; i < 2; i++) {
@@ -204,19 +271,20 @@ static void mark_windows(const kl_graph *g, kl_ref r, bool *is, bool *any)
         while (kl_ops[kl_graph_at(g, x)->op].kind == KL_KIND_MOVE &&
                kl_graph_at(g, x)->nsrc == 1) {
             if (kl_graph_at(g, x)->op == KL_OP_window && steps(g, x, &s))
-                is[x] = *any = true;
+                is[x] = STEPPED, *any = true;
             x = kl_graph_src(g, x, 0);
         }
     }
 }
 
-static kl_status split_phases(kl_unit *u, kl_graph **g)
+static kl_status lay_together(kl_unit *u, kl_graph **g)
 {
-    bool any = false,
-         *is = kl_arena_zeroed(u->arena, (size_t)(*g)->count + 1, sizeof *is);
+    bool any = false;
+    uint8_t *is = kl_arena_zeroed(u->arena, (size_t)(*g)->count + 1, sizeof *is);
     if (!is)
         return kl_fail(KL_ERR_OOM, "stride: no memory");
     strided s;
+    mark_pairs(*g, is, &any);
     for (kl_ref r = 0; r < (*g)->count; r++)
         if (kl_graph_at(*g, r)->op == KL_OP_contract && kl_contract_in_order(*g, r) == 1)
             mark_windows(*g, r, is, &any);
@@ -228,5 +296,5 @@ static kl_status split_phases(kl_unit *u, kl_graph **g)
 kl_status kl_pass_stride(kl_unit *u)
 {
     bool host = u->target && u->target->kind == KL_TARGET_CPU;
-    return host && !u->fuse_off ? kl_each_graph(u, split_phases) : KL_OK;
+    return host && !u->fuse_off ? kl_each_graph(u, lay_together) : KL_OK;
 }
