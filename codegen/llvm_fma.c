@@ -86,7 +86,7 @@ static void usual(kl_ll *e, tree *t, kl_op op, kl_dtype dt)
 {
     t->leaf[0] = parameter(e, dt, 0);
     t->leaf[1] = t->leaf[2] = KL_NONE;
-    kl_x y = kl_math_expand(e->x, op, t->leaf[0], KL_NONE), s[3] = {KL_NONE};
+    kl_x y = kl_math_expand(e->x, op, t->leaf[0], KL_NONE, KL_NONE), s[3] = {KL_NONE};
     for (int i = 0; y != KL_NONE && i < 3; i++)
         s[i] = kl_x_lower_math(e->x, e->x->nodes[y].src[i], e->native);
     LLVMBasicBlockRef far = LL.AppendBasicBlockInContext(e->c, t->fn, "far"),

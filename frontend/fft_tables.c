@@ -31,8 +31,8 @@ static void circle(int64_t k, int64_t n, double *c, double *s)
     int64_t e = 8 * k / n; /* the eighth that it is in */
     int64_t quarter = (e + 1) / 2;
     double a = 2 * pi * (double)(4 * k - quarter * n) / (double)(4 * n), x, y;
-    kl_math_eval_n(KL_OP_cos, KL_F64, 1, &x, &a, NULL);
-    kl_math_eval_n(KL_OP_sin, KL_F64, 1, &y, &a, NULL);
+    kl_math_eval_n(KL_OP_cos, KL_F64, 1, &x, &a, NULL, NULL);
+    kl_math_eval_n(KL_OP_sin, KL_F64, 1, &y, &a, NULL, NULL);
     *c = quarter == 1 ? -y : quarter == 2 ? -x : quarter == 3 ? y : x;
     *s = quarter == 1 ? x : quarter == 2 ? -y : quarter == 3 ? -x : y;
 }

@@ -435,6 +435,7 @@ kl_lazy *kl_n_binc(kl_op op, kl_lazy *a, double v); /* a op v */
 kl_lazy *kl_n_cbin(kl_op op, double v, kl_lazy *a); /* v op a */
 kl_lazy *kl_n_where(kl_lazy *c, kl_lazy *a, kl_lazy *b);
 kl_lazy *kl_n_fma(kl_lazy *a, kl_lazy *b, kl_lazy *c);
+kl_lazy *kl_n_philox(kl_lazy *counter, kl_lazy *call, kl_lazy *key); /* all u64 */
 kl_lazy *kl_n_reshape(kl_lazy *a, int rank, const int64_t *shape);
 kl_lazy *kl_n_permute(kl_lazy *a, const int *perm);
 kl_lazy *kl_n_swap(kl_lazy *a, int i, int j);

@@ -158,6 +158,10 @@ kl_lazy *kl_n_fma(kl_lazy *a, kl_lazy *b, kl_lazy *c)
 {
     return ternary(KL_OP_fma, a, b, c);
 }
+kl_lazy *kl_n_philox(kl_lazy *counter, kl_lazy *call, kl_lazy *key)
+{
+    return ternary(KL_OP_philox, counter, call, key);
+}
 
 /* ---- movement ---- */
 

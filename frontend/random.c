@@ -1,9 +1,10 @@
-/* random.c: Philox 4x32-10 as ordinary nodes, so that random numbers fuse with what uses
+/* random.c: Philox 4x32-10 as a node, so that random numbers fuse with what uses
  * them and are the same however and wherever they are computed.
  *
- *   counter = (element low, element high, call low, call high)   key = (seed low, seed
- * high) word 0 of the block is the element's number; word 1 is its second where one is
- * not enough
+ *   counter = (element, call): 64 bits each      key = seed
+ *
+ * Word 0 of the block is the element's number; word 1 is its second where one is not
+ * enough.
  *
  * Seed and call number are run-time inputs of the compiled program: no key contains them.
  */
@@ -88,15 +89,10 @@ kl_status kl_draw_from_at(const char *at, kl_tensor *seed)
     return kl_call_done(&c, st);
 }
 
-/* One 0-d u32 of the state. */
+/* One 0-d word of the state. */
 static kl_lazy *state_word(kl_lazy *state, int i)
 {
     return kl_n_reshape(kl_n_slice_axis(state, 0, i, 1, 1), 0, NULL);
-}
-
-static kl_lazy *high(kl_lazy *product)
-{
-    return kl_n_cast(kl_n_bin(KL_OP_shr, product, kl_n_const_int(KL_U64, 32)), KL_U32);
 }
 
 static kl_lazy *times(kl_lazy *a, uint32_t m)
@@ -104,18 +100,11 @@ static kl_lazy *times(kl_lazy *a, uint32_t m)
     return kl_n_bin(KL_OP_mul, kl_n_cast(a, KL_U64), kl_n_const_int(KL_U64, m));
 }
 
-/* Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. */
-static void philox(kl_lazy *c[4], kl_lazy *k0, kl_lazy *k1)
+/* Two u32 as one u64. */
+static kl_lazy *joined(kl_lazy *low, kl_lazy *high)
 {
-    for (int round = 0; round < 10; round++) {
-        kl_lazy *p0 = times(c[0], 0xD2511F53u), *p1 = times(c[2], 0xCD9E8D57u);
-        kl_lazy *n0 = kl_n_bin(KL_OP_xor, kl_n_bin(KL_OP_xor, high(p1), c[1]), k0);
-        kl_lazy *n2 = kl_n_bin(KL_OP_xor, kl_n_bin(KL_OP_xor, high(p0), c[3]), k1);
-        c[1] = kl_n_cast(p1, KL_U32), c[3] = kl_n_cast(p0, KL_U32);
-        c[0] = n0, c[2] = n2;
-        k0 = k0 ? kl_n_bin(KL_OP_add, k0, kl_n_const_int(KL_U32, 0x9E3779B9u)) : NULL;
-        k1 = k1 ? kl_n_bin(KL_OP_add, k1, kl_n_const_int(KL_U32, 0xBB67AE85u)) : NULL;
-    }
+    high = kl_n_bin(KL_OP_shl, kl_n_cast(high, KL_U64), kl_n_const_int(KL_U64, 32));
+    return kl_n_bin(KL_OP_or, high, kl_n_cast(low, KL_U64));
 }
 
 /* ---- draws noted and repeated ---- */
@@ -184,7 +173,7 @@ static bool stream(uint64_t *seed, uint64_t *call)
  * of it to be one kernel. */
 static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
 {
-    int64_t four = 4, n = kl_count(rank, shape);
+    int64_t n = kl_count(rank, shape);
     uint64_t call, seed;
     *w0 = *w1 = NULL;
     if (!stream(&seed, &call)) {
@@ -193,18 +182,15 @@ static void words(int rank, const int64_t *shape, kl_lazy **w0, kl_lazy **w1)
     }
     if (KL_PLANTED(random_call))
         call = 0;
-    uint32_t s[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)call,
-                     (uint32_t)(call >> 32)};
-    kl_lazy *state = kl_lazy_small(KL_U32, 1, &four, s);
+    int64_t two = 2;
+    kl_lazy *state = kl_lazy_small(KL_U64, 1, &two, (uint64_t[]){seed, call});
     kl_lazy *index = kl_n_reshape(kl_n_iota(KL_U64, 1, &n, 0), rank, shape);
-    kl_lazy *c[4] = {kl_n_cast(index, KL_U32), high(index), NULL, NULL};
-    kl_lazy *key = from.seed ? from.seed : state;
-    c[2] = kl_n_fill(state_word(state, 2), rank, shape);
-    c[3] = kl_n_fill(state_word(state, 3), rank, shape);
-    philox(c, kl_n_fill(state_word(key, 0), rank, shape),
-           kl_n_fill(state_word(key, 1), rank, shape));
-    *w0 = c[0];
-    *w1 = c[1];
+    kl_lazy *key = from.seed ? joined(state_word(from.seed, 0), state_word(from.seed, 1))
+                             : state_word(state, 0);
+    kl_lazy *both = kl_n_philox(index, kl_n_fill(state_word(state, 1), rank, shape),
+                                kl_n_fill(key, rank, shape));
+    *w0 = kl_n_cast(both, KL_U32);
+    *w1 = kl_n_cast(kl_n_bin(KL_OP_shr, both, kl_n_const_int(KL_U64, 32)), KL_U32);
 }
 
 /* [0, 1): 24 bits of one word, or 53 of two. */
@@ -214,10 +200,7 @@ static kl_lazy *unit(kl_dtype dt, kl_lazy *w0, kl_lazy *w1)
         kl_lazy *top = kl_n_bin(KL_OP_shr, w0, kl_n_const_int(KL_U32, 8));
         return kl_n_binc(KL_OP_mul, kl_n_cast(top, KL_F32), 0x1p-24);
     }
-    kl_lazy *both =
-        kl_n_bin(KL_OP_shl, kl_n_cast(w1, KL_U64), kl_n_const_int(KL_U64, 32));
-    both = kl_n_bin(KL_OP_or, both, kl_n_cast(w0, KL_U64));
-    both = kl_n_bin(KL_OP_shr, both, kl_n_const_int(KL_U64, 11));
+    kl_lazy *both = kl_n_bin(KL_OP_shr, joined(w0, w1), kl_n_const_int(KL_U64, 11));
     return kl_n_binc(KL_OP_mul, kl_n_cast(both, KL_F64), 0x1p-53);
 }
 

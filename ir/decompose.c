@@ -235,7 +235,8 @@ static kl_x decompose_row(kl_exprs *x, const kl_xnode *n, const kl_x *s,
 {
     kl_dtype dt = x->nodes[s[n->nsrc - 1]].dtype;
     if (kl_ops[n->op].flags & KL_F_MATH)
-        return kl_math_expand(x, (kl_op)n->op, s[0], n->nsrc > 1 ? s[1] : KL_NONE);
+        return kl_math_expand(x, (kl_op)n->op, s[0], n->nsrc > 1 ? s[1] : KL_NONE,
+                              n->nsrc > 2 ? s[2] : KL_NONE);
     kl_x y = rules[n->op] ? rules[n->op](x, native, dt, s[0], s[1], s[2]) : KL_NONE;
     if (y == KL_NONE)
         kl_fail(KL_ERR_INTERNAL, "%s of %s is not native, and no rule makes it of others",

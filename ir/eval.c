@@ -337,7 +337,7 @@ void kl_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a, const v
         return;
     if (op == KL_OP_fma && fma_fast(dt, n, y, a, b, c))
         return;
-    bool done = rows[dt](op, n, y, a, b, c) || kl_math_eval_n(op, dt, n, y, a, b);
+    bool done = rows[dt](op, n, y, a, b, c) || kl_math_eval_n(op, dt, n, y, a, b, c);
     KL_ASSERT(done);
 }
 

@@ -198,7 +198,8 @@ kl_dtype kl_x_result(const kl_exprs *x, kl_op op, const kl_x *s, int n)
             return KL_DTYPE_NONE;
     bool isfloat = kl_is_float(dt);
     if ((o->rule == KL_RULE_FLOAT && !isfloat) || kl_is_complex(dt) ||
-        ((o->flags & KL_F_INT) && isfloat) || ((o->flags & KL_F_NOBOOL) && dt == KL_BOOL))
+        (o->rule == KL_RULE_U64 && dt != KL_U64) || ((o->flags & KL_F_INT) && isfloat) ||
+        ((o->flags & KL_F_NOBOOL) && dt == KL_BOOL))
         return KL_DTYPE_NONE;
     return o->rule == KL_RULE_BOOL ? KL_BOOL : dt;
 }

@@ -185,6 +185,8 @@ static kl_status elt_dtype(const kl_infer_args *in, kl_dtype dt)
     if (kl_ops[in->op].rule == KL_RULE_FLOAT && !kl_is_float(dt))
         return kl_infer_fail(in, KL_ERR_DTYPE, "needs a floating-point dtype, not %s",
                              name);
+    if (kl_ops[in->op].rule == KL_RULE_U64 && dt != KL_U64)
+        return kl_infer_fail(in, KL_ERR_DTYPE, "needs u64, not %s", name);
     if (flags & KL_F_INT && kl_is_float(dt))
         return kl_infer_fail(in, KL_ERR_DTYPE, "needs an integer dtype, not %s", name);
     if (flags & KL_F_NOBOOL && dt == KL_BOOL)

@@ -47,6 +47,7 @@ typedef enum kl_rule {
     KL_RULE_SAME,
     KL_RULE_FLOAT,
     KL_RULE_BOOL,
+    KL_RULE_U64,
     KL_RULE_COND,
     KL_RULE_ARG,
     KL_RULE_IDX,
@@ -483,16 +484,15 @@ kl_dtype kl_x_result(const kl_exprs *x, kl_op op, const kl_x *src, int n);
 kl_xinfo kl_x_info(const kl_exprs *x, const kl_xnode *n);
 kl_x kl_x_simplify(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 
-/* ---- math.c, math_run.c, math_expand.c, math.def: transcendental rows over exact rows
- * ---- */
+/* ---- math.c, math_run.c, math_expand.c, math.def: MATH rows over exact rows ---- */
 
-/* y = op(a, b) for a MATH row at any float dtype (f16 and bf16 go through f32); false: op
- * has no body in math.def. */
+/* y = op(a, b, c) for a MATH row at any float dtype (f16 and bf16 go through f32), philox
+ * at u64; false: op has no body in math.def. */
 bool kl_math_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a,
-                    const void *b);
+                    const void *b, const void *c);
 
-/* The body of a MATH row for f32 or f64 arguments (f16 and bf16 go through f32). */
-kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b);
+/* The body of a MATH row for such arguments; KL_NONE where it has fewer. */
+kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c);
 
 /* ---- kernel.c: algorithm, schedule, loops ---- */
 

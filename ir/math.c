@@ -435,14 +435,15 @@ static void assign_places(maker *m, kl_math_tape *t)
 enum { POOL = 12000 };
 static kl_math_line pool[POOL];
 static int pool_used;
-static kl_math_tape tapes[KL_OP_COUNT][2];
-static const kl_math_tape *ready[KL_OP_COUNT][2];
+enum { DTYPES = 3 }; /* that bodies have: f32, f64, u64 */
+static kl_math_tape tapes[KL_OP_COUNT][DTYPES];
+static const kl_math_tape *ready[KL_OP_COUNT][DTYPES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const kl_math_tape *make(const body_text *b, kl_math_tape *t)
 {
     static maker m; /* under the lock; too large for a stack */
-    val arg[2], out[RESULTS];
+    val arg[3], out[RESULTS];
     m = (maker){.dt = b->dt, .usual = -1};
     for (int i = 0; i < kl_ops[b->op].arity; i++)
         arg[i] = of_line(put(
@@ -467,18 +468,19 @@ static const kl_math_tape *make(const body_text *b, kl_math_tape *t)
 
 const kl_math_tape *kl_math_tape_of(kl_op op, kl_dtype dt)
 {
-    int wide = dt == KL_F64;
-    const kl_math_tape *t = __atomic_load_n(&ready[op][wide], __ATOMIC_ACQUIRE);
-    if (t || (dt != KL_F32 && dt != KL_F64))
+    int which = dt == KL_F32 ? 0 : dt == KL_F64 ? 1 : dt == KL_U64 ? 2 : -1;
+    const kl_math_tape *t =
+        which < 0 ? NULL : __atomic_load_n(&ready[op][which], __ATOMIC_ACQUIRE);
+    if (t || which < 0)
         return t;
     const body_text *b = find_text(kl_ops[op].name, strlen(kl_ops[op].name), op, dt);
     if (!b)
         return NULL;
     pthread_mutex_lock(&lock);
-    t = ready[op][wide];
+    t = ready[op][which];
     if (!t) {
-        t = make(b, &tapes[op][wide]);
-        __atomic_store_n(&ready[op][wide], t, __ATOMIC_RELEASE);
+        t = make(b, &tapes[op][which]);
+        __atomic_store_n(&ready[op][which], t, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&lock);
     return t;

@@ -10,7 +10,7 @@ enum { KL_MATH_MAX = 1000 }; /* lines of one tape */
 
 typedef struct kl_math_line {
     uint16_t
-        op; /* ELT row, cast, bitcast; const: imm has the bits; input: imm is 0 or 1 */
+        op; /* ELT row, cast, bitcast; const: imm has the bits; input: imm is 0 to 2 */
     uint8_t from;    /* dtype of the operands (where: of b and c) */
     uint8_t to;      /* dtype of the result */
     uint16_t src[3]; /* earlier lines; unused: 0 */
@@ -26,7 +26,7 @@ typedef struct kl_math_tape {
     bool usual; /* the result is a `usually` */
 } kl_math_tape;
 
-/* The body of a MATH row at f32 or f64, or of a float row that machines lack (rem, mod,
+/* The body of a MATH row at f32 or f64 (philox: u64), or of a float row that machines lack (rem, mod,
  * floordiv); NULL when math.def has none. */
 const kl_math_tape *kl_math_tape_of(kl_op op, kl_dtype dt);
 

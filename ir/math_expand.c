@@ -33,7 +33,7 @@ bool kl_math_has_usual(kl_op op, kl_dtype dt)
     return t && t->usual;
 }
 
-kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b)
+kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b, kl_x c)
 {
     if (a == KL_NONE)
         return KL_NONE;
@@ -41,13 +41,13 @@ kl_x kl_math_expand(kl_exprs *x, kl_op op, kl_x a, kl_x b)
     if (dt == KL_F16 || dt == KL_BF16) {
         kl_x wide = kl_x_cast(x, a, KL_F32);
         kl_x other = b == KL_NONE ? b : kl_x_cast(x, b, KL_F32);
-        return kl_x_cast(x, kl_math_expand(x, op, wide, other), dt);
+        return kl_x_cast(x, kl_math_expand(x, op, wide, other, c), dt);
     }
     const kl_math_tape *t = kl_math_tape_of(op, dt);
     if (!t)
         return KL_NONE;
     kl_x v[KL_MATH_MAX];
-    const kl_x in[2] = {a, b};
+    const kl_x in[3] = {a, b, c};
     for (int i = 0; i < t->count; i++)
         v[i] = line(x, &t->line[i], v, in);
     return v[t->count - 1];

@@ -53,7 +53,7 @@ static void run_chunk(const kl_math_tape *t, bench *w, int64_t n, void *y,
 }
 
 static void run(const kl_math_tape *t, kl_dtype dt, int64_t n, char *y, const char *a,
-                const char *b)
+                const char *b, const char *c)
 {
     bench w;
     size_t size = kl_dtypes[dt].size;
@@ -61,7 +61,7 @@ static void run(const kl_math_tape *t, kl_dtype dt, int64_t n, char *y, const ch
     fill_constants(t, &w, KL_MIN(n, CHUNK));
     for (int64_t i = 0; i < n; i += CHUNK) {
         size_t at = (size_t)i * size;
-        const void *in[2] = {a + at, b ? b + at : a + at};
+        const void *in[3] = {a + at, b ? b + at : a + at, c ? c + at : a + at};
         run_chunk(t, &w, KL_MIN(n - i, CHUNK), y + at, in);
     }
 }
@@ -74,13 +74,13 @@ static void run_half(const kl_math_tape *t, kl_dtype dt, int64_t n, uint16_t *y,
         int64_t c = KL_MIN(n - i, CHUNK);
         kl_eval_cast_n(KL_F32, dt, c, wide[0], a + i);
         kl_eval_cast_n(KL_F32, dt, c, wide[1], (b ? b : a) + i);
-        run(t, KL_F32, c, (char *)wide[2], (char *)wide[0], (char *)wide[1]);
+        run(t, KL_F32, c, (char *)wide[2], (char *)wide[0], (char *)wide[1], NULL);
         kl_eval_cast_n(dt, KL_F32, c, y + i, wide[2]);
     }
 }
 
 bool kl_math_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a,
-                    const void *b)
+                    const void *b, const void *c)
 {
     bool half = dt == KL_F16 || dt == KL_BF16;
     const kl_math_tape *t = kl_math_tape_of(op, half ? KL_F32 : dt);
@@ -89,6 +89,6 @@ bool kl_math_eval_n(kl_op op, kl_dtype dt, int64_t n, void *y, const void *a,
     if (half)
         run_half(t, dt, n, y, a, b);
     else
-        run(t, dt, n, y, a, b);
+        run(t, dt, n, y, a, b, c);
     return true;
 }

@@ -30,7 +30,8 @@ static double ops_of(const kl_exprs *x, const kl_xnode *n)
     kl_exprs *own = kl_exprs_new(a, x->dims);
     kl_dtype dt = wide ? KL_F64 : KL_F32;
     kl_x arg = kl_x_load(own, 0, dt, kl_x_int(own, 0), KL_NONE, KL_NONE);
-    kl_math_expand(own, (kl_op)n->op, arg, kl_ops[n->op].arity > 1 ? arg : KL_NONE);
+    kl_math_expand(own, (kl_op)n->op, arg, kl_ops[n->op].arity > 1 ? arg : KL_NONE,
+                   KL_NONE);
     double sum = 1;
     for (uint32_t i = 0; i < own->count; i++)
         sum += ops_of(own, &own->nodes[i]);

@@ -137,7 +137,7 @@ START_TEST(elementwise_rows_come_back)
         kl_graph *g = kl_graph_new(a, NULL, "one");
         kl_ref r[3], y;
         kl_dim n = 3;
-        static const kl_dtype tries[] = {KL_F32, KL_I32, KL_C64};
+        static const kl_dtype tries[] = {KL_F32, KL_I32, KL_C64, KL_U64};
         for (size_t k = 0; k < KL_COUNT(tries); k++) {
             for (int i = 0; i < 3; i++)
                 r[i] = kl_graph_input(

@@ -43,6 +43,7 @@ static bool applies(int op, kl_dtype dt)
     if (o->kind != KL_KIND_ELT || (o->flags & KL_F_GRAPH))
         return false;
     if ((o->rule == KL_RULE_FLOAT && !kl_is_float(dt)) ||
+        (o->rule == KL_RULE_U64 && dt != KL_U64) ||
         (o->flags & KL_F_NOBOOL && dt == KL_BOOL))
         return false;
     return !(o->flags & KL_F_INT && kl_is_float(dt));

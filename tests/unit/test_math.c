@@ -321,12 +321,14 @@ START_TEST(halves)
 }
 END_TEST
 
-/* Every MATH row has a body at both dtypes. */
+/* Every MATH row has a body at both dtypes, or is of integers. */
 START_TEST(bodies)
 {
     for (kl_op op = 0; op < KL_OP_COUNT; op++) {
         bool math = kl_ops[op].flags & KL_F_MATH;
-        if (math) {
+        if (math && kl_ops[op].flags & KL_F_INT) {
+            ck_assert_ptr_nonnull(kl_math_tape_of(op, KL_U64));
+        } else if (math) {
             ck_assert_ptr_nonnull(kl_math_tape_of(op, KL_F32));
             ck_assert_ptr_nonnull(kl_math_tape_of(op, KL_F64));
         }

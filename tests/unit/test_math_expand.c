@@ -61,7 +61,7 @@ START_TEST(expressions)
         kl_exprs *x = kl_exprs_new(arena, kl_dims_new(arena));
         kl_x a = kl_x_load(x, 0, dt, kl_x_int(x, 0), KL_NONE, KL_NONE);
         kl_x b = kl_x_load(x, 1, dt, kl_x_int(x, 0), KL_NONE, KL_NONE);
-        kl_x e = kl_math_expand(x, op, a, kl_ops[op].arity > 1 ? b : KL_NONE);
+        kl_x e = kl_math_expand(x, op, a, kl_ops[op].arity > 1 ? b : KL_NONE, KL_NONE);
         ck_assert(e != KL_NONE && x->nodes[e].dtype == dt);
         for (uint32_t i = 0; i < x->count; i++)
             ck_assert(x->nodes[i].op >= KL_OP_COUNT ||
