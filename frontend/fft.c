@@ -6,6 +6,7 @@
 #include "fft.h"
 
 #define MANY KL_MAX_RANK
+enum { HALVED = 4096 }; /* longer ones turn their halves in memory, which costs more */
 static const int64_t LONGEST = (int64_t)1 << 40; /* factors of more fit no memory */
 
 typedef enum kind { WHOLE, FROM_REAL, TO_REAL } kind;
@@ -141,13 +142,20 @@ static kl_lazy *part(kl_lazy *y, int which, int rank, const int64_t *shape)
     return p ? kl_n_reshape(p, rank, shape) : NULL;
 }
 
-/* x [.., n] real or complex to complex. */
-static kl_lazy *transform(kl_lazy *x, int sign)
+/* x [.., n] real or complex to complex; half: what lies behind the middle of a real one's
+ * spectrum is not asked for, and may be missing. */
+static kl_lazy *transform(kl_lazy *x, int sign, bool half)
 {
     int64_t shape[KL_MAX_RANK];
     int rank = x->rank;
     memcpy(shape, kl_lazy_shape(x), (size_t)rank * sizeof *shape);
-    kl_lazy *y = kl_fft_steps(in_parts(x), sign);
+    kl_lazy *p = in_parts(x), *y;
+    if (p && half && shape[rank - 1] <= HALVED && kl_fft_halves(shape[rank - 1])) {
+        y = kl_fft_from_real(p, sign);
+        shape[rank - 1] = shape[rank - 1] / 2 + 1;
+    } else {
+        y = kl_fft_steps(p, sign);
+    }
     return kl_n_bin(KL_OP_complex, part(y, 0, rank, shape), part(y, 1, rank, shape));
 }
 
@@ -163,6 +171,11 @@ static kl_lazy *to_real(kl_lazy *x, int64_t n, int sign)
     int last = x->rank - 1;
     int64_t shape[KL_MAX_RANK];
     kl_lazy *all[2] = {resize(x, n / 2 + 1), NULL};
+    if (all[0] && kl_fft_halves(n)) {
+        memcpy(shape, kl_lazy_shape(x), x->rank * sizeof *shape);
+        shape[last] = n;
+        return kl_n_reshape(kl_fft_to_real(in_parts(all[0]), sign), x->rank, shape);
+    }
     int64_t more = n - (n / 2 + 1);
     if (all[0] && more > 0)
         all[1] = conjugate(
@@ -181,7 +194,7 @@ static kl_lazy *along(kl_lazy *x, kind k, int axis, int64_t n, int sign)
     if (x && k == TO_REAL)
         x = to_real(x, n, sign);
     else if (x && (x = resize(x, n)))
-        x = transform(x, sign);
+        x = transform(x, sign, k == FROM_REAL);
     if (x && k == FROM_REAL)
         x = kl_n_slice_axis(x, last, 0, n / 2 + 1, 1);
     return x && axis != last ? kl_n_swap(x, axis, last) : x;

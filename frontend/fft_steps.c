@@ -133,3 +133,78 @@ kl_lazy *kl_fft_steps(kl_lazy *x, int sign)
     x = x ? inner(x, sign) : NULL;
     return reshape(x, 3, b, 2, n, 0);
 }
+
+/* ---- real signals of an even length: half as many complex numbers ---- */
+
+bool kl_fft_halves(int64_t n)
+{
+    return n % 2 == 0 && n > 2 * DIRECT;
+}
+
+/* w(2 m)^k for k < n: [1, 1, n], the real or the imaginary parts. */
+static kl_lazy *half_circle(kl_lazy *x, int64_t m, int64_t n, int sign, int which)
+{
+    kl_lazy *t = table_of(x, KL_FFT_HALF, 2 * m, 0, sign);
+    t = t ? kl_n_slice_axis(part(t, 0, which), 1, 0, n, 1) : NULL;
+    return reshape(t, 3, 1, 1, n, 0);
+}
+
+/* a b + c d, or with the other sign. */
+static kl_lazy *dot(kl_lazy *a, kl_lazy *b, kl_op sign, kl_lazy *c, kl_lazy *d)
+{
+    kl_lazy *x[2] = {a, b}, *y[2] = {c, d};
+    if (kl_broadcast("fft", 2, x) || kl_broadcast("fft", 2, y))
+        return NULL;
+    return kl_n_bin(sign, kl_n_bin(KL_OP_mul, x[0], x[1]),
+                    kl_n_bin(KL_OP_mul, y[0], y[1]));
+}
+
+/* z_j = x_2j + i x_2j+1 has the spectrum Z. With E those of the even, O of the odd ones,
+ *
+ *   2 E_k = Z_k + conj Z_(m-k)     2 i O_k = Z_k - conj Z_(m-k)     X_k = E_k + w^k O_k
+ */
+kl_lazy *kl_fft_from_real(kl_lazy *x, int sign)
+{
+    int64_t b = kl_lazy_shape(x)[0], m = kl_lazy_shape(x)[2] / 2;
+    x = kl_n_permute(reshape(x, 3, b, m, 2, 0), (const int[]){0, 2, 1});
+    kl_lazy *round[2] = {kl_fft_steps(x, sign), NULL};
+    round[1] = round[0] ? kl_n_slice_axis(round[0], 2, 0, 1, 1) : NULL;
+    kl_lazy *z = round[1] ? kl_n_concat(round, 2, 2) : NULL; /* Z_m is Z_0 */
+    kl_lazy *back = z ? kl_n_flip(z, 1 << 2) : NULL;
+    kl_lazy *zr = part(z, 1, 0), *zi = part(z, 1, 1), *br = part(back, 1, 0),
+            *bi = part(back, 1, 1);
+    if (!br || !bi)
+        return NULL;
+    kl_lazy *c = half_circle(x, m, m + 1, sign, 0),
+            *s = half_circle(x, m, m + 1, sign, 1);
+    kl_lazy *odd_r = kl_n_bin(KL_OP_add, zi, bi), *odd_i = kl_n_bin(KL_OP_sub, br, zr);
+    kl_lazy *even_r = kl_n_bin(KL_OP_add, zr, br), *even_i = kl_n_bin(KL_OP_sub, zi, bi);
+    kl_lazy *y[2] = {kl_n_bin(KL_OP_add, even_r, dot(odd_r, c, KL_OP_sub, odd_i, s)),
+                     kl_n_bin(KL_OP_add, even_i, dot(odd_r, s, KL_OP_add, odd_i, c))};
+    x = y[0] && y[1] ? kl_n_concat(y, 2, 1) : NULL;
+    return x ? kl_n_binc(KL_OP_mul, x, 0.5) : NULL;
+}
+
+/* The way back, unscaled: Z_k = X_k + conj X_(m-k) + i w^k (X_k - conj X_(m-k)). What is
+ * imaginary of X_0 and X_m counts for nothing. */
+kl_lazy *kl_fft_to_real(kl_lazy *x, int sign)
+{
+    int64_t b = kl_lazy_shape(x)[0], m = kl_lazy_shape(x)[2] - 1;
+    const int64_t one[3] = {0, 0, 1};
+    kl_lazy *re = part(x, 1, 0), *im = part(x, 1, 1);
+    im = im ? kl_n_pad(kl_n_slice_axis(im, 2, 1, m - 1, 1),
+                       kl_n_const((kl_dtype)im->dtype, 0), one, one, (int64_t[3]){0})
+            : NULL;
+    if (!re || !im)
+        return NULL;
+    kl_lazy *zr = kl_n_slice_axis(re, 2, 0, m, 1), *zi = kl_n_slice_axis(im, 2, 0, m, 1);
+    kl_lazy *br = kl_n_flip(kl_n_slice_axis(re, 2, 1, m, 1), 1 << 2),
+            *bi = kl_n_flip(kl_n_slice_axis(im, 2, 1, m, 1), 1 << 2);
+    kl_lazy *c = half_circle(x, m, m, sign, 0), *s = half_circle(x, m, m, sign, 1);
+    kl_lazy *dr = kl_n_bin(KL_OP_sub, zr, br), *di = kl_n_bin(KL_OP_add, zi, bi);
+    kl_lazy *z[2] = {
+        kl_n_bin(KL_OP_sub, kl_n_bin(KL_OP_add, zr, br), dot(c, di, KL_OP_add, s, dr)),
+        kl_n_bin(KL_OP_add, kl_n_bin(KL_OP_sub, zi, bi), dot(c, dr, KL_OP_sub, s, di))};
+    kl_lazy *y = kl_fft_steps(z[0] && z[1] ? kl_n_concat(z, 2, 1) : NULL, sign);
+    return y ? reshape(kl_n_permute(y, (const int[]){0, 2, 1}), 3, b, 1, 2 * m, 0) : NULL;
+}

@@ -72,6 +72,14 @@ static void put_twiddle(double *y, const double *w, const table *t)
         }
 }
 
+static void put_half(double *y, const double *w, const table *t)
+{
+    for (int64_t k = 0, m = t->n / 2; k <= m; k++) {
+        y[k] = w[2 * k];
+        y[m + 1 + k] = t->sign * w[2 * k + 1];
+    }
+}
+
 /* w is of 2 n; j^2 mod 2 n goes up by 2 j + 1. */
 static void put_chirp(double *y, const double *w, const table *t)
 {
@@ -126,9 +134,9 @@ static bool put_filter(double *y, const double *w, const table *t)
 
 static int64_t circle_size(const table *t)
 {
-    return t->kind == KL_FFT_MATRIX    ? t->n
-           : t->kind == KL_FFT_TWIDDLE ? t->n * t->m
-                                       : 2 * t->n;
+    return t->kind == KL_FFT_MATRIX || t->kind == KL_FFT_HALF ? t->n
+           : t->kind == KL_FFT_TWIDDLE                        ? t->n * t->m
+                                                              : 2 * t->n;
 }
 
 static bool fill(double *y, const double *w, const table *t)
@@ -139,6 +147,9 @@ static bool fill(double *y, const double *w, const table *t)
         return true;
     case KL_FFT_TWIDDLE:
         put_twiddle(y, w, t);
+        return true;
+    case KL_FFT_HALF:
+        put_half(y, w, t);
         return true;
     case KL_FFT_CHIRP:
         put_chirp(y, w, t);
@@ -153,10 +164,11 @@ static void set_shape(table *t)
     const int64_t shapes[][4] = {
         [KL_FFT_MATRIX] = {t->m, t->n, 2, t->n},
         [KL_FFT_TWIDDLE] = {2, t->n, t->m},
+        [KL_FFT_HALF] = {2, t->n / 2 + 1},
         [KL_FFT_CHIRP] = {2, t->n},
         [KL_FFT_FILTER] = {2, t->m},
     };
-    static const int ranks[] = {4, 3, 2, 2};
+    static const int ranks[] = {4, 3, 2, 2, 2};
     t->rank = ranks[t->kind];
     memcpy(t->shape, shapes[t->kind], sizeof t->shape);
 }

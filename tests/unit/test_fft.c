@@ -142,14 +142,20 @@ START_TEST(gradients)
         ck_assert_int_eq(kl_grad(e, &x, 1, &g), KL_OK);
         ck_assert(off(g, kl_mul(x, 2.0 * (double)n[i])) < 1e-13);
     }
-    kl_tensor *x = kl_requires_grad_(noise(kl_shape(4), KL_F64));
-    kl_tensor *z = kl_complex_at(KL_HERE, x, kl_mul(x, 2.0));
-    ck_assert_int_eq(kl_grad(kl_sum(kl_square(kl_fft_irfft(z, 7, -1, NULL))), &x, 1, &g),
-                     KL_OK);
-    /* |y|^2 = (z_0.re^2 + 2 sum |z_k|^2) / 7 */
-    kl_tensor *want =
-        kl_mul(x, kl_of(KL_F64, kl_shape(4), 2. / 7, 20. / 7, 20. / 7, 20. / 7));
-    ck_assert(off(g, want) < 1e-13);
+    for (int64_t size = 7; size <= 40; size += 33) {
+        int64_t half = size / 2 + 1;
+        kl_tensor *x = kl_requires_grad_(noise(kl_shape(half), KL_F64));
+        kl_tensor *z = kl_complex_at(KL_HERE, x, kl_mul(x, 2.0));
+        kl_tensor *e = kl_sum(kl_square(kl_fft_irfft(z, size, -1, NULL)));
+        ck_assert_int_eq(kl_grad(e, &x, 1, &g), KL_OK);
+        /* |y|^2 = (sum |z_k|^2, twice but where z_k is its own mirror, there without its
+         * imaginary part) / size */
+        kl_tensor *want = kl_full(kl_shape(half), 20.0 / (double)size, KL_F64);
+        kl_fill_(kl_select(want, 0, 0), 2.0 / (double)size);
+        if (size % 2 == 0)
+            kl_fill_(kl_select(want, 0, half - 1), 2.0 / (double)size);
+        ck_assert(off(g, kl_mul(x, want)) < 1e-13);
+    }
 }
 END_TEST
 
