@@ -5,7 +5,13 @@
  *
  * Two axes i, j (j inside) may merge when every index is affine in both with coefficient
  * of i = extent of j times coefficient of j, and neither occurs anywhere else. What is
- * cast from an index (the counter of random numbers) counts as one. */
+ * cast from an index (the counter of random numbers) counts as one.
+ *
+ * A last axis of two, of which each has a formula of its own (the parts of complex
+ * numbers), is written out: lanes then lie along the axis before it.
+ *
+ *   outer i, j: 2   store y[2*i+j] = where(j < 1, f, g)   ->   y[2*i] = f, y[2*i+1] = g
+ */
 #include "passes/passes.h"
 
 typedef struct merge {
@@ -127,6 +133,52 @@ static bool try_merge(kl_kernel *k, kl_part *p, int first, int last, uint16_t *a
     return true;
 }
 
+/* Is what a point's stores hold chosen by axis j? */
+static bool chosen_by(const kl_kernel *k, const kl_part *p, uint32_t j)
+{
+    uint32_t count = k->x->count;
+    bool found = false;
+    uint8_t *used = kl_part_uses(k, p, count);
+    for (kl_x e = 0; used && e < count && !found; e++)
+        found = used[e] && k->x->nodes[e].op == KL_OP_where &&
+                kl_x_uses_var(k->x, k->x->nodes[e].src[0], j);
+    if (used)
+        kl_free(used, count + 1);
+    return found;
+}
+
+static void write_pair_out(kl_kernel *k, kl_part *p)
+{
+    kl_exprs *x = k->x;
+    kl_stage *st = &p->stages[0];
+    uint32_t j = p->outer[p->nouter - 1];
+    kl_store *both = kl_arena_alloc(k->arena, 2 * (size_t)st->nstores * sizeof *both);
+    for (int i = 0; both && i < 2 * st->nstores; i++) {
+        kl_x_named part = {j, kl_x_int(x, i % 2)};
+        both[i] = st->stores[i / 2];
+        kl_x *of[] = {&both[i].index, &both[i].value, &both[i].pred};
+        for (int e = 0; e < 3; e++)
+            if (*of[e] != KL_NONE)
+                *of[e] = kl_x_subst(x, *of[e], kl_x_value_of, &part);
+    }
+    if (!both)
+        return;
+    st->stores = both;
+    st->nstores *= 2;
+    p->nouter--;
+}
+
+static void try_pair(kl_kernel *k, kl_part *p)
+{
+    const kl_stage *st = &p->stages[0];
+    int64_t extent;
+    if (p->nstages == 1 && st->kind == KL_STAGE_MAP && st->nfree == 0 &&
+        st->nchecks == 0 && p->nouter >= 2 &&
+        kl_dim_is_const(k->x->dims, k->axes[p->outer[p->nouter - 1]].extent, &extent) &&
+        extent == 2 && chosen_by(k, p, p->outer[p->nouter - 1]))
+        write_pair_out(k, p);
+}
+
 kl_status kl_collapse(kl_kernel *k, kl_part *p)
 {
     for (int at = p->nouter - 2; at >= 0; at--)
@@ -140,5 +192,6 @@ kl_status kl_collapse(kl_kernel *k, kl_part *p)
             try_merge(k, p, s, s + 1, st->axes, &n, at);
         st->nfree = n;
     }
+    try_pair(k, p);
     return kl_arena_failed(k->arena) ? kl_fail(KL_ERR_OOM, "fuse: no memory") : KL_OK;
 }
