@@ -26,8 +26,8 @@ typedef struct kl_math_tape {
     bool usual; /* the result is a `usually` */
 } kl_math_tape;
 
-/* The body of a MATH row at f32 or f64 (philox: u64), or of a float row that machines lack (rem, mod,
- * floordiv); NULL when math.def has none. */
+/* The body of a MATH row at f32 or f64 (philox: u64), or of a float row that machines lack
+ * (rem, mod, floordiv); NULL when math.def has none. */
 const kl_math_tape *kl_math_tape_of(kl_op op, kl_dtype dt);
 
 /* Is op's body of that dtype a `usually`: is what it computes for seldom operands worth a
