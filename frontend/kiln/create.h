@@ -62,8 +62,8 @@ KL_API kl_tensor *kl_tensor_copy_at(const char *at, const void *data, kl_dtype d
 #define kl_tensor_copy(data, dt, shape) kl_tensor_copy_at(KL_HERE, data, dt, shape)
 /* torch.from_numpy: the caller's memory itself, never copied. strides in bytes; NULL:
  * dense. release (may be NULL) is called when kiln has let go of it. While the tensor's
- * storage lives, operations on it are carried out at once, so that both sides see each
- * other's writes. */
+ * storage lives, operations read it at once (a result that is larger by copies of what it
+ * reads), so that both sides see each other's writes. */
 typedef void (*kl_release_fn)(void *user, void *data);
 KL_API kl_tensor *kl_from_buffer_at(const char *at, void *data, kl_dtype dt,
                                     kl_ints shape, const int64_t *strides, bool read_only,

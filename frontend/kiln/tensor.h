@@ -224,7 +224,7 @@ KL_API kl_status kl_copy_out_at(const char *at, kl_tensor *t, void *to, size_t s
 KL_API kl_status kl_peek_at(const char *at, kl_tensor *t, void *to, size_t size);
 #define kl_peek(t, to, size) kl_peek_at(KL_HERE, t, to, size)
 /* The storage's memory at t's first element (numpy()): strides are kl_stride's. From here
- * on operations on the storage are carried out at once, until kl_data_done or its end. */
+ * on operations read the storage at once, until kl_data_done or its end. */
 KL_API void *kl_data_at(const char *at, kl_tensor *t);
 #define kl_data(t) kl_data_at(KL_HERE, t)
 KL_API void kl_data_done(kl_tensor *t);
