@@ -64,6 +64,9 @@ static kl_status begin(kl_follow *f, kl_arena *a)
             KL_TRY(derived(f, &f->dims[i], &f->dim[i]));
     for (int i = 0; i < f->ndims; i++)
         KL_TRY(add_unit(f, f->dim[i]));
+    for (int i = 0, s = 0; i < f->ndims; i++) /* what a stride by its divisor leaves */
+        if (!f->dims[i].is)
+            KL_TRY(add_unit(f, kl_dim_div(f->d, f->dim[i], f->by[s++])));
     return KL_OK;
 }
 

@@ -476,13 +476,25 @@ static bool floor_plus(const kl_dims *d, kl_dim a, kl_dim *x, int64_t *m, int64_
     return *m > 0;
 }
 
+/* What a constant among the terms is without what is below the unit of the others and c:
+ * floor((B+6)/8) is floor((B+4)/8) where 4 divides B. */
+static int64_t above_unit(const kl_dims *d, const sum *s, int64_t c, int64_t k)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->t[i].n)
+            c = kl_gcd(c, kl_term_content(d, &s->t[i]));
+    return k - kl_floormod(k, c);
+}
+
 /* floor(r / c) where 0 <= coefficients < c, c > 1. */
 static kl_dim floor_rest(kl_dims *d, const sum *rest, int64_t c)
 {
     int64_t g = common(rest, c), m, k, mc, mk;
     sum s = {0};
-    for (int i = 0; i < rest->n; i++)
-        put(d, &s, kl_floordiv(rest->t[i].coef, g), &rest->t[i]);
+    for (int i = 0; i < rest->n; i++) {
+        const kl_term *t = &rest->t[i];
+        put(d, &s, kl_floordiv(t->n ? t->coef : above_unit(d, rest, c, t->coef), g), t);
+    }
     kl_dim a = intern(d, &s), x;
     c /= g;
     if (a == KL_DIM_BAD || c == 1 || within(d, a, c))

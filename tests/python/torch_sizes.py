@@ -224,6 +224,23 @@ def sharper():
     return Sharper(), images
 
 
+class Merged(nn.Module):
+    """Patches merged four into one, as of windows of attention: their numbers are even."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 2, 2), nn.Linear(16, 8)
+
+    def forward(self, x):
+        y = self.a(x).permute(0, 2, 3, 1)
+        return self.b(torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], 3)).mean((1, 2))
+
+
+@model((2, 32, 36), (3, 40, 40), (2, 64, 48))
+def merged():
+    return Merged(), images
+
+
 def step(m, x):
     """The results, and the gradients by parameters' names."""
     m.zero_grad()

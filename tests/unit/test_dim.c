@@ -59,6 +59,8 @@ static const struct {
     {"floor(6*A/4)", "A+floor(A/2)"},
     {"floor(C/10)", "0"},
     {"4*floor(B/4)", "B"},
+    {"floor((B+6)/16)", "floor(B/16)"},
+    {"floor((B+3)/4)*4+floor((floor(B/2)+1)/2)", "B+floor(B/4)"},
     {"floor(B/4)*(2*A*2+6)", "A*B+6*floor(B/4)"},
     {"4*floor(A/4)", "4*floor(A/4)"},
     {"floor((A*B)/B)", "A"},

@@ -298,7 +298,13 @@ class Region:
         """The same for all sizes, of which these are an example; whether it is for others; results
         that are views at each call's sizes. guarded: arguments lie as PyTorch foresaw."""
         plan = Sized(self, places, symbols, behind, shared, guarded)
-        return plan.caller(results), plan.fits, plan.views
+        try:
+            return plan.caller(results), plan.fits, plan.views
+        except Exception:  # noqa: BLE001  at sizes that PyTorch ruled out?
+            stricter = Sized(self, places, symbols, behind, shared, guarded, True)
+            if stricter.sizes.divisors == plan.sizes.divisors:
+                raise
+            return stricter.caller(results), stricter.fits, stricter.views
 
 
 class Plan:
@@ -487,8 +493,9 @@ class Sized(Plan):
 
     x: f32[s0,4], n = s1   ->   x: f32[s0,4], s1: u8[s1]   a number's own input, never read"""
 
-    def __init__(self, region, places, symbols, behind, shared=(), guarded=False):
-        self.sizes, self.behind = Sizes(symbols, env_of((*places, *region.nodes))), behind
+    def __init__(self, region, places, symbols, behind, shared=(), guarded=False, equal=False):
+        self.sizes = Sizes(symbols, env_of((*places, *region.nodes)), equal)
+        self.behind = behind
         self.now = symbols  # of the trace
         super().__init__(region, places, symbols, (), shared)
         self.layouts.update((n, Loose(self, value_of(n))) for n in region.inputs

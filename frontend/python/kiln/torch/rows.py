@@ -450,12 +450,13 @@ def _as_strided_scatter(node, x, src, size, stride, offset=None):
     return kiln.as_strided_scatter(x, src, tuple(size), tuple(stride), offset or 0)
 
 
-def _placed(x, src, dim, start):
+def _placed(x, src, dim, start, step=1):
     """x with src from `start` on along dim: read by place, so that extents may be symbols."""
     dim %= x.dim()
+    inside, src = (_spread(t, dim, step)
+                   for t in (kiln.ones(tuple(src.shape), dtype=kiln.bool), src))
     around = [0, 0] * (x.dim() - dim - 1) + [start, x.shape[dim] - start - src.shape[dim]]
-    inside = F.pad(kiln.ones(tuple(src.shape), dtype=kiln.bool), around)
-    return kiln.where(inside, F.pad(src, around), x)
+    return kiln.where(F.pad(inside, around), F.pad(src, around), x)
 
 
 @row("select_scatter", "select_copy")
@@ -466,14 +467,21 @@ def _select_scatter(x, src, dim, index):
     return _placed(x, src.unsqueeze(dim % x.dim()), dim, index % n)
 
 
-@row("slice_scatter")
-def _slice_scatter(x, src, dim=0, start=None, end=None, step=1):
-    n = x.shape[dim]
+def _spread(t, dim, step):
+    """t with step - 1 zeros behind each of its elements along dim."""
+    around = [0, 0] * (t.dim() - dim - 1) + [0, step - 1]
+    return F.pad(t.unsqueeze(dim + 1), around).flatten(dim, dim + 1) if step > 1 else t
+
+
+@row("slice_scatter", wants_node=True)
+def _slice_scatter(node, x, src, dim=0, start=None, end=None, step=1):
+    n, dim = x.shape[dim], dim % x.dim()
     start, end, step = slice(start, end, step).indices(n)
-    src = src.expand_as(x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)])
-    if src.dtype != x.dtype or step != 1:
+    src = src.expand_as(x[(slice(None),) * dim + (slice(start, end, step),)])
+    varies = any(not isinstance(s, int) for s in node.meta["val"].shape)
+    if src.dtype != x.dtype or step != 1 and not varies:
         return kiln.slice_scatter(x, src, dim, start, end, step)
-    return _placed(x, src, dim, start)
+    return _placed(x, src, dim, start, step)
 
 
 @row("view.dtype")

@@ -6,6 +6,8 @@ A dimension is (name, least, most, divisor, a size that works), one that follows
 (name, 0, 0, 0, 0, formula)."""
 import math
 
+import sympy
+
 import torch
 
 MOST = 2 ** 31 - 1
@@ -43,11 +45,15 @@ def formula(expr, names):
 
 
 class Sizes:
-    """symbols: symbol -> its value now, or None; derived: formula -> number of its dimension."""
+    """symbols: symbol -> its value now, or None; derived: formula -> number of its dimension;
+    equal: divisors are such that what PyTorch found equal now is equal at all sizes."""
 
-    def __init__(self, symbols, env):
+    def __init__(self, symbols, env, equal=False):
         self.numbers = {s: i for i, s in enumerate(symbols)}
         self.values, self.env = symbols, env
+        self.divisors = {s: self.divisor(s) for s in symbols}
+        if equal:
+            self.keep_equal()
         self.names = {s: str(s) for s in symbols}
         self.derived = {}
 
@@ -66,12 +72,36 @@ class Sizes:
                 by = math.lcm(by, int(m.args[1]))
         return by
 
+    def holds(self, guard):
+        """At many multiples of the divisors."""
+        symbols = sorted(guard.free_symbols, key=str)
+        return all(guard.subs({s: self.divisors[s] * (7 + k + k * k * i)
+                               for i, s in enumerate(symbols)}) == True  # noqa: E712  sympy's
+                   for k in range(16))
+
+    def keep_equal(self):
+        """eq(floor((s0+1)/2), floor(s0/2)), of x[::2] + x[1::2]   ->   s0's divisor is 2"""
+        for g in (g.expr for g in self.env.guards):
+            if not (isinstance(g, sympy.Eq) and g.free_symbols and g.atoms(sympy.Function) and
+                    all(self.values.get(s) for s in g.free_symbols)) or self.holds(g):
+                continue
+            for s in sorted(g.free_symbols, key=str):
+                before = self.divisors[s]
+                for by in (before * k for k in range(2, 65)):
+                    self.divisors[s] = by
+                    if self.values[s] % by == 0 and self.holds(g):
+                        break
+                else:
+                    self.divisors[s] = before
+                    continue
+                break
+
     def dimensions(self, least=2):
         for s in self.numbers:
             r = self.env.var_to_range.get(s)
             low = int(r.lower) if r.lower.is_Integer else least
             most = int(r.upper) if r.upper.is_Integer and r.upper < MOST else MOST
-            yield (self.names[s], max(low, least), most, self.divisor(s),
+            yield (self.names[s], max(low, least), most, self.divisors[s],
                    self.values.get(s) or 0)
         for i, text in enumerate(self.derived):
             yield (f"size{i}", 0, 0, 0, 0, text)
