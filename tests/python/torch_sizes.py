@@ -14,12 +14,15 @@ import warnings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore")
 
+import sympy  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.utils._sympy.functions import FloorDiv, Max, Min, Mod, PythonMod  # noqa: E402
 
 import kiln.torch  # noqa: E402
 from kiln.torch import graph  # noqa: E402
+from kiln.torch.sizes import function_of  # noqa: E402
 from torch_models import GPT, Last, Residual  # noqa: E402
 
 MODELS = {}
@@ -253,7 +256,24 @@ def close(got, want, tolerance):
     return torch.allclose(got, want, rtol=tolerance, atol=tolerance * (1 + want.abs().max().item()))
 
 
+def extents():
+    """As functions in Python against SymPy's values."""
+    a, b = sympy.symbols("a b", integer=True, positive=True)
+    wrong = []
+    for e in (FloorDiv(a - 1, 2) + 1, FloorDiv(a, 2 * b), Mod(a * b, b + 1), b * PythonMod(a - 9, 7),
+              Max(a, b, 4), Min(a, b) - 3 * a, a ** 2 * b, FloorDiv(FloorDiv(a + 63, 64) * b - 5, 3),
+              a / 2, a * b / 4, b - a):
+        symbols, f = function_of(e)
+        for values in ({a: x, b: y} for x in (3, 4, 8, 17) for y in (2, 5, 12)):
+            want = e.subs(values)
+            if want.is_Integer and f(*[values[s] for s in symbols]) != want:
+                wrong.append(f"{e} at {values}")
+    return wrong
+
+
 def check(name):
+    if name == "extents":
+        return extents()
     f, sizes, graphs = MODELS[name]
     torch.manual_seed(0)
     torch._dynamo.reset()
@@ -282,15 +302,15 @@ def check(name):
 
 def main(names):
     failed = 0
-    for name in names or MODELS:
+    names = names or [*MODELS, "extents"]
+    for name in names:
         try:
             wrong = check(name)
         except Exception as e:  # noqa: BLE001
             wrong = [f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"]
         failed += bool(wrong)
         print(f"{name}: {'; '.join(wrong)[:600] if wrong else 'ok'}", flush=True)
-    n = len(names or MODELS)
-    print(f"{n - failed} passed, {failed} failed")
+    print(f"{len(names) - failed} passed, {failed} failed")
     return failed
 
 

@@ -17,7 +17,7 @@ from .. import _kiln
 from . import random, report, rows
 from .layout import Span, contiguous, layout
 from .names import dtype_of
-from .sizes import Sizes, env_of
+from .sizes import Sizes, env_of, function_of
 
 NEW, OVER, VIEW, ARG, OBJECT = range(5)
 API = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
@@ -76,6 +76,9 @@ def number(x, symbols):
         return x
     if isinstance(x, (torch.SymInt, torch.SymFloat, torch.SymBool)):
         expr = x.node.expr
+        needs, f = function_of(expr) if symbols and isinstance(x, torch.SymInt) else ((), None)
+        if f and all(type(symbols.get(s)) is int for s in needs):
+            return f(*[symbols[s] for s in needs])
         got = expr.subs(symbols) if symbols else expr
         if getattr(got, "free_symbols", None):
             raise KeyError(f"{expr} is not known")

@@ -4,19 +4,24 @@
 
 A dimension is (name, least, most, divisor, a size that works), one that follows from others
 (name, 0, 0, 0, 0, formula)."""
+import functools
 import math
 
 import sympy
-
 import torch
 
 MOST = 2 ** 31 - 1
+KILN = "floor({}/({}))", "mod({},{})"
+PYTHON = "(({})//({}))", "(({})%({}))"
 
 
-def formula(expr, names):
-    """The text of an extent, as kiln's graphs have it."""
-    kind = type(expr).__name__
-    args = [formula(a, names) for a in expr.args]
+def formula(expr, names, spelling=KILN):
+    """The text of an extent, as kiln's graphs have it, or as Python."""
+    kind, (floor, mod) = type(expr).__name__, spelling
+    over = math.prod(int(a.q) for a in expr.args if a.is_Rational) if expr.is_Mul else 1
+    if over > 1:
+        return floor.format(formula(expr * over, names, spelling), over)
+    args = [formula(a, names, spelling) for a in expr.args]
     if expr in names:
         return names[expr]
     if expr.is_Integer:
@@ -24,24 +29,33 @@ def formula(expr, names):
     if expr.is_Add:
         return "(" + "+".join(args) + ")"
     if expr.is_Mul:
-        over = math.prod(int(a.q) for a in expr.args if a.is_Rational)
-        if over > 1:
-            return f"floor({formula(expr * over, names)}/{over})"
         return "*".join(args)
     if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
         return "*".join([args[0]] * int(expr.exp))
     if kind in ("FloorDiv", "CleanDiv", "IntTrueDiv"):
-        return f"floor({args[0]}/{args[1]})"
+        return floor.format(*args)
     if kind == "CeilDiv":
-        return f"floor(({args[0]}+{args[1]}+-1)/{args[1]})"
+        return floor.format(f"({args[0]}+{args[1]}+-1)", args[1])
     if kind in ("Mod", "PythonMod"):
-        return f"mod({args[0]},{args[1]})"
+        return mod.format(*args)
     if kind in ("Max", "Min"):
         text = args[0]
         for a in args[1:]:
             text = f"{kind.lower()}({text},{a})"
         return text
     raise NotImplementedError(f"an input's extent {expr}")
+
+
+@functools.lru_cache(maxsize=4096)
+def function_of(expr):
+    """An extent's symbols, and a function of what they are; None: its text has no such form. SymPy
+    itself would take a thousand times as long."""
+    symbols = tuple(expr.free_symbols)
+    names = {s: f"s{i}" for i, s in enumerate(symbols)}
+    try:
+        return symbols, eval(f"lambda {','.join(names.values())}: {formula(expr, names, PYTHON)}")
+    except NotImplementedError:
+        return symbols, None
 
 
 class Sizes:
