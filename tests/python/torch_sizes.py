@@ -244,6 +244,23 @@ def merged():
     return Merged(), images
 
 
+class Anchors(nn.Module):
+    """A detector's head over levels that are images of their own: what each says, in one row."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 9 * 2, 3, padding=1)
+
+    def forward(self, x):
+        ys = [self.head(t).unflatten(1, (9, 2)).permute(0, 3, 4, 1, 2).flatten(1, 3) for t in x]
+        return torch.cat(ys, 1).sigmoid()
+
+
+@model((2, (12, 14), (6, 7), (4, 5)), (4, (16, 10), (9, 4), (5, 2)), (7, (9, 19), (8, 8), (4, 6)))
+def anchors():
+    return Anchors(), lambda n, *sizes: [torch.randn(n, 3, *s) for s in sizes]
+
+
 def step(m, x):
     """The results, and the gradients by parameters' names."""
     m.zero_grad()

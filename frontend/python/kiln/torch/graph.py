@@ -303,11 +303,12 @@ class Region:
         plan = Sized(self, places, symbols, behind, shared, guarded)
         try:
             return plan.caller(results), plan.fits, plan.views
-        except Exception:  # noqa: BLE001  at sizes that PyTorch ruled out?
-            stricter = Sized(self, places, symbols, behind, shared, guarded, True)
-            if stricter.sizes.divisors == plan.sizes.divisors:
+        except Exception:  # noqa: BLE001  at sizes that PyTorch ruled out, or of forms unguessed?
+            told = Sized(self, places, symbols, behind, shared, guarded, True)
+            if told.sizes.divisors == plan.sizes.divisors and \
+                    told.sizes.derived == plan.sizes.derived:
                 raise
-            return stricter.caller(results), stricter.fits, stricter.views
+            return told.caller(results), told.fits, told.views
 
 
 class Plan:
@@ -496,8 +497,9 @@ class Sized(Plan):
 
     x: f32[s0,4], n = s1   ->   x: f32[s0,4], s1: u8[s1]   a number's own input, never read"""
 
-    def __init__(self, region, places, symbols, behind, shared=(), guarded=False, equal=False):
-        self.sizes = Sizes(symbols, env_of((*places, *region.nodes)), equal)
+    def __init__(self, region, places, symbols, behind, shared=(), guarded=False, told=False):
+        """told: all that PyTorch knows of sizes, not what is found of them here."""
+        self.sizes = Sizes(symbols, env_of((*places, *region.nodes)), told)
         self.behind = behind
         self.now = symbols  # of the trace
         super().__init__(region, places, symbols, (), shared)
@@ -517,6 +519,9 @@ class Sized(Plan):
             if str(s) not in self.at:
                 raise NotImplementedError(f"no input's extent is {s} alone")
             self.where[self.sizes.numbers[s]] = (len(self.ports) + k, 0)
+        if told:
+            self.sizes.derive(s for n in region.nodes for a in (n, *n.all_input_nodes)
+                              for s in sizes_of(a))
 
     def input_ports(self):
         for n, (place, bits, size, stride, order) in zip(self.ports, super().input_ports()):
@@ -676,15 +681,19 @@ def supported(node, refused, native):
     return rows.find(node.target) is not None
 
 
-def unbacked(node):
-    """Symbols that data decided."""
+def sizes_of(node):
+    """Extents and offsets that vary, or the number that the node is."""
     val = value_of(node)
     vals = val if isinstance(val, (list, tuple)) else [val]
-    sizes = [s for v in vals if isinstance(v, torch.Tensor)
-             for s in (*v.shape, v.storage_offset()) if type(s) is not int] + \
+    return [s for v in vals if isinstance(v, torch.Tensor)
+            for s in (*v.shape, v.storage_offset()) if isinstance(s, torch.SymInt)] + \
         [v for v in vals if isinstance(v, torch.SymInt)]
-    return {x for s in sizes if isinstance(s, torch.SymInt) for x in s.node.expr.free_symbols
-            if str(x).startswith(("u", "zu"))} if sizes else set()
+
+
+def unbacked(node):
+    """Symbols that data decided."""
+    return {x for s in sizes_of(node) for x in s.node.expr.free_symbols
+            if str(x).startswith(("u", "zu"))}
 
 
 @functools.lru_cache(maxsize=None)

@@ -4,6 +4,7 @@
 
 A dimension is (name, least, most, divisor, a size that works), one that follows from others
 (name, 0, 0, 0, 0, formula)."""
+import contextlib
 import functools
 import math
 
@@ -11,6 +12,7 @@ import sympy
 import torch
 
 MOST = 2 ** 31 - 1
+HINTS = 48
 KILN = "floor({}/({}))", "mod({},{})"
 PYTHON = "(({})//({}))", "(({})%({}))"
 
@@ -77,6 +79,13 @@ class Sizes:
             return self.numbers[expr]
         return self.derived.setdefault(formula(expr, self.names),
                                        len(self.numbers) + len(self.derived))
+
+    def derive(self, sizes):
+        """These too are dimensions, so that nobody need guess their formulas."""
+        for expr in dict.fromkeys(s.node.expr for s in sizes):
+            if len(self.derived) < HINTS and expr.free_symbols <= self.numbers.keys():
+                with contextlib.suppress(NotImplementedError):
+                    self.number(expr)
 
     def divisor(self, symbol):
         by = 1
