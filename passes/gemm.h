@@ -69,7 +69,7 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
                      int64_t vector, kl_reading *out);
 
 /* Lanes along the side are read along k, in squares of registers that are turned. */
-bool kl_gemm_turns(const kl_reading *r, int64_t vector);
+bool kl_gemm_turns(const kl_reading *r);
 
 /* ---- lower_pack.c ---- */
 

@@ -340,7 +340,7 @@ static void copy_rows(lanes *n, kl_build *b)
 static bool turns(const kl_gemm *g, const kl_packing *p)
 {
     int64_t one;
-    return p->rows_k && g->vector > 1 && kl_gemm_turns(p->how, g->vector) &&
+    return p->rows_k && g->vector > 1 && kl_gemm_turns(p->how) &&
            p->most_lanes % g->vector == 0 && kl_dim_is_const(g->d, p->step, &one) &&
            one == 1 && kl_dtypes[g->s->dtype].size >= 4 &&
            g->x->nodes[p->value].dtype == g->s->dtype;
@@ -374,9 +374,18 @@ static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_x row = kl_g_mul(g, r, w), column = kl_g_mul(g, c, w);
     kl_build line = kl_gemm_loop(g, &body, "j", w, wide, KL_BIND_UNROLL, 1, &j);
     kl_build lane = kl_gemm_loop(g, &line, "k", w, wide, KL_BIND_LANE, w, &k);
+    kl_packing along = *p; /* what is read: a row of the side, lanes along k */
     kl_x at = clamp(g, kl_g_add(g, kl_g_add(g, p->lane0, column), j), p->side->count);
-    kl_x v = element(g, p->value, p->side, (kl_flat){.lo = at},
-                     (kl_flat){.lo = kl_g_add(g, kl_g_add(g, p->row0, row), k)});
+    lanes n = {.g = g,
+               .p = &along,
+               .first = kl_g_add(g, p->row0, row),
+               .lane = k,
+               .wide = w,
+               .run = p->how->k_run,
+               .vectors = true,
+               .row = {.lo = at}};
+    along.rows_k = false;
+    kl_x v = value(&n);
     kl_b_set(&lane, kl_x_reg(g->x, reg, g->s->dtype, &j, 1), v);
     kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
     to = kl_g_add(g, kl_g_add(g, p->at, to), column);
