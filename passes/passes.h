@@ -135,6 +135,7 @@ typedef struct kl_fusion {
     uint32_t ngroups, cap_groups;
     const char **names; /* per node, for readers; NULL: not named yet */
     uint32_t *numbers;  /* per node: its number in the graph's text */
+    kl_ref *as;         /* per node: itself, or an output that is it in another shape */
     const char **kept;  /* per node: why it is a root though light, or NULL */
 } kl_fusion;
 bool kl_is_heavy(kl_op op);
