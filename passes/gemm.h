@@ -42,6 +42,7 @@ typedef struct kl_gemm {
     int pack_a, pack_b;
     uint32_t pb, pa, ct, part; /* operands: packed B, packed A, C tile, partial sums */
     uint32_t tt;               /* the C tile's last, turned */
+    uint32_t lines; /* what is to be turned and has guards; 0: there is none */
     uint32_t flat;             /* a variable that stands for a side's flat number */
     kl_x flat_is;
 } kl_gemm;

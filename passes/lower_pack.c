@@ -359,6 +359,63 @@ void kl_gemm_turn(kl_gemm *g, kl_build *b, uint32_t reg, const char *row,
     kl_b_store(&lanes, to.operand, at, kl_x_reg(g->x, reg, g->s->dtype, &k, 1), KL_NONE);
 }
 
+/* What has guards is read by lines first, their guards computed once for many: as many
+ * lines as a register has lanes, then turned from there. */
+static int64_t line_pitch(const kl_gemm *g)
+{
+    return g->kc + 16;
+}
+
+static void read_lines(kl_gemm *g, kl_build *b, const kl_packing *p, kl_x column)
+{
+    kl_packing lines = *p;
+    if (!g->lines)
+        g->lines = kl_lower_tile(g->l, "lines", g->s->dtype, g->vector * line_pitch(g),
+                                 KL_ROLE_TILE);
+    lines.rows_k = false;
+    lines.row0 = kl_g_add(g, p->lane0, column), lines.rows = kl_g_int(g, g->vector);
+    lines.most_rows = g->vector;
+    lines.lane0 = p->row0, lines.lanes = p->rows, lines.most_lanes = g->kc;
+    lines.to = g->lines, lines.at = kl_g_int(g, 0), lines.pitch = line_pitch(g);
+    kl_gemm_pack(g, b, &lines);
+}
+
+static kl_x of_line(kl_gemm *g, kl_x line, kl_x k)
+{
+    kl_x at = kl_g_add(g, kl_g_mul(g, line, line_pitch(g)), k);
+    return kl_x_load(g->x, g->lines, g->s->dtype, at, KL_NONE, KL_NONE);
+}
+
+/* Lanes along k of the side's number `line`, from k = first on. */
+static kl_x along_line(kl_gemm *g, const kl_packing *p, kl_x line, kl_x first, kl_x lane)
+{
+    kl_packing along = *p;
+    lanes n = {.g = g,
+               .p = &along,
+               .first = kl_g_add(g, p->row0, first),
+               .lane = lane,
+               .wide = g->vector,
+               .run = p->how->k_run,
+               .vectors = true,
+               .row = {.lo = clamp(g, kl_g_add(g, p->lane0, line), p->side->count)}};
+    along.rows_k = false;
+    return value(&n);
+}
+
+/* What whole squares leave of the lines, one by one. */
+static void rest_of_lines(kl_gemm *g, kl_build *b, const kl_packing *p, kl_x column)
+{
+    int32_t w = g->vector;
+    kl_x j, r, done = kl_g_mul(g, kl_g_div(g, p->rows, w), w);
+    kl_build in =
+        kl_gemm_loop(g, b, "r", w - 1, kl_g_sub(g, p->rows, done), KL_BIND_SERIAL, 1, &r);
+    kl_build of = kl_gemm_loop(g, &in, "j", w, kl_g_int(g, w), KL_BIND_SERIAL, 1, &j);
+    kl_x row = kl_g_add(g, done, r);
+    kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
+    to = kl_g_add(g, kl_g_add(g, p->at, to), kl_g_add(g, column, j));
+    kl_b_store(&of, p->to, to, of_line(g, j, row), KL_NONE);
+}
+
 /* Whole squares of rows and lanes: read along k, turned, stored along the side. */
 static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
 {
@@ -366,30 +423,24 @@ static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_x c, r, j, k, wide = kl_g_int(g, w);
     kl_build in = kl_gemm_loop(g, b, "c", p->most_lanes / w, kl_g_ceil(g, p->lanes, w),
                                KL_BIND_SERIAL, 1, &c);
-    kl_x count = kl_g_div(g, p->rows, w);
+    kl_x count = kl_g_div(g, p->rows, w), column = kl_g_mul(g, c, w);
+    if (!p->how->plain)
+        read_lines(g, &in, p, column);
     kl_build body = kl_gemm_loop(g, &in, "r", kl_dim_ceildiv(g->d, p->most_rows, w),
                                  count, KL_BIND_SERIAL, 1, &r);
     kl_x t = kl_b_reg(&body, "t", g->s->dtype, w, 1, &w);
     uint32_t reg = (uint32_t)g->x->nodes[t].imm;
-    kl_x row = kl_g_mul(g, r, w), column = kl_g_mul(g, c, w);
+    kl_x row = kl_g_mul(g, r, w);
     kl_build line = kl_gemm_loop(g, &body, "j", w, wide, KL_BIND_UNROLL, 1, &j);
     kl_build lane = kl_gemm_loop(g, &line, "k", w, wide, KL_BIND_LANE, w, &k);
-    kl_packing along = *p; /* what is read: a row of the side, lanes along k */
-    kl_x at = clamp(g, kl_g_add(g, kl_g_add(g, p->lane0, column), j), p->side->count);
-    lanes n = {.g = g,
-               .p = &along,
-               .first = kl_g_add(g, p->row0, row),
-               .lane = k,
-               .wide = w,
-               .run = p->how->k_run,
-               .vectors = true,
-               .row = {.lo = at}};
-    along.rows_k = false;
-    kl_x v = value(&n);
+    kl_x v = p->how->plain ? along_line(g, p, kl_g_add(g, column, j), row, k)
+                           : of_line(g, j, kl_g_add(g, row, k));
     kl_b_set(&lane, kl_x_reg(g->x, reg, g->s->dtype, &j, 1), v);
     kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
     to = kl_g_add(g, kl_g_add(g, p->at, to), column);
     kl_gemm_turn(g, &body, reg, "k", "j", (kl_square){p->to, to, p->pitch});
+    if (!p->how->plain)
+        rest_of_lines(g, &in, p, column);
 }
 
 /* The rows that whole squares leave. */
@@ -411,7 +462,8 @@ void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_packing rest;
     if (turns(g, p)) {
         squares(g, b, p);
-        if (g->kc % g->vector == 0 && kl_dim_divides(g->d, g->vector, g->k))
+        bool whole = g->kc % g->vector == 0 && kl_dim_divides(g->d, g->vector, g->k);
+        if (whole || !p->how->plain)
             return;
         rest = below_squares(g, p);
         n.p = p = &rest;

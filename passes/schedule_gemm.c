@@ -140,7 +140,7 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
 
 bool kl_gemm_turns(const kl_reading *r)
 {
-    return r->plain && !r->side && r->k;
+    return !r->side && r->k;
 }
 
 /* ---- sizes ---- */
@@ -204,7 +204,10 @@ static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool l
                            int pack)
 {
     bool vectors = lanes ? r->side : r->side || r->k;
-    int each = vectors ? COPY : kl_gemm_turns(r) ? TURN : ALONE;
+    int each = vectors             ? COPY
+               : !kl_gemm_turns(r) ? ALONE
+               : r->plain          ? TURN
+                                   : COPY + TURN;
     return pack ? (double)count * (double)k * each : 0;
 }
 
