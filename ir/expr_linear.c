@@ -429,7 +429,8 @@ static bool congruent(const kl_exprs *x, kl_x a, kl_x b, kl_coef c)
     return true;
 }
 
-/* Is d the quotient of what kl_linterm i, p mod C, is the rest of? Then what both make. */
+/* Is d the quotient of what kl_linterm i, p mod C, is the rest of? Then what both make.
+ */
 static kl_x joined(const kl_exprs *x, const kl_xnode *m, kl_coef c, kl_x quotient)
 {
     const kl_xnode *d = &x->nodes[quotient], *p = &x->nodes[m->src[0]];

@@ -432,8 +432,8 @@ static const char *kernel_name(builder *b)
 
 /* ---- results that are others in a new shape ---- */
 
-/* Marks what must stay what it is: what is handed out, and what calls and control see, who
- * look at its shape. */
+/* Marks what must stay what it is: what is handed out, and what calls and control see,
+ * who look at its shape. */
 static void mark_fixed(const kl_graph *g, bool *fixed)
 {
     for (uint32_t i = 0; i < g->noutputs; i++)

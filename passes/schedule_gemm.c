@@ -102,7 +102,7 @@ static void along_k(kl_kernel *k, kl_x e, uint32_t axis, int64_t vector, kl_read
     uint32_t lo;
     kl_x parts = kl_x_split(k->x, e, axis, d.least, &lo);
     r->k = parts != KL_NONE && by_vectors(k->x, parts, lo, r);
-    r->k_run = d.least;
+    r->k_run = d.least, r->k_image = d.most;
 }
 
 static void along_side(kl_kernel *k, kl_x e, const kl_side *side, int64_t vector,
@@ -120,6 +120,9 @@ static void along_side(kl_kernel *k, kl_x e, const kl_side *side, int64_t vector
         !long_enough(run, vector))
         r->side = false;
     r->side_run = run;
+    if (kl_dim_is_const(k->x->dims, k->axes[side->axes[side->n - 2]].extent, &v) &&
+        !kl_mul_overflow(run, v, &v))
+        r->side_image = v;
     for (int i = 1; i < side->n && taps; i++)
         taps = kl_dim_is_const(k->x->dims, k->axes[side->axes[i]].extent, &v) &&
                        v <= TAPS / taps
@@ -204,10 +207,7 @@ static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool l
                            int pack)
 {
     bool vectors = lanes ? r->side : r->side || r->k;
-    int each = vectors             ? COPY
-               : !kl_gemm_turns(r) ? ALONE
-               : r->plain          ? TURN
-                                   : COPY + TURN;
+    int each = vectors ? COPY : !kl_gemm_turns(r) ? ALONE : r->plain ? TURN : COPY + TURN;
     return pack ? (double)count * (double)k * each : 0;
 }
 
