@@ -218,7 +218,8 @@ enum {
     KL_BLOCK = 4096,
     KL_LANES = 32,
     KL_DOT_LANES = 16, /* "One number": never changed */
-    KL_SPLIT_MOST = 32 /* reductions whose blocks are workers */
+    KL_SPLIT_MOST = 32, /* reductions whose blocks are workers */
+    KL_POINTS_MOST = 4  /* rows that a strip's worker has together */
 };
 typedef struct kl_kept { /* what a stage keeps for later ones; node KL_NONE: nothing */
     kl_x node;

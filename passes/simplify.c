@@ -276,8 +276,8 @@ static int64_t unreached(const kl_graph *g, kl_ref r, kl_ref s, const int64_t *w
                  kl_dim_is_const(d, w[1], &size) && kl_dim_is_const(d, w[2], &stride) &&
                  kl_dim_is_const(d, w[3], &dilation);
     if (!known || out < 1 || kl_mul_overflow(out - 1, stride, &end) ||
-        kl_mul_overflow(size - 1, dilation, &size) ||
-        kl_add_overflow(end, size, &end) || end >= all)
+        kl_mul_overflow(size - 1, dilation, &size) || kl_add_overflow(end, size, &end) ||
+        end >= all)
         return 0;
     return all - end - 1;
 }
