@@ -5,6 +5,7 @@
  *
  *   64*(r + 1) + c - 64                  ->  r*64 + c
  *   C*(p floordiv C) + p mod C           ->  p       C a number or an extent
+ *   C*(p floordiv C mod D) + p mod C     ->  p mod C*D
  *   56*((96*w + j) floordiv 56) + (40*w + j) mod 56   ->  96*w + j
  *
  * Sums and products are exact modulo 2^64, whatever the operands; what is said about
@@ -428,37 +429,54 @@ static bool congruent(const kl_exprs *x, kl_x a, kl_x b, kl_coef c)
     return true;
 }
 
+/* Is d the quotient of what kl_linterm i, p mod C, is the rest of? Then what both make.
+ */
+static kl_x joined(const kl_exprs *x, const kl_xnode *m, kl_coef c, kl_x quotient)
+{
+    const kl_xnode *d = &x->nodes[quotient], *p = &x->nodes[m->src[0]];
+    kl_coef by, inner;
+    if (d->op != KL_OP_floordiv || !kl_coef_of(x, d->src[1], &by))
+        return KL_NONE;
+    if (p->op == KL_OP_floordiv && kl_coef_of(x, p->src[1], &inner) &&
+        d->src[0] == p->src[0] && kl_coef_same(by, kl_coef_mul(x, inner, c)))
+        return m->src[0];
+    bool one = kl_coef_same(by, c) &&
+               (d->src[0] == m->src[0] || congruent(x, d->src[0], m->src[0], c));
+    return one ? d->src[0] : KL_NONE;
+}
+
+/* p mod C*D, of numbers alone. */
+static kl_x mod_product(kl_exprs *x, kl_x p, kl_coef c, kl_x d)
+{
+    int64_t by;
+    if (c.sym || !kl_x_is_int(x, d, &by) || c.v < 1 || by < 1 ||
+        kl_mul_overflow(c.v, by, &by))
+        return KL_NONE;
+    return kl_x_raw2(x, KL_OP_mod, KL_I64, p, kl_x_int(x, by));
+}
+
 /* p mod C and p floordiv C: find the partner of kl_linterm i, whose coefficient is C
  * times its own. */
-static int partner(const kl_exprs *x, const kl_lin *l, int i, kl_x *whole)
+static int partner(kl_exprs *x, const kl_lin *l, int i, kl_x *whole)
 {
-    const kl_xnode *m = &x->nodes[l->t[i].atom];
-    kl_coef c, by, inner;
-    if (m->op != KL_OP_mod || !kl_coef_of(x, m->src[1], &c))
+    const kl_xnode m = x->nodes[l->t[i].atom];
+    kl_coef c;
+    if (m.op != KL_OP_mod || !kl_coef_of(x, m.src[1], &c))
         return -1;
-    const kl_xnode *p = &x->nodes[m->src[0]];
-    bool nested = p->op == KL_OP_floordiv && kl_coef_of(x, p->src[1], &inner);
     for (int j = 0; j < l->n; j++) {
-        const kl_xnode *d = &x->nodes[l->t[j].atom];
-        if (d->op != KL_OP_floordiv ||
-            !kl_coef_same(l->t[j].c, kl_coef_mul(x, l->t[i].c, c)) ||
-            !kl_coef_of(x, d->src[1], &by))
+        const kl_xnode d = x->nodes[l->t[j].atom];
+        if (!kl_coef_same(l->t[j].c, kl_coef_mul(x, l->t[i].c, c)))
             continue;
-        if (nested && d->src[0] == p->src[0] &&
-            kl_coef_same(by, kl_coef_mul(x, inner, c))) {
-            *whole = m->src[0];
+        *whole = joined(x, &m, c, d.op == KL_OP_mod ? d.src[0] : l->t[j].atom);
+        if (*whole != KL_NONE && d.op == KL_OP_mod)
+            *whole = mod_product(x, *whole, c, d.src[1]);
+        if (*whole != KL_NONE)
             return j;
-        }
-        if (kl_coef_same(by, c) &&
-            (d->src[0] == m->src[0] || congruent(x, d->src[0], m->src[0], c))) {
-            *whole = d->src[0];
-            return j;
-        }
     }
     return -1;
 }
 
-static void rejoin(const kl_exprs *x, kl_lin *l)
+static void rejoin(kl_exprs *x, kl_lin *l)
 {
     kl_x whole;
     for (int i = 0; i < l->n; i++) {

@@ -55,6 +55,7 @@ static const char *name_of(const builder *b, kl_ref r)
 static uint32_t operand_of(builder *b, kl_ref r, kl_role role)
 {
     const kl_graph *g = b->f->g;
+    r = b->f->as[r];
     for (uint32_t i = 0; i < b->k->noperands; i++)
         if (b->k->operands[i].node == r && b->k->operands[i].role == role)
             return i;
@@ -429,6 +430,56 @@ static const char *kernel_name(builder *b)
     return name;
 }
 
+/* ---- results that are others in a new shape ---- */
+
+/* Marks what must stay what it is: what is handed out, and what calls and control see,
+ * who look at its shape. */
+static void mark_fixed(const kl_graph *g, bool *fixed)
+{
+    for (uint32_t i = 0; i < g->noutputs; i++)
+        fixed[g->outputs[i]] = true;
+    for (kl_ref r = 0; r < g->count; r++) {
+        kl_kind kind = kl_ops[kl_graph_at(g, r)->op].kind;
+        bool whole = kind == KL_KIND_CALL || kind == KL_KIND_CONTROL;
+        fixed[r] = fixed[r] || whole;
+        for (uint32_t i = 0; whole && i < kl_graph_at(g, r)->nsrc; i++)
+            fixed[kl_graph_src(g, r, i)] = true;
+    }
+}
+
+/* An output that is a stored value in another shape: the value is stored as the output,
+ * which needs no copy. */
+static kl_status find_shown(kl_fusion *f)
+{
+    const kl_graph *g = f->g;
+    bool *fixed = kl_arena_zeroed(f->arena, g->count + 1, sizeof *fixed);
+    f->as = kl_arena_alloc(f->arena, (g->count + 1) * sizeof *f->as);
+    if (!fixed || !f->as)
+        return kl_fail(KL_ERR_OOM, "fuse: %u nodes", g->count);
+    mark_fixed(g, fixed);
+    for (kl_ref r = 0; r < g->count; r++)
+        f->as[r] = r;
+    for (uint32_t i = 0; i < g->noutputs && !f->u->fuse_off; i++) {
+        kl_ref r = g->outputs[i];
+        if (kl_graph_at(g, r)->op != KL_OP_reshape)
+            continue;
+        kl_ref of = kl_graph_src(g, r, 0);
+        int32_t p = f->root_of[of];
+        if (p < 0 || !f->roots[p].stored || !f->roots[p].heavy || fixed[of])
+            continue;
+        f->as[of] = r;
+        fixed[of] = true;
+    }
+    return KL_OK;
+}
+
+/* Has another root stored it already? */
+static bool is_shown(const kl_fusion *f, const kl_root *root)
+{
+    return kl_graph_at(f->g, root->node)->op == KL_OP_reshape &&
+           f->as[kl_graph_src(f->g, root->node, 0)] == root->node;
+}
+
 /* Appends the group to k as one more part. */
 static kl_status build_group(kl_fusion *f, int group, kl_kernel *k, bool dot)
 {
@@ -469,6 +520,8 @@ static kl_status build_group(kl_fusion *f, int group, kl_kernel *k, bool dot)
     }
     for (int i = 0; i < G->nmembers; i++) {
         kl_root *root = &f->roots[G->members[i]];
+        if (is_shown(f, root))
+            continue;
         uint32_t place = kl_graph_at(f->g, root->node)->place;
         if (place != KL_NONE)
             k->place = f->g->strings[place];
@@ -492,11 +545,12 @@ static int count_needs(const kl_fusion *f, const kl_group *g)
 
 static bool anything_stored(const kl_fusion *f, const kl_group *g)
 {
-    for (int i = 0; i < g->nmembers; i++)
-        if (f->roots[g->members[i]].stored ||
-            (kl_ops[kl_graph_at(f->g, f->roots[g->members[i]].node)->op].flags &
-             KL_F_MULTI))
+    for (int i = 0; i < g->nmembers; i++) {
+        const kl_root *root = &f->roots[g->members[i]];
+        bool multi = kl_ops[kl_graph_at(f->g, root->node)->op].flags & KL_F_MULTI;
+        if ((root->stored && !is_shown(f, root)) || multi)
             return true;
+    }
     return false;
 }
 
@@ -622,6 +676,7 @@ static kl_status build_forms(kl_fusion *f, int group)
 kl_status kl_build_kernels(kl_fusion *f)
 {
     KL_TRY(name_values(f));
+    KL_TRY(find_shown(f));
     int *order = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int)), n = 0,
         last = 0;
     int *key = kl_arena_alloc(f->arena, (f->ngroups + 1) * sizeof(int));

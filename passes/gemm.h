@@ -15,9 +15,11 @@ typedef struct kl_side { /* flat axes */
 
 /* How an operand lies in memory: along its side's flat number and along k. */
 typedef struct kl_reading {
-    bool plain;              /* one load, always, that takes no other element alone */
-    bool side, k;            /* neighbours along it lie side by side, or in every other place */
+    bool plain;   /* one load, always, that takes no other element alone */
+    bool side, k; /* neighbours along it lie side by side, or in every other place */
     int64_t side_run, k_run; /* in runs of so many; 0: throughout */
+    int64_t side_image,
+        k_image; /* of which so many make whole ones, next to one another */
     int64_t side_taps,
         k_taps; /* rows i, i + taps, i + 2 taps, .. have one guard; 1: none */
 } kl_reading;
@@ -42,6 +44,7 @@ typedef struct kl_gemm {
     int pack_a, pack_b;
     uint32_t pb, pa, ct, part; /* operands: packed B, packed A, C tile, partial sums */
     uint32_t tt;               /* the C tile's last, turned */
+    uint32_t lines;            /* what is to be turned and has guards; 0: there is none */
     uint32_t flat;             /* a variable that stands for a side's flat number */
     kl_x flat_is;
 } kl_gemm;
@@ -69,14 +72,16 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
                      int64_t vector, kl_reading *out);
 
 /* Lanes along the side are read along k, in squares of registers that are turned. */
-bool kl_gemm_turns(const kl_reading *r, int64_t vector);
+bool kl_gemm_turns(const kl_reading *r);
 
 /* ---- lower_pack.c ---- */
 
-/* A flat number: hi * run + lo, or lo alone (run 0); and a side's axes from one. */
+/* A flat number: hi * run + lo, or lo alone (run 0), or hi * image + row * run + lo; and
+ * a side's axes from one. */
 typedef struct kl_flat {
     kl_x hi, lo;
-    int64_t run;
+    int64_t run, image;
+    kl_x row;
 } kl_flat;
 void kl_gemm_place(kl_gemm *g, const kl_side *sd, kl_flat at);
 

@@ -134,7 +134,7 @@ void kl_lower_stores(kl_lower *l, kl_build *b, const kl_stage *s)
     kl_lower_checks(l, b, s);
     for (int i = 0; i < s->nstores && s->kind == KL_STAGE_MAP; i++) {
         kl_x pred = kl_lower_expr(l, s->stores[i].pred),
-             value = kl_lower_expr(l, s->stores[i].value);
+             value = kl_lower_value(l, s->stores[i].value);
         kl_b_store(b, s->stores[i].operand, kl_lower_expr(l, s->stores[i].index), value,
                    pred);
     }
@@ -169,7 +169,7 @@ void kl_lower_store_all(kl_lower *l, kl_build *b, int first, int last)
         kl_lower_checks(l, b, &st[j]);
         value[n] = kl_b_reg(b, "v", l->x->nodes[st[j].stores[0].value].dtype,
                             lanes ? l->lanes : 1, 0, NULL);
-        kl_b_set(b, value[n++], kl_lower_expr(l, st[j].stores[0].value));
+        kl_b_set(b, value[n++], kl_lower_value(l, st[j].stores[0].value));
     }
     for (int j = first; j < last; j++) {
         kl_x pred = kl_lower_expr(l, st[j].stores[0].pred);
@@ -293,7 +293,8 @@ static kl_status lower_map(kl_lower *l)
     uint32_t v = kl_x_newvar(l->x, l->k->axes[axis].name, kl_dim_min(d, extent, at_once));
     kl_build in = kl_b_for(&b, v, len, KL_BIND_LANE, l->lanes);
     l->axis[axis] = kl_x_add(l->x, part, kl_x_var(l->x, v));
-    l->in_lanes = true;
+    l->lane_var = v;
+    l->in_lanes = l->by_place = true;
     return kl_lower_stages(l, &in);
 }
 

@@ -388,7 +388,8 @@ static bool stored_in_runs(kl_gemm *g, const kl_side *sd, int64_t run)
     uint32_t hi = kl_x_newvar(g->x, "hi", sd->count),
              lo = kl_x_newvar(g->x, "lo", run ? run : sd->count);
     bool unit = true;
-    kl_gemm_place(g, sd, (kl_flat){kl_x_var(g->x, hi), kl_x_var(g->x, lo), run});
+    kl_flat at = {.hi = kl_x_var(g->x, hi), .lo = kl_x_var(g->x, lo), .run = run};
+    kl_gemm_place(g, sd, at);
     for (int i = 1; i < p->nstages; i++)
         for (int j = 0; j < p->stages[i].nstores && unit; j++) {
             kl_x base, at = kl_lower_expr(g->l, p->stages[i].stores[j].index);
@@ -454,9 +455,10 @@ static kl_build columns(kl_gemm *g, kl_build *b, kl_x first, kl_dim most, kl_x c
     kl_x n = kl_g_sub(g, to, from);
     kl_build lanes = lane_loop(g, &in, kl_dim_min(g->d, most, g->run), n, &at);
     *j = kl_g_add(g, from, at);
-    kl_gemm_place(g, &g->n,
-                  (kl_flat){kl_g_add(g, kl_g_div(g, first, g->run), s),
-                            kl_g_sub(g, *j, begin), g->run});
+    kl_flat place = {.hi = kl_g_add(g, kl_g_div(g, first, g->run), s),
+                     .lo = kl_g_sub(g, *j, begin),
+                     .run = g->run};
+    kl_gemm_place(g, &g->n, place);
     return lanes;
 }
 

@@ -34,12 +34,14 @@ void kl_gemm_place(kl_gemm *g, const kl_side *sd, kl_flat at)
         inner.n++;
     }
     memcpy(inner.axes, sd->axes + outer.n, (size_t)inner.n * sizeof *inner.axes);
+    if (at.image)
+        g->l->axis[sd->axes[--outer.n]] = at.row;
     kl_gemm_point(g, &outer, at.hi);
     kl_gemm_point(g, &inner, at.lo);
 }
 
 typedef struct renaming {
-    uint32_t hi, lo;
+    uint32_t hi, lo, row;
     kl_flat to;
 } renaming;
 
@@ -49,7 +51,10 @@ static kl_x rename_var(void *ctx, kl_exprs *x, kl_x leaf)
     const kl_xnode *n = &x->nodes[leaf];
     if (n->op != KL_X_VAR)
         return KL_NONE;
-    return n->imm == r->hi ? r->to.hi : n->imm == r->lo ? r->to.lo : KL_NONE;
+    return n->imm == r->hi    ? r->to.hi
+           : n->imm == r->lo  ? r->to.lo
+           : n->imm == r->row ? r->to.row
+                              : KL_NONE;
 }
 
 /* where(p, load x[i] if p, 0) is that load alone. */
@@ -75,10 +80,17 @@ static kl_x element(kl_gemm *g, kl_x e, const kl_side *sd, kl_flat at, kl_flat k
         g->l->axis[axis] = k.lo;
         return kl_x_map(g->x, kl_lower_expr(g->l, e), strip, NULL);
     }
-    renaming r = {kl_x_newvar(g->x, "hi", kl_dim_ceildiv(g->d, g->k, k.run)),
-                  kl_x_newvar(g->x, "lo", k.run), k};
+    int64_t whole = k.image ? k.image : k.run;
+    renaming r = {.hi = kl_x_newvar(g->x, "hi", kl_dim_ceildiv(g->d, g->k, whole)),
+                  .lo = kl_x_newvar(g->x, "lo", k.run),
+                  .row = KL_NONE,
+                  .to = k};
     kl_x lo = kl_x_var(g->x, r.lo);
-    g->l->axis[axis] = kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.hi), k.run), lo);
+    if (k.image) {
+        r.row = kl_x_newvar(g->x, "row", k.image / k.run);
+        lo = kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.row), k.run), lo);
+    }
+    g->l->axis[axis] = kl_g_add(g, kl_g_mul(g, kl_x_var(g->x, r.hi), whole), lo);
     e = kl_x_subst(g->x, kl_lower_expr(g->l, e), rename_var, &r);
     return kl_x_map(g->x, e, strip, NULL);
 }
@@ -117,7 +129,7 @@ typedef struct lanes { /* a group of lanes, and the row they are of */
     kl_gemm *g;
     const kl_packing *p;
     kl_x first, lane; /* the flat number of lane 0; the lane's variable */
-    int64_t wide, run;
+    int64_t wide, run, image;
     bool vectors;
     kl_flat row;
 } lanes;
@@ -173,19 +185,45 @@ static kl_x inside(const lanes *n)
     return kl_x_lt(g->x, kl_g_add(g, n->first, n->lane), end);
 }
 
-/* Lanes of run i past the one that the first lane is in. */
+/* The lanes' elements. Lanes that are off may lie past the end: what is read alike by all
+ * is read inside. */
+static kl_x of_lanes(const lanes *n, kl_flat at)
+{
+    kl_gemm *g = n->g;
+    kl_dim count = n->p->rows_k ? n->p->side->count : g->k;
+    kl_x e = at_lanes(n, at);
+    if (all_by_lane(n, e))
+        return e;
+    at.hi = clamp(g, at.hi, kl_dim_ceildiv(g->d, count, at.image ? at.image : at.run));
+    if (at.image)
+        at.row = clamp(g, at.row, at.image / at.run);
+    return at_lanes(n, at);
+}
+
+/* Are all lanes of one image? */
+static bool in_image(const lanes *n)
+{
+    return n->image > n->run && n->image % n->run == 0 && n->image % n->wide == 0 &&
+           aligned(n, n->wide);
+}
+
+/* Lanes of run i past the one that the first lane is in. Those of one image are rows of
+ * it: where they lie one after the other too, all are one place. */
 static kl_x of_run(const lanes *n, kl_x hi, kl_x lo, int64_t i, int64_t count)
 {
     kl_gemm *g = n->g;
-    kl_dim runs = kl_dim_ceildiv(g->d, n->p->rows_k ? n->p->side->count : g->k, n->run);
     kl_x begin = kl_g_sub(g, kl_g_int(g, i * n->run), lo);
     kl_x end = kl_g_add(g, begin, kl_g_int(g, n->run)), in = inside(n);
-    kl_flat at = {kl_g_add(g, hi, kl_g_int(g, i)), kl_g_sub(g, n->lane, begin), n->run};
-    kl_x e = at_lanes(n, at);
-    if (!all_by_lane(n, e)) {
-        at.hi = clamp(g, at.hi, runs);
-        e = at_lanes(n, at);
+    kl_flat at = {.lo = kl_g_sub(g, n->lane, begin), .run = n->run};
+    if (count > 1 && in_image(n)) {
+        kl_x row = kl_g_div(g, kl_x_mod(g->x, n->first, kl_g_int(g, n->image)), n->run);
+        at.image = n->image;
+        at.hi = kl_g_div(g, n->first, n->image);
+        at.row = kl_g_add(g, row, kl_g_int(g, i));
+    } else {
+        at.hi = kl_g_add(g, hi, kl_g_int(g, i));
     }
+    kl_x e = of_lanes(n, at);
     if (i > 0)
         in = kl_x_and(g->x, in, kl_x_op(g->x, KL_OP_le, begin, n->lane, KL_NONE));
     if (i + 1 < count)
@@ -271,7 +309,7 @@ static void rows_by_taps(lanes *n, kl_build *b, int64_t taps)
     kl_x row = kl_g_sub(g, kl_g_add(g, kl_g_mul(g, hi, taps), t), p->row0);
     if (!p->rows_k)
         hi = clamp(g, hi, kl_dim_div(g->d, p->side->count, taps));
-    n->row = (kl_flat){hi, t, taps};
+    n->row = (kl_flat){.hi = hi, .lo = t, .run = taps};
     store(n, &body, row);
 }
 
@@ -305,7 +343,7 @@ static void rows_by_channels(lanes *n, kl_build *b, int64_t taps)
                                                : KL_BIND_SERIAL,
                                  along ? g->vector : 1, &t);
     n->first = p->lane0;
-    n->row = (kl_flat){i, t, taps};
+    n->row = (kl_flat){.hi = i, .lo = t, .run = taps};
     store(n, &body, kl_g_add(g, kl_g_mul(g, i, taps), t));
 }
 
@@ -340,7 +378,7 @@ static void copy_rows(lanes *n, kl_build *b)
 static bool turns(const kl_gemm *g, const kl_packing *p)
 {
     int64_t one;
-    return p->rows_k && g->vector > 1 && kl_gemm_turns(p->how, g->vector) &&
+    return p->rows_k && g->vector > 1 && kl_gemm_turns(p->how) &&
            p->most_lanes % g->vector == 0 && kl_dim_is_const(g->d, p->step, &one) &&
            one == 1 && kl_dtypes[g->s->dtype].size >= 4 &&
            g->x->nodes[p->value].dtype == g->s->dtype;
@@ -359,6 +397,64 @@ void kl_gemm_turn(kl_gemm *g, kl_build *b, uint32_t reg, const char *row,
     kl_b_store(&lanes, to.operand, at, kl_x_reg(g->x, reg, g->s->dtype, &k, 1), KL_NONE);
 }
 
+/* What has guards is read by lines first, their guards computed once for many: as many
+ * lines as a register has lanes, then turned from there. */
+static int64_t line_pitch(const kl_gemm *g)
+{
+    return g->kc + 16;
+}
+
+static void read_lines(kl_gemm *g, kl_build *b, const kl_packing *p, kl_x column)
+{
+    kl_packing lines = *p;
+    if (!g->lines)
+        g->lines = kl_lower_tile(g->l, "lines", g->s->dtype, g->vector * line_pitch(g),
+                                 KL_ROLE_TILE);
+    lines.rows_k = false;
+    lines.row0 = kl_g_add(g, p->lane0, column), lines.rows = kl_g_int(g, g->vector);
+    lines.most_rows = g->vector;
+    lines.lane0 = p->row0, lines.lanes = p->rows, lines.most_lanes = g->kc;
+    lines.to = g->lines, lines.at = kl_g_int(g, 0), lines.pitch = line_pitch(g);
+    kl_gemm_pack(g, b, &lines);
+}
+
+static kl_x of_line(kl_gemm *g, kl_x line, kl_x k)
+{
+    kl_x at = kl_g_add(g, kl_g_mul(g, line, line_pitch(g)), k);
+    return kl_x_load(g->x, g->lines, g->s->dtype, at, KL_NONE, KL_NONE);
+}
+
+/* Lanes along k of the side's number `line`, from k = first on. */
+static kl_x along_line(kl_gemm *g, const kl_packing *p, kl_x line, kl_x first, kl_x lane)
+{
+    kl_packing along = *p;
+    lanes n = {.g = g,
+               .p = &along,
+               .first = kl_g_add(g, p->row0, first),
+               .lane = lane,
+               .wide = g->vector,
+               .run = p->how->k_run,
+               .image = p->how->k_image,
+               .vectors = true,
+               .row = {.lo = clamp(g, kl_g_add(g, p->lane0, line), p->side->count)}};
+    along.rows_k = false;
+    return value(&n);
+}
+
+/* What whole squares leave of the lines, one by one. */
+static void rest_of_lines(kl_gemm *g, kl_build *b, const kl_packing *p, kl_x column)
+{
+    int32_t w = g->vector;
+    kl_x j, r, done = kl_g_mul(g, kl_g_div(g, p->rows, w), w);
+    kl_build in =
+        kl_gemm_loop(g, b, "r", w - 1, kl_g_sub(g, p->rows, done), KL_BIND_SERIAL, 1, &r);
+    kl_build of = kl_gemm_loop(g, &in, "j", w, kl_g_int(g, w), KL_BIND_SERIAL, 1, &j);
+    kl_x row = kl_g_add(g, done, r);
+    kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
+    to = kl_g_add(g, kl_g_add(g, p->at, to), kl_g_add(g, column, j));
+    kl_b_store(&of, p->to, to, of_line(g, j, row), KL_NONE);
+}
+
 /* Whole squares of rows and lanes: read along k, turned, stored along the side. */
 static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
 {
@@ -366,21 +462,24 @@ static void squares(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_x c, r, j, k, wide = kl_g_int(g, w);
     kl_build in = kl_gemm_loop(g, b, "c", p->most_lanes / w, kl_g_ceil(g, p->lanes, w),
                                KL_BIND_SERIAL, 1, &c);
-    kl_x count = kl_g_div(g, p->rows, w);
+    kl_x count = kl_g_div(g, p->rows, w), column = kl_g_mul(g, c, w);
+    if (!p->how->plain)
+        read_lines(g, &in, p, column);
     kl_build body = kl_gemm_loop(g, &in, "r", kl_dim_ceildiv(g->d, p->most_rows, w),
                                  count, KL_BIND_SERIAL, 1, &r);
     kl_x t = kl_b_reg(&body, "t", g->s->dtype, w, 1, &w);
     uint32_t reg = (uint32_t)g->x->nodes[t].imm;
-    kl_x row = kl_g_mul(g, r, w), column = kl_g_mul(g, c, w);
+    kl_x row = kl_g_mul(g, r, w);
     kl_build line = kl_gemm_loop(g, &body, "j", w, wide, KL_BIND_UNROLL, 1, &j);
     kl_build lane = kl_gemm_loop(g, &line, "k", w, wide, KL_BIND_LANE, w, &k);
-    kl_x at = clamp(g, kl_g_add(g, kl_g_add(g, p->lane0, column), j), p->side->count);
-    kl_x v = element(g, p->value, p->side, (kl_flat){.lo = at},
-                     (kl_flat){.lo = kl_g_add(g, kl_g_add(g, p->row0, row), k)});
+    kl_x v = p->how->plain ? along_line(g, p, kl_g_add(g, column, j), row, k)
+                           : of_line(g, j, kl_g_add(g, row, k));
     kl_b_set(&lane, kl_x_reg(g->x, reg, g->s->dtype, &j, 1), v);
     kl_x to = kl_x_mul(g->x, row, kl_x_dim(g->x, p->pitch));
     to = kl_g_add(g, kl_g_add(g, p->at, to), column);
     kl_gemm_turn(g, &body, reg, "k", "j", (kl_square){p->to, to, p->pitch});
+    if (!p->how->plain)
+        rest_of_lines(g, &in, p, column);
 }
 
 /* The rows that whole squares leave. */
@@ -395,6 +494,14 @@ static kl_packing below_squares(kl_gemm *g, const kl_packing *p)
     return rest;
 }
 
+/* A panel's, or a register's where these are of fewer runs, or of one image. */
+static int64_t lanes_at_once(const lanes *n)
+{
+    const kl_gemm *g = n->g;
+    bool one = n->image % g->nr && n->image % g->vector == 0;
+    return n->run && (n->run < g->nr || one) ? g->vector : g->nr;
+}
+
 void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
 {
     lanes n = {.g = g, .p = p, .vectors = p->rows_k ? p->how->side : p->how->k};
@@ -402,12 +509,14 @@ void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
     kl_packing rest;
     if (turns(g, p)) {
         squares(g, b, p);
-        if (g->kc % g->vector == 0 && kl_dim_divides(g->d, g->vector, g->k))
+        bool whole = g->kc % g->vector == 0 && kl_dim_divides(g->d, g->vector, g->k);
+        if (whole || !p->how->plain)
             return;
         rest = below_squares(g, p);
         n.p = p = &rest;
     }
     n.run = !n.vectors ? 0 : p->rows_k ? p->how->side_run : p->how->k_run;
+    n.image = p->rows_k ? p->how->side_image : p->how->k_image;
     if (n.vectors && !n.run && !p->rows_k && taps == 1) {
         copy_rows(&n, b);
         return;
@@ -419,8 +528,7 @@ void kl_gemm_pack(kl_gemm *g, kl_build *b, const kl_packing *p)
     }
     kl_build in = *b;
     kl_x group = kl_g_int(g, 0), left = p->lanes;
-    n.wide = n.vectors ? KL_MIN(n.run && n.run < g->nr ? g->vector : g->nr, p->most_lanes)
-                       : p->most_lanes;
+    n.wide = n.vectors ? KL_MIN(lanes_at_once(&n), p->most_lanes) : p->most_lanes;
     if (p->most_lanes > n.wide) {
         kl_x groups = kl_g_ceil(g, p->lanes, n.wide);
         in = kl_gemm_loop(g, b, "g", kl_dim_ceildiv(g->d, p->most_lanes, n.wide), groups,

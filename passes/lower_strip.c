@@ -14,6 +14,9 @@
  *       for u: 4 unroll: v += x[(j*128+u*32+q)*N + ..]   four rows at a time, so that
  *       acc[q*1024+n] = v                                acc is read and written less
  *
+ * Where a few rows of the other operand are multiplied with the same columns ("points"),
+ * a worker has all of them: what it reads of a column is read once.
+ *
  * With few columns and many rows ("split") the blocks of 4096 rows are workers too, and a
  * second phase folds them. The order of additions is that of lower_reduce.c. */
 #include "passes/passes.h"
@@ -24,16 +27,17 @@ typedef struct place {
     uint32_t operand; /* KL_NONE: no stage of that kind */
     kl_x at, pitch;
     kl_dim count; /* of the reduced axis */
+    kl_x next;    /* with several points: how far on the next one's lies */
 } place;
 
 typedef struct strip {
     kl_lower *l;
     kl_exprs *x;
-    uint16_t axis; /* the columns' */
-    int64_t width;
-    bool run;        /* rows of all columns are one run of memory */
-    kl_x first, len; /* this worker's columns */
-    place *value;    /* per stage */
+    uint16_t axis;         /* the columns' */
+    int64_t width, points; /* how many outer points a worker has, mostly one */
+    bool run;              /* rows of all columns are one run of memory */
+    kl_x first, len;       /* this worker's columns */
+    place *value;          /* per stage */
 } strip;
 
 /* ---- the lane loop along the strip ---- */
@@ -123,24 +127,50 @@ static kl_build every_lane(strip *t, kl_build *b, int64_t lanes, place *acc, kl_
         return along_run(t, b, lanes, q);
     }
     kl_build in = rows(t, b, "q", lanes, kl_x_int(t->x, lanes), q);
-    acc->at = kl_x_mul(t->x, *q, kl_x_int(t->x, t->width));
+    acc->at = kl_x_scale(t->x, *q, t->width * t->points);
     return along(t, &in);
 }
 
-/* Rows at, at + step, .. (each of them) into the column's acc, inside a lane loop. */
+/* The place of point m. */
+static place of_point(strip *t, const place *p, int64_t m)
+{
+    place at = *p;
+    if (m)
+        at.at = kl_x_add(t->x, p->at, kl_x_mul(t->x, kl_x_int(t->x, m), p->next));
+    return at;
+}
+
+static void set_point(strip *t, int64_t m)
+{
+    if (t->points > 1)
+        kl_outer_point(t->l, kl_x_int(t->x, m), t->l->p->nouter - 1);
+}
+
+/* Rows at, at + step, .. (each of them) into the column's acc, inside a lane loop: every
+ * point's, one register each. */
 static void take_rows(strip *t, kl_build *in, kl_stage *s, const place *acc, kl_x at,
                       int64_t step, int64_t each)
 {
     kl_exprs *x = t->x;
-    kl_x v = kl_b_reg(in, "v", s->dtype, t->l->lanes, 0, NULL);
-    kl_b_set(in, v, at_column(t, acc, s->dtype));
+    kl_x v[KL_POINTS_MOST];
+    for (int64_t m = 0; m < t->points; m++) {
+        place mine = of_point(t, acc, m);
+        v[m] = kl_b_reg(in, "v", s->dtype, t->l->lanes, 0, NULL);
+        kl_b_set(in, v[m], at_column(t, &mine, s->dtype));
+    }
     uint32_t u = kl_x_newvar(x, "u", each);
     kl_build body = kl_b_for(in, u, kl_x_int(x, each), KL_BIND_UNROLL, 1);
     kl_x row = kl_x_add(x, at, kl_x_scale(x, kl_x_var(x, u), step));
-    kl_x next = kl_lower_accumulate(t->l, s, v, row);
-    kl_lower_checks(t->l, &body, s);
-    kl_b_set(&body, v, next);
-    store_column(t, in, acc, v);
+    for (int64_t m = 0; m < t->points; m++) {
+        set_point(t, m);
+        kl_x next = kl_lower_accumulate(t->l, s, v[m], row);
+        kl_lower_checks(t->l, &body, s);
+        kl_b_set(&body, v[m], next);
+    }
+    for (int64_t m = 0; m < t->points; m++) {
+        place mine = of_point(t, acc, m);
+        store_column(t, in, &mine, v[m]);
+    }
 }
 
 /* Lane q of the order and those that fold into it, `half` and its fractions away. */
@@ -148,7 +178,7 @@ static kl_x folded(strip *t, kl_stage *s, const place *acc, int q, int half, int
 {
     if (half == lanes) {
         place p = *acc;
-        p.at = kl_x_int(t->x, q * t->width);
+        p.at = kl_x_add(t->x, acc->at, kl_x_int(t->x, q * t->width * t->points));
         return at_column(t, &p, s->dtype);
     }
     kl_x a = folded(t, s, acc, q, 2 * half, lanes);
@@ -163,9 +193,12 @@ static void block(strip *t, kl_build *b, kl_stage *s, kl_x start, kl_x len,
     int64_t lanes = s->kind == KL_STAGE_CONTRACT ? KL_DOT_LANES : KL_LANES,
             each = kl_param(t->l->k, t->l->part, "rows", 4), none;
     kl_x q, j, k, step = kl_x_int(x, lanes * each), width = kl_x_int(x, t->width);
-    place acc = {.operand = tile(t, "lanes", s->dtype, lanes)};
+    place acc = {.operand = tile(t, "lanes", s->dtype, lanes * t->points), .next = width};
     kl_build init = every_lane(t, b, lanes, &acc, &q);
-    store_column(t, &init, &acc, kl_lower_identity(t->l, s));
+    for (int64_t m = 0; m < t->points; m++) {
+        place mine = of_point(t, &acc, m);
+        store_column(t, &init, &mine, kl_lower_identity(t->l, s));
+    }
 
     kl_x full = kl_x_divf(x, len, step), done = kl_x_mul(x, full, step);
     kl_build walk = rows(t, b, "j", KL_BLOCK / (lanes * each), full, &j);
@@ -176,13 +209,17 @@ static void block(strip *t, kl_build *b, kl_stage *s, kl_x start, kl_x len,
     kl_x left = kl_x_op(x, KL_OP_sub, len, done, KL_NONE);
     if (!kl_x_is_int(x, left, &none) || none) {
         kl_build last = rows(t, b, "k", lanes * each, left, &k);
-        acc.at = kl_x_mul(x, kl_x_mod(x, k, kl_x_int(x, lanes)), width);
+        acc.at = kl_x_scale(x, kl_x_mod(x, k, kl_x_int(x, lanes)), t->width * t->points);
         lane = along(t, &last);
         take_rows(t, &lane, s, &acc, kl_x_add(x, kl_x_add(x, start, done), k), 0, 1);
     }
 
     kl_build out = along(t, b);
-    store_column(t, &out, to, folded(t, s, &acc, 0, 1, (int)lanes));
+    acc.at = kl_x_int(x, 0);
+    for (int64_t m = 0; m < t->points; m++) {
+        place from = of_point(t, &acc, m), mine = of_point(t, to, m);
+        store_column(t, &out, &mine, folded(t, s, &from, 0, 1, (int)lanes));
+    }
 }
 
 static kl_x block_len(strip *t, kl_x len, kl_x start)
@@ -219,9 +256,11 @@ static void reduce(strip *t, kl_build *b, int i)
         return;
     }
     kl_dim blocks = kl_dim_ceildiv(x->dims, n, KL_BLOCK);
-    place p = {.operand = tile(t, "part", s->dtype, blocks),
+    place p = {.operand =
+                   tile(t, "part", s->dtype, kl_dim_mul(x->dims, blocks, t->points)),
                .at = kl_x_int(x, 0),
                .pitch = kl_x_int(x, t->width),
+               .next = kl_x_mul(x, kl_x_dim(x, blocks), kl_x_int(x, t->width)),
                .count = n};
     kl_x v, len = kl_x_dim(x, n);
     if (max <= KL_BLOCK) {
@@ -234,7 +273,10 @@ static void reduce(strip *t, kl_build *b, int i)
         place to = p;
         to.at = kl_x_mul(x, v, p.pitch);
         block(t, &in, s, start, block_len(t, len, start), &to);
-        tree(t, b, s, &p, blocks);
+        for (int64_t m = 0; m < t->points; m++) {
+            place mine = of_point(t, &p, m);
+            tree(t, b, s, &mine, blocks);
+        }
     }
     t->value[i] = p;
 }
@@ -348,12 +390,13 @@ static kl_x columns(strip *t, kl_x w)
 {
     kl_lower *l = t->l;
     kl_dim extent = l->k->axes[t->axis].extent;
-    kl_x points = kl_x_dim(t->x, kl_outer_count(l, l->p->nouter - 1)),
-         point = kl_x_mod(t->x, w, points);
+    kl_dim all = t->points > 1 ? 1 : kl_outer_count(l, l->p->nouter - 1);
+    kl_x points = kl_x_dim(t->x, all), point = kl_x_mod(t->x, w, points);
     t->first = kl_x_scale(t->x, kl_x_divf(t->x, w, points), t->width);
     kl_x left = kl_x_op(t->x, KL_OP_sub, kl_x_dim(t->x, extent), t->first, KL_NONE);
     t->len = kl_x_op(t->x, KL_OP_min, left, kl_x_int(t->x, t->width), KL_NONE);
-    kl_outer_point(l, point, l->p->nouter - 1);
+    if (t->points == 1)
+        kl_outer_point(l, point, l->p->nouter - 1);
     return point;
 }
 
@@ -414,6 +457,18 @@ static void fold_blocks(strip *t, kl_build *b, kl_x row, int n)
              kl_dim_ceildiv(d, t->value[i].count, KL_BLOCK));
 }
 
+/* The first stage for all points together, the others point by point. */
+static void by_points(strip *t, kl_build *b)
+{
+    kl_x m;
+    reduce(t, b, 0);
+    kl_build in = rows(t, b, "point", t->points, kl_x_int(t->x, t->points), &m);
+    kl_outer_point(t->l, m, t->l->p->nouter - 1);
+    place *p = &t->value[0];
+    p->at = kl_x_add(t->x, p->at, kl_x_mul(t->x, m, p->next));
+    stages(t, &in, 1);
+}
+
 kl_status kl_lower_strip(kl_lower *l)
 {
     kl_dims *d = l->x->dims;
@@ -422,6 +477,7 @@ kl_status kl_lower_strip(kl_lower *l)
                .x = l->x,
                .axis = kl_lower_last(l, (int)kl_param(l->k, l->part, "vec", 0)),
                .width = kl_param(l->k, l->part, "strip", 1024),
+               .points = kl_param(l->k, l->part, "points", 1),
                .run = kl_param(l->k, l->part, "run", 0) != 0};
     t.value = kl_arena_zeroed(l->k->arena, (size_t)l->p->nstages + 1, sizeof *t.value);
     if (!t.value)
@@ -429,7 +485,8 @@ kl_status kl_lower_strip(kl_lower *l)
     for (int i = 0; i < l->p->nstages; i++)
         t.value[i].operand = KL_NONE;
     kl_dim strips = kl_dim_ceildiv(d, l->k->axes[t.axis].extent, t.width),
-           workers = kl_dim_mul(d, kl_outer_count(l, l->p->nouter - 1), strips);
+           points = t.points > 1 ? 1 : kl_outer_count(l, l->p->nouter - 1),
+           workers = kl_dim_mul(d, points, strips);
     if (n)
         KL_TRY(split_blocks(&t, workers, n));
     kl_build b;
@@ -439,6 +496,9 @@ kl_status kl_lower_strip(kl_lower *l)
     kl_x row = columns(&t, w);
     if (n)
         fold_blocks(&t, &b, row, n);
-    stages(&t, &b, n);
+    if (t.points > 1)
+        by_points(&t, &b);
+    else
+        stages(&t, &b, n);
     return kl_arena_failed(l->k->arena) ? kl_fail(KL_ERR_OOM, "lower: no memory") : KL_OK;
 }

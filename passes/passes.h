@@ -135,6 +135,7 @@ typedef struct kl_fusion {
     uint32_t ngroups, cap_groups;
     const char **names; /* per node, for readers; NULL: not named yet */
     uint32_t *numbers;  /* per node: its number in the graph's text */
+    kl_ref *as;         /* per node: itself, or an output that is it in another shape */
     const char **kept;  /* per node: why it is a root though light, or NULL */
 } kl_fusion;
 bool kl_is_heavy(kl_op op);
@@ -216,8 +217,9 @@ uint8_t *kl_part_uses(const kl_kernel *k, const kl_part *p, uint32_t count);
 enum {
     KL_BLOCK = 4096,
     KL_LANES = 32,
-    KL_DOT_LANES = 16, /* "One number": never changed */
-    KL_SPLIT_MOST = 32 /* reductions whose blocks are workers */
+    KL_DOT_LANES = 16,  /* "One number": never changed */
+    KL_SPLIT_MOST = 32, /* reductions whose blocks are workers */
+    KL_POINTS_MOST = 4  /* rows that a strip's worker has together */
 };
 typedef struct kl_kept { /* what a stage keeps for later ones; node KL_NONE: nothing */
     kl_x node;
@@ -234,10 +236,12 @@ typedef struct kl_lower {
     kl_kept *keep;     /* row: per stage; NULL: none do */
     uint32_t lane_var; /* column: the lane's counter, 0 .. lanes-1 */
     bool in_lanes;     /* column: statements stand inside the lane loop */
+    bool by_place;     /* map: lanes are lane_var's, and values chosen by their place */
     const char *cls;
     int nphases; /* of this part so far */
 } kl_lower;
-kl_x kl_lower_expr(kl_lower *l, kl_x a); /* axes and stages replaced */
+kl_x kl_lower_expr(kl_lower *l, kl_x a);  /* axes and stages replaced */
+kl_x kl_lower_value(kl_lower *l, kl_x e); /* lower_place.c: the same, of a value stored */
 kl_x kl_combine(kl_exprs *x, kl_op op, kl_x a, kl_x b);
 /* One more phase of the part: its body, and the number of the part's worker. Siblings'
  * phases of like rank share a launch, each behind a range of worker numbers. NULL: no
@@ -291,8 +295,8 @@ kl_status kl_lower_sort_serial(kl_lower *l, kl_build *b, kl_stage *s); /* lower_
 kl_status kl_lower_gemm(kl_lower *l);                                  /* lower_gemm.c */
 kl_status kl_lower_dots(kl_lower *l, int32_t n); /* lower_dots.c: so many rows at once */
 kl_status kl_lower_prefixes(kl_lower *l, int32_t n);
-kl_status kl_lower_elements(kl_lower *l);        /* lower_elements.c: CUDA's map */
-kl_status kl_lower_tiles(kl_lower *l);           /* lower_tiles.c */
+kl_status kl_lower_elements(kl_lower *l); /* lower_elements.c: CUDA's map */
+kl_status kl_lower_tiles(kl_lower *l);    /* lower_tiles.c */
 void kl_schedule_tiles(kl_kernel *k, int part, const kl_target *t);
 void kl_schedule_gemm(kl_kernel *k, int part, const kl_target *t); /* schedule_gemm.c */
 bool kl_gemm_fits(const kl_kernel *k, const kl_part *p);

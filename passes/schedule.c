@@ -474,14 +474,41 @@ static bool splits(const kl_kernel *k, const kl_part *p, int64_t own)
     return own >= 4 * KL_BLOCK && outer_hint(k, p) < 64 && free_blocks(k, p, false) > 0;
 }
 
+/* How many outer points beside the columns' one worker has: a few rows that a contraction
+ * multiplies with the same columns, its only work. */
+static int64_t points_of(const kl_kernel *k, const kl_part *p, int vec)
+{
+    int64_t all = 1, n;
+    const kl_stage *s = &p->stages[0];
+    if (s->kind != KL_STAGE_CONTRACT || s->nfree || !free_blocks(k, p, true) ||
+        hint(k, k->axes[p->outer[vec]].extent) < STRIP_LEAST / 2 ||
+        hint(k, k->axes[s->axes[0]].extent) >= 4 * KL_BLOCK)
+        return 1;
+    bool left = kl_x_uses_var(k->x, s->value, p->outer[vec]);
+    kl_x columns = left ? s->value : s->rhs, rows = left ? s->rhs : s->value;
+    if (kl_x_uses_var(k->x, rows, p->outer[vec]))
+        return 1;
+    for (int i = 0; i < p->nouter; i++) {
+        if (i == vec)
+            continue;
+        if (kl_x_uses_var(k->x, columns, p->outer[i]) ||
+            !kl_dim_is_const(k->x->dims, k->axes[p->outer[i]].extent, &n) || n < 1 ||
+            n > KL_POINTS_MOST / all)
+            return 1;
+        all *= n;
+    }
+    return all;
+}
+
 /* As wide as runs of 4 KiB and tiles of a quarter of the second cache let it be, but
  * enough strips for all threads. */
 static int64_t strip_width(const kl_kernel *k, const kl_part *p, const kl_target *t,
                            int vec)
 {
     int64_t n = hint(k, k->axes[p->outer[vec]].extent), size = widest(k),
-            others = KL_MAX(outer_hint(k, p) / KL_MAX(n, 1), 1),
-            most = KL_MIN(STRIP_BYTES / size, t->l2 / 4 / (KL_LANES * size)),
+            points = points_of(k, p, vec),
+            others = points > 1 ? 1 : KL_MAX(outer_hint(k, p) / KL_MAX(n, 1), 1),
+            most = KL_MIN(STRIP_BYTES / size, t->l2 / 4 / (KL_LANES * size * points)),
             want = (n + STRIPS - 1) / KL_MIN(STRIPS, KL_MAX(STRIPS / others, 1));
     want = KL_MAX(KL_MIN(want, most), STRIP_LEAST);
     return KL_MIN((want + 63) / 64 * 64, n);
@@ -520,13 +547,18 @@ static void schedule_strip(kl_kernel *k, int part, const kl_target *t, int vec,
 {
     const kl_part *p = &k->parts[part];
     int64_t width = strip_width(k, p, t, vec), strips = outer_hint(k, p) / width;
+    int64_t points = points_of(k, p, vec);
     int free = free_blocks(k, p, true);
     kl_decide(k, KL_DEC_CLASS, part, -1, 0, "strip");
     param(k, part, "lanes", map_lanes(k, t, forced));
     param(k, part, "vec", vec);
     param(k, part, "strip", width);
     param(k, part, "rows", k->x->count > 160 ? 1 : k->x->count > 64 ? 4 : 8); /* copies */
-    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * width, 1), 1));
+    param(k, part, "grain", KL_MAX(WORK / KL_MAX(own * width * points, 1), 1));
+    if (points > 1) {
+        param(k, part, "points", points);
+        return;
+    }
     if (free && own >= 4 * KL_BLOCK && strips < STRIPS)
         param(k, part, "split", free);
     if (free && width < STRIP_LEAST / 2 && one_run(k, p, free, vec))

@@ -102,7 +102,7 @@ static void along_k(kl_kernel *k, kl_x e, uint32_t axis, int64_t vector, kl_read
     uint32_t lo;
     kl_x parts = kl_x_split(k->x, e, axis, d.least, &lo);
     r->k = parts != KL_NONE && by_vectors(k->x, parts, lo, r);
-    r->k_run = d.least;
+    r->k_run = d.least, r->k_image = d.most;
 }
 
 static void along_side(kl_kernel *k, kl_x e, const kl_side *side, int64_t vector,
@@ -120,6 +120,9 @@ static void along_side(kl_kernel *k, kl_x e, const kl_side *side, int64_t vector
         !long_enough(run, vector))
         r->side = false;
     r->side_run = run;
+    if (kl_dim_is_const(k->x->dims, k->axes[side->axes[side->n - 2]].extent, &v) &&
+        !kl_mul_overflow(run, v, &v))
+        r->side_image = v;
     for (int i = 1; i < side->n && taps; i++)
         taps = kl_dim_is_const(k->x->dims, k->axes[side->axes[i]].extent, &v) &&
                        v <= TAPS / taps
@@ -138,9 +141,9 @@ void kl_gemm_reading(kl_kernel *k, const kl_stage *s, kl_x e, const kl_side *sid
     along_side(k, e, side, vector, out);
 }
 
-bool kl_gemm_turns(const kl_reading *r, int64_t vector)
+bool kl_gemm_turns(const kl_reading *r)
 {
-    return r->plain && !r->side && r->k && r->k_run % vector == 0 && r->k_taps == 1;
+    return !r->side && r->k;
 }
 
 /* ---- sizes ---- */
@@ -150,7 +153,7 @@ typedef struct sizes { /* one way to lay it out */
     kl_x a, b;
     kl_reading ra, rb;
     int64_t mm, nn, kk;
-    int64_t mr, nr, mc, nc, kc, vector;
+    int64_t mr, nr, mc, nc, kc;
     int pack_a, pack_b;
     bool along;  /* results are stored along n */
     bool turned; /* or along m */
@@ -201,10 +204,10 @@ static void choose_registers(sizes *z, const kl_target *t, int64_t v)
 }
 
 static double packing_cost(const kl_reading *r, int64_t count, int64_t k, bool lanes,
-                           int pack, int64_t vector)
+                           int pack)
 {
     bool vectors = lanes ? r->side : r->side || r->k;
-    int each = vectors ? COPY : kl_gemm_turns(r, vector) ? TURN : ALONE;
+    int each = vectors ? COPY : !kl_gemm_turns(r) ? ALONE : r->plain ? TURN : COPY + TURN;
     return pack ? (double)count * (double)k * each : 0;
 }
 
@@ -217,10 +220,9 @@ static double reading_cost(const sizes *z)
 
 static double cost(const sizes *z)
 {
-    int64_t v = z->vector;
     return z->work + reading_cost(z) +
-           packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b, v) +
-           packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a, v) +
+           packing_cost(&z->rb, z->nn, z->kk, true, z->pack_b) +
+           packing_cost(&z->ra, z->mm, z->kk, false, z->pack_a) +
            (double)z->mm * (double)z->nn *
                (z->along    ? COPY
                 : z->turned ? TURN
@@ -288,7 +290,6 @@ static sizes sizes_of(kl_kernel *k, const kl_part *p, const kl_target *t, bool s
     z.turned = v > 1 && z.kk <= KL_BLOCK && kl_gemm_stored_along(k, p, &z.m);
     kl_gemm_reading(k, s, z.a, &z.m, v, &z.ra);
     kl_gemm_reading(k, s, z.b, &z.n, v, &z.rb);
-    z.vector = v;
     choose_registers(&z, t, v);
     choose_packing(&z, kl_dim_divides(k->x->dims, z.nr, z.n.count));
     choose_tile(&z, t, size, KL_MAX(kl_gemm_hint(k, batch.count), 1));

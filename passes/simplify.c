@@ -10,7 +10,7 @@
  * Rules are data: text before, text after, a class. They are parsed once; a node tries
  * those whose outermost row is its own. Folding makes 0-d constants only, so it can never
  * become large. */
-#include "passes/passes.h"
+#include "passes/derive.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -266,6 +266,46 @@ static kl_ref reduction(kl_graph *g, kl_ref r, kl_ref s)
     return s == KL_NONE ? s : kl_g_reshape(g, s, n->rank, kl_graph_shape(g, r));
 }
 
+/* How much of axis w[0] of the windows' source no window reaches; 0: not known. */
+static int64_t unreached(const kl_graph *g, kl_ref r, kl_ref s, const int64_t *w)
+{
+    int64_t all, out, size, stride, dilation, end;
+    const kl_dims *d = g->dims;
+    bool known = kl_dim_is_const(d, kl_graph_shape(g, s)[w[0]], &all) &&
+                 kl_dim_is_const(d, kl_graph_shape(g, r)[w[0]], &out) &&
+                 kl_dim_is_const(d, w[1], &size) && kl_dim_is_const(d, w[2], &stride) &&
+                 kl_dim_is_const(d, w[3], &dilation);
+    if (!known || out < 1 || kl_mul_overflow(out - 1, stride, &end) ||
+        kl_mul_overflow(size - 1, dilation, &size) || kl_add_overflow(end, size, &end) ||
+        end >= all)
+        return 0;
+    return all - end - 1;
+}
+
+/* Windows over pad s: what they do not reach is not put behind it. */
+static kl_ref padded_windows(kl_graph *g, kl_ref r, kl_ref s)
+{
+    const int64_t *at = kl_graph_attr(g, r), *pad = kl_graph_attr(g, s);
+    int rank = kl_graph_at(g, s)->rank;
+    kl_dim hi[KL_MAX_RANK];
+    int64_t behind, less = 0;
+    memcpy(hi, pad + rank, (size_t)rank * sizeof *hi);
+    for (int i = 0; i < at[0]; i++) {
+        const int64_t *w = at + 1 + 4 * i;
+        if (!kl_dim_is_const(g->dims, hi[w[0]], &behind) || !behind)
+            continue;
+        behind = KL_MIN(behind, unreached(g, r, s, w));
+        hi[w[0]] -= behind, less += behind;
+    }
+    if (!less)
+        return r;
+    int64_t attr[1 + 4 * KL_MAX_RANK];
+    memcpy(attr, at, kl_graph_at(g, r)->nattr * sizeof *attr);
+    kl_ref x = kl_g_pad(g, kl_graph_src(g, s, 0), kl_graph_src(g, s, 1), pad, hi,
+                        pad + 2 * rank);
+    return kl_node_of(g, KL_OP_window, NULL, &x, 1, attr, kl_graph_at(g, r)->nattr);
+}
+
 /* A movement that moves nothing, or two that are one. */
 static kl_ref movement(kl_graph *g, kl_ref r)
 {
@@ -293,6 +333,8 @@ static kl_ref movement(kl_graph *g, kl_ref r)
         return whole_slice(g, r, s) ? s : r;
     case KL_OP_flip:
         return kl_graph_attr(g, r)[0] == 0 ? s : r;
+    case KL_OP_window:
+        return inner == KL_OP_pad ? padded_windows(g, r, s) : r;
     case KL_OP_concat:
         return n->nsrc == 1 ? s : r;
     case KL_OP_cast:

@@ -3,14 +3,16 @@
  * interpreter. With batch invariance a row's bits do not depend on how many others there
  * are.
  *
- *   f32[B,100] x f32[100,7]   B = 1: over 16 lanes of k    B = 4: along k */
+ *   f32[B,100] x f32[100,130]   B = 1: over 16 lanes of k    B = 4: along k
+ *
+ * Columns enough that a worker has the rows of B = 2 and 3 together. */
 #include "harness.h"
 
 #include "frontend/front.h"
 
 #include <check.h>
 
-enum { DEPTH = 100, COLS = 7, MOST = 9 };
+enum { DEPTH = 100, COLS = 130, MOST = 9 };
 
 static float x[MOST * DEPTH], w[DEPTH * COLS];
 
@@ -28,11 +30,12 @@ static void draw_operands(void)
 static kl_graph *graph_of(kl_arena *a, const char *extent, const char *symbol)
 {
     kl_graph *g = NULL;
-    const char *text = kl_arena_printf(
-        a,
-        "graph g(%%0: f32[%s,100], %%1: f32[100,7]) { %s %%2: f32[%s,7] = contract %%0, "
-        "%%1 \"mk,kn->mn\" %%3: f32[%s,7] = neg %%2 out %%3 }",
-        extent, symbol, extent, extent);
+    const char *text =
+        kl_arena_printf(a,
+                        "graph g(%%0: f32[%s,100], %%1: f32[100,130]) { %s %%2: "
+                        "f32[%s,130] = contract %%0, "
+                        "%%1 \"mk,kn->mn\" %%3: f32[%s,130] = neg %%2 out %%3 }",
+                        extent, symbol, extent, extent);
     ck_assert_msg(kl_graph_parse(a, "test", text, &g) == KL_OK, "%s", kl_error());
     return g;
 }

@@ -181,6 +181,9 @@ START_TEST(folds_numbers)
     FOLDS(ADD(MUL(DIV(J, K(10)), K(10)), MOD(J, K(10))), J);
     kl_x far = ADD(MUL(J, K(96)), I), near = ADD(MUL(J, K(40)), I);
     FOLDS(ADD(MUL(DIV(far, K(56)), K(56)), MOD(near, K(56))), far);
+    FOLDS(ADD(MUL(MOD(DIV(J, K(4)), K(5)), K(4)), MOD(J, K(4))), MOD(J, K(20)));
+    FOLDS(ADD(MUL(MOD(DIV(J, K(12)), K(2)), K(4)), MOD(DIV(J, K(3)), K(4))),
+          MOD(DIV(J, K(3)), K(8)));
     kl_x in = ADD(MOD(MUL(J, K(16)), K(784)), I), all = ADD(MUL(J, K(16)), I);
     FOLDS(ADD(MUL(DIV(in, K(28)), K(28)), MOD(all, K(28))), in);
     FOLDS(DIV(DIV(J, K(4)), K(5)), DIV(J, K(20)));
