@@ -96,6 +96,23 @@ static kl_tensor *row_flip(const char *at, kl_tensor *t, int dim)
     return NULL;
 }
 
+static kl_tensor *row_roll(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims)
+{
+    if (shifts.n)
+        return kl_roll_axes_at(at, t, shifts, dims);
+    PyErr_SetString(PyExc_RuntimeError, "`shifts` required");
+    return NULL;
+}
+
+static kl_tensor *row_eye(const char *at, int64_t n, int64_t m, kl_dtype dt)
+{
+    if (n >= 0 && m >= 0)
+        return kl_eye_at(at, n, m, dt);
+    PyErr_Format(PyExc_RuntimeError, "%c must be greater or equal to 0, got %lld",
+                 n < 0 ? 'n' : 'm', (long long)(n < 0 ? n : m));
+    return NULL;
+}
+
 static kl_tensor *row_rot90(const char *at, kl_tensor *t, int64_t k, bool given,
                             kl_ints dims)
 {

@@ -303,6 +303,11 @@ PyObject *py_item(kl_tensor *t)
 
 static PyObject *through(PyObject *self, PyObject *(*convert)(PyObject *))
 {
+    if (kl_numel(py_t(self)) != 1) {
+        PyErr_SetString(PyExc_ValueError,
+                        "only one element tensors can be converted to Python scalars");
+        return NULL;
+    }
     PyObject *v = py_item(py_t(self)), *r = v ? convert(v) : NULL;
     Py_XDECREF(v);
     return r;

@@ -236,6 +236,8 @@ def __contains__(self, value):
 
 @_method
 def __complex__(self):
+    if self.numel() != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
     return complex(self.item())
 
 

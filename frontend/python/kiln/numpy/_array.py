@@ -79,7 +79,7 @@ def _from_list(data, dt):
             raise _ragged([list(p.shape) for p in parts], len(parts))
         found = dt or meet([p.dtype for p in parts], ())
         return _torch["stack"]([cast(p, found) for p in parts])
-    if dt is not None and dt.order < 3 and complex in types:
+    if dt is not None and dt.order in (1, 2) and complex in types:
         raise TypeError(f"{'int' if dt.order < 2 else 'float'}() argument must be a string or a real "
                         "number, not 'complex'")
     try:

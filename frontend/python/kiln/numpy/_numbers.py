@@ -53,6 +53,9 @@ def _each(data, f):
 def tensor(data, dt, types, integers):
     """A number or nested lists of them, surveyed, as a tensor of dtype dt."""
     dt = dt or _natural(types, integers)
+    if dt.order == 1 and float in types:
+        data, integers = _each(data, int), []
+        survey(data if isinstance(data, list) else [data], set(), integers, [])
     low, high = (min(integers), max(integers)) if integers else (0, 0)
     if dt.order == 1:
         _within(low, dt), _within(high, dt)
