@@ -1,6 +1,5 @@
 """Layers as functions."""
 from .. import _kiln
-from . import grad  # noqa: F401
 
 globals().update(_kiln._functions["nn.functional"])
 __all__ = list(_kiln._functions["nn.functional"])

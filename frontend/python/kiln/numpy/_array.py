@@ -293,6 +293,7 @@ class ndarray(Tensor):
 
     __hash__ = None
     __array_priority__ = 1.0
+    __torch_function__ = _kiln._disabled_torch_function
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
         return array_of(Tensor.__array_wrap__(self, array))
