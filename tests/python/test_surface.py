@@ -5,6 +5,7 @@ import copy
 import importlib
 import io
 import os
+import pickle
 import tempfile
 import unittest
 from types import SimpleNamespace as Namespace
@@ -525,7 +526,15 @@ class Classes(unittest.TestCase):
                 return NotImplemented
 
         with self.assertRaisesRegex(TypeError, "no implementation found for .* on types that implement"):
+            torch.add(Refusing([1.]), 1)
+        with self.assertRaisesRegex(TypeError, "unsupported operand type"):
             Refusing([1.]) + 1
+
+    def test_pickled(self):
+        x = torch.ones(2).as_subclass(Mine)
+        x.note = "kept"
+        y = pickle.loads(pickle.dumps(x))
+        self.assertEqual((type(y), y.note, y.tolist()), (Mine, "kept", [1., 1.]))
 
 
 if __name__ == "__main__":

@@ -397,7 +397,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     unsigned form = form_of(how);
     if (py_overrides(self ? &self : args, self != NULL) ||
         py_overrides(args, nargs + (names ? PyTuple_Size(names) : 0)))
-        return py_override(functions[first][how], self, args, nargs, names, false);
+        return py_override(functions[first][how], self, args, nargs, names);
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && takes_out(first, how))
         rest = without_out(&args, nargs, names, room, &out);
@@ -417,7 +417,7 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
         r = call_row(last, v, of, how);
     py_room_end(&lists);
     if (matched == 0)
-        r = py_override(functions[first][how], self, args, nargs, names, true);
+        r = py_override(functions[first][how], self, args, nargs, names);
     if (matched == 0 && !r && !PyErr_Occurred())
         refuse(first, args, nargs, names);
     if (out && out != Py_None)

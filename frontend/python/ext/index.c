@@ -344,7 +344,7 @@ PyObject *py_getitem(PyObject *self, PyObject *key)
     const char *at = py_place();
     plan p;
     PyObject *both[] = {self, key};
-    if (py_overrides(&self, 1))
+    if (py_overrides(both, 2))
         return py_operator("__getitem__", NULL, both, 2);
     kl_scope_begin();
     bool ok = !make_plan(&p, at, self, key) && !check_indices(&p);
@@ -390,8 +390,8 @@ int py_setitem(PyObject *self, PyObject *key, PyObject *value)
     plan p = {0};
     if (!value)
         return fail(PyExc_TypeError, "Tensor does not support deleting items");
-    if (py_overrides(&self, 1)) {
-        PyObject *all[] = {self, key, value};
+    PyObject *all[] = {self, key, value};
+    if (py_overrides(all, 3)) {
         PyObject *done = py_operator("__setitem__", NULL, all, 3);
         Py_XDECREF(done);
         return done ? 0 : -1;

@@ -113,14 +113,14 @@ static PyObject *as_tuple(PyObject *self, PyObject *const *args, Py_ssize_t n)
 }
 
 PyObject *py_override(PyObject *fn, PyObject *self, PyObject *const *args, Py_ssize_t n,
-                      PyObject *names, bool any)
+                      PyObject *names)
 {
     Py_ssize_t k = names ? PyTuple_Size(names) : 0;
     PyObject *types = PyList_New(0), *of = NULL, *all = NULL, *named = NULL, *r = NULL;
     if (!types)
         return NULL;
-    bool found = self && look(&self, 1, any, types);
-    found = look(args, n + k, any, types) || found || state.mode;
+    bool found = self && look(&self, 1, true, types);
+    found = look(args, n + k, true, types) || found || state.mode;
     if (found && !PyErr_Occurred()) {
         of = PyList_AsTuple(types);
         all = as_tuple(self, args, n);
@@ -143,8 +143,10 @@ PyObject *py_operator(const char *name, const char *reflected, PyObject *const *
     bool swap = n == 2 && reflected && !py_is_tensor(args[0]);
     PyObject *turned[] = {args[n - 1], args[0]};
     PyObject *fn = PyObject_GetAttrString((PyObject *)py.tensor, swap ? reflected : name);
-    PyObject *r = fn ? py_override(fn, NULL, swap ? turned : args, n, NULL, true) : NULL;
+    PyObject *r = fn ? py_override(fn, NULL, swap ? turned : args, n, NULL) : NULL;
     Py_XDECREF(fn);
+    if (!r && reflected && PyErr_ExceptionMatches(PyExc_TypeError))
+        PyErr_Clear(); /* the other operand's turn */
     if (!r && !PyErr_Occurred())
         Py_RETURN_NOTIMPLEMENTED;
     return r;

@@ -255,7 +255,7 @@ static PyObject *compare(PyObject *a, PyObject *b, int op)
         [Py_LT] = "lt", [Py_LE] = "le", [Py_EQ] = "eq",
         [Py_NE] = "ne", [Py_GT] = "gt", [Py_GE] = "ge",
     };
-    return binary(a, b, fns[op], names[op], NULL);
+    return binary(a, b, fns[op], names[op], names[op]);
 }
 
 /* ---- as Python's values ---- */
@@ -693,6 +693,7 @@ static PyGetSetDef getset[] = {
     {"is_mkldnn", get_false, NULL, NULL, NULL},
     {"is_nested", get_false, NULL, NULL, NULL},
     {"is_cpu", get_true, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {0},
 };
 

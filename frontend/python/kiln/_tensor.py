@@ -207,15 +207,17 @@ def __reduce_ex__(self, protocol):
 
     from . import serialization
     body = io.BytesIO()
-    serialization.save(self.detach(), body)
-    return _unpickled, (body.getvalue(), self.requires_grad)
+    serialization.save(_kiln._as_class(Tensor, self), body)
+    own = {n: v for n, v in vars(self).items() if not n.endswith("_hooks")}
+    return _unpickled, (body.getvalue(), self.requires_grad, type(self)), own or None
 
 
-def _unpickled(body, requires_grad):
+def _unpickled(body, requires_grad, kind=Tensor):
     import io
 
     from . import serialization
     t = serialization.load(io.BytesIO(body))
+    t = t if kind is Tensor else _kiln._as_class(kind, t)
     return t.requires_grad_() if requires_grad else t
 
 

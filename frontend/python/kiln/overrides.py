@@ -80,6 +80,18 @@ class TorchFunctionMode:
         _set_mode()
 
 
+class _AllOff(_Off):
+    """Within it modes are off, too."""
+
+    def __enter__(self):
+        _kiln._set_mode(None)
+        return super().__enter__()
+
+    def __exit__(self, *exc):
+        super().__exit__(*exc)
+        _set_mode()
+
+
 def _stack():
     if not hasattr(_thread, "modes"):
         _thread.modes = []
