@@ -477,7 +477,7 @@ class Classes(unittest.TestCase):
         x = torch.arange(4.).reshape(2, 2).as_subclass(Mine)
         for r in (x + 1, 1 - x, x @ x, -x, x < 1, x[0], x.T, x.mT, x.data, x.sum(), torch.cat([x, x]),
                   x.split(1)[0], x.max(0).values, nn.functional.relu(x), torch.ones(2) * x, x.clone(),
-                  nn.Linear(2, 2)(x), torch.ones_like(x), copy.deepcopy(x)):
+                  nn.Linear(2, 2)(x), torch.ones_like(x), copy.deepcopy(x), x.new_ones(2), x.new_tensor([1.])):
             self.assertIs(type(r), Mine)
         self.assertEqual(repr(x), "Mine([[0., 1.],\n      [2., 3.]])")
         w = torch.ones(2, 2, requires_grad=True)

@@ -189,9 +189,24 @@ static PyObject *set_mode(PyObject *self, PyObject *hook)
     Py_RETURN_NONE;
 }
 
+/* _like_class(of, t): t, of of's class where that is the user's. */
+static PyObject *like_class(PyObject *self, PyObject *args)
+{
+    PyObject *of, *t;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O!", py.tensor, &of, py.tensor, &t))
+        return NULL;
+    if (py_overriding(of))
+        return py_wrap_as(Py_TYPE(of), kl_detach_at(py_place(), py_t(t)));
+    Py_INCREF(t);
+    return t;
+}
+
 static PyMethodDef methods[] = {
     {"_disabled_torch_function", run_plain, METH_VARARGS,
      "The __torch_function__ of a class that counts as Tensor."},
+    {"_like_class", like_class, METH_VARARGS,
+     "A new tensor, of another's class where that is the user's."},
     {"_torch_function_off", set_off, METH_O,
      "Whether the thread's subclasses count as Tensor; gives what it was."},
     {"_set_mode", set_mode, METH_O, "What the thread's innermost mode does, or None."},

@@ -261,14 +261,15 @@ def dim_order(self):
 @_method
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     """A tensor of data with this one's dtype."""
-    t = read(data, dtype or self.dtype).to(device or self.device)
+    t = _kiln._like_class(self, read(data, dtype or self.dtype).to(device or self.device))
     return t.requires_grad_() if requires_grad else t
 
 
 def _like(name):
-    def new(self, *size, dtype=None, device=None, **kwargs):
-        return _kiln._functions["torch"][name](*size, dtype=dtype or self.dtype,
-                                               device=device or self.device, **kwargs)
+    def new(self, *size, dtype=None, device=None, requires_grad=False, **kwargs):
+        t = _kiln._like_class(self, _kiln._functions["torch"][name](
+            *size, dtype=dtype or self.dtype, device=device or self.device, **kwargs))
+        return t.requires_grad_() if requires_grad else t
 
     new.__name__ = f"new_{name}"
     return _method(new)
