@@ -202,7 +202,7 @@ static kl_tensor *row_cat(const char *at, kl_tensor *const *ts, int n, int dim)
     for (int i = 0; kept && i < n; i++)
         if (!row_is_nothing(ts[i]))
             kept[k++] = ts[i];
-        else if (like && kl_dtype_of(ts[i]) != kl_dtype_of(like)) /* its dtype counts */
+        else if (like) /* its dtype counts, and its gradient */
             kept[k++] = row_none_of(at, ts[i], kl_shape_of(like), dim);
     kl_tensor *r = k ? kl_cat_at(at, kept, k, dim) : kl_cat_at(at, ts, n, dim);
     py_room_end(&room);
