@@ -509,7 +509,8 @@ typedef enum kl_index_use {
     KL_SCATTERED,
     KL_SELECTED,
     KL_TAKEN,
-    KL_TARGET
+    KL_TARGET,
+    KL_WEIGHTS /* of a drawing: 1, where they are no weights, 2, where all are 0 */
 } kl_index_use;
 kl_lazy *kl_n_index(kl_lazy *index, int64_t extent, int dim, kl_index_use use);
 /* Rows of a, without counting from the end. */

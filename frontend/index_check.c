@@ -1,10 +1,10 @@
-/* index_check.c: indices by tensors, checked: at once where their values are known, else by
- * the kernel that uses them. Such a kernel says little; when one has failed, the indices
- * below the values that were asked for are computed alone, and the first that is out of
- * range is told as PyTorch tells it, with its operation's place.
+/* index_check.c: indices by tensors, checked: at once where their values are known, else
+ * by the kernel that uses them. Such a kernel says little; when one has failed, the
+ * indices below the values that were asked for are computed alone, and the first that is
+ * out of range is told as PyTorch tells it, with its operation's place.
  *
- *   x[i], x f32[5], i lazy   ->  IndexError: index 7 is out of bounds for dimension 0 with
- *                                size 5 (at net.py:12), when the value is read */
+ *   x[i], x f32[5], i lazy   ->  IndexError: index 7 is out of bounds for dimension 0
+ * with size 5 (at net.py:12), when the value is read */
 #include "front.h"
 
 /* ---- indices whose values are known ---- */
@@ -47,6 +47,12 @@ static kl_status refuse(int64_t v, int64_t extent, int dim, kl_index_use use)
         return kl_fail(KL_ERR_INDEX, "index out of range in self");
     case KL_TARGET:
         return kl_fail(KL_ERR_INDEX, "Target %lld is out of bounds.", (long long)v);
+    case KL_WEIGHTS:
+        return kl_fail(KL_ERR_ARG,
+                       v == 1 ? "probability tensor contains either `inf`, `nan` "
+                                "or element < 0"
+                              : "invalid multinomial distribution (sum of "
+                                "probabilities <= 0)");
     case KL_TAKEN:
         return kl_fail(KL_ERR_INDEX,
                        "out of range: tried to access index %lld on a tensor of %lld "
@@ -125,8 +131,8 @@ static bool collect(kl_lazy *const *roots, int n, kl_list *found)
     return ok;
 }
 
-/* The index that n uses, on the host, and its bounds. where(i < 0, i + extent, i): its last
- * operand; a gather's: the rows' numbers. */
+/* The index that n uses, on the host, and its bounds. where(i < 0, i + extent, i): its
+ * last operand; a gather's: the rows' numbers. */
 static const int64_t *values(kl_lazy *n, int64_t *count, int64_t *low, int64_t *extent)
 {
     const void *i = NULL, *past = NULL;

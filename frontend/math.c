@@ -146,12 +146,16 @@ static kl_lazy *apply_2(const binary *b, kl_arg x, kl_arg y)
         return NULL;
     if (b - binaries == B_pow && y.kind != KL_ARG_TENSOR && x.kind == KL_ARG_TENSOR)
         return kl_f_pow_number(kl_arg_read(x, dt), y);
-    kl_lazy *n[2] = {kl_arg_read(x, computed_in(b->how, dt)),
-                     kl_arg_read(y, computed_in(b->how, dt))};
+    /* a number keeps its digits and range in a product with, or quotient of, half
+     * precision */
+    bool number = (x.kind != KL_ARG_TENSOR) != (y.kind != KL_ARG_TENSOR);
+    bool scales = number && (b->op == KL_OP_mul || b->op == KL_OP_div);
+    kl_dtype in = computed_in(scales ? WIDE : b->how, dt);
+    kl_lazy *n[2] = {kl_arg_read(x, in), kl_arg_read(y, in)};
     if (!n[0] || !n[1] || kl_broadcast(b->name, 2, n))
         return NULL;
     kl_lazy *r = b->fn ? b->fn(n[0], n[1]) : kl_n_bin(b->op, n[0], n[1]);
-    return r && b->how == WIDE ? kl_n_cast(r, dt) : r;
+    return r && (scales || b->how == WIDE) ? kl_n_cast(r, dt) : r;
 }
 
 /* ---- writing ---- */

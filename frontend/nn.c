@@ -244,9 +244,16 @@ kl_tensor *kl_embedding_at(const char *at, kl_tensor *index, kl_tensor *weight)
     kl_lazy *i = kl_arg_tensor(index), *w = kl_arg_tensor(weight);
     if (!i || !w)
         return kl_call_end(&c, NULL);
-    if (w->rank != 2 || !kl_is_int((kl_dtype)i->dtype)) {
-        kl_fail(KL_ERR_ARG, "embedding: weight of %d axes, indices of %s", w->rank,
-                kl_dtypes[i->dtype].torch_name);
+    if (w->rank != 2) {
+        kl_fail(KL_ERR_ARG, "'weight' must be 2-D");
+        return kl_call_end(&c, NULL);
+    }
+    if (!kl_is_int((kl_dtype)i->dtype)) {
+        kl_fail(KL_ERR_DTYPE,
+                "Expected tensor for argument #1 'indices' to have one of the following "
+                "scalar types: Long, Int; but got torch.%sTensor instead (while checking "
+                "arguments for embedding)",
+                kl_dtypes[i->dtype].scalar);
         return kl_call_end(&c, NULL);
     }
     return kl_call_end(&c, kl_n_rows(w, kl_n_cast(i, KL_I64), KL_SELECTED));

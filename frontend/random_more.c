@@ -74,6 +74,28 @@ kl_tensor *kl_log_normal_at(const char *at, kl_tensor *t, double mean, double st
 
 /* n draws a row of weights: of numbers by the running sum, or, each once, by the n first
  * arrivals at rates of the weights. */
+/* drawn, with a fault where a row of weights is none to draw from. */
+static kl_tensor *drawable(const char *at, kl_tensor *weights, kl_tensor *drawn)
+{
+    kl_call c = kl_call_begin(at);
+    kl_lazy *w = kl_arg_tensor(weights), *r = kl_arg_tensor(drawn);
+    if (!w || !r)
+        return kl_call_end(&c, NULL);
+    const int64_t one = 1;
+    uint64_t axis = UINT64_C(1) << (w->rank - 1);
+    kl_lazy *zero = kl_n_const((kl_dtype)w->dtype, 0);
+    kl_lazy *low = kl_n_bin(KL_OP_le, zero, kl_n_reduce(KL_OP_min, w, axis, true));
+    kl_lazy *high = kl_n_bin(KL_OP_lt, kl_n_reduce(KL_OP_max, w, axis, true),
+                             kl_n_const((kl_dtype)w->dtype, INFINITY));
+    kl_lazy *some = kl_n_bin(KL_OP_lt, zero, kl_n_reduce(KL_OP_add, w, axis, true));
+    kl_lazy *fault =
+        kl_n_where(kl_n_bin(KL_OP_and, low, high),
+                   kl_n_where(some, kl_n_const_int(KL_I64, 0), kl_n_const_int(KL_I64, 2)),
+                   kl_n_const_int(KL_I64, 1));
+    kl_lazy *none = kl_n_rows(kl_n_iota(KL_I64, 1, &one, 0), fault, KL_WEIGHTS);
+    return kl_call_end(&c, kl_n_bin(KL_OP_add, r, none));
+}
+
 kl_tensor *kl_multinomial_at(const char *at, kl_tensor *weights, int64_t n, bool again)
 {
     kl_call c = kl_compose(at);
@@ -101,5 +123,5 @@ kl_tensor *kl_multinomial_at(const char *at, kl_tensor *weights, int64_t n, bool
         ignored = kl_topk_at(at, rate, n, -1, true, &r);
         r = ignored ? r : NULL;
     }
-    return kl_composed(&c, __func__, r);
+    return kl_composed(&c, __func__, r ? drawable(at, w, r) : NULL);
 }

@@ -34,6 +34,10 @@ static kl_tensor *without_nan(const char *at, kl_tensor *t)
 kl_tensor *kl_nansum_at(const char *at, kl_tensor *t, kl_ints axes, bool keep)
 {
     kl_call c = kl_compose(at);
+    if (t && kl_is_complex(kl_dtype_of(t))) {
+        kl_fail(KL_ERR_UNSUPPORTED, "nansum does not support complex inputs");
+        return kl_composed(&c, NULL, NULL);
+    }
     return kl_composed(&c, __func__, kl_sum_at(at, without_nan(at, t), axes, keep));
 }
 
@@ -224,6 +228,8 @@ kl_tensor *kl_cumulative_trapezoid_at(const char *at, kl_tensor *y, kl_tensor *x
                                       kl_arg dx, int dim)
 {
     kl_call c = kl_compose(at);
+    if (y && kl_rank(y) && kl_extent(y, dim) == 0)
+        return kl_composed(&c, __func__, kl_view_at(at, y, kl_shape_of(y)));
     kl_tensor *p = panels(at, y, x, dx, dim);
     return kl_composed(&c, __func__, p ? kl_cumsum_at(at, p, dim) : NULL);
 }

@@ -76,7 +76,7 @@ CASES = {  # name: [(args, kwargs)]
     "expand_dims": [((A, d), {}) for d in (0, -1, 1, (0, 2), 5)],
     "squeeze": [((a,), k) for a in (A[:1], A[:1, :1], A) for k in ({}, {"axis": 0})],
     "broadcast_to": [((A[0], (2, 3, 4)), {}), ((A, (5, 4)), {})],
-    "broadcast_arrays": [((A, A[0]), {}), ((A, 2), {})],
+    "broadcast_arrays": [((A, A[0]), {}), ((A, 2), {}), ((True, 2.5), {})],
     "atleast_1d": each(ANY), "atleast_2d": each(ANY), "atleast_3d": each(ANY),
     "flip": each(ANY) + [((B3, 1), {}), ((B3, (0, 2)), {})], "fliplr": each(MATRIX), "flipud": each(MATRIX),
     "rot90": each(MATRIX) + [((A, 2), {}), ((A, 1, (1, 0)), {})],
@@ -319,6 +319,16 @@ CASES["fft.fftfreq"] += [((5,), {"device": "cpu"})]
 CASES["fft.rfftfreq"] += [((5,), {"device": "cpu"})]
 
 CODE = """
+r = x < 2**70, x[0] + 2**70, 2**70 - x[0, 0], c[0] * 2**70, np.maximum(x, 2**70), x // 2**70, np.power(2., 2**65)
+r = i < 2**70, i != -2**70, np.array([1, 2], 'u1') < 300, 256 > np.array([1, 2], 'u1'), np.int8(5) == 1000
+r = np.array([7], 'u8') * (2**63 + 1), np.array([7], 'u8') == 2**63 + 1, np.maximum(np.array([7], 'u8'), 2**63)
+r = np.asarray([1, 2**63]), np.array([2**63, True]), np.array([2**63, 1.5]), np.array([2**70], '?')
+r = np.full(2, 2**70, 'f4'), np.array([-2**63 - 1, 1], 'f8'), np.float32(2**100), np.array(2**64, 'c8')
+r = np.where([True], 2**70, 1.), np.clip(x, 0, 2**70), np.clip(np.array([1, 2], 'u1'), -5, 300)
+r = np.array([3, 300], 'u1')
+r = np.uint8(300)
+x[:] = 2**70; r = x
+r = np.array([1, 2], 'u1'); r[0] = 300
 r = np.array([2**63, 2**62], 'u8').sum(), np.cumsum(np.array([2**63, 5], 'u8')), np.trace(np.ones((2, 2), 'u1'))
 r = np.result_type(np.float32, np.int16), np.result_type(x, 1), np.result_type('f4', c)
 r = np.add(x, i, where=x > 0, out=np.zeros((3, 4)))

@@ -14,7 +14,6 @@ from agree import done, near, note, same_error
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
 NUMPYS_OWN = {  # what NumPy does otherwise
-    "sort": "no descending=",
     "isin": "array_api_strict 2.6 forgets invert=",
 }
 F, G = rng.uniform(-3, 4, (3, 4)), rng.uniform(-3, 4, (3, 4)).astype("f4")
@@ -79,7 +78,8 @@ CASES = {
     "cumulative_prod": each([F[0], I[0]], {}, {"include_initial": True}) + each([F, C], {"axis": 1}),
     "argmax": each(FULL, *AXIS), "argmin": each(FULL, *AXIS), "diff": each(NUMBERS[:5], {}, {"axis": 0}, {"n": 2}),
     # ---- ordering, choosing ----
-    "sort": each(FULL, {}, {"axis": 0}, {"descending": False}), "argsort": each(FULL, {}, {"axis": 0}),
+    "sort": each(FULL, {}, {"axis": 0}, {"descending": True}),
+    "argsort": each(FULL, {}, {"axis": 0, "descending": True}),
     "searchsorted": [((np.arange(5.), F), {}), ((np.arange(5.), F), {"side": "right"})],
     "nonzero": each([a for a in ANY if a.ndim]), "where": [((B, a, a[:1]), {}) for a in (F, G, I, C)] + [((B, F, 1.), {})],
     "unique_all": each([I, F]), "unique_counts": each([I]), "unique_inverse": each([I]), "unique_values": each([I]),
@@ -117,7 +117,7 @@ CASES = {
     **{"fft." + n: each([C], {}, {"n": 3}, {"norm": "ortho"}) for n in ("fft", "ifft", "hfft", "irfft")},
     **{"fft." + n: each([F], {}, {"n": 5}, {"norm": "forward"}) for n in ("rfft", "ihfft")},
     **{"fft." + n: each([C], {}, {"norm": "ortho"}) for n in ("fftn", "ifftn", "irfftn")}, "fft.rfftn": each([F]),
-    "fft.fftfreq": [((5,), {}), ((4,), {"d": .5})], "fft.rfftfreq": [((5,), {})],
+    "fft.fftfreq": [((5,), {}), ((4,), {"d": .5, "dtype": "float32"})], "fft.rfftfreq": [((5,), {})],
     "fft.fftshift": each([F]), "fft.ifftshift": each([F], {}, {"axes": 0}),
 }
 # no functions of arrays

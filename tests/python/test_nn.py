@@ -445,6 +445,17 @@ class Hooks(unittest.TestCase):
             logs.append(log)
         self.assertEqual(logs[1], logs[0])
 
+    def test_where_not_all_is_tensors(self):
+        for m in SIDES:
+            class Named(m.nn.Module):
+                def forward(self, name, x):
+                    return x * 2, name
+
+            seen, net = [], Named()
+            net.register_full_backward_hook(lambda mod, gi, go: seen.append((gi[0], gi[1].tolist(), go[0].tolist(), go[1])))
+            net("a", m.ones(1, requires_grad=True))[0].sum().backward()
+            self.assertEqual(seen, [(None, [2.0], [1.0], None)])
+
     def test_always(self):
         for m in SIDES:
             log, net = [], m.nn.Linear(2, 2)

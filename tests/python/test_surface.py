@@ -1,14 +1,17 @@
 """What stands around tensors: devices, generators, functions of functions, profiles. Without
 NumPy or PyTorch."""
 import collections
+import copy
 import importlib
 import io
 import os
+import pickle
 import tempfile
 import unittest
 from types import SimpleNamespace as Namespace
 
 import kiln as torch
+from kiln import nn, overrides
 
 
 class Devices(unittest.TestCase):
@@ -437,6 +440,101 @@ class Dtypes(unittest.TestCase):
         self.assertFalse(torch.can_cast(torch.float32, torch.int64))
         self.assertEqual(torch.ones(2).type(), "torch.FloatTensor")
         self.assertIsInstance(torch.LongTensor([1, 2]), torch.LongTensor)
+
+
+class Mine(torch.Tensor):
+    """A class of the user's that says nothing of functions."""
+
+
+class Told(torch.Tensor):
+    """One that takes note of them."""
+
+    seen = []
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.seen.append(func.__name__)
+        if func is torch.mean:
+            return "mean"
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+class Held:
+    """An object that is no tensor."""
+
+    def __init__(self, held):
+        self.held = torch.as_tensor(held)
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return Held(func(*(getattr(a, "held", a) for a in args), **(kwargs or {})))
+
+
+class Classes(unittest.TestCase):
+    """Tensor's subclasses, __torch_function__ and its modes, as PyTorch's guide to extending has them."""
+
+    def test_results_are_of_the_class(self):
+        x = torch.arange(4.).reshape(2, 2).as_subclass(Mine)
+        for r in (x + 1, 1 - x, x @ x, -x, x < 1, x[0], x.T, x.mT, x.data, x.sum(), torch.cat([x, x]),
+                  x.split(1)[0], x.max(0).values, nn.functional.relu(x), torch.ones(2) * x, x.clone(),
+                  nn.Linear(2, 2)(x), torch.ones_like(x), copy.deepcopy(x), x.new_ones(2), x.new_tensor([1.])):
+            self.assertIs(type(r), Mine)
+        self.assertEqual(repr(x), "Mine([[0., 1.],\n      [2., 3.]])")
+        w = torch.ones(2, 2, requires_grad=True)
+        (w.as_subclass(Mine) * x).sum().backward()
+        self.assertEqual(w.grad.tolist(), x.tolist())
+        self.assertIs(type(nn.Parameter(x) * 2), torch.Tensor)
+        self.assertIs(type(x.as_subclass(torch.Tensor) + 1), torch.Tensor)
+
+    def test_functions_are_told(self):
+        x = torch.ones(2).as_subclass(Told)
+        Told.seen = []
+        x + 1, torch.add(x, 2), torch.stack([x, x]), x[0], x.add_(1), 2 / x, x.__setitem__(0, 1.)
+        self.assertEqual(Told.seen, ["add", "add", "stack", "__getitem__", "add_", "__rtruediv__",
+                                     "__setitem__"])
+        self.assertEqual((torch.mean(x), type(x.mean())), ("mean", Told))
+        with torch._C.DisableTorchFunctionSubclass():
+            self.assertIs(type(x + 1), torch.Tensor)
+
+    def test_other_objects(self):
+        h = Held([1., -2.])
+        for r, value in ((torch.ones(2) + h, [2., -1.]), (torch.add(h, 1), [2., -1.]), (torch.ones(2).mul(h), [1., -2.]),
+                         (nn.functional.relu(h), [1., 0.]), (torch.neg(h), [-1., 2.])):
+            self.assertEqual((type(r), r.held.tolist()), (Held, value))
+        self.assertEqual(overrides.handle_torch_function(torch.add, (h,), h, 1).held.tolist(), [2., -1.])
+        self.assertEqual([overrides.has_torch_function((v,)) for v in (h, torch.ones(1), nn.Parameter(torch.ones(1)))],
+                         [True, False, False])
+
+    def test_modes(self):
+        class Mode(overrides.TorchFunctionMode):
+            def __init__(self):
+                self.seen = []
+
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                self.seen.append(func.__name__)
+                return func(*args, **(kwargs or {}))
+
+        with Mode() as outer, Mode() as inner:
+            y = torch.ones(2).exp() + 1
+        self.assertEqual((outer.seen, inner.seen), (["ones", "exp", "add"],) * 2)
+        self.assertEqual(len((y * 2).tolist() + inner.seen), 5)
+
+    def test_errors(self):
+        class Refusing(torch.Tensor):
+            @classmethod
+            def __torch_function__(cls, func, types, args=(), kwargs=None):
+                return NotImplemented
+
+        with self.assertRaisesRegex(TypeError, "no implementation found for .* on types that implement"):
+            torch.add(Refusing([1.]), 1)
+        with self.assertRaisesRegex(TypeError, "unsupported operand type"):
+            Refusing([1.]) + 1
+
+    def test_pickled(self):
+        x = torch.ones(2).as_subclass(Mine)
+        x.note = "kept"
+        y = pickle.loads(pickle.dumps(x))
+        self.assertEqual((type(y), y.note, y.tolist()), (Mine, "kept", [1., 1.]))
 
 
 if __name__ == "__main__":

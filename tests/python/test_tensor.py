@@ -3,6 +3,7 @@ PyTorch or NumPy: the expected texts were printed by PyTorch 2.15."""
 import array
 import copy
 import io
+import math
 import threading
 import unittest
 
@@ -158,6 +159,32 @@ class Errors(unittest.TestCase):
         ("torch.tensor([[1, 2], [3]])", ValueError,
          "expected sequence of length 2 at dim 1 (got 1)"),
         ("torch.add('a', 1)", TypeError, "add()"),
+        ("int(torch.ones(2))", ValueError, "only one element tensors can be converted to Python scalars"),
+        ("torch.tensor([200], dtype=torch.int8)", RuntimeError,
+         "value cannot be converted to type int8 without overflow"),
+        ("torch.tensor([-3.], dtype=torch.uint8)", RuntimeError, "to type uint8 without overflow"),
+        ("torch.tensor(math.nan, dtype=torch.int32)", RuntimeError, "to type int32 without overflow"),
+        ("torch.tensor(-1, dtype=torch.uint64)", OverflowError, "can't convert negative int to unsigned"),
+        ("torch.tensor(2**63)", ValueError, "Overflow when unpacking long long"),
+        ("torch.tensor(1j, dtype=torch.float32)", TypeError, "must be real number, not complex"),
+        ("torch.ones(2) + 2**70", OverflowError, "int too big to convert"),
+        ("torch.eye(3, -1)", RuntimeError, "m must be greater or equal to 0, got -1"),
+        ("torch.ones(2).roll((), ())", RuntimeError, "`shifts` required"),
+        ("torch.nansum(torch.tensor([1j]))", NotImplementedError, "nansum does not support complex"),
+        ("torch.multinomial(torch.zeros(2), 1).item()", RuntimeError,
+         "invalid multinomial distribution (sum of probabilities <= 0)"),
+        ("torch.multinomial(torch.tensor([[.5, 1], [-.1, 1]]), 1).tolist()", RuntimeError,
+         "probability tensor contains either `inf`, `nan` or element < 0"),
+        ("torch.nn.functional.cross_entropy(torch.ones(3, 5), torch.tensor([1, 2]))", ValueError,
+         "Expected input batch_size (3) to match target batch_size (2)."),
+        ("torch.nn.functional.nll_loss(torch.ones(()), torch.tensor(0))", ValueError,
+         "Expected 1 or more dimensions (got 0)"),
+        ("torch.nn.functional.dropout2d(torch.ones(1, 2, 2), -.1)", ValueError,
+         "dropout probability has to be between 0 and 1, but got -0.1"),
+        ("torch.nn.Embedding(2, 3)(torch.ones(1))", RuntimeError, "argument #1 'indices'"),
+        ("torch.nn.utils.rnn.pack_padded_sequence(torch.ones(0, 0), [])", RuntimeError,
+         "Cannot pack empty tensors."),
+        ("torch.distributions.Geometric(0)", ValueError, "to be positive but found invalid values"),
         ("torch.ones(3).to('mps')", RuntimeError, "is not linked with support for mps devices"),
     ]
 
@@ -167,6 +194,29 @@ class Errors(unittest.TestCase):
                 with self.assertRaises(kind) as caught:
                     eval(source)
                 self.assertIn(text, str(caught.exception))
+
+    GIVEN = [  # integers of any size, and arguments that PyTorch takes
+        ("torch.tensor([2**70, 1.])", [2.**70, 1.]), ("torch.tensor(2**70, dtype=torch.bool)", True),
+        ("torch.tensor([2**63 + 1], dtype=torch.uint64)", [2**63 + 1]),
+        ("torch.tensor([-255], dtype=torch.uint8)", [1]), ("torch.ones(2).new_tensor(2**70)", 2.**70),
+        ("torch.tensor([100.]).half() / 1e5", [0.0010004043579101562]),
+        ("torch.tensor([1e-5]).half().mul_(1e5)", [1.0009765625]),
+        ("torch.cat([torch.ones(1, 1), torch.empty(0).double()]) + 1e-12", [[1 + 1e-12]]),
+        ("torch.tensor([2., 1.]).sort(stable=None)[0]", [1., 2.]),
+        ("torch.cumulative_trapezoid(torch.zeros(2, 0))", [[], []]),
+        ("torch.binomial(torch.tensor([3., 5., 0.]), torch.tensor([0., 1., .5]))", [0., 5., 0.]),
+        ("torch.ones(3).unsafe_split_with_sizes((1, 2))[1]", [1., 1.]),
+        ("torch.rand_like(torch.ones(3), generator=torch.Generator().manual_seed(3)) - "
+         "torch.rand(3, generator=torch.Generator().manual_seed(3))", [0., 0., 0.]),
+        ("torch.randint_like(torch.ones(2), 9, generator=torch.Generator().manual_seed(3)) - "
+         "torch.randint(9, (2,), generator=torch.Generator().manual_seed(3))", [0., 0.]),
+        ("torch.distributions.Binomial(10, logits=torch.tensor([200.])).log_prob(torch.tensor([10.]))", [0.]),
+    ]
+
+    def test_given(self):
+        for source, value in self.GIVEN:
+            with self.subTest(source):
+                self.assertEqual(eval(source).tolist(), value)
 
     def test_place(self):
         with self.assertRaises(RuntimeError) as caught:

@@ -76,8 +76,7 @@ int py_as_arg(PyObject *o, kl_arg *a)
         int overflow;
         long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
         if (overflow) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "value cannot be converted to type int64_t without overflow");
+            PyErr_SetString(PyExc_OverflowError, "int too big to convert");
             return -1;
         }
         *a = kl_arg_i(v);

@@ -8,6 +8,7 @@
  * released */
 #include "py.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ typedef struct scan {
     kl_ints shape;
     kl_dtype dt; /* of all numbers so far */
     bool any;
+    bool large; /* an integer is beyond int64 */
 } scan;
 
 static kl_dtype default_complex(void)
@@ -71,9 +73,21 @@ bool py_is_array(PyObject *o)
     return PySequence_Check(o) && is_numpy(o);
 }
 
+static bool is_large(PyObject *o)
+{
+    int overflow = 0;
+    if (PyLong_Check(o))
+        PyLong_AsLongLongAndOverflow(o, &overflow);
+    return overflow != 0;
+}
+
 static int leaf_dtype(PyObject *o, kl_dtype *dt)
 {
     kl_arg a;
+    if (is_large(o)) {
+        *dt = KL_I64;
+        return 0;
+    }
     if (py_is_tensor(o)) {
         *dt = kl_dtype_of(py_t(o));
         return 0;
@@ -142,6 +156,7 @@ static int look(PyObject *o, int depth, scan *s)
             return -1;
         }
         meet(s, dt);
+        s->large |= is_large(o);
         return 0;
     }
     Py_ssize_t n = PySequence_Size(o);
@@ -163,11 +178,48 @@ typedef struct fill {
     const scan *s;
     char *at;
     kl_dtype dt; /* bool, i64, f64 or c128: wide enough for what was read */
+    kl_dtype to; /* what it becomes */
     size_t size;
 } fill;
 
+/* Whether a's value has a place in an integer dtype; integers may wrap once below 0. */
+static bool fits(kl_arg a, kl_dtype to)
+{
+    bool is_signed = *kl_dtype_name(to) != 'u', whole = a.kind != KL_ARG_FLOAT;
+    double high = ldexp(1, 8 * (int)kl_dtype_size(to) - is_signed);
+    double low = is_signed ? -high : whole ? 1 - high : 0;
+    return (whole && kl_dtype_size(to) == 8) || (a.d >= low && a.d < high);
+}
+
+/* PyTorch's words for a number that the dtype does not take. */
+static int check_number(const fill *f, kl_arg a)
+{
+    int order = order_of(f->to);
+    if (a.kind == KL_ARG_COMPLEX && (order == 1 || order == 2)) {
+        PyErr_SetString(PyExc_TypeError,
+                        order == 2
+                            ? "must be real number, not complex"
+                            : "'complex' object cannot be interpreted as an integer");
+        return -1;
+    }
+    if (order != 1)
+        return 0;
+    if (f->to == KL_U64 && a.kind == KL_ARG_INT && a.i < 0) {
+        PyErr_SetString(PyExc_OverflowError, "can't convert negative int to unsigned");
+        return -1;
+    }
+    if (fits(a, f->to))
+        return 0;
+    PyErr_Format(PyExc_RuntimeError,
+                 "value cannot be converted to type %s without overflow",
+                 kl_dtype_name(f->to));
+    return -1;
+}
+
 static int put_number(fill *f, kl_arg a)
 {
+    if (check_number(f, a))
+        return -1;
     if (f->dt == KL_C128) {
         double c[2] = {a.d, a.kind == KL_ARG_COMPLEX ? a.im : 0};
         memcpy(f->at, c, sizeof c);
@@ -178,6 +230,27 @@ static int put_number(fill *f, kl_arg a)
     } else {
         *f->at = a.i != 0;
     }
+    f->at += f->size;
+    return 0;
+}
+
+/* An integer beyond int64: uint64's bits, a float, or true. */
+static int put_large(fill *f, PyObject *o)
+{
+    if (f->to == KL_BOOL)
+        return put_number(f, kl_arg_b(true));
+    if (f->dt == KL_F64 || f->dt == KL_C128) {
+        double d = PyLong_AsDouble(o);
+        return d == -1 && PyErr_Occurred() ? -1 : put_number(f, kl_arg_d(d));
+    }
+    if (f->to != KL_U64) {
+        PyErr_SetString(PyExc_ValueError, "Overflow when unpacking long long");
+        return -1;
+    }
+    unsigned long long bits = PyLong_AsUnsignedLongLong(o);
+    if (PyErr_Occurred())
+        return -1;
+    memcpy(f->at, &bits, sizeof bits);
     f->at += f->size;
     return 0;
 }
@@ -226,6 +299,8 @@ static int put(fill *f, PyObject *o, int depth)
         Py_XDECREF(item);
         return r;
     }
+    if (is_large(o))
+        return put_large(f, o);
     if (!is_list(o))
         return py_as_arg(o, &a) == 1 ? put_number(f, a) : -1;
     for (Py_ssize_t i = 0, n = PySequence_Size(o); i < n; i++) {
@@ -247,7 +322,8 @@ static PyObject *from_numbers(PyObject *data, kl_dtype dt)
     static const kl_dtype wide[] = {KL_BOOL, KL_I64, KL_F64, KL_C128};
     for (int i = 0; i < s.shape.n; i++)
         count *= s.shape.v[i];
-    fill f = {.s = &s, .dt = wide[order_of(s.dt)]};
+    fill f = {.s = &s, .to = dt == KL_DTYPE_NONE ? s.dt : dt};
+    f.dt = wide[order_of(s.large && order_of(f.to) > order_of(s.dt) ? f.to : s.dt)];
     f.size = kl_dtype_size(f.dt);
     char *bytes = malloc((size_t)count * f.size + 1);
     if (!bytes)
@@ -258,7 +334,7 @@ static PyObject *from_numbers(PyObject *data, kl_dtype dt)
         const char *at = py_place();
         kl_scope_begin();
         kl_tensor *t = kl_tensor_copy_at(at, bytes, f.dt, s.shape);
-        t = t ? kl_to_at(at, t, dt == KL_DTYPE_NONE ? s.dt : dt) : NULL;
+        t = t ? kl_to_at(at, t, f.to) : NULL;
         kl_scope_take(t);
         kl_scope_drop();
         r = t ? py_adopt(py.tensor, t) : py_raise();

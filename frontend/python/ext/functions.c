@@ -230,7 +230,8 @@ static bool takes_out(int row, int how)
 static void take_dtype(const py_row *row, py_value *v, PyObject *out)
 {
     if (!py_is_tensor(out) || row->params[0].kind == PY_TENSOR ||
-        (row->params[0].kind == PY_OPERAND && row->device < 0)) /* linspace(a, b) is made */
+        (row->params[0].kind == PY_OPERAND &&
+         row->device < 0)) /* linspace(a, b) is made */
         return;
     for (int i = 0; i < row->nparams; i++)
         if (row->params[i].kind == PY_DTYPE && !v[i].given) {
@@ -321,54 +322,9 @@ static PyObject *refuse(int first, PyObject *const *args, Py_ssize_t n, PyObject
     return NULL;
 }
 
-/* ---- objects that are no tensors ---- */
-
-static PyObject *functions[ROWS]; /* by a name's first row */
-
-/* What the type of one of the arguments has for them; NULL, perhaps without an exception.
- */
-static PyObject *hook_of(PyObject *const *args, Py_ssize_t n, PyObject **types)
-{
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *type = (PyObject *)Py_TYPE(args[i]), *hook = NULL;
-        if (!py_is_tensor(args[i]))
-            hook = PyObject_GetAttrString(type, "__torch_function__");
-        if (hook)
-            *types = PyTuple_Pack(1, type);
-        if (hook)
-            return hook;
-        PyErr_Clear();
-    }
-    return NULL;
-}
-
-/* PyTorch's protocol: such an object's type carries a function out by __torch_function__.
- */
-static PyObject *overridden(PyObject *fn, PyObject *const *args, Py_ssize_t n,
-                            PyObject *names)
-{
-    Py_ssize_t k = names ? PyTuple_Size(names) : 0;
-    PyObject *types = NULL, *hook = hook_of(args, n + k, &types);
-    if (!hook)
-        return NULL;
-    PyObject *all = PyTuple_New(n), *named = PyDict_New(), *r = NULL;
-    for (Py_ssize_t i = 0; all && i < n; i++) {
-        Py_INCREF(args[i]);
-        PyTuple_SetItem(all, i, args[i]);
-    }
-    bool ok = all && named && types;
-    for (Py_ssize_t i = 0; ok && i < k; i++)
-        ok = !PyDict_SetItem(named, PyTuple_GetItem(names, i), args[n + i]);
-    if (ok)
-        r = PyObject_CallFunctionObjArgs(hook, fn, types, all, named, NULL);
-    Py_XDECREF(all);
-    Py_XDECREF(named);
-    Py_XDECREF(types);
-    Py_DECREF(hook);
-    return r;
-}
-
 /* ---- calling ---- */
+
+static PyObject *functions[ROWS][3]; /* by a name's first row */
 
 static unsigned form_of(int how)
 {
@@ -439,6 +395,9 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     py_room lists;
     PyObject *room[2 * PY_MAX_PARAMS + 1], *out = NULL, *rest = NULL;
     unsigned form = form_of(how);
+    if (py_overrides(self ? &self : args, self != NULL) ||
+        py_overrides(args, nargs + (names ? PyTuple_Size(names) : 0)))
+        return py_override(functions[first][how], self, args, nargs, names);
     PyObject *of = self ? self : nargs > 0 && py_is_tensor(args[0]) ? args[0] : NULL;
     if (names && takes_out(first, how))
         rest = without_out(&args, nargs, names, room, &out);
@@ -457,8 +416,8 @@ static PyObject *call(int first, PyObject *self, PyObject *const *args, Py_ssize
     if (matched == 1)
         r = call_row(last, v, of, how);
     py_room_end(&lists);
-    if (matched == 0 && how == AS_FUNCTION)
-        r = overridden(functions[first], args, nargs, names);
+    if (matched == 0)
+        r = py_override(functions[first][how], self, args, nargs, names);
     if (matched == 0 && !r && !PyErr_Occurred())
         refuse(first, args, nargs, names);
     if (out && out != Py_None)
@@ -512,9 +471,8 @@ static int add_method(int row, int how, const char *name)
 {
     PyMethodDef *def = def_of(row, how, name);
     PyObject *d = def ? PyDescr_NewMethod(py.tensor, def) : NULL;
-    int bad = !d || PyObject_SetAttrString((PyObject *)py.tensor, name, d);
-    Py_XDECREF(d);
-    return bad ? -1 : 0;
+    functions[row][how] = d;
+    return d ? PyObject_SetAttrString((PyObject *)py.tensor, name, d) : -1;
 }
 
 /* functions[module][name] */
@@ -537,7 +495,7 @@ static int add_function(PyObject *modules, int row)
         s += n;
         s += *s == ' ';
     }
-    functions[row] = f;
+    functions[row][AS_FUNCTION] = f;
     return bad ? -1 : 0;
 }
 

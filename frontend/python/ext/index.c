@@ -343,6 +343,9 @@ PyObject *py_getitem(PyObject *self, PyObject *key)
 {
     const char *at = py_place();
     plan p;
+    PyObject *both[] = {self, key};
+    if (py_overrides(both, 2))
+        return py_operator("__getitem__", NULL, both, 2);
     kl_scope_begin();
     bool ok = !make_plan(&p, at, self, key) && !check_indices(&p);
     kl_tensor *r = ok ? p.view : NULL;
@@ -387,6 +390,12 @@ int py_setitem(PyObject *self, PyObject *key, PyObject *value)
     plan p = {0};
     if (!value)
         return fail(PyExc_TypeError, "Tensor does not support deleting items");
+    PyObject *all[] = {self, key, value};
+    if (py_overrides(all, 3)) {
+        PyObject *done = py_operator("__setitem__", NULL, all, 3);
+        Py_XDECREF(done);
+        return done ? 0 : -1;
+    }
     kl_scope_begin();
     int r = value_of(value, kl_dtype_of(py_t(self)), &v, &held) == 1 ? 0 : -1;
     r = r || make_plan(&p, at, self, key) || check_indices(&p);

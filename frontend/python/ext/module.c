@@ -269,12 +269,12 @@ PyMODINIT_FUNC PyInit__kiln(void)
         PyErr_NewException("kiln.linalg.LinAlgError", PyExc_RuntimeError, NULL);
     if (m && PyModule_AddObjectRef(m, "LinAlgError", py.linalg_error))
         Py_CLEAR(m);
-    if (m &&
-        (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
-         py_autograd_init(m) || py_optim_init(m) || py_generator_init(m) ||
-         py_files_init(m) || py_device_init(m) || py_inspect_init(m) ||
-         py_dlpack_init(m) || py_autocast_init(m) || py_jit_init(m) ||
-         py_report_init(m) || py_caller_init(m) || py_draw_init(m) || py_place_init(m)))
+    if (m && (py_types_init(m) || py_tensor_init(m) || py_functions_init(m) ||
+              py_autograd_init(m) || py_optim_init(m) || py_override_init(m) ||
+              py_generator_init(m) || py_files_init(m) || py_device_init(m) ||
+              py_inspect_init(m) || py_dlpack_init(m) || py_autocast_init(m) ||
+              py_jit_init(m) || py_report_init(m) || py_caller_init(m) ||
+              py_draw_init(m) || py_place_init(m)))
         Py_CLEAR(m);
     return m;
 }

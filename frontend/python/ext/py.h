@@ -191,6 +191,19 @@ int py_signature_match(const py_row *row, PyObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *names, py_value *v, py_room *lists);
 int py_functions_init(PyObject *module);
 
+/* ---- override.c: functions that classes of the user's carry out ---- */
+bool py_overriding(PyObject *o); /* a tensor of a class that does */
+bool py_overrides(PyObject *const *args, Py_ssize_t n); /* or a mode does */
+/* By the types that have __torch_function__; NULL, perhaps without an exception: there are
+ * none. */
+PyObject *py_override(PyObject *fn, PyObject *self, PyObject *const *args, Py_ssize_t n,
+                      PyObject *names);
+/* The same for an operator: Tensor's method of that name; a TypeError of one that can be
+ * reflected is NotImplemented. */
+PyObject *py_operator(const char *name, const char *reflected, PyObject *const *args,
+                      Py_ssize_t n);
+int py_override_init(PyObject *module);
+
 /* ---- doc.c: what help() shows of a name's rows; NULL: exception ---- */
 const char *py_doc(const py_row *rows, int n, const char *name, int form);
 

@@ -96,6 +96,23 @@ static kl_tensor *row_flip(const char *at, kl_tensor *t, int dim)
     return NULL;
 }
 
+static kl_tensor *row_roll(const char *at, kl_tensor *t, kl_ints shifts, kl_ints dims)
+{
+    if (shifts.n)
+        return kl_roll_axes_at(at, t, shifts, dims);
+    PyErr_SetString(PyExc_RuntimeError, "`shifts` required");
+    return NULL;
+}
+
+static kl_tensor *row_eye(const char *at, int64_t n, int64_t m, kl_dtype dt)
+{
+    if (n >= 0 && m >= 0)
+        return kl_eye_at(at, n, m, dt);
+    PyErr_Format(PyExc_RuntimeError, "%c must be greater or equal to 0, got %lld",
+                 n < 0 ? 'n' : 'm', (long long)(n < 0 ? n : m));
+    return NULL;
+}
+
 static kl_tensor *row_rot90(const char *at, kl_tensor *t, int64_t k, bool given,
                             kl_ints dims)
 {
@@ -158,15 +175,35 @@ static kl_tensor *row_t(const char *at, kl_tensor *t)
     return NULL;
 }
 
+/* An empty vector may stand beside tensors of any shape. */
+static bool row_is_nothing(const kl_tensor *t)
+{
+    return kl_rank(t) == 1 && kl_extent(t, 0) == 0;
+}
+
+static kl_tensor *row_none_of(const char *at, kl_tensor *t, kl_ints shape, int dim)
+{
+    dim += dim < 0 ? shape.n : 0;
+    if (dim >= 0 && dim < shape.n)
+        shape.v[dim] = 0;
+    return kl_reshape_at(at, t, shape);
+}
+
 /* Vectors of no elements join with whatever stands beside them. */
 static kl_tensor *row_cat(const char *at, kl_tensor *const *ts, int n, int dim)
 {
     py_room room = {.more = NULL};
     kl_tensor **kept = py_room_for(&room, n);
+    const kl_tensor *like = NULL;
     int k = 0;
+    for (int i = n; i-- > 0;)
+        if (!row_is_nothing(ts[i]))
+            like = ts[i];
     for (int i = 0; kept && i < n; i++)
-        if (kl_rank(ts[i]) != 1 || kl_extent(ts[i], 0) != 0)
+        if (!row_is_nothing(ts[i]))
             kept[k++] = ts[i];
+        else if (like) /* its dtype counts, and its gradient */
+            kept[k++] = row_none_of(at, ts[i], kl_shape_of(like), dim);
     kl_tensor *r = k ? kl_cat_at(at, kept, k, dim) : kl_cat_at(at, ts, n, dim);
     py_room_end(&room);
     return r;

@@ -350,6 +350,39 @@ static bool row_logits_target(const kl_tensor *x, const kl_tensor *y)
     return false;
 }
 
+/* Of each sample one class, where the target is of classes' numbers. */
+static bool row_batch(const kl_tensor *x, const kl_tensor *y)
+{
+    int64_t n = kl_extent(x, 0), m = kl_rank(y) ? kl_extent(y, 0) : 1;
+    if (kl_rank(x) == 0)
+        PyErr_SetString(PyExc_ValueError, "Expected 1 or more dimensions (got 0)");
+    else if (kl_dtype_of(y) >= KL_F16 || (kl_rank(x) > 1 && n == m) ||
+             (kl_rank(x) == 1 && m == 1))
+        return true;
+    else if (kl_rank(x) == 1)
+        PyErr_Format(
+            PyExc_ValueError,
+            "For 1D input, 1D target must have size 1, but got target size: %lld",
+            (long long)m);
+    else
+        PyErr_Format(
+            PyExc_ValueError,
+            "Expected input batch_size (%lld) to match target batch_size (%lld).",
+            (long long)n, (long long)m);
+    return false;
+}
+
+static bool row_share(double p)
+{
+    if (p >= 0 && p <= 1)
+        return true;
+    PyObject *given = PyFloat_FromDouble(p);
+    PyErr_Format(PyExc_ValueError,
+                 "dropout probability has to be between 0 and 1, but got %S", given);
+    Py_XDECREF(given);
+    return false;
+}
+
 /* One value has no variance: of a channel in the batch, or of each sample's channel. */
 static bool row_many(const kl_tensor *x, bool training, bool of_batch)
 {

@@ -153,22 +153,29 @@ static PyObject *with_array(PyObject *a, PyObject *b, binary_fn fn)
     return r;
 }
 
-static PyObject *binary(PyObject *a, PyObject *b, binary_fn fn)
+static PyObject *binary(PyObject *a, PyObject *b, binary_fn fn, const char *name,
+                        const char *reflected)
 {
     kl_arg x, y;
+    PyObject *both[] = {a, b};
+    if (py_overrides(both, 2))
+        return py_operator(name, reflected, both, 2);
     if (py_as_arg(a, &x) != 1 || py_as_arg(b, &y) != 1) {
         if (PyErr_Occurred())
             return NULL;
         if (py_is_tensor(a) && py_is_array(b))
             return with_array(a, b, fn);
-        Py_RETURN_NOTIMPLEMENTED;
+        return py_operator(name, reflected, both, 2);
     }
     return py_wrap(fn(py_place(), x, y));
 }
 
-static PyObject *inplace(PyObject *a, PyObject *b, inplace_fn fn)
+static PyObject *inplace(PyObject *a, PyObject *b, inplace_fn fn, const char *name)
 {
     kl_arg y;
+    PyObject *both[] = {a, b};
+    if (py_overrides(both, 2))
+        return py_operator(name, NULL, both, 2);
     if (py_as_arg(b, &y) != 1) {
         if (PyErr_Occurred())
             return NULL;
@@ -180,62 +187,62 @@ static PyObject *inplace(PyObject *a, PyObject *b, inplace_fn fn)
     return a;
 }
 
-#define BINARY(slot, name)                                                               \
+#define BINARY(slot, name, method, symbol)                                               \
     static PyObject *nb_##slot(PyObject *a, PyObject *b)                                 \
     {                                                                                    \
-        return binary(a, b, kl_##name##_at);                                             \
+        return binary(a, b, kl_##name##_at, method, "__r" symbol "__");                  \
     }                                                                                    \
     static PyObject *nb_inplace_##slot(PyObject *a, PyObject *b)                         \
     {                                                                                    \
-        return inplace(a, b, kl_##name##_in_at);                                         \
+        return inplace(a, b, kl_##name##_in_at, "__i" symbol "__");                      \
     }
-BINARY(add, add)
-BINARY(subtract, sub)
-BINARY(multiply, mul)
-BINARY(true_divide, div)
-BINARY(floor_divide, floordiv)
-BINARY(remainder, mod)
-BINARY(and, and)
-BINARY(or, or)
-BINARY(xor, xor)
-BINARY(lshift, shl)
-BINARY(rshift, shr)
+BINARY(add, add, "add", "add")
+BINARY(subtract, sub, "sub", "sub")
+BINARY(multiply, mul, "mul", "mul")
+BINARY(true_divide, div, "div", "truediv")
+BINARY(floor_divide, floordiv, "floor_divide", "floordiv")
+BINARY(remainder, mod, "remainder", "mod")
+BINARY(and, and, "__and__", "and")
+BINARY(or, or, "__or__", "or")
+BINARY(xor, xor, "__xor__", "xor")
+BINARY(lshift, shl, "__lshift__", "lshift")
+BINARY(rshift, shr, "__rshift__", "rshift")
 
 static PyObject *nb_power(PyObject *a, PyObject *b, PyObject *mod)
 {
     if (mod != Py_None)
         Py_RETURN_NOTIMPLEMENTED;
-    return binary(a, b, kl_pow_at);
+    return binary(a, b, kl_pow_at, "pow", "__rpow__");
 }
 static PyObject *nb_inplace_power(PyObject *a, PyObject *b, PyObject *mod)
 {
     (void)mod;
-    return inplace(a, b, kl_pow_in_at);
+    return inplace(a, b, kl_pow_in_at, "__ipow__");
 }
 static PyObject *nb_matmul(PyObject *a, PyObject *b)
 {
-    if (!py_is_tensor(a) || !py_is_tensor(b))
-        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *both[] = {a, b};
+    if (py_overrides(both, 2) || !py_is_tensor(a) || !py_is_tensor(b))
+        return py_operator("matmul", "__rmatmul__", both, 2);
     if (py_autocast_on())
         return PyObject_CallMethod(a, "matmul", "O", b);
     return py_wrap(kl_matmul_at(py_place(), py_t(a), py_t(b)));
 }
-static PyObject *nb_negative(PyObject *a)
-{
-    return py_wrap(kl_neg_at(py_place(), kl_arg_t(py_t(a))));
-}
+
+#define UNARY(slot, call, method)                                                        \
+    static PyObject *nb_##slot(PyObject *a)                                              \
+    {                                                                                    \
+        if (py_overrides(&a, 1))                                                         \
+            return py_operator(method, NULL, &a, 1);                                     \
+        return py_wrap(call(py_place(), kl_arg_t(py_t(a))));                             \
+    }
+UNARY(negative, kl_neg_at, "neg")
+UNARY(absolute, kl_abs_at, "abs")
+UNARY(invert, kl_not_at, "bitwise_not")
 static PyObject *nb_positive(PyObject *a)
 {
     Py_INCREF(a);
     return a;
-}
-static PyObject *nb_absolute(PyObject *a)
-{
-    return py_wrap(kl_abs_at(py_place(), kl_arg_t(py_t(a))));
-}
-static PyObject *nb_invert(PyObject *a)
-{
-    return py_wrap(kl_not_at(py_place(), kl_arg_t(py_t(a))));
 }
 
 static PyObject *compare(PyObject *a, PyObject *b, int op)
@@ -244,7 +251,11 @@ static PyObject *compare(PyObject *a, PyObject *b, int op)
         [Py_LT] = kl_lt_at, [Py_LE] = kl_le_at, [Py_EQ] = kl_eq_at,
         [Py_NE] = kl_ne_at, [Py_GT] = kl_gt_at, [Py_GE] = kl_ge_at,
     };
-    return binary(a, b, fns[op]);
+    static const char *const names[] = {
+        [Py_LT] = "lt", [Py_LE] = "le", [Py_EQ] = "eq",
+        [Py_NE] = "ne", [Py_GT] = "gt", [Py_GE] = "ge",
+    };
+    return binary(a, b, fns[op], names[op], names[op]);
 }
 
 /* ---- as Python's values ---- */
@@ -303,6 +314,11 @@ PyObject *py_item(kl_tensor *t)
 
 static PyObject *through(PyObject *self, PyObject *(*convert)(PyObject *))
 {
+    if (kl_numel(py_t(self)) != 1) {
+        PyErr_SetString(PyExc_ValueError,
+                        "only one element tensors can be converted to Python scalars");
+        return NULL;
+    }
     PyObject *v = py_item(py_t(self)), *r = v ? convert(v) : NULL;
     Py_XDECREF(v);
     return r;
@@ -352,6 +368,34 @@ static PyObject *iterate(PyObject *self)
     return PySeqIter_New(self);
 }
 
+/* A new line, and n blanks before what stands on it. */
+static PyObject *indent(Py_ssize_t n)
+{
+    char line[128] = "\n";
+    n = n < (Py_ssize_t)sizeof line - 1 ? n : (Py_ssize_t)sizeof line - 1;
+    memset(line + 1, ' ', (size_t)n);
+    return PyUnicode_FromStringAndSize(line, n + 1);
+}
+
+/* "tensor(..)" under the name of the user's class, its lines below each other. */
+static PyObject *renamed(PyObject *text, PyTypeObject *type)
+{
+    enum { WAS = sizeof "tensor(" - 1 };
+    PyObject *name = PyType_GetName(type), *from = indent(WAS);
+    PyObject *to = name ? indent(PyUnicode_GetLength(name) + 1) : NULL;
+    PyObject *lines = from && to ? PyUnicode_Replace(text, from, to, -1) : NULL;
+    PyObject *rest =
+        lines ? PyUnicode_Substring(lines, WAS, PyUnicode_GetLength(lines)) : NULL;
+    PyObject *r = rest ? PyUnicode_FromFormat("%U(%U", name, rest) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(from);
+    Py_XDECREF(to);
+    Py_XDECREF(lines);
+    Py_XDECREF(rest);
+    Py_DECREF(text);
+    return r;
+}
+
 static PyObject *repr(PyObject *self)
 {
     char *s = kl_repr_at(py_place(), py_t(self));
@@ -359,7 +403,7 @@ static PyObject *repr(PyObject *self)
         return py_raise();
     PyObject *r = PyUnicode_FromString(s);
     free(s);
-    return r;
+    return r && py_overriding(self) ? renamed(r, Py_TYPE(self)) : r;
 }
 
 static Py_hash_t hash(PyObject *self)
@@ -382,6 +426,12 @@ PyObject *py_size(kl_ints s)
     PyObject *r = PyObject_CallFunctionObjArgs(py.size, t, NULL);
     Py_DECREF(t);
     return r;
+}
+
+/* A part of self, of its class where that is the user's. */
+static PyObject *wrap_like(PyObject *self, kl_tensor *t)
+{
+    return py_wrap_as(py_overriding(self) ? Py_TYPE(self) : py.tensor, t);
 }
 
 static PyObject *get_shape(PyObject *self, void *unused)
@@ -515,7 +565,7 @@ static int set_grad(PyObject *self, PyObject *v, void *unused)
 static PyObject *get_data(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(kl_detach_at(py_place(), py_t(self)));
+    return wrap_like(self, kl_detach_at(py_place(), py_t(self)));
 }
 
 /* x.data = y: the handle's storage becomes y's. */
@@ -546,7 +596,7 @@ void py_become(PyObject *self, PyObject *other)
 static PyObject *get_t(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(kl_t_at(py_place(), py_t(self)));
+    return wrap_like(self, kl_t_at(py_place(), py_t(self)));
 }
 
 kl_tensor *py_transposed(const char *at, kl_tensor *t, const char *name, bool conj)
@@ -566,7 +616,7 @@ kl_tensor *py_transposed(const char *at, kl_tensor *t, const char *name, bool co
 static PyObject *get_mt(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(py_transposed(py_place(), py_t(self), "mT", false));
+    return wrap_like(self, py_transposed(py_place(), py_t(self), "mT", false));
 }
 
 /* The conjugate transpose; H is a matrix's alone. */
@@ -582,21 +632,21 @@ static PyObject *get_mh(PyObject *self, void *matrix)
         return NULL;
     }
     if (matrix && kl_rank(t) == 0)
-        return py_wrap(kl_conj_at(py_place(), t));
+        return wrap_like(self, kl_conj_at(py_place(), t));
     kl_scope_begin();
     kl_tensor *r = kl_scope_take(py_transposed(py_place(), t, "mH", true));
     kl_scope_drop();
-    return r ? py_adopt(py.tensor, r) : py_raise();
+    return r ? py_adopt(py_overriding(self) ? Py_TYPE(self) : py.tensor, r) : py_raise();
 }
 static PyObject *get_real(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(kl_real_at(py_place(), kl_arg_t(py_t(self))));
+    return wrap_like(self, kl_real_at(py_place(), kl_arg_t(py_t(self))));
 }
 static PyObject *get_imag(PyObject *self, void *unused)
 {
     (void)unused;
-    return py_wrap(kl_imag_at(py_place(), kl_arg_t(py_t(self))));
+    return wrap_like(self, kl_imag_at(py_place(), kl_arg_t(py_t(self))));
 }
 static PyObject *get_false(PyObject *self, void *unused)
 {
@@ -643,6 +693,7 @@ static PyGetSetDef getset[] = {
     {"is_mkldnn", get_false, NULL, NULL, NULL},
     {"is_nested", get_false, NULL, NULL, NULL},
     {"is_cpu", get_true, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {0},
 };
 

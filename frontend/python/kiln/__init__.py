@@ -27,6 +27,7 @@ from .random import (get_rng_state, initial_seed, manual_seed, seed,  # noqa: E4
 from ._misc import *  # noqa: E402,F401,F403
 from ._print import set_printoptions  # noqa: E402,F401
 from ._tensor import detach_, resize_as_  # noqa: E402,F401  and methods written in Python
+from . import _C, overrides  # noqa: E402,F401
 from . import autograd  # noqa: E402,F401
 from .autograd.anomaly_mode import (is_anomaly_check_nan_enabled,  # noqa: E402,F401
                                     is_anomaly_enabled)

@@ -1,9 +1,11 @@
 """What torch has beside nn.functional, linalg and func under names and orders of its own, and control
 flow that runs at once."""
+from . import _kiln, _wrap
 from . import func as _func
 from . import linalg as _linalg
 from .nn import functional as _F
 
+_torch = _kiln._functions["torch"]
 _REDUCTIONS = ("none", "mean", "sum")
 
 pdist = _F.pdist
@@ -13,6 +15,22 @@ vmap = _func.vmap
 def chain_matmul(*matrices, out=None):
     """linalg.multi_dot of the matrices."""
     return _linalg.multi_dot(matrices, out=out)
+
+
+def binomial(count, prob, generator=None):
+    """How many of count tries succeed, each with probability prob.
+
+    >>> torch.binomial(torch.tensor([3., 5.]), torch.tensor([0., 1.]))
+    tensor([0., 5.])
+    """
+    if not (count.is_floating_point() and prob.is_floating_point()):
+        raise ValueError("binomial only supports floating-point dtypes for count, got: "
+                         f"{(prob if count.is_floating_point() else count).dtype}")
+    shape = _wrap.broadcast_shapes(count.shape, prob.shape)
+    most = int(count.max()) if count.numel() else 0
+    tries = _torch["arange"](most).reshape([-1] + [1] * len(shape))
+    hit = _torch["rand"]((most, *shape), dtype=prob.dtype, generator=generator) < prob
+    return (hit & (tries < count)).sum(0).to(count.dtype)
 
 
 def alpha_dropout(input, p, train):

@@ -207,15 +207,17 @@ def __reduce_ex__(self, protocol):
 
     from . import serialization
     body = io.BytesIO()
-    serialization.save(self.detach(), body)
-    return _unpickled, (body.getvalue(), self.requires_grad)
+    serialization.save(_kiln._as_class(Tensor, self), body)
+    own = {n: v for n, v in vars(self).items() if not n.endswith("_hooks")}
+    return _unpickled, (body.getvalue(), self.requires_grad, type(self)), own or None
 
 
-def _unpickled(body, requires_grad):
+def _unpickled(body, requires_grad, kind=Tensor):
     import io
 
     from . import serialization
     t = serialization.load(io.BytesIO(body))
+    t = t if kind is Tensor else _kiln._as_class(kind, t)
     return t.requires_grad_() if requires_grad else t
 
 
@@ -236,6 +238,8 @@ def __contains__(self, value):
 
 @_method
 def __complex__(self):
+    if self.numel() != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
     return complex(self.item())
 
 
@@ -257,14 +261,15 @@ def dim_order(self):
 @_method
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     """A tensor of data with this one's dtype."""
-    t = read(data, dtype or self.dtype).to(device or self.device)
+    t = _kiln._like_class(self, read(data, dtype or self.dtype).to(device or self.device))
     return t.requires_grad_() if requires_grad else t
 
 
 def _like(name):
-    def new(self, *size, dtype=None, device=None, **kwargs):
-        return _kiln._functions["torch"][name](*size, dtype=dtype or self.dtype,
-                                               device=device or self.device, **kwargs)
+    def new(self, *size, dtype=None, device=None, requires_grad=False, **kwargs):
+        t = _kiln._like_class(self, _kiln._functions["torch"][name](
+            *size, dtype=dtype or self.dtype, device=device or self.device, **kwargs))
+        return t.requires_grad_() if requires_grad else t
 
     new.__name__ = f"new_{name}"
     return _method(new)

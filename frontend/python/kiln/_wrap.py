@@ -112,10 +112,11 @@ def broadcast_shapes(*shapes):
     return Size(_table["broadcast_tensors"](*tensors)[0].shape) if tensors else Size(())
 
 
-def randint_like(input, low, high=None, *, dtype=None, requires_grad=False, **kwargs) -> Tensor:
+def randint_like(input, low, high=None, *, dtype=None, requires_grad=False, generator=None,
+                 **kwargs) -> Tensor:
     """Integers from low (0) below high, of input's shape."""
     low, high = (0, low) if high is None else (low, high)
-    r = _table["randint"](int(low), int(high), tuple(input.shape))
+    r = _table["randint"](int(low), int(high), tuple(input.shape), generator=generator)
     r = r.to(dtype or input.dtype)
     return r.requires_grad_() if requires_grad else r
 

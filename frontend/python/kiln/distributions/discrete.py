@@ -71,6 +71,13 @@ class Geometric(_OfOdds):
     mode = property(lambda self: _k.zeros_like(self.probs))
     variance = property(lambda self: (1.0 / self.probs - 1.0) / self.probs)
 
+    def __init__(self, probs=None, logits=None, validate_args=None):
+        super().__init__(probs, logits, validate_args)
+        if self._validate_args and probs is not None and not bool((self.probs > 0).all()):
+            raise ValueError(f"Expected parameter probs ({type(self.probs).__name__} of shape "
+                             f"{tuple(self.probs.shape)}) of distribution {self!r} to be positive "
+                             f"but found invalid values:\n{self.probs.detach()[~(self.probs > 0)]}")
+
     def sample(self, sample_shape=()):
         with _k.no_grad():
             u = self._uniform(sample_shape).clamp(min=_k.finfo(self.probs.dtype).tiny)
@@ -127,14 +134,12 @@ class Binomial(_Counted):
     def sample(self, sample_shape=()):
         with _k.no_grad():
             shape = tuple(self._extended_shape(sample_shape))
-            tries = _k.arange(int(self.total_count.max())).reshape([-1] + [1] * len(shape))
-            hit = _k.rand((tries.shape[0], *shape), dtype=self.probs.dtype) < self.probs
-            return (hit & (tries < self.total_count)).sum(0).to(self.probs.dtype)
+            return _k.binomial(self.total_count.to(self.probs.dtype).expand(shape), self.probs)
 
     def log_prob(self, value):
         n, logits, value = broadcast_all(self.total_count, self.logits, self._checked(value))
         ways = (n + 1).lgamma() - (value + 1).lgamma() - (n - value + 1).lgamma()
-        return ways + value * logits - n * _F.softplus(logits, threshold=1e9)
+        return ways + value * logits + n * _F.logsigmoid(-logits)
 
     def entropy(self):
         self._tries("entropy")

@@ -1,4 +1,5 @@
 """Between probabilities and their logarithms, and other helpers of distributions."""
+from .._grad import enable_grad as _enable_grad
 from .discrete import _clamped as clamp_probs
 from .distribution import broadcast_all  # noqa: F401
 from .transforms_shaped import tril_matrix_to_vec, vec_to_tril_matrix  # noqa: F401
@@ -24,6 +25,7 @@ class lazy_property:
     def __get__(self, instance, owner=None):
         if instance is None:
             return self
-        value = self.wrapped(instance)
+        with _enable_grad():  # it outlives who asks
+            value = self.wrapped(instance)
         setattr(instance, self.wrapped.__name__, value)
         return value

@@ -1,9 +1,11 @@
 """Parameter and Buffer: tensors that a module registers."""
-from .._kiln import Tensor, _as_class
+from .._kiln import Tensor, _as_class, _disabled_torch_function
 
 
 class Parameter(Tensor):
     """A tensor that is a module's parameter: it collects a gradient by default."""
+
+    __torch_function__ = _disabled_torch_function
 
     def __new__(cls, data=None, requires_grad=True):
         if data is None:
@@ -27,6 +29,8 @@ class Parameter(Tensor):
 class Buffer(Tensor):
     """A tensor that a module registers as a buffer when it is assigned."""
 
+    __torch_function__ = _disabled_torch_function
+
     def __new__(cls, data=None, *, persistent=True):
         b = _as_class(cls, data)
         b.persistent = persistent
@@ -35,6 +39,8 @@ class Buffer(Tensor):
 
 class _Uninitialized:
     """A tensor whose shape its module learns at the first call."""
+
+    __torch_function__ = _disabled_torch_function
 
     def materialize(self, shape, device=None, dtype=None):
         """Give it a shape (its values are the module's to fill): it becomes an ordinary one."""

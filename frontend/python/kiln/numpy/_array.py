@@ -6,7 +6,7 @@ import math
 
 from .. import _kiln
 from .._kiln import Tensor
-from . import _print
+from . import _numbers, _print
 from ._dtype import WEAK, can_cast, dtype, meet
 from ._dtype import _known as _spellings
 
@@ -69,40 +69,9 @@ def cast(t, dt):
     return t if _raw_dtype(t) == dt.kiln else Tensor.to(t, dt.kiln)
 
 
-def _kinds(data, types, arrays):
-    for v in data:
-        if isinstance(v, (list, tuple, range)):
-            _kinds(v, types, arrays)
-        elif type(v) in WEAK:
-            types.add(type(v))
-        else:
-            arrays.append(v)
-
-
-def _wide(data):
-    """Whether an integer is too large for int64."""
-    for v in data:
-        if isinstance(v, (list, tuple)):
-            if _wide(v):
-                return True
-        elif type(v) is int and v >= 2 ** 63:
-            return True
-    return False
-
-
-def _big(data):
-    """Integers beyond int64, put together from halves."""
-    def part(v, of):
-        return [part(w, of) for w in v] if isinstance(v, (list, tuple)) else of(v)
-
-    high, low = (_kiln._tensor(part(data, of), _kiln.uint64)
-                 for of in (lambda v: v >> 32, lambda v: v & 0xffffffff))
-    return high * 2 ** 32 + low
-
-
 def _from_list(data, dt):
-    types, arrays = set(), []
-    _kinds(data, types, arrays)
+    types, integers, arrays = set(), [], []
+    _numbers.survey(data, types, integers, arrays)
     if arrays:
         parts = [asarray(v) for v in data]
         shapes = [p.shape for p in parts]
@@ -110,13 +79,11 @@ def _from_list(data, dt):
             raise _ragged([list(p.shape) for p in parts], len(parts))
         found = dt or meet([p.dtype for p in parts], ())
         return _torch["stack"]([cast(p, found) for p in parts])
-    if dt is not None and dt.order < 3 and complex in types:
+    if dt is not None and dt.order in (1, 2) and complex in types:
         raise TypeError(f"{'int' if dt.order < 2 else 'float'}() argument must be a string or a real "
                         "number, not 'complex'")
-    if types == {int} and _wide(data):
-        return cast(_big(data), dt or dtype("uint64"))
     try:
-        return _kiln._tensor(data, (dt or meet((), types or {float})).kiln)
+        return _numbers.tensor(data, dt, types, integers)
     except (ValueError, TypeError):
         _check_nested(data)
         raise
@@ -163,9 +130,7 @@ def tensor_of(obj, dt=None):
     if isinstance(obj, Tensor):
         t = obj
     elif type(obj) in WEAK:
-        if type(obj) is int and obj >= 2 ** 63:
-            return cast(_big(obj), dt or dtype("uint64"))
-        return _kiln._tensor(obj, (dt or meet((), (type(obj),))).kiln)
+        return _numbers.tensor(obj, dt, {type(obj)}, [obj] if type(obj) is int else [])
     elif isinstance(obj, (list, tuple, range)):
         return _from_list(obj, dt)
     else:
@@ -328,6 +293,7 @@ class ndarray(Tensor):
 
     __hash__ = None
     __array_priority__ = 1.0
+    __torch_function__ = _kiln._disabled_torch_function
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
         return array_of(Tensor.__array_wrap__(self, array))
@@ -377,8 +343,8 @@ class ndarray(Tensor):
 
     def __setitem__(self, key, value):
         a, key, _ = _plain_key(self, key)
-        value = value if type(value) in WEAK and self.dtype.order >= WEAK.index(type(value)) \
-            else cast(asarray(value), self.dtype)
+        value = _numbers.beside(value, self.dtype) if type(value) in WEAK and \
+            self.dtype.order >= WEAK.index(type(value)) else cast(asarray(value), self.dtype)
         while isinstance(value, Tensor) and value.dim() > 1 and _raw_shape(value)[0] == 1:
             value = Tensor.squeeze(value, 0)
         _in_range(Tensor.__setitem__, a, key, value)

@@ -126,13 +126,18 @@ def real_of(d):
     return d if d.order >= 2 else _known[f"float{8 * _real_size(d)}"]
 
 
+def _named(x):
+    """A dtype by any spelling, or the one that an array has."""
+    of = x if isinstance(x, dtype) else getattr(x, "dtype", None)
+    return of if isinstance(of, dtype) else dtype(x)
+
+
 _SAFE = {"b": "buifc", "u": "uifc", "i": "ifc", "f": "fc", "c": "c"}
 
 
 def can_cast(from_, to, casting="safe"):
     """Whether a cast is allowed: 'safe' keeps every value, 'same_kind' may lose precision."""
-    of = from_ if isinstance(from_, dtype) else getattr(from_, "dtype", None)  # an array's
-    from_, to = of if isinstance(of, dtype) else dtype(from_), dtype(to)
+    from_, to = _named(from_), dtype(to)
     if casting == "unsafe" or from_ is to:
         return True
     if casting == "same_kind":
@@ -145,8 +150,8 @@ class finfo:
 
     def __init__(self, dt):
         from .. import finfo as of
-        f = of(dtype(dt).kiln)
-        self.dtype = _known[f.dtype] if f.dtype in _known else dtype(dt)
+        f = of(_named(dt).kiln)
+        self.dtype = _known[f.dtype] if f.dtype in _known else _named(dt)
         self.bits = f.bits
         for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution"):
             setattr(self, name, self.dtype.type(getattr(f, name)))
@@ -157,5 +162,5 @@ class iinfo:
 
     def __init__(self, dt):
         from .. import iinfo as of
-        f = of(dtype(dt).kiln)
-        self.dtype, self.bits, self.min, self.max = dtype(dt), f.bits, f.min, f.max
+        f = of(_named(dt).kiln)
+        self.dtype, self.bits, self.min, self.max = _named(dt), f.bits, f.min, f.max

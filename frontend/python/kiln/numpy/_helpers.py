@@ -8,6 +8,7 @@ import kiln  # noqa: F401  the table names it
 from .. import _kiln
 from ._array import array_of, asarray, axes_of, axis_of, cast, give, ndarray
 from ._dtype import WEAK, can_cast, dtype, meet, real_of
+from ._numbers import beside
 
 k = types.SimpleNamespace(**_kiln._functions["torch"])
 fft = types.SimpleNamespace(**_kiln._functions["fft"])
@@ -18,7 +19,7 @@ NO_IDENTITY = ("reduction operation '{}' does not have an identity, so to use a 
 
 
 class whole(tuple):
-    """A result that stays an array without dimensions too."""
+    """A result, or a tuple of some, that stays an array without dimensions too."""
 
     def __new__(cls, t):
         return tuple.__new__(cls, (t,))
@@ -30,7 +31,9 @@ def finish(r, out=None):
         out = out[0] if isinstance(out, tuple) else out
         out[...] = asarray(r[0] if isinstance(r, whole) else r)
         return out
-    return array_of(r[0]) if type(r) is whole else give(r)
+    if type(r) is not whole:
+        return give(r)
+    return tuple(map(array_of, r[0])) if isinstance(r[0], tuple) else array_of(r[0])
 
 
 def stored(name, r, out, where, casting):
@@ -114,8 +117,7 @@ _where_of = _kiln.Tensor.device.__get__
 
 
 def full(shape, value, dt):
-    value = asarray(value)
-    t = cast(value, value.dtype if dt is None else dtype(dt))
+    t = asarray(value, dt)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     return k.broadcast_to(t, shape).contiguous().clone()
 
@@ -460,7 +462,7 @@ def ediff1d(ary, to_end, to_begin):
 # ---- order ----
 
 
-def ordered(a, axis):
+def ordered(a, axis, descending=False):
     """a sorted, and where each element was."""
     if axis is None:
         a, axis = k.reshape(a, -1), 0
@@ -468,8 +470,11 @@ def ordered(a, axis):
         axis_of(axis, 0)
     d = axis_of(axis, a.dim())
     if dtype(a.dtype).kind != "c":
-        return tuple(k.sort(a, d, stable=True))
-    order = _complex_order(a, d)
+        return tuple(k.sort(a, d, descending, stable=True))
+    if descending:  # equal ones keep their order
+        order = a.shape[d] - 1 - k.flip(_complex_order(k.flip(a, (d,)), d), (d,))
+    else:
+        order = _complex_order(a, d)
     return k.take_along_dim(a, order, d), order
 
 
@@ -598,7 +603,7 @@ def each(fn, arys):
 def broadcast_arrays(args):
     arrays = [asarray(a) for a in args]
     shape = broadcast_shapes(*(a.shape for a in arrays))
-    return tuple(array_of(k.broadcast_to(a, shape)) for a in arrays)
+    return whole(tuple(k.broadcast_to(a, shape) for a in arrays))
 
 
 def broadcast_to(a, shape):
@@ -692,6 +697,8 @@ def _operands(*values):
 
 
 def clip(a, low, high):
+    low, high = (None if type(v) is int and beside(v, a.dtype, True) == open else v
+                 for v, open in ((low, -math.inf), (high, math.inf)))
     given = [v for v in (low, high) if v is not None]
     t, *bounds = _operands(a, *given)
     if low is not None:

@@ -244,8 +244,10 @@ FUNCTIONS = [
      "cov(m, y, rowvar, (0 if bias else 1) if ddof is None else ddof, fweights, aweights)"),
     ("", "corrcoef", "x, y=None, rowvar=True", "k.corrcoef(both_rows(x, y, rowvar))"),
     # ---- order ----
-    ("", "sort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(a, axis)[0]"),
-    ("", "argsort", "a, axis=-1, kind=None, order=None, *, stable=None", "ordered(a, axis)[1]"),
+    ("", "sort", "a, axis=-1, kind=None, order=None, *, stable=None, descending=False",
+     "ordered(a, axis, descending)[0]"),
+    ("", "argsort", "a, axis=-1, kind=None, order=None, *, stable=None, descending=False",
+     "ordered(a, axis, descending)[1]"),
     ("", "partition", "a, kth, axis=-1", "ordered(a, axis)[0]"),
     ("", "argpartition", "a, kth, axis=-1", "ordered(a, axis)[1]"),
     ("", "searchsorted", "a, v, side='left', sorter=None", "search(a, v, side, sorter)"),
@@ -438,10 +440,10 @@ FUNCTIONS += [("fft", f, _ONE, f"transformed(fft.{f}, cast(a, quotient(a, None))
 FUNCTIONS += [("fft", f + tail, sig, f"transformed(fft.{f}n, cast(a, quotient(a, None)), s, axes, norm)")
               for f in ("fft", "ifft", "rfft", "irfft") for tail, sig in (("2", _TWO), ("n", _MANY))]
 FUNCTIONS += [
-    ("fft", "fftfreq", "n, d=1.0, device=None",
-     "fft.fftfreq(n, d, dtype=real(None), device=device)"),
-    ("fft", "rfftfreq", "n, d=1.0, device=None",
-     "fft.rfftfreq(n, d, dtype=real(None), device=device)"),
+    ("fft", "fftfreq", "n, d=1.0, device=None, *, dtype=None",
+     "fft.fftfreq(n, d, dtype=real(dtype), device=device)"),
+    ("fft", "rfftfreq", "n, d=1.0, device=None, *, dtype=None",
+     "fft.rfftfreq(n, d, dtype=real(dtype), device=device)"),
     ("fft", "fftshift", "x, axes=None", "fft.fftshift(x, axes)"),
     ("fft", "ifftshift", "x, axes=None", "fft.ifftshift(x, axes)"),
 ]

@@ -8,8 +8,7 @@ from . import _elementwise
 from ._array import _functions, asarray, axes_of, axis_of, cast, dtype, ndarray, operand
 from ._dtype import WEAK, can_cast, meet, real_of
 from ._helpers import NO_IDENTITY, finish, k, stored
-
-from .. import _kiln
+from ._numbers import beside
 
 _UNFIT = ("ufunc '{}' not supported for the input types, and the inputs could not be safely "
           "coerced to any supported types according to the casting rule ''safe''")
@@ -45,14 +44,6 @@ def _class_name(x):
     if isinstance(x, ndarray):
         return f"<class 'numpy.dtypes.{x.dtype.name.capitalize()}DType'>".replace("Uint", "UInt")
     return f"<class 'numpy.dtypes._Py{'Long' if type(x) is int else type(x).__name__.title()}DType'>"
-
-
-def _check_number(v, d):
-    if type(v) is int and d.order == 1:
-        bits = 8 * d.itemsize
-        low, high = (-2 ** (bits - 1), 2 ** (bits - 1) - 1) if d.kind == "i" else (0, 2 ** bits - 1)
-        if not low <= v <= high:
-            raise OverflowError(f"Python integer {v} out of bounds for {d.name}")
 
 
 def _check_casts(name, arrays, d, casting):
@@ -116,11 +107,10 @@ class ufunc:
     def _computed(self, xs, arrays, d):
         if self._rule == "logical":
             xs = [x if isinstance(x, ndarray) else bool(x) for x in xs]
-        for x in xs:
-            _check_number(x, d)
-        ts = [cast(x, d) if isinstance(x, ndarray) else x for x in xs]
         if not arrays:
-            ts[0] = _kiln._tensor(ts[0], d.kiln)
+            xs[0] = asarray(xs[0], d)
+        ts = [cast(x, d) if isinstance(x, ndarray) else beside(x, d, self._rule == "truth")
+              for x in xs]
         if self.__name__ == "power" and d.order == 1 and type(ts[1]) is int and ts[1] < 0:
             raise ValueError("Integers to negative integer powers are not allowed.")
         if d.order == 0 and self.__name__ == "absolute":

@@ -116,7 +116,7 @@ class _Backward:
 
     def outputs(self, out):
         single = isinstance(out, Tensor)
-        if not single and not (isinstance(out, tuple) and all(isinstance(t, Tensor) for t in out)):
+        if not single and not isinstance(out, tuple):
             warnings.warn("For backward hooks to be called, module output should be a Tensor or a "
                           f"tuple of Tensors but received {type(out)}", stacklevel=5)
             return out

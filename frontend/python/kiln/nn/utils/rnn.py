@@ -104,6 +104,8 @@ def _from_packed(data, batch_sizes, value=0.0, steps=None):
 def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True):
     """Padded sequences ([T, B, ..], or [B, T, ..] with batch_first) packed."""
     lengths = lengths.tolist() if isinstance(lengths, Tensor) else [int(n) for n in lengths]
+    if input.numel() == 0:
+        raise RuntimeError("Cannot pack empty tensors.")
     order = None
     if not enforce_sorted:
         ranked = sorted(range(len(lengths)), key=lambda i: -lengths[i])
