@@ -48,7 +48,7 @@ class Interrupt(unittest.TestCase):
                 p.send_signal(signal.SIGINT)
                 out, err = p.communicate(timeout=60)
                 self.assertEqual(out, "interrupted 1000000.0 27000000.0\n", err)
-                self.assertLess(time.monotonic() - sent, 5, form)
+                self.assertLess(time.monotonic() - sent, 20, form)  # a machine may be busy
 
     def test_other_signals_do_not_stop(self):
         seen = []
