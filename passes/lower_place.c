@@ -25,12 +25,14 @@ typedef struct known {
     kl_x yes, no; /* what holds, and what does not */
 } known;
 
+/* A load within keeps its guard: both sides of a choice are computed. */
 static kl_x assume(void *ctx, kl_exprs *x, kl_x node, const kl_x *src)
 {
     const known *k = ctx;
     if (node == k->yes || node == k->no)
         return kl_x_bool(x, node == k->yes);
-    return x->nodes[node].nsrc ? kl_x_rebuild(x, node, src) : node;
+    bool keep = x->nodes[node].op == KL_X_LOAD || !x->nodes[node].nsrc;
+    return keep ? node : kl_x_rebuild(x, node, src);
 }
 
 /* where(t, a, b) of guards: each is asked only where t has sent it. */

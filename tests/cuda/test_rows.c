@@ -18,6 +18,7 @@ static bool applies(kl_op op, kl_dtype dt)
     const kl_op_info *o = &kl_ops[op];
     if (o->kind != KL_KIND_ELT || (o->flags & KL_F_GRAPH) ||
         (o->rule == KL_RULE_FLOAT && !kl_is_float(dt)) ||
+        (o->rule == KL_RULE_U64 && dt != KL_U64) ||
         (o->flags & KL_F_NOBOOL && dt == KL_BOOL))
         return false;
     return !(o->flags & KL_F_INT && kl_is_float(dt));

@@ -80,7 +80,7 @@ static const char *const loops[] = {
     "      }\n"
     "    }\n"
     "  }\n"
-    "  phase b: floor((B+7)/8) grain 4 group 1 lane 1 {\n"
+    "  phase b: floor(B/8) grain 4 group 1 lane 1 {\n"
     "    store w[b] = add(-0.1_f64, f64(bits_f32(2143289345_u32)))\n"
     "    store t[floordiv(b, 3)] = 255_u8\n"
     "    store w[mod(b, -9223372036854775808)] = where(lt(18446744073709551615_u64, "

@@ -336,6 +336,22 @@ START_TEST(bodies)
 }
 END_TEST
 
+/* The row's body is the generator of philox.c. */
+START_TEST(philox)
+{
+    for (int i = 0; i < 100; i++) {
+        uint64_t in[3] = {random_bits(), random_bits(), random_bits()}, y, want;
+        uint32_t counter[4] = {(uint32_t)in[0], (uint32_t)(in[0] >> 32), (uint32_t)in[1],
+                               (uint32_t)(in[1] >> 32)};
+        uint32_t key[2] = {(uint32_t)in[2], (uint32_t)(in[2] >> 32)}, out[4];
+        kl_philox(counter, key, out);
+        want = (uint64_t)out[1] << 32 | out[0];
+        kl_eval_n(KL_OP_philox, KL_U64, 1, &y, &in[0], &in[1], &in[2]);
+        ck_assert_uint_eq(y, want);
+    }
+}
+END_TEST
+
 /* ---- by hand ---- */
 
 static bool named(int argc, char **argv, kl_op op)
@@ -393,6 +409,7 @@ int main(int argc, char **argv)
     TCase *tc = tcase_create("accuracy");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, bodies);
+    tcase_add_test(tc, philox);
     tcase_add_loop_test(tc, specials, 0, nfunctions);
     tcase_add_loop_test(tc, special_pairs, 0, 2);
     tcase_add_test(tc, large_angles);
