@@ -4,7 +4,7 @@
 #   sh tests/setup.sh [test|browser]
 set -eu
 need="gcc libc6-dev meson ninja-build pkg-config libllvm19 libffi-dev libxxhash-dev libcjson-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler python3-dev"
-[ "${1:-}" != test ] || need="$need liblapack3 check g++ clang python3 python3-venv binutils qemu-user binutils-aarch64-linux-gnu"
+[ "${1:-}" != test ] || need="$need liblapack3 libc++1 check g++ clang python3 python3-venv binutils qemu-user binutils-aarch64-linux-gnu"
 [ "${1:-}" != browser ] || need="chromium"
 
 install() { # packages: those that are missing
