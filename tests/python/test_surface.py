@@ -195,6 +195,18 @@ class Turns(unittest.TestCase):
         s = self.launched(turn, seen=torch.ones(1, 8), x=torch.ones(1, 8))
         self.assertEqual(s.seen.shape, (10, 8))
 
+    def test_what_waits_is_computed(self):
+        """A mean that nobody asks for does not hold on to all that it was made of."""
+        w, mean, extra = torch.ones(1000), torch.zeros(1000), []
+        for _ in range(40):
+            before = torch.stats()["kernels_launched"]
+            mean = mean * 0.5 + w * 0.5
+            extra.append(torch.stats()["kernels_launched"] - before)
+            w = w * 0.5
+            self.assertGreater(w.sum().item(), 0)
+        self.assertEqual(sum(n > 0 for n in extra), 2, extra)
+        self.assertAlmostEqual(mean[0].item() * 2 ** 39, 20, 4)
+
     def test_with_gradients(self):
         x = torch.arange(20.).reshape(10, 2) / 20
 
