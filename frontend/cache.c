@@ -265,11 +265,6 @@ static void *bytes_of(const kl_given *g)
     return (char *)base + g->at;
 }
 
-static size_t size_of(kl_lazy *n)
-{
-    return (size_t)kl_lazy_numel(n) * kl_dtypes[n->dtype].size;
-}
-
 static void describe(kl_buffer *b, kl_lazy *n, kl_memory *m)
 {
     *b = (kl_buffer){.mem = m, .dtype = (kl_dtype)n->dtype, .rank = n->rank};
@@ -288,7 +283,7 @@ static kl_buffer *operands(const kl_linear *l)
     for (uint32_t i = 0; b && i < ni; i++) {
         kl_lazy *n = l->inputs.v[i];
         kl_memory *m =
-            kl_memory_wrap(bytes_of(&l->given[i]), size_of(n), true, NULL, NULL);
+            kl_memory_wrap(bytes_of(&l->given[i]), kl_lazy_bytes(n), true, NULL, NULL);
         describe(&b[i], n, m);
     }
     return b;
@@ -343,7 +338,7 @@ static kl_status place_input(const kl_entry *e, kl_lazy *n, const kl_given *g,
     *out = bytes_of(g);
     if (e->device == 0 || (!g->base->small && g->base->mem->device == e->device))
         return KL_OK;
-    return place_copy(e, size_of(n), held, out);
+    return place_copy(e, kl_lazy_bytes(n), held, out);
 }
 
 static kl_status place_number(const kl_entry *e, int64_t *number, kl_memory **held,
@@ -366,7 +361,7 @@ static kl_status place_operands(const kl_entry *e, const kl_linear *l, kl_memory
             KL_TRY(place_input(e, l->inputs.v[k], &l->given[k], &held[i], &p[i]));
     }
     for (uint32_t i = 0; i < l->outputs.n; i++) {
-        out[i] = kl_memory_new(e->device, size_of(l->outputs.v[i]));
+        out[i] = kl_memory_new(e->device, kl_lazy_bytes(l->outputs.v[i]));
         if (!out[i])
             return kl_error_status();
         p[ni + i] = out[i]->base;
@@ -389,7 +384,7 @@ static kl_status run_program(const kl_entry *e, const kl_linear *l, kl_memory **
     uint32_t ni = e->sized ? e->sized->nports : l->inputs.n, np = ni + l->outputs.n;
     int64_t results = 0;
     for (uint32_t i = 0; i < l->outputs.n; i++)
-        results += (int64_t)size_of(l->outputs.v[i]);
+        results += (int64_t)kl_lazy_bytes(l->outputs.v[i]);
     KL_TRY(kl_program_admit(e->program, e->sized ? e->sized->words : NULL, results));
     void **p = kl_alloc_zeroed(2 * (np + 1) * sizeof *p);
     kl_memory **held = (kl_memory **)(p ? p + np + 1 : NULL);

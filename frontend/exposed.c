@@ -10,8 +10,9 @@
 
 enum { COPIED = 16384, LARGER = 2, MOST = 64 };
 
-static kl_lazy *copied(kl_lazy *n, size_t size)
+static kl_lazy *copied(kl_lazy *n)
 {
+    size_t size = kl_lazy_bytes(n);
     kl_memory *mem = kl_lazy_mem(n), *copy = kl_memory_new(0, size);
     kl_lazy *own =
         copy ? kl_lazy_input(copy, (kl_dtype)n->dtype, n->rank, kl_lazy_shape(n)) : NULL;
@@ -23,18 +24,13 @@ static kl_lazy *copied(kl_lazy *n, size_t size)
     return own;
 }
 
-static size_t bytes_of(kl_lazy *n)
-{
-    return (size_t)kl_lazy_numel(n) * kl_dtypes[n->dtype].size;
-}
-
 kl_lazy *kl_read_exposed(kl_tensor *t, kl_lazy *n)
 {
     kl_state *st = kl_thread();
     kl_memory *mem = kl_lazy_mem(n);
     bool plain = !n->track && !t->leaf && mem && mem->device == 0;
     kl_lazy *own =
-        plain && (bytes_of(n) <= COPIED || st->tracing) ? copied(n, bytes_of(n)) : NULL;
+        plain && (kl_lazy_bytes(n) <= COPIED || st->tracing) ? copied(n) : NULL;
     if (own || st->tracing)
         return own ? own : n;
     st->exposed = true;
@@ -98,13 +94,13 @@ kl_lazy *kl_stay_lazy(const kl_call *c, kl_lazy *r)
     size_t total = 0, made = st->ntemps;
     swap s = {.n = 0};
     for (int i = 0; i < st->nbare && st->nbare <= KL_BARE; i++)
-        total += bytes_of(st->bare[i]);
-    if (!total || bytes_of(r) < LARGER * total)
+        total += kl_lazy_bytes(st->bare[i]);
+    if (!total || kl_lazy_bytes(r) < LARGER * total)
         return r;
     bool ok = true;
     for (int i = 0; i < st->nbare && ok; i++)
         ok = swapped(&s, st->bare[i]) != st->bare[i] ||
-             add(&s, st->bare[i], copied(st->bare[i], bytes_of(st->bare[i])));
+             add(&s, st->bare[i], copied(st->bare[i]));
     for (size_t i = c->temps; i < made && ok; i++)
         ok = make_again(&s, st->temps[i]);
     kl_lazy *own = ok ? swapped(&s, r) : r;

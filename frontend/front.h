@@ -116,6 +116,7 @@ static inline kl_lazy *kl_lazy_src(kl_lazy *n, int i)
     return kl_lazy_srcs(n)[i];
 }
 int64_t kl_lazy_numel(kl_lazy *n);
+size_t kl_lazy_bytes(kl_lazy *n);
 /* The device of what stands on no memory: it goes wherever it is used. What a tensor
  * holds has one. */
 #define KL_FREE 255

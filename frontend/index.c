@@ -99,7 +99,7 @@ static kl_status expand_masks(kl_tensor *const *index, int n, kl_lazy **out, int
 }
 
 /* The mask, if that is all that t is indexed by and it has t's first dimensions. */
-static kl_lazy *only_mask(const kl_lazy *t, kl_tensor *const *index, int n)
+static kl_lazy *only_mask(kl_lazy *t, kl_tensor *const *index, int n)
 {
     if (!index || n < 1 || !index[0] || index[0]->dtype != KL_BOOL ||
         index[0]->rank == 0 || index[0]->rank > t->rank)
@@ -108,7 +108,7 @@ static kl_lazy *only_mask(const kl_lazy *t, kl_tensor *const *index, int n)
         if (index[i])
             return NULL;
     for (int i = 0; i < index[0]->rank; i++)
-        if (kl_t_shape(index[0])[i] != kl_lazy_shape((kl_lazy *)t)[i])
+        if (kl_t_shape(index[0])[i] != kl_lazy_shape(t)[i])
             return NULL;
     return kl_arg_tensor(index[0]);
 }

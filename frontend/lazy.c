@@ -41,6 +41,11 @@ int64_t kl_lazy_numel(kl_lazy *n)
     return kl_count(n->rank, kl_lazy_shape(n));
 }
 
+size_t kl_lazy_bytes(kl_lazy *n)
+{
+    return (size_t)kl_lazy_numel(n) * kl_dtypes[n->dtype].size;
+}
+
 kl_lazy *kl_lazy_ref(kl_lazy *n)
 {
     if (n)

@@ -72,8 +72,6 @@ kl_tensor *kl_log_normal_at(const char *at, kl_tensor *t, double mean, double st
     return done(&c, t, un(KL_OP_exp, plus(times(n, std), mean)));
 }
 
-/* n draws a row of weights: of numbers by the running sum, or, each once, by the n first
- * arrivals at rates of the weights. */
 /* drawn, with a fault where a row of weights is none to draw from. */
 static kl_tensor *drawable(const char *at, kl_tensor *weights, kl_tensor *drawn)
 {
@@ -96,6 +94,8 @@ static kl_tensor *drawable(const char *at, kl_tensor *weights, kl_tensor *drawn)
     return kl_call_end(&c, kl_n_bin(KL_OP_add, r, none));
 }
 
+/* n draws a row of weights: of numbers by the running sum, or, each once, by the n first
+ * arrivals at rates of the weights. */
 kl_tensor *kl_multinomial_at(const char *at, kl_tensor *weights, int64_t n, bool again)
 {
     kl_call c = kl_compose(at);

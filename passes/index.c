@@ -450,7 +450,7 @@ static kl_x read_node(kl_reader *rd, kl_ref r, const kl_x *idx, kl_x pred)
     default:
         break;
     }
-    if (kl_ops[n->op].kind == KL_KIND_ELT || kl_ops[n->op].kind == KL_KIND_CAST)
+    if (kl_is_elementwise((kl_op)n->op))
         return read_elt(rd, r, idx, pred);
     kl_fail(KL_ERR_INTERNAL, "read: %s is no index expression", kl_ops[n->op].name);
     return KL_NONE;

@@ -72,7 +72,8 @@ kl_status kl_pass_inline(
 kl_status kl_pass_complex(kl_unit *u);  /* complex values are pairs of real ones */
 kl_status kl_pass_simplify(kl_unit *u); /* rules as data, constant folding, dead code */
 kl_status kl_pass_turn(kl_unit *u);     /* scans' weights lie as their steps read them */
-kl_status kl_pass_stride(kl_unit *u);   /* strided windows read rows of one phase */
+kl_status kl_pass_stride(
+    kl_unit *u); /* strided windows read rows of one phase, pairs rows that are turned */
 typedef struct kl_rule_row {
     const char *name;
     int cls;
@@ -139,6 +140,8 @@ typedef struct kl_fusion {
     const char **kept;  /* per node: why it is a root though light, or NULL */
 } kl_fusion;
 bool kl_is_heavy(kl_op op);
+bool kl_is_elementwise(
+    kl_op op); /* each element of it reads the operands' at its point */
 kl_status kl_find_roots(kl_fusion *f); /* roots.c */
 /* Where source s of a heavy root is read at its iteration axes; *pred guards it (fold).
  */

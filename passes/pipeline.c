@@ -9,7 +9,7 @@
  *   complex    complex values become pairs of reals
  *   simplify   rewrite rules, small constants, dead code
  *   turn       loops' weights lie as steps read them
- *   stride     what strided windows read lies together
+ *   stride     what strided windows and pairs read lies together
  *   fuse       groups become kernels                       graph to kernels
  *   schedule   decisions about each, from the target
  *   lower      decisions become loops                      kernels to loops

@@ -30,6 +30,11 @@ bool kl_is_heavy(kl_op op)
     }
 }
 
+bool kl_is_elementwise(kl_op op)
+{
+    return kl_ops[op].kind == KL_KIND_ELT || kl_ops[op].kind == KL_KIND_CAST;
+}
+
 /* What one evaluation costs beside its loads, in elementwise operations. */
 static int op_cost(const kl_node *n)
 {
@@ -70,8 +75,7 @@ static bool repeated(const kl_graph *g, kl_ref r, uint32_t i)
 /* Does n read an element of each operand, at one point? */
 static bool at_own_point(const kl_node *n)
 {
-    int kind = kl_ops[n->op].kind;
-    return kind == KL_KIND_ELT || kind == KL_KIND_CAST || kind == KL_KIND_REDUCE;
+    return kl_is_elementwise((kl_op)n->op) || kl_ops[n->op].kind == KL_KIND_REDUCE;
 }
 
 /* The first node that ways from a and from b lead through; KL_NONE: there is none. */

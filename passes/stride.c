@@ -217,12 +217,11 @@ static void mark_pairs(const kl_graph *g, uint8_t *is, bool *any)
 {
     for (kl_ref r = g->count; r-- > 0;) {
         const kl_node *n = kl_graph_at(g, r);
-        int kind = kl_ops[n->op].kind;
-        bool elementwise = kind == KL_KIND_ELT || kind == KL_KIND_CAST;
         if (n->op == KL_OP_expand && is[r] && !is_paired(g, r))
             is[r] = 0;
         *any = *any || (n->op == KL_OP_expand && is[r]);
-        if ((elementwise && is[r]) || (n->op == KL_OP_reduce && sums_rows(g, r)))
+        if ((kl_is_elementwise((kl_op)n->op) && is[r]) ||
+            (n->op == KL_OP_reduce && sums_rows(g, r)))
             for (uint32_t i = 0; i < n->nsrc; i++)
                 is[kl_graph_src(g, r, i)] = PAIRED;
     }
